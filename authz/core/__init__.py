@@ -1,0 +1,1 @@
+"""The decision, pure: no I/O, no clock, no gRPC, no protobuf, no logging. Time, keys and randomness are arguments."""

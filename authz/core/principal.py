@@ -1,0 +1,28 @@
+"""Who calls: what a verified token says, and nothing that was not verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller, as one verified access token describes it.
+
+    Attributes:
+        issuer: the token's `iss`, equal to the configured issuer to the letter.
+        subject: `sub`, empty when the token has none.
+        client: the OAuth client (`azp`, else `client_id`, or the configured claim), empty when none is named.
+        scopes: whole words, in the token's order.
+        roles: whole words, in the token's order.
+        claims: every claim of the token.
+        expires: `exp`, in seconds since the epoch.
+    """
+
+    issuer: str
+    subject: str
+    client: str
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    claims: Mapping[str, Any] = field(repr=False)
+    expires: float
