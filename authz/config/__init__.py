@@ -1,0 +1,1 @@
+"""Files -> frozen settings: the native policy file and AgentgatewayPolicy documents."""

@@ -87,11 +87,15 @@ def _rows() -> dict[Reason, Row]:
     r = Reason
     return {
         r.MISSING_TOKEN: Row(token, 401, CODE_TOKEN, "a bearer token is required"),
-        r.MALFORMED_TOKEN: Row(token, 401, CODE_TOKEN, "the access token is not a signed JWT of the expected form"),
+        r.MALFORMED_TOKEN: Row(
+            token, 401, CODE_TOKEN, "the access token is not a signed JWT of the expected form"
+        ),
         r.EXPIRED_TOKEN: Row(token, 401, CODE_TOKEN, "the access token expired"),
         r.NOT_YET_VALID: Row(token, 401, CODE_TOKEN, "the access token is not valid yet"),
         r.BAD_SIGNATURE: Row(token, 401, CODE_TOKEN, "the access token's signature does not verify"),
-        r.UNKNOWN_KEY: Row(token, 401, CODE_TOKEN, "the access token was signed with a key its issuer does not publish"),
+        r.UNKNOWN_KEY: Row(
+            token, 401, CODE_TOKEN, "the access token was signed with a key its issuer does not publish"
+        ),
         r.UNKNOWN_ISSUER: Row(token, 401, CODE_TOKEN, "the access token's issuer is not accepted here"),
         r.WRONG_AUDIENCE: Row(token, 401, CODE_TOKEN, "the access token was issued for another audience"),
         r.BAD_CLAIMS: Row(token, 401, CODE_TOKEN, "the access token's claims are not acceptable"),

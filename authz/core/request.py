@@ -10,6 +10,7 @@ class HttpRequest:
 
     Attributes:
         method: HTTP method, as sent.
+        scheme: "http" or "https", as Envoy saw it.
         host: the authority, as sent.
         path: the raw path with its query string, as Envoy forwards it.
         headers: lower-case name to value. A header sent several times is joined with "," and named in `repeated`.
@@ -20,6 +21,7 @@ class HttpRequest:
     """
 
     method: str
+    scheme: str = "https"
     host: str
     path: str
     headers: Mapping[str, str]

@@ -1,0 +1,90 @@
+"""Everything the service runs by, built once from a file and never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from authz.config.problems import Problem
+from authz.core.message import Limits
+from authz.core.server import Directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerKeys:
+    """Where one issuer's keys come from.
+
+    Attributes:
+        issuer: the issuer identifier.
+        jwks_uri: URL of its key set; empty to ask its discovery document.
+        inline: the key set itself, empty when it is fetched.
+    """
+
+    issuer: str
+    jwks_uri: str = ""
+    inline: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cors:
+    """What the CORS filter in front of a server is told.
+
+    Attributes:
+        allow_methods: methods for preflights.
+        allow_headers: request headers for preflights.
+        expose_headers: response headers a page may read.
+        max_age: seconds a preflight may be remembered.
+        allow_credentials: whether cookies and the like may be sent; bearer tokens need it not.
+    """
+
+    allow_methods: tuple[str, ...] = ("GET", "POST", "DELETE", "OPTIONS")
+    allow_headers: tuple[str, ...] = (
+        "authorization",
+        "content-type",
+        "accept",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "last-event-id",
+    )
+    expose_headers: tuple[str, ...] = ("WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version")
+    max_age: int = 600
+    allow_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The service's settings.
+
+    Attributes:
+        grpc: address of the gRPC services.
+        http: address of metadata, metrics and health.
+        directory: the protected servers.
+        keys: where each issuer's keys come from, by `iss`.
+        upstreams: URL of each server behind Envoy, by the server's name; a server without one is not rendered.
+        cors: what the CORS filter is told, by the server's name.
+        tools: names of tools that rules name, by server; metrics count each of these apart.
+        limits: bounds on messages.
+        max_body: largest request body in bytes.
+        max_list: largest list in bytes that is trimmed.
+        max_event: largest event of a stream in bytes.
+        check_seconds: time for one decision.
+        tokens: verified tokens that are remembered.
+        digest: names this policy in records and metrics.
+        warnings: findings that do not prevent use.
+    """
+
+    grpc: str
+    http: str
+    directory: Directory
+    keys: Mapping[str, IssuerKeys]
+    upstreams: Mapping[str, str]
+    cors: Mapping[str, Cors]
+    tools: Mapping[str, frozenset[str]]
+    limits: Limits
+    max_body: int
+    max_list: int
+    max_event: int
+    check_seconds: float
+    tokens: int
+    digest: str
+    warnings: tuple[Problem, ...] = field(default=())

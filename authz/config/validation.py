@@ -1,0 +1,79 @@
+"""pydantic's findings -> problems with line, key and cure."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from authz.config.document import Document, Path
+from authz.config.problems import ConfigError, Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], document: Document) -> Model:
+    """Turn a document into a model.
+
+    Raises:
+        ConfigError: with every finding, each at its line.
+    """
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        raise ConfigError(_problem(model, document, found) for found in error.errors()) from None
+
+
+_SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "missing": "this key is required",
+        "extra_forbidden": "unknown key",
+        "string_type": "a string is needed",
+        "int_type": "a whole number is needed",
+        "bool_type": "true or false is needed",
+        "list_type": "a list is needed",
+        "dict_type": "a mapping is needed",
+        "model_type": "a mapping is needed",
+        "too_short": "must not be empty",
+        "string_too_short": "must not be empty",
+    },
+)
+
+
+def _problem(model: type[BaseModel], document: Document, found: ErrorDetails) -> Problem:
+    path = _path(found["loc"])
+    kind = found["type"]
+    message = _SENTENCES.get(kind) or found["msg"].removeprefix("Value error, ")
+    cure = _cure(model, path) if kind == "extra_forbidden" else ""
+    if kind == "string_pattern_mismatch":
+        message = f"not of the form {found['ctx']['pattern']}"
+    return document.problem(path, message, cure)
+
+
+def _path(loc: tuple[int | str, ...]) -> Path:
+    """Drop what pydantic adds to a location (`[key]` of a mapping) and the file does not have."""
+    return tuple(part for part in loc if part != "[key]")
+
+
+def _cure(model: type[BaseModel], path: Path) -> str:
+    """Name the closest key known at this place, or all of them."""
+    known = sorted(_model_at(model, path[:-1]).model_fields)
+    close = get_close_matches(str(path[-1]), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = _model_in(field.annotation) or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Find the model inside `list[M]`, `dict[str, M]`, `M | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for part in get_args(annotation) if (inner := _model_in(part))), None)

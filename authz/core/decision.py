@@ -1,0 +1,57 @@
+"""What was decided about one request, and for whom."""
+
+from dataclasses import dataclass
+
+from authz.core.item import Item
+from authz.core.principal import Principal
+from authz.core.reasons import Reason
+from authz.core.rule import Denial
+
+RequestId = str | int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The outcome of the walk; a denial unless built otherwise, and it is built otherwise only by the engine.
+
+    Attributes:
+        reason: why; `Reason.ALLOWED` exactly when `allowed`.
+        allowed: whether the request may go upstream.
+        server: the configured server that was addressed, empty when none was.
+        method: the MCP method, or the HTTP method where there is no message; empty when unknown.
+        item: the thing asked for, when the method names one.
+        rule: name of the rule that decided, empty when none did.
+        principal: the caller, once the token was verified.
+        request_id: the JSON-RPC id to answer with; None when there is none or it is unknown.
+        version: the MCP protocol version that the request declares, empty when it declares none.
+        rewrite: whether the response can hold a list that must be trimmed.
+        scopes: for a denial that more scope would cure, every scope the operation needs.
+        shadows: names of shadow rules that would have decided otherwise.
+        denial: how a denial by policy is answered.
+        hide: whether a denial by policy looks like an unknown name.
+        code: the JSON-RPC code where it is not the reason's own.
+        detail: for a token's refusal, fixed text that tells an operator more; never a value from the token.
+    """
+
+    reason: Reason = Reason.INTERNAL
+    allowed: bool = False
+    server: str = ""
+    method: str = ""
+    item: Item | None = None
+    rule: str = ""
+    principal: Principal | None = None
+    request_id: RequestId = None
+    version: str = ""
+    rewrite: bool = False
+    scopes: tuple[str, ...] = ()
+    shadows: tuple[str, ...] = ()
+    denial: Denial = Denial.AUTO
+    hide: bool = False
+    code: int | None = None
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a record that contradicts itself."""
+        if self.allowed != (self.reason is Reason.ALLOWED):
+            msg = "a decision is allowed exactly when its reason is"
+            raise ValueError(msg)

@@ -1,0 +1,26 @@
+"""The things a rule can name: tools, prompts, resources, tasks."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What sort of thing an item is. The value is the word used in records and metrics."""
+
+    TOOL = "tool"
+    PROMPT = "prompt"
+    RESOURCE = "resource"
+    TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One nameable thing of an MCP server.
+
+    Attributes:
+        kind: its sort.
+        name: a tool's or prompt's name, a resource's URI or URI template, a task's id.
+    """
+
+    kind: Kind
+    name: str

@@ -1,0 +1,35 @@
+"""Keys that another parser could take for a known key.
+
+Go's encoding/json matches keys whatever their case, with Unicode's simple folding (U+017F is an "s", U+212A a "k"),
+and some parsers end a key at U+0000. A body in which such a key stands means one thing here and another upstream,
+so it is refused.
+"""
+
+import unicodedata
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+
+def fold(key: str) -> str:
+    """Give the form under which two keys are one to a parser that ignores case or compatibility forms."""
+    return unicodedata.normalize("NFKC", key).casefold()
+
+
+@lru_cache(maxsize=64)
+def _folded(known: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(fold, known))
+
+
+def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
+    """Tell whether a key looks like a known one without being it, or holds U+0000."""
+    strange = [key for key in keys if key not in known]
+    if not strange:
+        return False
+    folded = _folded(known)
+    return any("\0" in key or fold(key) in folded for key in strange)
+
+
+def collide(keys: Iterable[str]) -> bool:
+    """Tell whether two of the keys are one to a parser that folds case."""
+    listed = list(keys)
+    return len(listed) > 1 and len(set(map(fold, listed))) != len(listed)

@@ -1,0 +1,282 @@
+"""A request's body and headers -> one MCP message, or the reason it is none.
+
+Rules of this file:
+
+* The body alone says what is asked. The MCP headers only have to agree with it: in the modern era they must be
+  present, in every era a header that is present must not contradict (SEP-2243, Trusting Header Values).
+* What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
+  other letters (see `lookalike`), a message with both `method` and `result`, ids that are no string and no integer,
+  argument names that collide when case is folded.
+* Era: a version outside the four handshake versions is held to the modern rules, whoever names it, header or body.
+  So an unknown version meets the stricter checks and the server itself says whether it supports it.
+* Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
+  headers against body (-32020), then the method (404, -32601).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authz.core.decision import RequestId
+from authz.core.item import Item
+from authz.core.lookalike import collide, imitates
+from authz.core.methods import METHODS, VENDOR, Era, Method
+from authz.core.mirror import headers_agree
+from authz.core.reasons import Reason
+from authz.core.request import HttpRequest
+from authz.core.strictjson import StrictJSONError, loads
+
+HANDSHAKE_VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"})
+ASSUMED_VERSION = "2025-03-26"
+"""The version of a legacy request without `MCP-Protocol-Version` (2025-06-18, transports)."""
+INVALID_PARAMS = -32602
+
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+
+_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_PARAMS = frozenset(
+    {"name", "arguments", "uri", "ref", "taskId", "notifications", "_meta", "cursor", "task", "requestState"}
+    | {"inputResponses", "argument", "context", "level", "protocolVersion", "capabilities", "clientInfo"},
+)
+_META = frozenset(
+    {
+        META_VERSION,
+        META_CAPABILITIES,
+        "io.modelcontextprotocol/clientInfo",
+        "io.modelcontextprotocol/logLevel",
+    }
+    | {"progressToken"},
+)
+_INNER = frozenset({"type", "name", "uri", "resourceSubscriptions", "taskIds"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what is read from one request.
+
+    Attributes:
+        depth: nesting of JSON containers.
+        name: characters of a tool's or prompt's name, a URI, a task id, a method or a request id.
+        items: things that one message may name (`subscriptions/listen`).
+    """
+
+    depth: int = 64
+    name: int = 2048
+    items: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One accepted message.
+
+    Attributes:
+        method: the MCP method; empty for a client's response to a server's request.
+        row: the method's row of the table.
+        request_id: the JSON-RPC id; None for a notification.
+        items: what it names.
+        arguments: a tool's or prompt's arguments, empty when there are none.
+        version: the protocol version it declares, or the one to be assumed.
+    """
+
+    method: str
+    row: Method
+    request_id: RequestId
+    items: tuple[Item, ...]
+    arguments: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Why a body is no acceptable message, with what is known for the answer.
+
+    Attributes:
+        reason: one of the request reasons.
+        code: the JSON-RPC code when it is not the reason's own.
+        request_id: the id to answer with, None when unknown.
+        method: the method as far as it was read, empty when not.
+        version: the declared protocol version, empty when unknown.
+    """
+
+    reason: Reason
+    code: int | None = None
+    request_id: RequestId = None
+    method: str = ""
+    version: str = ""
+
+
+_NO_METHODS: frozenset[str] = frozenset()
+_RESPONSE = Method(eras=Era.LEGACY)
+
+
+def read_message(
+    request: HttpRequest,
+    *,
+    opened: frozenset[str] = _NO_METHODS,
+    limits: Limits | None = None,
+) -> Message | Rejected:
+    """Read the one MCP message of a POST.
+
+    Args:
+        request: the request; `body` must be complete.
+        opened: methods outside the table that the server's configuration opens.
+        limits: bounds; the defaults when None.
+
+    Returns:
+        The message, or why there is none.
+    """
+    limits = limits or _DEFAULT_LIMITS
+    try:
+        value = loads(request.body, max_depth=limits.depth)
+    except StrictJSONError:
+        return Rejected(reason=Reason.BAD_JSON)
+    if not isinstance(value, dict):
+        return Rejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
+    request_id, id_ok = _id_of(value, limits)
+    version = request.headers.get("mcp-protocol-version", "")
+    flaw = _envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
+    if flaw is not None:
+        return Rejected(reason=flaw, request_id=request_id, version=version)
+    if "method" not in value:
+        return _response(value, request_id, version)
+    return _Reader(request, value, request_id, opened, limits).read()
+
+
+def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
+    """Give the id to answer a request with that is refused before its message is read; None when there is none."""
+    limits = limits or _DEFAULT_LIMITS
+    try:
+        value = loads(body, max_depth=limits.depth)
+    except StrictJSONError:
+        return None
+    return _id_of(value, limits)[0] if isinstance(value, dict) else None
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+def _id_of(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
+    """Give the id and whether it is acceptable: absent, an integer or a string, and not too long."""
+    if "id" not in value:
+        return None, True
+    request_id = value["id"]
+    if isinstance(request_id, bool) or not isinstance(request_id, int | str):
+        return None, False
+    if isinstance(request_id, str) and len(request_id) > limits.name:
+        return None, False
+    return request_id, True
+
+
+def _envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
+    """Say what is wrong with the envelope, None when nothing is."""
+    method = value.get("method", "")
+    sound = (
+        value.get("jsonrpc") == "2.0"
+        and not imitates(value, _ENVELOPE)
+        and isinstance(method, str)
+        and len(method) <= limits.name
+        and ("method" not in value or (method and "result" not in value and "error" not in value))
+    )
+    return None if sound else Reason.BAD_MESSAGE
+
+
+def _response(value: Mapping[str, Any], request_id: RequestId, version: str) -> Message | Rejected:
+    """Read a client's answer to a server's request; the modern era has none."""
+    one_outcome = ("result" in value) != ("error" in value)
+    if request_id is None or not one_outcome or "params" in value or is_modern(version):
+        return Rejected(reason=Reason.BAD_MESSAGE, version=version)
+    return Message(
+        method="",
+        row=_RESPONSE,
+        request_id=request_id,
+        items=(),
+        arguments={},
+        version=version or ASSUMED_VERSION,
+    )
+
+
+def is_modern(version: str) -> bool:
+    """Tell whether a declared version is held to the rules of 2026-07-28; an undeclared one (empty) is not."""
+    return bool(version) and version not in HANDSHAKE_VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a message that has a method; a class only so that its steps share what they know."""
+
+    request: HttpRequest
+    value: Mapping[str, Any]
+    request_id: RequestId
+    opened: frozenset[str]
+    limits: Limits
+
+    def read(self) -> Message | Rejected:
+        params = self.value.get("params", {})
+        if not isinstance(params, dict) or imitates(params, _PARAMS):
+            return self._reject(Reason.BAD_MESSAGE)
+        meta = params.get("_meta", {})
+        if not isinstance(meta, dict) or imitates(meta, _META):
+            return self._reject(Reason.BAD_MESSAGE)
+        header = self.request.headers.get("mcp-protocol-version", "")
+        inner = meta.get(META_VERSION, "")
+        if is_modern(header) or inner != "":
+            return self._modern_flaw(header, meta, params) or self._judge(params, header, Era.MODERN)
+        return self._agreement_flaw(params, required=False) or self._judge(params, header, Era.LEGACY)
+
+    def _reject(self, reason: Reason, code: int | None = None) -> Rejected:
+        return Rejected(
+            reason=reason,
+            code=code,
+            request_id=self.request_id,
+            method=self.value["method"],
+            version=self.request.headers.get("mcp-protocol-version", ""),
+        )
+
+    def _modern_flaw(
+        self, header: str, meta: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Rejected | None:
+        request_needs_meta = "id" in self.value
+        version = meta.get(META_VERSION)
+        complete = isinstance(version, str) and isinstance(meta.get(META_CAPABILITIES), dict)
+        if request_needs_meta and not complete:
+            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
+        if version is not None and version != header:
+            return self._reject(Reason.HEADER_MISMATCH)
+        return self._agreement_flaw(params, required=request_needs_meta)
+
+    def _agreement_flaw(self, params: Mapping[str, Any], *, required: bool) -> Rejected | None:
+        if headers_agree(self.request.headers, self.value["method"], params, required=required):
+            return None
+        return self._reject(Reason.HEADER_MISMATCH)
+
+    def _judge(self, params: Mapping[str, Any], header: str, era: Era) -> Message | Rejected:
+        method = self.value["method"]
+        row = METHODS.get(method) or (VENDOR if method in self.opened else None)
+        if row is None or era not in row.eras:
+            return self._reject(Reason.UNKNOWN_METHOD)
+        is_request = "id" in self.value
+        if row is not VENDOR and row.notification == is_request:
+            return self._reject(Reason.BAD_MESSAGE)
+        items = row.names(params) if row.names else ()
+        arguments = params.get("arguments", {})
+        if items is None or not self._bounded(items) or not isinstance(arguments, dict):
+            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
+        if collide(arguments) or self._inner_imitation(params):
+            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
+        return Message(
+            method=method,
+            row=row,
+            request_id=self.request_id,
+            items=items,
+            arguments=arguments,
+            version=header or ASSUMED_VERSION,
+        )
+
+    def _bounded(self, items: tuple[Item, ...]) -> bool:
+        return len(items) <= self.limits.items and all(len(item.name) <= self.limits.name for item in items)
+
+    @staticmethod
+    def _inner_imitation(params: Mapping[str, Any]) -> bool:
+        inner = (params.get("ref"), params.get("notifications"))
+        return any(isinstance(part, dict) and imitates(part, _INNER) for part in inner)

@@ -1,0 +1,188 @@
+"""The rules of one server and what they say about an item: one function for a call and for its place in a list.
+
+Theory.
+
+* Order never matters. A deny that holds, or whose evaluation fails, denies. Then every require must hold. Then one
+  allow that holds allows. Otherwise the item is denied, with the reason of the allow that came closest.
+* "Closest" is how far an allow's conditions held in the order `when`, roles, scopes, args. So `missing_scope` is
+  given only where nothing but scopes is missing: a step-up challenge that could not help is never sent.
+* Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
+  `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
+  is not.
+* A judgement looks only at the rules that can be about the item: exact names are found by hash, patterns are tried
+  once per name and remembered in a bounded table.
+* A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
+  a different answer names the rule.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from authz.core.expression import Truth
+from authz.core.item import Item, Kind
+from authz.core.occasion import Occasion
+from authz.core.reasons import Reason
+from authz.core.rule import Effect, Rule
+
+_REMEMBERED_NAMES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say about one item.
+
+    Attributes:
+        reason: `Reason.ALLOWED`, or why not.
+        rule: the rule that decided or came closest, None when no rule is about the item.
+        scopes: when more scope would help, all that the operation needs.
+        shadows: names of shadow rules under which the answer would differ.
+    """
+
+    reason: Reason
+    rule: Rule | None = None
+    scopes: tuple[str, ...] = ()
+    shadows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The rules that can be about one name, by effect."""
+
+    denies: tuple[Rule, ...]
+    requires: tuple[Rule, ...]
+    allows: tuple[Rule, ...]
+    shadows: tuple[Rule, ...]
+
+    def with_shadows(self) -> "_Candidates":
+        return _sorted_out([*self.denies, *self.requires, *self.allows, *self.shadows], shadows=True)
+
+
+def _sorted_out(rules: Iterable[Rule], *, shadows: bool = False) -> _Candidates:
+    listed = list(rules)
+    applied = [rule for rule in listed if shadows or not rule.shadow]
+    by_effect = {effect: tuple(rule for rule in applied if rule.effect is effect) for effect in Effect}
+    return _Candidates(
+        by_effect[Effect.DENY],
+        by_effect[Effect.REQUIRE],
+        by_effect[Effect.ALLOW],
+        tuple(rule for rule in listed if rule.shadow and not shadows),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Policy:
+    """The rules of one server, indexed.
+
+    Attributes:
+        rules: every rule.
+        open_when_empty: whether a policy without any rule allows everything (agentgateway) or nothing (native).
+    """
+
+    rules: tuple[Rule, ...]
+    open_when_empty: bool = False
+    _exact: dict[Kind, dict[str, list[Rule]]] = field(init=False, repr=False)
+    _patterned: tuple[Rule, ...] = field(init=False, repr=False)
+    _remembered: dict[Item, _Candidates] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the rules by the names they select."""
+        self._exact = {kind: {} for kind in Kind}
+        self._patterned = tuple(rule for rule in self.rules if any(rule.selector.patterns.values()))
+        self._remembered = {}
+        for rule in self.rules:
+            for kind, names in rule.selector.exact.items():
+                for name in names:
+                    self._exact[kind].setdefault(name, []).append(rule)
+
+    def judge(self, occasion: Occasion, item: Item) -> Verdict:
+        """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
+        candidates = self._candidates(item)
+        verdict = self._apply(candidates, occasion, item)
+        if not candidates.shadows:
+            return verdict
+        other = self._apply(candidates.with_shadows(), occasion, item)
+        if (other.reason is Reason.ALLOWED) == (verdict.reason is Reason.ALLOWED):
+            return verdict
+        names = (other.rule.name,) if other.rule is not None else ()
+        return Verdict(verdict.reason, verdict.rule, verdict.scopes, names)
+
+    def _candidates(self, item: Item) -> _Candidates:
+        found = self._remembered.get(item)
+        if found is None:
+            exact = self._exact[item.kind].get(item.name, [])
+            listed = {id(rule): rule for rule in exact}
+            listed |= {id(rule): rule for rule in self._patterned if rule.selector.selects(item)}
+            found = _sorted_out(listed.values())
+            if len(self._remembered) >= _REMEMBERED_NAMES:
+                self._remembered.clear()
+            self._remembered[item] = found
+        return found
+
+    def _apply(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
+        for rule in candidates.denies:
+            holds = _deny_holds(rule, occasion, item)
+            if holds is not Truth.FALSE:
+                return Verdict(Reason.DENIED_BY_RULE if holds is Truth.TRUE else Reason.RULE_ERROR, rule)
+        for rule in candidates.requires:
+            if _allow_reason(rule, occasion, item) is not Reason.ALLOWED:
+                return Verdict(Reason.DENIED_BY_RULE, rule)
+        if not self.rules and self.open_when_empty:
+            return Verdict(Reason.ALLOWED)
+        return _best_allow(candidates.allows, occasion, item)
+
+
+def _best_allow(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict:
+    """Give the first allow that holds, else the closest one's reason, independent of the rules' order."""
+    missed: list[tuple[int, Rule, Reason]] = []
+    for rule in rules:
+        reason = _allow_reason(rule, occasion, item)
+        if reason is Reason.ALLOWED:
+            return Verdict(reason, rule)
+        missed.append((-_CLOSENESS.index(reason), rule, reason))
+    if not missed:
+        return Verdict(Reason.NO_RULE)
+    _, rule, reason = min(missed, key=lambda miss: (miss[0], sorted(_needed(miss[1])), miss[1].name))
+    return Verdict(reason, rule, _needed(rule) if reason is Reason.MISSING_SCOPE else ())
+
+
+_CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.MISSING_SCOPE, Reason.ARGS_NOT_ALLOWED)
+
+
+def _allow_reason(rule: Rule, occasion: Occasion, item: Item) -> Reason:
+    """Say how far a rule's conditions hold: `ALLOWED`, or the first that does not."""
+    caller = occasion.caller
+    if rule.when is not None and occasion.truth(rule.when, item) is not Truth.TRUE:
+        return Reason.NO_RULE
+    if rule.roles and rule.roles.isdisjoint(caller.roles):
+        return Reason.MISSING_ROLE
+    if not _scopes_hold(rule, caller.scopes):
+        return Reason.MISSING_SCOPE
+    if rule.args is None or occasion.arguments is None:
+        return Reason.ALLOWED
+    return Reason.ALLOWED if occasion.truth(rule.args, item) is Truth.TRUE else Reason.ARGS_NOT_ALLOWED
+
+
+def _deny_holds(rule: Rule, occasion: Occasion, item: Item) -> Truth:
+    """Say whether a deny applies; an error anywhere in it counts for it."""
+    caller = occasion.caller
+    if rule.args is not None and occasion.arguments is None:
+        return Truth.FALSE
+    if rule.roles and rule.roles.isdisjoint(caller.roles):
+        return Truth.FALSE
+    if not _scopes_hold(rule, caller.scopes):
+        return Truth.FALSE
+    for expression in (rule.when, rule.args):
+        value = Truth.TRUE if expression is None else occasion.truth(expression, item)
+        if value is not Truth.TRUE:
+            return value
+    return Truth.TRUE
+
+
+def _scopes_hold(rule: Rule, scopes: frozenset[str]) -> bool:
+    return rule.scopes <= scopes and (not rule.any_scopes or not rule.any_scopes.isdisjoint(scopes))
+
+
+def _needed(rule: Rule) -> tuple[str, ...]:
+    """Give every scope the rule needs; of alternatives the first by name, because a challenge names one set."""
+    alternative = sorted(rule.any_scopes)[:1] if rule.any_scopes.isdisjoint(rule.scopes) else []
+    return tuple(sorted(rule.scopes | set(alternative)))

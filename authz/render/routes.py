@@ -1,0 +1,123 @@
+"""Virtual hosts and routes: which path at which host reaches which MCP server.
+
+Rules of this module:
+
+* A path is matched exactly, and every virtual host ends in a route that matches everything and answers 404 after
+  ext_authz has spoken. A request that matches no route at all could pass the filters unjudged (envoy issue 44397).
+* A named host also serves the endpoints of "*", after its own: an endpoint for any host is for that host, too.
+* Ports are ignored in choosing the virtual host. The service compares them.
+"""
+
+from datetime import timedelta
+from itertools import groupby
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthzPerRoute
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+from envoy_data_plane.google.protobuf import Any
+
+from authz.render.chain import METADATA_PATH, Chain, Endpoint, bare_host
+from authz.render.clusters import AUTHZ_HTTP
+from authz.render.extensions import CORS, EXT_AUTHZ
+from authz.render.tree import any_of
+
+ANY = "*"
+
+
+def route_config(chain: Chain) -> RouteConfiguration:
+    """All virtual hosts of a chain."""
+    return RouteConfiguration(
+        name="mcp", virtual_hosts=virtual_hosts(chain), ignore_port_in_host_matching=True
+    )
+
+
+def virtual_hosts(chain: Chain) -> list[VirtualHost]:
+    """One virtual host for each set of hosts that serve the same endpoints, and one for all other hosts."""
+    served = {host: _at(chain, host) for host in sorted({ANY, *_names(chain)})}
+    key = {host: tuple(e.name for e in endpoints) for host, endpoints in served.items()}
+    hosts = sorted((host for host in served if host != ANY), key=lambda host: (key[host], host))
+    groups = [list(group) for _, group in groupby(hosts, key=key.__getitem__)]
+    return [_virtual_host(group, served[group[0]]) for group in [*groups, [ANY]]]
+
+
+def _names(chain: Chain) -> set[str]:
+    return {bare_host(host) for endpoint in chain.endpoints for host in endpoint.hosts}
+
+
+def _at(chain: Chain, host: str) -> list[Endpoint]:
+    own = [e for e in chain.endpoints if host in map(bare_host, e.hosts)]
+    taken = {e.path for e in own}
+    return own + [e for e in chain.endpoints if ANY in e.hosts and e.path not in taken]
+
+
+def _virtual_host(hosts: list[str], endpoints: list[Endpoint]) -> VirtualHost:
+    name = "any-host" if hosts == [ANY] else hosts[0]
+    return VirtualHost(name=name, domains=hosts, routes=routes(endpoints))
+
+
+def routes(endpoints: list[Endpoint]) -> list[Route]:
+    """The routes of one virtual host; the last one matches everything."""
+    nothing = Route(
+        name="none", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=404)
+    )
+    return [*([_metadata(endpoints)] if endpoints else []), *map(_endpoint, endpoints), nothing]
+
+
+def _metadata(endpoints: list[Endpoint]) -> Route:
+    origins = sorted({origin for e in endpoints for origin in e.origins})
+    cors = _cors(endpoints[0], origins) if origins else {}
+    return Route(
+        name="metadata",
+        match=RouteMatch(path_separated_prefix=METADATA_PATH),
+        route=RouteAction(cluster=AUTHZ_HTTP, timeout=timedelta(seconds=2)),
+        typed_per_filter_config=cors | {EXT_AUTHZ: any_of(ExtAuthzPerRoute(disabled=True))},
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> Route:
+    action = RouteAction(
+        cluster=endpoint.cluster,
+        host_rewrite_literal=_host_header(endpoint),
+        timeout=timedelta(0),
+        idle_timeout=timedelta(minutes=10),
+    )
+    if endpoint.upstream_path and endpoint.upstream_path != endpoint.path:
+        action.prefix_rewrite = endpoint.upstream_path
+    return Route(
+        name=endpoint.cluster,
+        match=RouteMatch(path=endpoint.path),
+        route=action,
+        typed_per_filter_config=_cors(endpoint, list(endpoint.origins)) if endpoint.origins else {},
+    )
+
+
+def _host_header(endpoint: Endpoint) -> str:
+    """The upstream's own name; the scheme's default port is left out, as clients leave it out."""
+    authority = endpoint.upstream.authority
+    return authority.removesuffix(":443" if endpoint.upstream_tls else ":80")
+
+
+def _cors(endpoint: Endpoint, origins: list[str]) -> dict[str, Any]:
+    policy = CorsPolicy(
+        allow_origin_string_match=[_origin(origin) for origin in origins],
+        allow_methods="GET, POST, DELETE, OPTIONS",
+        allow_headers=endpoint.cors_allow_headers,
+        expose_headers=endpoint.cors_expose_headers,
+        max_age=str(endpoint.cors_max_age),
+        forward_not_matching_preflights=False,
+    )
+    return {CORS: any_of(policy)}
+
+
+def _origin(origin: str) -> StringMatcher:
+    return (
+        StringMatcher(safe_regex=RegexMatcher(regex=".*")) if origin == ANY else StringMatcher(exact=origin)
+    )

@@ -1,0 +1,116 @@
+"""Plain values to commented YAML text.
+
+Rules of this module:
+
+* The same input gives the same bytes: keys stay in the order given, nothing depends on a clock or on hashing.
+* A collection without comments inside is written on one line when it fits; everything else is a block.
+* A string is written bare only when it consists of harmless characters and YAML reads it back as that string.
+  Everything else is quoted and escaped.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import yaml
+
+Tree = dict[str, "Tree"] | list["Tree"] | str | int | float | bool | None
+"""A plain value: what `json.loads` could have returned, without infinities and NaN."""
+Path = tuple[str | int, ...]
+"""Where a value stands: the keys and indexes that lead to it."""
+
+_BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*")
+
+
+def _quoted(text: str) -> str:
+    """JSON's quoting, but for what lies beyond 16 bits: JSON splits that in two, YAML reads each half for itself."""
+    return '"' + "".join(f"\\U{ord(c):08x}" if c > "\uffff" else json.dumps(c)[1:-1] for c in text) + '"'
+
+
+def _scalar(value: Tree) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if _BARE.fullmatch(value) and yaml.safe_load(value) == value:
+        return value
+    return _quoted(value)
+
+
+def _flow(value: Tree) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return _scalar(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    comments: Mapping[Path, str]
+    commented: frozenset[Path]
+    width: int
+
+    def _comment(self, path: Path, pad: str) -> Iterator[str]:
+        start = f"{pad}# "
+        for line in self.comments.get(path, "").splitlines():
+            yield from textwrap.wrap(line, self.width, initial_indent=start, subsequent_indent=start)
+
+    def _fits(self, value: Tree, path: Path, used: int) -> bool:
+        if not value or not isinstance(value, dict | list):
+            return True
+        return path not in self.commented and used + len(_flow(value)) <= self.width
+
+    def mapping(self, value: dict[str, Tree], path: Path, pad: str) -> Iterator[str]:
+        for key, item in value.items():
+            here = (*path, key)
+            yield from self._comment(here, pad)
+            head = f"{pad}{_scalar(key)}:"
+            if self._fits(item, here, len(head) + 1):
+                yield f"{head} {_flow(item)}"
+            else:
+                yield head
+                yield from self.block(item, here, pad if isinstance(item, list) else pad + "  ")
+
+    def sequence(self, value: list[Tree], path: Path, pad: str) -> Iterator[str]:
+        for index, item in enumerate(value):
+            here = (*path, index)
+            yield from self._comment(here, pad)
+            if self._fits(item, here, len(pad) + 2):
+                yield f"{pad}- {_flow(item)}"
+            else:
+                yield from _dashed(self.block(item, here, pad + "  "), pad)
+
+    def block(self, value: Tree, path: Path, pad: str) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from self.mapping(value, path, pad)
+        elif isinstance(value, list):
+            yield from self.sequence(value, path, pad)
+
+
+def _dashed(lines: Iterator[str], pad: str) -> Iterator[str]:
+    """Put the dash on the first line that is not a comment; comments before it move out to the dash's column."""
+    for line in lines:
+        text = line[len(pad) + 2 :]
+        if not text.startswith("#"):
+            yield f"{pad}- {text}"
+            break
+        yield pad + text
+    yield from lines
+
+
+def emit(value: dict[str, Tree], comments: Mapping[Path, str] | None = None, *, width: int = 110) -> str:
+    """Write a mapping as YAML.
+
+    Args:
+        value: the mapping; reading the text back gives an equal one.
+        comments: text to stand before the value at a path; its lines are wrapped.
+        width: the column at which lines are broken where they can be.
+
+    Returns:
+        The text, ending with a newline.
+    """
+    comments = comments or {}
+    commented = frozenset(path[:end] for path in comments for end in range(len(path)))
+    writer = _Writer(comments, commented, width)
+    return "\n".join(writer.mapping(value, (), "")) + "\n" if value else "{}\n"
