@@ -1,6 +1,6 @@
 """What was decided about one request, and for whom."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authz.core.item import Item
 from authz.core.principal import Principal
@@ -30,6 +30,7 @@ class Decision:
         denial: how a denial by policy is answered.
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
+        wanted_key: for `unknown_key`, the issuer and the key's name that the token gives.
         detail: for a token's refusal, fixed text that tells an operator more; never a value from the token.
     """
 
@@ -48,6 +49,7 @@ class Decision:
     denial: Denial = Denial.AUTO
     hide: bool = False
     code: int | None = None
+    wanted_key: tuple[str, str | None] | None = field(default=None, repr=False)
     detail: str = ""
 
     def __post_init__(self) -> None:

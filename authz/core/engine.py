@@ -11,7 +11,7 @@ Each step gives what the next one needs or the denial that ends the walk. A deni
 starts with; `_decide` is the only place where anything else can be built.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from authz.core.decision import Decision
@@ -28,7 +28,7 @@ from authz.core.token import Refused
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
 
-_ONCE = {
+SINGLE_HEADERS: Mapping[str, Reason] = {
     "authorization": Reason.MALFORMED_TOKEN,
     "content-type": Reason.BAD_CONTENT_TYPE,
     "content-encoding": Reason.BAD_ENCODING,
@@ -100,7 +100,7 @@ def _declared(request: HttpRequest) -> str:
 
 
 def _transport_flaw(request: HttpRequest, server: Server, max_body: int) -> Reason | None:
-    for header, reason in _ONCE.items():
+    for header, reason in SINGLE_HEADERS.items():
         if header in request.repeated:
             return reason
     if not server.accepts_origin(request.headers.get("origin")):
@@ -214,5 +214,6 @@ def _refused(request: HttpRequest, server: Server, refused: Refused, limits: Lim
         request_id=peek_id(request.body, limits) if small else None,
         version=_declared(request),
         scopes=server.scopes,
+        wanted_key=(refused.issuer, refused.kid) if refused.reason is Reason.UNKNOWN_KEY else None,
         detail=refused.detail,
     )

@@ -63,35 +63,53 @@ def authorities(url: str) -> frozenset[str]:
     return frozenset({host, host.rpartition(":")[0]}) if str(parts.port) == default else frozenset({host})
 
 
+def bare(authority: str) -> str:
+    """Give an authority's host alone, which is all that Envoy looks at when it chooses a virtual host."""
+    host, colon, port = authority.rpartition(":")
+    return host if colon and port.isdigit() else authority
+
+
 @dataclass(slots=True)
 class Directory:
     """Every protected server, found by host and path.
 
+    Envoy routes by host without port. So that the server whose policy decides is the one that gets the request, two
+    servers may not share host and path even under different ports, and a host that one server names never falls
+    through to a server for any host.
+
     Attributes:
-        servers: the servers, no two of which answer for the same host and path.
+        servers: the servers.
     """
 
     servers: tuple[Server, ...]
     _places: dict[tuple[str, str], Server] = field(init=False, repr=False)
+    _named: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Index the servers; two for one place would make the choice depend on their order.
+        """Index the servers.
 
         Raises:
             ValueError: two servers answer for the same host and path.
         """
         self._places = {}
+        routed: dict[tuple[str, str], Server] = {}
         for server in self.servers:
             for host in server.hosts:
-                other = self._places.setdefault((host, server.path), server)
+                other = routed.setdefault((bare(host), server.path), server)
                 if other is not server:
-                    msg = f"servers {other.name} and {server.name} both answer at {host}{server.path}"
+                    msg = f"servers {other.name} and {server.name} both answer at {bare(host)}{server.path}"
                     raise ValueError(msg)
+                self._places[host, server.path] = server
+        self._named = frozenset(host for host, _ in routed) - {ANY}
 
     def select(self, host: str, path: str) -> Server | None:
         """Give the server at exactly this host and path; the query string is not part of a path.
 
         Nothing is decoded or normalised: a path that only resembles an endpoint is no endpoint.
         """
-        bare = path.partition("?")[0]
-        return self._places.get((host.lower(), bare)) or self._places.get((ANY, bare))
+        place = path.partition("?")[0]
+        host = host.lower()
+        found = self._places.get((host, place))
+        if found is None and bare(host) not in self._named:
+            found = self._places.get((ANY, place))
+        return found

@@ -327,7 +327,7 @@ class Supervisor:
 
 
 def _signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
-    # The group outlives its leader while any member lives, and its number is not given to others as long.
+    # A group lives as long as any member. macOS says EPERM where Linux says ESRCH when only a zombie is left.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signum)
 

@@ -6,7 +6,7 @@ Serves `envoy.service.ext_proc.v3.ExternalProcessor`, for a filter with `respons
 Rules of this module:
 
 * One call is one HTTP response; nothing is shared between calls.
-* The reply to the headers may wait for the body, in this body mode Envoy sends on regardless. The content-length is
+* The reply to the headers may wait for the body: in this body mode Envoy sends on regardless. The content-length is
   always set or removed, except on a response without a body.
 * Who reads comes from the dynamic metadata that ext_authz left, never from a header.
 * Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
@@ -259,6 +259,7 @@ def _head(values: Mapping[str, str]) -> Head:
 
 def _headers(change: Headers | None, validators: Iterable[str]) -> Any:
     reply = _pb.ProcessingResponse()
+    reply.response_headers.SetInParent()
     mutation = reply.response_headers.response.header_mutation
     if change and change.length is None:
         mutation.remove_headers.append("content-length")

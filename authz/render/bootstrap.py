@@ -49,4 +49,4 @@ def filters(chain: Chain) -> str:
 def _text(head: str, value: Mapping[str, Any] | Message, said: Mapping[Path, str] | None = None) -> str:
     tree, comments = plain(value, NOTES)
     opening = "".join(f"# {line}".rstrip() + "\n" for line in head.splitlines())
-    return opening + emit(tree, comments | dict(said or {}))
+    return opening + "\n" + emit(tree, comments | dict(said or {}))

@@ -258,7 +258,12 @@ styles = st.sampled_from([{}, {"separators": (",", ":")}, {"indent": 2}, {"ensur
 @given(names, st.sets(st.text(max_size=5)), styles)
 def test_a_trimmed_list_is_the_list_that_a_slow_filter_makes(listed, hidden, style):
     hidden |= set(listed[::2])
-    result = {"a": 1, "tools": [{"name": name, "n": [1]} for name in listed], "ttlMs": 9, "cacheScope": "public"}
+    result = {
+        "a": 1,
+        "tools": [{"name": name, "n": [1]} for name in listed],
+        "ttlMs": 9,
+        "cacheScope": "public",
+    }
     document = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}, **style).encode()
 
     sent = json.loads(trimmed(document, *hidden, ttl_ms=4).document)

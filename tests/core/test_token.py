@@ -453,8 +453,9 @@ def test_a_changed_claim_breaks_the_signature():
 def test_an_algorithm_that_the_key_does_not_have_is_refused_even_if_the_issuer_may_use_it():
     both = frozenset({"RS256", "PS256", "ES256"})
 
-    assert R.BAD_SIGNATURE == reason(token(alg="PS256"), algorithms=both)
-    assert R.BAD_SIGNATURE == reason(token(private=ec_key(), alg="ES256"), algorithms=both)
+    for text in (token(alg="PS256"), token(private=ec_key(), alg="ES256")):
+        result = judge(text, algorithms=both)
+        assert (R.BAD_SIGNATURE, "the header's alg is not one of the key's") == (result.reason, result.detail)
 
 
 def test_without_keys_a_token_cannot_be_judged_and_that_is_no_fault_of_the_caller():

@@ -232,7 +232,8 @@ def test_a_host_name_that_only_resolves_here_gets_no_token(served):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "localhost"])
-def test_it_refuses_to_serve_anything_but_loopback(host, capsys):
+def test_it_refuses_to_serve_anything_but_loopback(host, capsys, monkeypatch):
+    monkeypatch.setattr("socket.create_server", lambda *_args, **_kwargs: pytest.fail("it binds"))
     with pytest.raises(ValueError):
         IssuerServer(host=host)
     with pytest.raises(SystemExit) as left:

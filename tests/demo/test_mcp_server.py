@@ -266,23 +266,54 @@ JSON = st.recursive(
 MESSAGES = st.fixed_dictionaries({}, optional={"method": st.just("tools/call") | JSON, "params": JSON})
 
 
-@given(body=st.binary() | (MESSAGES | JSON).map(lambda value: json.dumps(value).encode()))
-def test_every_body_makes_a_record_that_is_read_back_as_it_was(tmp_path_factory, body):
-    log = tmp_path_factory.getbasetemp() / "bodies.jsonl"
-    log.unlink(missing_ok=True)
-    answers = []
+SCOPE = {"type": "http", "method": "POST", "path": "/mcp", "headers": [(b"authorization", b"Bearer t-1")]}
 
-    async def served(_scope, receive, _send):
-        answers.append(await receive())
+
+def passed_on(log, messages):
+    """Drive the arrival log with what a server receives, and return what the application then receives."""
+    arriving, received = iter(messages), []
 
     async def receive():
-        return {"type": "http.request", "body": body}
+        return next(arriving, {"type": "http.disconnect"})
 
-    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": [(b"authorization", b"Bearer t-1")]}
-    asyncio.run(ArrivalLog(served, log)(scope, receive, None))
+    async def served(_scope, receive, _send):
+        while not received or received[-1].get("more_body"):
+            received.append(await receive())
 
-    assert [Arrival.of(scope, body)] == arrivals(log)
-    assert [{"type": "http.request", "body": body, "more_body": False}] == answers
+    asyncio.run(ArrivalLog(served, log)(SCOPE, receive, None))
+    return received
+
+
+def part(body, *, more):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+@given(
+    body=st.binary() | (MESSAGES | JSON).map(lambda value: json.dumps(value).encode()),
+    cut=st.integers(0, 100),
+)
+def test_every_body_makes_a_record_that_is_read_back_and_is_passed_on_whole(tmp_path_factory, body, cut):
+    log = tmp_path_factory.getbasetemp() / "bodies.jsonl"
+    log.unlink(missing_ok=True)
+    received = passed_on(log, [part(body[:cut], more=True), part(body[cut:], more=False)])
+
+    assert [part(body, more=False)] == received
+    assert [Arrival.of(SCOPE, body)] == arrivals(log)
+
+
+def test_a_client_that_leaves_within_its_body_is_on_record_and_the_application_sees_it_leave(tmp_path):
+    log = tmp_path / "log.jsonl"
+    received = passed_on(log, [part(b'{"method"', more=True)])
+
+    assert [part(b'{"method"', more=True), {"type": "http.disconnect"}] == received
+    assert [Arrival.of(SCOPE, b"")] == arrivals(log)
+
+
+def test_no_more_of_a_body_is_held_than_the_sdk_takes(tmp_path):
+    mebibyte, rest = part(b"x" * 1024 * 1024, more=True), part(b"rest", more=False)
+    received = passed_on(tmp_path / "log.jsonl", [*[mebibyte] * 6, rest])
+
+    assert [part(b"x" * 5 * 1024 * 1024, more=True), mebibyte, rest] == received
 
 
 def test_a_body_over_the_limit_of_the_sdk_is_on_record_and_refused_by_the_sdk(server):
@@ -316,7 +347,8 @@ def test_a_log_that_nothing_was_written_to_is_empty(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "localhost"])
-def test_it_refuses_to_serve_anything_but_loopback(host, capsys):
+def test_it_refuses_to_serve_anything_but_loopback(host, capsys, monkeypatch):
+    monkeypatch.setattr("uvicorn.run", lambda *_args, **_kwargs: pytest.fail("it serves"))
     with pytest.raises(SystemExit) as left:
         main(["--host", host])
 

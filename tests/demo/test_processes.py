@@ -254,12 +254,13 @@ def test_a_hung_child_goes_on_when_told_to():
 
 
 def test_children_get_the_variables_they_are_given_on_top_of_their_parents(monkeypatch):
-    monkeypatch.setenv("INHERITED", "one")
-    code = "import os; print(os.environ['INHERITED'], os.environ['GIVEN'])\n" + SERVE + FOREVER
+    monkeypatch.setenv("KEPT", "from the parent")
+    monkeypatch.setenv("CHANGED", "from the parent")
+    code = "import os; print(os.environ['KEPT']); print(os.environ['CHANGED'])\n" + SERVE + FOREVER
     with Supervisor() as supervisor:
-        supervisor.start(child(code=code, env={"GIVEN": "two"}))
+        supervisor.start(child(code=code, env={"CHANGED": "given"}))
 
-        assert ["one two", "up"] == supervisor.log("server").read_text().splitlines()
+        assert ["from the parent", "given", "up"] == supervisor.log("server").read_text().splitlines()
 
 
 def test_a_child_has_no_standard_input_to_wait_for():
@@ -308,13 +309,21 @@ def test_logs_stay_when_a_child_died_unasked(lives):
     remove_logs(supervisor)
 
 
-def test_the_handler_of_sigterm_is_put_back():
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with Supervisor():
-        during = signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def handlers():
+    """Handlers of our own for both signals, and the test run's own again afterwards."""
+    ours = {signum: lambda *_: None for signum in (signal.SIGTERM, signal.SIGINT)}
+    before = {signum: signal.signal(signum, handler) for signum, handler in ours.items()}
+    yield ours
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
-    assert before[0] != during
-    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+def test_the_handlers_of_signals_are_put_back(handlers):
+    with Supervisor():
+        assert handlers[signal.SIGTERM] != signal.getsignal(signal.SIGTERM)
+
+    assert handlers == {signum: signal.getsignal(signum) for signum in handlers}
 
 
 def test_a_supervisor_works_outside_the_main_thread_where_signals_cannot_be_handled():

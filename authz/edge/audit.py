@@ -1,0 +1,66 @@
+"""The audit log: one JSON line a decision, written off the request path.
+
+A decision only appends its record to a bounded queue; a thread encodes and writes. When the queue is full the record
+is dropped and counted: a slow reader of the log must not become a slow gateway.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import IO
+
+import msgspec
+
+from authz.edge.record import Record
+
+_ENCODE = msgspec.json.Encoder().encode
+_INTERVAL = 0.05
+_BATCH = 1000
+
+
+class AuditLog:
+    """Writes records to a binary stream until it is closed."""
+
+    def __init__(
+        self,
+        stream: IO[bytes],
+        *,
+        size: int = 65_536,
+        on_drop: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin to write; at most `size` records wait, `on_drop` is called for each that finds no place."""
+        self._stream = stream
+        self._size = size
+        self._on_drop = on_drop
+        self._waiting: deque[Record] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def write(self, record: Record) -> None:
+        """Queue one record; never waits."""
+        if len(self._waiting) >= self._size:
+            self._on_drop()
+            return
+        self._waiting.append(record)
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_INTERVAL):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), _BATCH)
+            lines = b"".join(_ENCODE(self._waiting.popleft()) + b"\n" for _ in range(count))
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
+                for _ in range(count):
+                    self._on_drop()

@@ -1,0 +1,158 @@
+"""From the Check of a list request to the rewriter of its response: who asked, and in what circumstances.
+
+The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
+visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and of
+claims and headers only those that the server's rules read. It is one JSON text under one key, `caller`, because
+Envoy's metadata would turn every integer into a double.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from authz.core.item import Item
+from authz.core.methods import USES
+from authz.core.occasion import Caller, Occasion, visible_headers
+from authz.core.policy import Policy
+from authz.core.principal import Principal
+from authz.core.reasons import Reason
+from authz.core.request import HttpRequest
+from authz.core.server import Server
+
+KEY = "caller"
+
+
+class _Baggage(msgspec.Struct, omit_defaults=True):
+    """What is handed over; field names are short because Envoy sends it with every chunk."""
+
+    iss: str
+    sub: str
+    client: str
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    exp: float
+    claims: dict[str, Any]
+    scheme: str
+    host: str
+    path: str
+    headers: dict[str, str]
+    source: str = ""
+
+
+_DECODE = msgspec.json.Decoder(_Baggage).decode
+_ENCODE = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What of a caller and a request a policy's rules can read; None where they can read all of it."""
+
+    claims: frozenset[str] | None
+    headers: frozenset[str] | None
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Reads":
+        """Gather what the conditions read that decide about lists."""
+        conditions = [rule.when for rule in policy.rules if rule.when is not None]
+        return cls(
+            claims=_union([condition.claims for condition in conditions if "jwt" in condition.reads]),
+            headers=_union([condition.headers for condition in conditions if "request" in condition.reads]),
+        )
+
+
+def _union(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
+    return None if any(part is None for part in sets) else frozenset().union(*(part for part in sets if part))
+
+
+def pack(principal: Principal, request: HttpRequest, reads: Reads) -> str:
+    """Write what the rewriter needs."""
+    headers = visible_headers(request)
+    return _ENCODE(
+        _Baggage(
+            iss=principal.issuer,
+            sub=principal.subject,
+            client=principal.client,
+            scopes=principal.scopes,
+            roles=principal.roles,
+            exp=principal.expires,
+            claims=_only(principal.claims, reads.claims),
+            scheme=request.scheme,
+            host=request.host,
+            path=request.path,
+            headers=_only(headers, reads.headers),
+            source=request.source,
+        ),
+    ).decode()
+
+
+def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
+    return dict(values) if names is None else {name: values[name] for name in names if name in values}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a list, as the rewriter needs it."""
+
+    target: Server
+    occasion: Occasion
+    remaining_ms: int
+    known: dict[Item, bool] = field(default_factory=dict)
+
+    @property
+    def server(self) -> str:
+        """Name of the configured server."""
+        return self.target.name
+
+    def visible(self, item: Item) -> bool:
+        """Tell whether the caller may see an item: the judgement of a call, without arguments."""
+        known = self.known.get(item)
+        if known is None:
+            occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
+            known = self.known[item] = self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
+        return known
+
+    def ttl_ms(self) -> int:
+        """Give the milliseconds for which the caller's token is still good."""
+        return self.remaining_ms
+
+
+def unpack(metadata: Mapping[str, object], servers: Mapping[str, Server], now: float) -> Reader | None:
+    """Read what a Check handed over.
+
+    Args:
+        metadata: ext_authz's dynamic metadata.
+        servers: the protected servers by name.
+        now: seconds since the epoch.
+
+    Returns:
+        Who reads, None when the metadata does not say or names an unknown server.
+    """
+    server = servers.get(str(metadata.get("server", "")))
+    text = metadata.get(KEY)
+    if server is None or not isinstance(text, str):
+        return None
+    try:
+        baggage = _DECODE(text)
+    except msgspec.DecodeError:
+        return None
+    principal = Principal(
+        issuer=baggage.iss,
+        subject=baggage.sub,
+        client=baggage.client,
+        scopes=baggage.scopes,
+        roles=baggage.roles,
+        claims=baggage.claims,
+        expires=baggage.exp,
+    )
+    request = HttpRequest(
+        method="POST",  # by which an item would be used, also where a GET stream redelivers a list
+        scheme=baggage.scheme,
+        host=baggage.host,
+        path=baggage.path,
+        headers=baggage.headers,
+        source=baggage.source,
+    )
+    occasion = Occasion(Caller.of(principal, server.name), request, "", None)
+    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)))

@@ -1,0 +1,79 @@
+"""What the service says over HTTP: protected-resource metadata, metrics, liveness and readiness."""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from authz.core.answer import METADATA_PATH, resource_url
+from authz.core.server import Server
+from authz.edge.service import Service
+
+_OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def application(service: Service) -> Starlette:
+    """Build the ASGI application of one worker."""
+    endpoints = _Endpoints(service)
+    return Starlette(
+        routes=[
+            Route(METADATA_PATH, endpoints.metadata),
+            Route(METADATA_PATH + "/{path:path}", endpoints.metadata),
+            Route("/metrics", endpoints.metrics),
+            Route("/healthz", endpoints.healthz),
+            Route("/readyz", endpoints.readyz),
+        ],
+    )
+
+
+class _Endpoints:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def metadata(self, request: Request) -> Response:
+        """RFC 9728: the document of the server at the path behind the well-known one; of the only server at the root."""
+        host = request.headers.get("host", "")
+        path = request.path_params.get("path")
+        server = self._only() if path is None else self._service.settings.directory.select(host, f"/{path}")
+        if server is None:
+            return JSONResponse({"error": "no MCP server answers at this host and path"}, status_code=404)
+        scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+        return JSONResponse(document(server, scheme, host), headers={"cache-control": "max-age=300"})
+
+    def _only(self) -> Server | None:
+        servers = self._service.settings.directory.servers
+        return servers[0] if len(servers) == 1 else None
+
+    async def metrics(self, _: Request) -> Response:
+        """Every metric in Prometheus' text format."""
+        return Response(self._service.metrics.render(), media_type=_OPENMETRICS)
+
+    async def healthz(self, _: Request) -> Response:
+        """Liveness: the process answers."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """Readiness: every issuer has a usable key."""
+        missing = self._service.ready()
+        body = {
+            "ready": not missing,
+            "policy": self._service.settings.digest,
+            "issuers_without_keys": missing,
+        }
+        return JSONResponse(body, status_code=503 if missing else 200)
+
+
+def document(server: Server, scheme: str, host: str) -> dict[str, object]:
+    """Give a server's metadata document (RFC 9728 section 2)."""
+    said: dict[str, object] = {
+        "resource": resource_url(server, scheme, host),
+        "authorization_servers": list(server.trusts),
+        "bearer_methods_supported": ["header"],
+    }
+    if server.scopes:
+        said["scopes_supported"] = list(server.scopes)
+    if server.title:
+        said["resource_name"] = server.title
+    if server.documentation:
+        said["resource_documentation"] = server.documentation
+    return said

@@ -1,0 +1,145 @@
+"""Prometheus metrics; names and labels are what dashboards and alerts rely on.
+
+Every label has a bounded set of values: methods are those of the table, tools those that a rule names, and whatever a
+sender made up is `_other`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from authz.core.decision import Decision
+from authz.core.item import Kind
+from authz.core.methods import HTTP_METHODS, METHODS
+
+OTHER = "_other"
+_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+_KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
+
+
+class KeyFigures(Collector):
+    """Reads the key store when metrics are asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, int, float]]]) -> None:
+        """Take (issuer, usable keys, seconds since confirmed) from `read`."""
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Give both gauges."""
+        count = GaugeMetricFamily("mcp_authz_jwks_keys", "Usable keys of an issuer.", labels=["issuer"])
+        age = GaugeMetricFamily(
+            "mcp_authz_jwks_age_seconds",
+            "Seconds since an issuer's keys were confirmed.",
+            labels=["issuer"],
+        )
+        for issuer, keys, seconds in self._read():
+            count.add_metric([issuer], keys)
+            age.add_metric([issuer], seconds)
+        return [count, age]
+
+
+class Metrics:
+    """The service's metrics in a registry of their own."""
+
+    def __init__(self, tools: Mapping[str, frozenset[str]], keys: KeyFigures | None = None) -> None:
+        """Count apart the tools that rules name, by server."""
+        self.registry = CollectorRegistry()
+        self.tools = tools
+        if keys is not None:
+            self.registry.register(keys)
+        make, registry = Counter, self.registry
+        self._decisions = make(
+            "mcp_authz_decisions",
+            "Decisions by rule and reason.",
+            ["server", "method", "rule", "decision", "reason"],
+            registry=registry,
+        )
+        self._tools = make(
+            "mcp_authz_tool_decisions",
+            "Decisions by tool named in the policy.",
+            ["server", "tool", "decision"],
+            registry=registry,
+        )
+        self._shadows = make(
+            "mcp_authz_shadow_disagreements",
+            "Decisions that a shadow rule would have made otherwise.",
+            ["server", "rule"],
+            registry=registry,
+        )
+        self._check = Histogram(
+            "mcp_authz_check_seconds",
+            "Time of one Check.",
+            ["server"],
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._items = make(
+            "mcp_authz_list_items",
+            "Items of lists, kept or trimmed.",
+            ["server", "kind", "outcome"],
+            registry=registry,
+        )
+        self._rewrites = make(
+            "mcp_authz_rewrites",
+            "Messages that went through the rewriter.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._cache = make(
+            "mcp_authz_token_cache", "Look-ups of verified tokens.", ["outcome"], registry=registry
+        )
+        self._fetches = make(
+            "mcp_authz_jwks_fetches",
+            "Fetches of key sets.",
+            ["issuer", "outcome"],
+            registry=registry,
+        )
+        self._dropped = make(
+            "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
+        )
+        self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """Count one decision."""
+        verdict = "allow" if decision.allowed else "deny"
+        method = decision.method if decision.method in _KNOWN_METHODS else OTHER
+        self._decisions.labels(decision.server, method, decision.rule, verdict, decision.reason.value).inc()
+        item = decision.item
+        if item is not None and item.kind is Kind.TOOL:
+            named = item.name in self.tools.get(decision.server, ())
+            self._tools.labels(decision.server, item.name if named else OTHER, verdict).inc()
+        for rule in decision.shadows:
+            self._shadows.labels(decision.server, rule).inc()
+        self._check.labels(decision.server).observe(seconds)
+
+    def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
+        """Count the items of one list."""
+        self._items.labels(server, kind.value, "kept").inc(kept)
+        self._items.labels(server, kind.value, "trimmed").inc(trimmed)
+
+    def rewritten(self, outcome: str) -> None:
+        """Count one message that went through the rewriter."""
+        self._rewrites.labels(str(outcome)).inc()
+
+    def remembered(self, outcome: str) -> None:
+        """Count one look-up of a verified token."""
+        self._cache.labels(outcome).inc()
+
+    def fetched(self, issuer: str, outcome: str) -> None:
+        """Count one fetch of keys."""
+        self._fetches.labels(issuer, outcome).inc()
+
+    def dropped(self) -> None:
+        """Count one audit record that was not written."""
+        self._dropped.inc()
+
+    def policy(self, digest: str) -> None:
+        """Name the policy in force."""
+        self._policy.clear()
+        self._policy.labels(digest).set(1)
+
+    def render(self) -> bytes:
+        """Write all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,21 @@
+"""Generate authz/proto from protos/*.proto with grpcio-tools, or into the directory that is given."""
+
+import sys
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generate(out: Path) -> int:
+    """Run protoc; returns its exit status."""
+    sources = sorted(path.name for path in (ROOT / "protos").glob("*.proto"))
+    out.mkdir(parents=True, exist_ok=True)
+    return int(
+        protoc.main(["protoc", f"-I{ROOT / 'protos'}", f"--python_out={out}", f"--pyi_out={out}", *sources]),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(generate(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "authz" / "proto"))

@@ -1,0 +1,97 @@
+"""The HTTP filters: their order, and what security rests on in each."""
+
+import pytest
+
+from authz.render.extensions import IDENTITY_HEADERS
+from tests.support.chains import BOOTSTRAPS
+from tests.support.rendered import CORS, EXT_AUTHZ, ext_proc, filter_named, manager
+
+CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
+
+
+@CHAINS
+def test_cors_comes_before_ext_authz_before_the_rewrite_before_the_router(chain):
+    names = [f["name"] for f in manager(chain)["http_filters"]]
+
+    assert [CORS, EXT_AUTHZ, "mcp-rewrite", "envoy.filters.http.router"] == names
+
+
+@CHAINS
+def test_ext_authz_fails_closed_and_judges_whole_exact_bodies(chain):
+    config = filter_named(chain, EXT_AUTHZ)
+    body = {
+        "max_request_bytes": chain.max_request_bytes,
+        "allow_partial_message": False,
+        "pack_as_bytes": True,
+    }
+    settings = ("failure_mode_allow", "clear_route_cache", "validate_mutations", "encode_raw_headers")
+
+    assert body == config["with_request_body"]
+    assert (False, False, True, True) == tuple(config[name] for name in settings)
+    assert {"code": "ServiceUnavailable"} == config["status_on_error"]
+
+
+@CHAINS
+def test_no_setting_weakens_ext_authz(chain):
+    weak = {
+        "filter_enabled",
+        "filter_enabled_metadata",
+        "deny_at_disable",
+        "failure_mode_allow_header_add",
+        "shadow_mode",
+        "enable_dynamic_metadata_ingestion",
+        "allowed_headers",
+    }
+
+    assert set() == weak & set(filter_named(chain, EXT_AUTHZ))
+
+
+@CHAINS
+def test_a_try_ends_before_the_check_does(chain):
+    service = filter_named(chain, EXT_AUTHZ)["grpc_service"]
+    longest = service["retry_policy"]["retry_back_off"]["max_interval"]
+
+    assert f"{chain.check_timeout:g}s" == service["timeout"]
+    assert float(longest.removesuffix("s")) < chain.check_timeout
+
+
+@CHAINS
+def test_the_service_may_change_only_identity_headers_the_token_and_accept_encoding(chain):
+    rules = filter_named(chain, EXT_AUTHZ)["decoder_header_mutation_rules"]
+    names = "|".join((*IDENTITY_HEADERS, "authorization", "accept-encoding"))
+
+    assert {
+        "disallow_all": True,
+        "allow_expression": {"regex": f"^({names})$"},
+        "disallow_is_error": True,
+    } == rules
+
+
+@CHAINS
+def test_the_rewrite_runs_only_where_ext_authz_asked_for_it(chain):
+    (matcher,) = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    asked = matcher["predicate"]["single_predicate"]
+
+    assert (EXT_AUTHZ, [{"key": "rewrite"}]) == tuple(
+        asked["input"]["typed_config"][k] for k in ("filter", "path")
+    )
+    assert {"bool_match": True} == asked["custom_match"]["typed_config"]["value"]
+
+
+@CHAINS
+def test_the_rewrite_fails_closed_and_sees_only_responses(chain):
+    config = ext_proc(chain)
+    modes = {
+        "request_header_mode": "SKIP",
+        "request_body_mode": "NONE",
+        "request_trailer_mode": "SKIP",
+        "response_header_mode": "SEND",
+        "response_body_mode": "FULL_DUPLEX_STREAMED",
+        "response_trailer_mode": "SEND",
+    }
+
+    assert (False, modes) == (config["failure_mode_allow"], config["processing_mode"])
+    assert (
+        "^(content-length|etag|content-digest|digest|x-mcp-trimmed)$"
+        == config["mutation_rules"]["allow_expression"]["regex"]
+    )

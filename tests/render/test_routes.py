@@ -1,0 +1,91 @@
+"""Virtual hosts and routes: who reaches which server, and that nothing goes unjudged."""
+
+import dataclasses
+
+import pytest
+
+from authz.render.chain import METADATA_PATH, Endpoint
+from tests.support.chains import BOOTSTRAPS, SEVERAL, SIDECAR
+from tests.support.rendered import CORS, EXT_AUTHZ, manager, routes
+
+CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
+
+
+@CHAINS
+def test_only_the_metadata_route_is_without_authorization(chain):
+    unjudged = [route for _, route in routes(chain) if EXT_AUTHZ in route.get("typed_per_filter_config", {})]
+
+    assert {"metadata"} == {route["name"] for route in unjudged}
+    assert all(route["match"] == {"path_separated_prefix": METADATA_PATH} for route in unjudged)
+    assert {"authz_http"} == {route["route"]["cluster"] for route in unjudged}
+
+
+@CHAINS
+def test_every_virtual_host_ends_in_404_for_everything(chain):
+    last = [host["routes"][-1] for host in manager(chain)["route_config"]["virtual_hosts"]]
+
+    assert all(
+        {"name": "none", "match": {"prefix": "/"}, "direct_response": {"status": 404}} == route
+        for route in last
+    )
+
+
+@CHAINS
+def test_an_sse_response_is_not_cut_by_the_routes_timeout(chain):
+    routed = [route["route"] for _, route in routes(chain) if route["name"].startswith("mcp-")]
+
+    assert {("0s", "600s")} == {(route["timeout"], route["idle_timeout"]) for route in routed}
+
+
+def test_a_named_host_serves_its_own_endpoints_and_those_of_any_host():
+    hosts = {
+        tuple(h["domains"]): [r["name"] for r in h["routes"]]
+        for h in manager(SEVERAL)["route_config"]["virtual_hosts"]
+    }
+    expected = {
+        ("orders.example.com",): ["metadata", "mcp-orders", "mcp-status", "none"],
+        ("tools.example.com",): ["metadata", "mcp-search", "mcp-files", "mcp-status", "none"],
+        ("*",): ["metadata", "mcp-status", "none"],
+    }
+
+    assert expected == hosts
+
+
+def test_a_hosts_own_endpoint_wins_over_one_for_any_host():
+    own = Endpoint(
+        name="own",
+        hosts=("A.example:8443", "b.example"),
+        path="/mcp",
+        upstream_host="u.example",
+        upstream_port=80,
+    )
+    chain = dataclasses.replace(SIDECAR, endpoints=(*SIDECAR.endpoints, own))
+    served = {
+        tuple(host["domains"]): route["route"]["cluster"]
+        for host, route in routes(chain)
+        if route["name"].startswith("mcp-")
+    }
+
+    assert {("a.example", "b.example"): "mcp-own", ("*",): "mcp-demo"} == served
+
+
+def test_hosts_without_endpoints_get_nothing():
+    only = Endpoint(
+        name="own", hosts=("a.example",), path="/mcp", upstream_host="u.example", upstream_port=80
+    )
+    chain = dataclasses.replace(SIDECAR, endpoints=(only,))
+
+    assert ["none"] == [route["name"] for host, route in routes(chain) if host["domains"] == ["*"]]
+
+
+def test_cors_is_set_where_origins_are_listed_and_only_there():
+    policies = {
+        r["name"]: r.get("typed_per_filter_config", {}).get(CORS)
+        for _, r in routes(SEVERAL)
+        if r["name"] != "metadata"
+    }
+
+    assert [{"exact": "https://chat.example.com"}] == policies["mcp-orders"]["allow_origin_string_match"]
+    assert [{"safe_regex": {"regex": ".*"}}] == policies["mcp-search"]["allow_origin_string_match"]
+    assert (None, None, None) == (policies["mcp-files"], policies["mcp-status"], policies["none"])
+    assert not {"allow_private_network_access", "allow_credentials"} & set(policies["mcp-search"])
