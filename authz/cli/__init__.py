@@ -1,0 +1,29 @@
+"""The command line; one module a command."""
+
+import sys
+
+import typer
+
+from authz.cli import check, demo, envoy, serve
+from authz.config.problems import ConfigError
+
+app = typer.Typer(
+    name="mcp-authz",
+    help="Per-tool authorization for MCP servers behind Envoy.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("envoy")(envoy.envoy)
+app.command("check")(check.check)
+
+
+def main() -> None:
+    """Run; a user's mistake ends with its problems on stderr and status 2, never with a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

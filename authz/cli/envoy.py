@@ -1,0 +1,56 @@
+"""`mcp-authz envoy`: Envoy's configuration for a policy file."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authz.cli.options import File, Jwks, Resource, read_settings
+
+
+class Part(StrEnum):
+    """What to render."""
+
+    BOOTSTRAP = "bootstrap"
+    FILTERS = "filters"
+
+
+def envoy(
+    config: File,
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
+    ] = "",
+    part: Annotated[
+        Part, typer.Option("--part", help="All of it, or what goes into an existing chain.")
+    ] = Part.BOOTSTRAP,
+    listen: Annotated[str, typer.Option("--listen", metavar="ADDR", help="Where clients connect.")] = "",
+    service: Annotated[
+        str, typer.Option("--service", metavar="ADDR", help="The service's gRPC address.")
+    ] = "",
+    http: Annotated[str, typer.Option("--http", metavar="ADDR", help="The service's HTTP address.")] = "",
+    admin: Annotated[
+        str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default none.")
+    ] = "",
+    resource: Resource = "",
+    jwks: Jwks = None,
+) -> None:
+    """Render Envoy's configuration: the whole bootstrap, or only the filters, routes and clusters.
+
+    Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
+    """
+    settings = read_settings(config, resource, jwks)
+    from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
+    from authz.render.plan import plan  # noqa: PLC0415 - as above
+
+    try:
+        chain = plan(settings, listen=listen, service=service, http=http, admin=admin)
+    except ValueError as error:
+        typer.echo(f"{config}: {error}", err=True)
+        raise typer.Exit(2) from None
+    text = bootstrap(chain) if part is Part.BOOTSTRAP else filters(chain)
+    if out:
+        Path(out).write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)

@@ -1,0 +1,64 @@
+"""`mcp-authz serve`: the service."""
+
+import asyncio
+import dataclasses
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from authz.cli.options import File, Jwks, Resource, read_settings
+from authz.config.addresses import check_address
+from authz.config.problems import ConfigError, Problem
+from authz.config.settings import Settings
+from authz.edge.audit import AuditLog
+from authz.edge.logs import configure
+from authz.edge.server import BindError
+from authz.edge.server import serve as run
+
+_LOG = structlog.get_logger("authz.serve")
+
+
+def serve(
+    config: File,
+    grpc: Annotated[
+        str, typer.Option("--grpc", metavar="ADDR", help="gRPC address: host:port or unix:/path.")
+    ] = "",
+    http: Annotated[str, typer.Option("--http", metavar="ADDR", help="HTTP address: host:port.")] = "",
+    resource: Resource = "",
+    jwks: Jwks = None,
+) -> None:
+    """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health).
+
+    One audit record a decision goes to stdout as a JSON line; the service's own log goes to stderr.
+
+    Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock
+    """
+    settings = _addressed(read_settings(config, resource, jwks), grpc, http)
+    configure(sys.stderr)
+    for warning in settings.warnings:
+        _LOG.warning("policy", problem=str(warning))
+    audit = AuditLog(sys.stdout.buffer)
+    try:
+        uvloop.run(run(settings, audit, started=lambda: _announce(settings)))
+    except BindError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(2) from None
+    finally:
+        audit.close()
+
+
+def _announce(settings: Settings) -> None:
+    _LOG.info("serving", grpc=settings.grpc, http=settings.http, policy=settings.digest)
+
+
+def _addressed(settings: Settings, grpc: str, http: str) -> Settings:
+    """Let the flags win over the file's addresses."""
+    for flag, text in (("--grpc", grpc), ("--http", http)):
+        try:
+            check_address(text or "localhost:1")
+        except ValueError as error:
+            raise ConfigError([Problem(file=flag, message=str(error))]) from None
+    return dataclasses.replace(settings, grpc=grpc or settings.grpc, http=http or settings.http)

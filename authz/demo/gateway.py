@@ -1,0 +1,139 @@
+"""The parts in front of the MCP server, as the demo and the tests start them: the service over a Unix socket, and Envoy."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authz.config.load import load
+from authz.demo.processes import Child, Supervisor, envoy_binary, http_ready, socket_ready
+from authz.render.bootstrap import bootstrap
+from authz.render.plan import plan
+
+HERE = Path(__file__).parent
+NATIVE = HERE / "policy.yaml"
+AGENTGATEWAY = HERE / "agentgateway-policy.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """TCP ports of one gateway on loopback."""
+
+    envoy: int
+    admin: int
+    http: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """One service and one Envoy in front of an MCP server.
+
+    Attributes:
+        name: prefix of the processes' names, unique in its supervisor.
+        policy: the policy file.
+        environment: values for the file's `${NAME}`.
+        upstream: URL of the MCP server.
+        ports: where it listens.
+        jwks: `iss` to key set URL, for Kubernetes documents.
+        supervisor: starts and ends the processes.
+    """
+
+    name: str
+    policy: Path
+    environment: Mapping[str, str]
+    upstream: str
+    ports: Ports
+    supervisor: Supervisor
+    jwks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"http://localhost:{self.ports.envoy}/mcp"
+
+    @property
+    def service_name(self) -> str:
+        """Name of the service's process."""
+        return f"{self.name}-service"
+
+    @property
+    def envoy_name(self) -> str:
+        """Name of Envoy's process."""
+        return f"{self.name}-envoy"
+
+    @property
+    def http(self) -> str:
+        """Base URL of the service's metrics and health."""
+        return f"http://127.0.0.1:{self.ports.http}"
+
+    @property
+    def _socket(self) -> Path:
+        return self.supervisor.logs / f"{self.name}.sock"
+
+    def start(self) -> None:
+        """Start both and wait until they are ready.
+
+        Raises:
+            StartFailed: one of them did not come up.
+        """
+        self.supervisor.start(self.service())
+        self.supervisor.start(self.envoy())
+
+    def service(self) -> Child:
+        """Say how the service is started."""
+        keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
+        where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
+        socket_up, ready = socket_ready(self._socket), http_ready(f"{self.http}/readyz")
+        return Child(
+            name=self.service_name,
+            argv=[sys.executable, "-m", "authz", "serve", "-c", self.policy, *where, *keys],
+            env=self.environment,
+            ready=lambda: socket_up() and ready(),
+        )
+
+    def envoy(self) -> Child:
+        """Render Envoy's configuration and say how Envoy is started."""
+        settings = load(str(self.policy), environment=self.environment)
+        settings = dataclasses.replace(
+            settings,
+            upstreams={server.name: self.upstream for server in settings.directory.servers},
+        )
+        chain = plan(
+            settings,
+            listen=f"127.0.0.1:{self.ports.envoy}",
+            service=f"unix:{self._socket}",
+            http=f"127.0.0.1:{self.ports.http}",
+            admin=f"127.0.0.1:{self.ports.admin}",
+        )
+        file = self.supervisor.logs / f"{self.name}.yaml"
+        file.write_text(bootstrap(chain), encoding="utf-8")
+        return Child(
+            name=self.envoy_name,
+            argv=[
+                envoy_binary(),
+                "-c",
+                file,
+                "--use-dynamic-base-id",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+            ],
+            ready=http_ready(f"http://127.0.0.1:{self.ports.admin}/ready"),
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Give the audit records written so far."""
+        lines = self.supervisor.log(self.service_name).read_text(encoding="utf-8").splitlines()
+        return [record for line in lines if "decision_id" in (record := _object(line))]
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

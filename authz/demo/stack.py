@@ -1,0 +1,128 @@
+"""Everything the demo runs: issuer, MCP server, and two gateways, one for each form of the policy."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway, Ports
+from authz.demo.issuer import AUDIENCE
+from authz.demo.mcp_server import Arrival, arrivals
+from authz.demo.processes import Child, Supervisor, free_port, http_ready, port_ready, preferred_port
+
+_TIMEOUT = 10.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """The running parts; a context manager that ends them all.
+
+    Attributes:
+        port: Envoy's port for the native policy; 0 for a free one.
+        mcp_arguments: further arguments of the MCP server.
+        forms: which gateways to start, `native` and `agentgateway`.
+    """
+
+    port: int = 0
+    mcp_arguments: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ("native", "agentgateway")
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    gateways: dict[str, Gateway] = field(default_factory=dict)
+    issuer: str = ""
+    upstream: str = ""
+
+    def __enter__(self) -> Self:
+        self.supervisor.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.supervisor.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.supervisor.__exit__(kind, error, trace)
+
+    def _start(self) -> None:
+        issuer_port = preferred_port(8090) if self.port else free_port()
+        mcp_port = preferred_port(8080) if self.port else free_port()
+        self.issuer, self.upstream = f"http://127.0.0.1:{issuer_port}/", f"http://127.0.0.1:{mcp_port}/mcp"
+        module = [sys.executable, "-m"]
+        self.supervisor.start(
+            Child(
+                name="issuer",
+                argv=[*module, "authz.demo.issuer", "--port", str(issuer_port)],
+                ready=http_ready(f"{self.issuer}.well-known/jwks.json"),
+            ),
+        )
+        log = ["--log", str(self.arrival_log)]
+        self.supervisor.start(
+            Child(
+                name="mcp-server",
+                argv=[*module, "authz.demo.mcp_server", "--port", str(mcp_port), *log, *self.mcp_arguments],
+                ready=port_ready("127.0.0.1", mcp_port),
+            ),
+        )
+        for form in self.forms:
+            self.gateways[form] = self._gateway(form)
+            self.gateways[form].start()
+
+    def _gateway(self, form: str) -> Gateway:
+        fixed = self.port if form == "native" else 0
+        ports = Ports(
+            envoy=fixed or free_port(),
+            admin=preferred_port(fixed + 1) if fixed else free_port(),
+            http=free_port(),
+        )
+        url = f"http://localhost:{ports.envoy}/mcp"
+        environment = {
+            "DEMO_GRPC": "127.0.0.1:9001",
+            "DEMO_HTTP": "127.0.0.1:9002",
+            "DEMO_ISSUER": self.issuer,
+            "DEMO_AUDIENCE": AUDIENCE,
+            "DEMO_RESOURCE": url,
+            "DEMO_UPSTREAM": self.upstream,
+            "AUTH0_DOMAIN": self.issuer.removeprefix("http://").rstrip("/"),
+            "API_IDENTIFIER": AUDIENCE,
+        }
+        return Gateway(
+            name=form,
+            policy=NATIVE if form == "native" else AGENTGATEWAY,
+            environment=environment,
+            upstream=self.upstream,
+            ports=ports,
+            supervisor=self.supervisor,
+            jwks={} if form == "native" else {self.identifier(form): f"{self.issuer}.well-known/jwks.json"},
+        )
+
+    def identifier(self, form: str) -> str:
+        """Give the issuer that a form's policy trusts; the walkthrough's document writes it with https."""
+        return self.issuer if form == "native" else self.issuer.replace("http://", "https://", 1)
+
+    @property
+    def arrival_log(self) -> Path:
+        """Where the MCP server notes every request that reaches it."""
+        return self.supervisor.logs / "arrivals.jsonl"
+
+    def arrivals(self) -> list[Arrival]:
+        """Give every request that reached the MCP server."""
+        return arrivals(self.arrival_log)
+
+    def token(self, form: str = "native", **fields: Any) -> str:
+        """Get a token from the issuer; see `authz.demo.issuer.TokenFields`."""
+        claims = {"iss": self.identifier(form), **fields.pop("claims", {})}
+        return self._ask("demo/token", {**fields, "claims": claims})
+
+    def bad_token(self, kind: str) -> str:
+        """Get a token that must be refused; see `authz.demo.issuer.BAD_TOKENS`."""
+        return self._ask(f"demo/token/{kind}", {})
+
+    def _ask(self, path: str, body: dict[str, Any]) -> str:
+        response = httpx.post(f"{self.issuer}{path}", json=body, timeout=_TIMEOUT, trust_env=False)
+        response.raise_for_status()
+        return str(response.json()["access_token"])

@@ -1,0 +1,79 @@
+"""Settings -> the chain to render."""
+
+from urllib.parse import urlsplit
+
+from authz.config.settings import Cors, Settings
+from authz.core.server import ANY, Server
+from authz.render.chain import Address, Chain, Endpoint
+
+_PORTS = {"http": 80, "https": 443}
+_ENVOY_SLACK = 0.05
+"""Seconds that Envoy waits beyond the service's own deadline, so that the service's answer is the one that counts."""
+
+
+class PlanError(ValueError):
+    """Settings from which no chain follows; the text says what is missing and how to give it."""
+
+
+def plan(
+    settings: Settings, *, listen: str = "", service: str = "", http: str = "", admin: str = ""
+) -> Chain:
+    """Turn settings into a chain.
+
+    Args:
+        settings: the policy file's.
+        listen: where clients connect; the port of the servers' `resource` on all addresses when empty.
+        service: the service's gRPC address, the settings' own when empty.
+        http: the service's HTTP address, the settings' own when empty.
+        admin: Envoy's admin address, empty for none.
+
+    Raises:
+        PlanError: a server has no upstream, or no single listening port follows from the resources.
+        ValueError: an address or a name cannot be rendered.
+    """
+    servers = settings.directory.servers
+    return Chain(
+        endpoints=tuple(_endpoint(server, settings) for server in servers),
+        listen=Address.parse(listen or _default_listen(servers)),
+        service=Address.parse(service or settings.grpc),
+        http=Address.parse(http or settings.http),
+        admin=Address.parse(admin) if admin else None,
+        max_request_bytes=settings.max_body,
+        check_timeout=settings.check_seconds + _ENVOY_SLACK,
+    )
+
+
+def _default_listen(servers: tuple[Server, ...]) -> str:
+    urls = [urlsplit(server.resource) for server in servers]
+    ports = {url.port or _PORTS.get(url.scheme, 0) for url in urls}
+    if len(ports) != 1 or {url.scheme for url in urls} != {"http"}:
+        msg = "the listening address does not follow from the resources; give it, for example --listen :10000"
+        raise PlanError(msg)
+    return f":{ports.pop()}"
+
+
+def _endpoint(server: Server, settings: Settings) -> Endpoint:
+    upstream = settings.upstreams.get(server.name)
+    if not upstream:
+        msg = f"server {server.name} has no upstream; set servers.{server.name}.upstream"
+        raise PlanError(msg)
+    url = urlsplit(upstream)
+    cors = settings.cors.get(server.name, Cors())
+    return Endpoint(
+        name=server.name,
+        hosts=tuple(sorted(server.hosts)),
+        path=server.path,
+        upstream_host=url.hostname or "",
+        upstream_port=url.port or _PORTS[url.scheme],
+        upstream_tls=url.scheme == "https",
+        upstream_path="" if (url.path or "/") == server.path else url.path or "/",
+        origins=(ANY,) if ANY in server.origins else tuple(sorted(server.origins)),
+        cors_allow_headers=_names(cors.allow_headers, Cors().allow_headers),
+        cors_expose_headers=_names(cors.expose_headers, Cors().expose_headers),
+        cors_max_age=cors.max_age,
+    )
+
+
+def _names(names: tuple[str, ...], all_of_mcp: tuple[str, ...]) -> str:
+    """Join header names; `*` becomes MCP's own, because in browsers a `*` does not cover Authorization (Fetch 4.9)."""
+    return ", ".join(all_of_mcp if ANY in names else names)
