@@ -1,0 +1,61 @@
+"""The documentation says what the code does: its examples load, its lists are complete, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from authz.config.load import load
+from authz.config.native import PolicyFile
+from authz.core.reasons import TABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("envoy/*.md")])
+
+
+def block(document: Path, first_words: str) -> str:
+    """Give the fenced block of a document that begins with the given words."""
+    for found in re.findall(r"```[a-z]*\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+        if found.startswith(first_words):
+            return found
+    raise LookupError(first_words)
+
+
+def test_the_policy_of_the_readme_is_good_and_has_the_digest_that_the_readme_shows(tmp_path):
+    readme = ROOT / "README.md"
+    file = tmp_path / "policy.yaml"
+    file.write_text(block(readme, "issuers:"), encoding="utf-8")
+
+    settings = load(str(file), environment={})
+
+    shown = f"policy.yaml: good: 1 server(s), 4 rules, policy {settings.digest}"
+    assert shown in readme.read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_policy_reference_loads_without_a_warning(tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(block(ROOT / "docs" / "policy.md", "listen:"), encoding="utf-8")
+
+    assert () == load(str(file), environment={}).warnings
+
+
+def test_the_policy_reference_names_every_key_of_every_section():
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    schema = PolicyFile.model_json_schema()
+    keys = {key for part in schema["$defs"].values() for key in part["properties"]} | set(schema["properties"])
+
+    assert [] == sorted(key for key in keys if key not in text)
+
+
+def test_the_reference_of_reasons_lists_each_reason_once_with_its_status_and_code():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (-?\d*) \|", (ROOT / "docs" / "reasons.md").read_text(), re.MULTILINE)
+
+    expected = [(reason.value, str(row.status), str(row.code or "")) for reason, row in TABLE.items()]
+    assert expected == rows
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file(document):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+
+    assert [] == [link for link in links if not (document.parent / link).exists()]
