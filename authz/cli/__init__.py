@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from authz.cli import check, demo, envoy, serve
+from authz.cli import check, demo, envoy, serve, token
 from authz.config.problems import ConfigError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("envoy")(envoy.envoy)
 app.command("check")(check.check)
+app.command("token")(token.token)
 
 
 def main() -> None:

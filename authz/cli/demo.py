@@ -28,7 +28,8 @@ def demo(
 
     Example: mcp-authz demo --keep
     """
-    from authz.demo.processes import StartFailed, preferred_port  # noqa: PLC0415 - needs the demo extra
+    from authz.demo.ports import preferred_port  # noqa: PLC0415 - needs the demo extra
+    from authz.demo.processes import StartFailed  # noqa: PLC0415 - needs the demo extra
     from authz.demo.stack import Stack  # noqa: PLC0415 - as above
 
     if port != _PORT and preferred_port(port) != port:

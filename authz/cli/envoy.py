@@ -17,7 +17,7 @@ class Part(StrEnum):
     FILTERS = "filters"
 
 
-def envoy(
+def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: File,
     out: Annotated[
         str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
@@ -50,7 +50,11 @@ def envoy(
         typer.echo(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None
     text = bootstrap(chain) if part is Part.BOOTSTRAP else filters(chain)
-    if out:
-        Path(out).write_text(text, encoding="utf-8")
-    else:
+    if not out:
         sys.stdout.write(text)
+        return
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"{out}: cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None

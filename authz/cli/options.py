@@ -1,9 +1,11 @@
 """Options that several commands share, and what they mean."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.load import Options, load
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
@@ -31,8 +33,15 @@ def read_settings(file: str, resource: str, jwks: list[str] | None) -> Settings:
         ConfigError: the file or an option cannot be used.
     """
     pairs = [entry.partition("=") for entry in jwks or []]
-    for issuer, separator, url in pairs:
-        if not (issuer and separator and url.startswith(("http://", "https://"))):
-            problem = Problem(file="--jwks", message="not of the form ISSUER=URL", cure="quote both URLs")
-            raise ConfigError([problem])
+    for issuer, _, url in pairs:
+        _checked("--jwks", url if issuer else "", check_http_url, "give it as ISSUER=URL")
+    if resource:
+        _checked("--resource", resource, check_endpoint, "")
     return load(file, options=Options(resource=resource, jwks={issuer: url for issuer, _, url in pairs}))
+
+
+def _checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:
+    try:
+        check(text)
+    except ValueError as error:
+        raise ConfigError([Problem(file=flag, message=str(error), cure=cure)]) from None

@@ -1,6 +1,5 @@
 """`mcp-authz serve`: the service."""
 
-import asyncio
 import dataclasses
 import sys
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 import uvloop
 
 from authz.cli.options import File, Jwks, Resource, read_settings
-from authz.config.addresses import check_address
+from authz.config.addresses import check_address, check_tcp_address
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.edge.audit import AuditLog
@@ -56,9 +55,9 @@ def _announce(settings: Settings) -> None:
 
 def _addressed(settings: Settings, grpc: str, http: str) -> Settings:
     """Let the flags win over the file's addresses."""
-    for flag, text in (("--grpc", grpc), ("--http", http)):
+    for flag, text, check in (("--grpc", grpc, check_address), ("--http", http, check_tcp_address)):
         try:
-            check_address(text or "localhost:1")
+            check(text or "localhost:1")
         except ValueError as error:
             raise ConfigError([Problem(file=flag, message=str(error))]) from None
     return dataclasses.replace(settings, grpc=grpc or settings.grpc, http=http or settings.http)

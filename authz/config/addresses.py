@@ -1,11 +1,14 @@
 """Checks on addresses and URLs that a file gives; each returns its argument or raises ValueError with the cure."""
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT_MAX = 65_535
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]*):([0-9]{1,5})")
+_URL = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%\[\]-]+")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*")
 
 
@@ -23,19 +26,55 @@ def check_address(text: str) -> str:
     return text
 
 
-def check_http_url(text: str) -> str:
-    """Accept an absolute http or https URL without credentials, query and fragment."""
-    try:
-        parts = urlsplit(text)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        port_ok = False
-    if not port_ok or parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "an absolute URL is needed, as in https://example.com/mcp"
+def check_tcp_address(text: str) -> str:
+    """Accept `host:port`, `:port` or `[v6]:port`."""
+    if text.startswith("unix:"):
+        msg = "a port is needed here, as in 127.0.0.1:9002"
         raise ValueError(msg)
-    if parts.username is not None or parts.query or parts.fragment or "#" in text:
+    return check_address(text)
+
+
+def check_host(text: str) -> str:
+    """Accept the name or address of a host, without a port, and give it in lower case."""
+    if not _HOST.fullmatch(text):
+        msg = "a host alone is needed, as in keys.internal"
+        raise ValueError(msg)
+    return text.lower().strip("[]")
+
+
+def check_authority(text: str) -> str:
+    """Accept what a client may send as `Host`: a host with or without port, or `*` for any; given in lower case."""
+    host, colon, port = text.rpartition(":")
+    if text != "*" and not _HOST.fullmatch(text) and not (colon and port.isdigit() and _HOST.fullmatch(host)):
+        msg = "a host with or without port is needed, as in mcp.example:8443, or * for any"
+        raise ValueError(msg)
+    return text.lower()
+
+
+def check_http_url(text: str) -> str:
+    """Accept an absolute http or https URL without credentials, query and fragment (RFC 3986's characters only)."""
+    if re.search("[?#@]", text):
         msg = "a URL without credentials, query and fragment is needed"
         raise ValueError(msg)
+    if not _URL.fullmatch(text) or not _has_authority(text):
+        msg = "an absolute URL is needed, as in https://example.com/mcp"
+        raise ValueError(msg)
+    return text
+
+
+def _has_authority(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
+    return parts.scheme in {"http", "https"} and port != 0 and _HOST.fullmatch(host) is not None
+
+
+def check_endpoint(text: str) -> str:
+    """Accept an http or https URL whose path no proxy would rewrite."""
+    check_path(urlsplit(check_http_url(text)).path or "/")
     return text
 
 
@@ -56,3 +95,9 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_guarded(url: str, insecure_hosts: Collection[str] = ()) -> bool:
+    """Tell whether nobody on the way can replace what is fetched: https, this machine, or a host that is excepted."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or is_loopback(url) or (parts.hostname or "") in insecure_hosts

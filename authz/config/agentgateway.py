@@ -7,31 +7,32 @@ Rules of this file:
   difference: a Deny that fails to evaluate denies.
 * What is not read here is either in `_HARMLESS`, and warned of, or an error: a key that is skipped in silence could
   have been the one that kept somebody out.
-* An expression that pins the tool's name (`mcp.tool.name == "echo" && …`) is indexed under that name. This changes
-  the cost, never the outcome: for any other name the expression is false. A Require is never narrowed, because it
-  denies where it is false.
+* An expression that pins the tool's name (`mcp.tool.name == "echo" && …`) is indexed under that name. For any other
+  tool it is false, so this changes the cost and not the outcome; a prompt or a resource has no tool's name, so a Deny
+  that pins one is not about it. A Require is never narrowed, because it denies where it is false.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from authz.config.build import ARGUMENTS, expression_problem
 from authz.config.document import Document, Path
 from authz.config.expressions import ExpressionError, compile_expression, names_equal_to
-from authz.config.problems import Problem
-from authz.config.settings import Cors, IssuerKeys
+from authz.config.lint import expression_warnings
+from authz.config.providers import ProviderReader
+from authz.config.reading import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
+from authz.config.settings import Cors
 from authz.core.item import Kind
-from authz.core.keys import ALGORITHMS
 from authz.core.rule import Effect, Rule, Selector
-from authz.core.token import Trust
 
 KIND = "AgentgatewayPolicy"
+BACKEND = "AgentgatewayBackend"
+VERSION = "agentgateway.dev/v1alpha1"
 
 _READ: Mapping[str, frozenset[str]] = MappingProxyType(
     {
+        "": frozenset({"apiVersion", "kind", "metadata", "spec", "status"}),
         "spec": frozenset({"targetRefs", "traffic", "backend"}),
         "spec.traffic": frozenset({"cors", "jwtAuthentication"}),
         "spec.traffic.cors": frozenset(
@@ -44,7 +45,6 @@ _READ: Mapping[str, frozenset[str]] = MappingProxyType(
         "spec.backend.mcp.authorization.policy": frozenset({"matchExpressions"}),
     },
 )
-_PROVIDER = frozenset({"issuer", "audiences", "jwks", "location"})
 _HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "spec": frozenset({"frontend"}),
@@ -52,31 +52,10 @@ _HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
         "spec.backend": frozenset({"tls", "tcp", "http"}),
     },
 )
+_RULES = "spec.backend.mcp.authorization"
+_SCOPES = frozenset({"scope"})
+"""The claim that holds scopes where nothing else is configured."""
 _EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Require": Effect.REQUIRE})
-_HERE = "mcp-authz does not act on this key, and it may decide who gets in"
-
-
-@dataclass(slots=True)
-class Reading:
-    """What was found in policy documents so far.
-
-    Attributes:
-        trusts: accepted issuers by `iss`.
-        keys: where their keys come from.
-        rules: rules with the name of the backend they are bound to, empty for all.
-        origins: origins that CORS admits.
-        cors: what the CORS filter is told, None when no document says.
-        problems: what prevents use.
-        warnings: what does not.
-    """
-
-    trusts: dict[str, Trust] = field(default_factory=dict)
-    keys: dict[str, IssuerKeys] = field(default_factory=dict)
-    rules: list[tuple[str, Rule]] = field(default_factory=list)
-    origins: list[str] = field(default_factory=list)
-    cors: Cors | None = None
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
 
 
 def read_policy(document: Document, reading: Reading, jwks: Mapping[str, str]) -> None:
@@ -87,140 +66,58 @@ def read_policy(document: Document, reading: Reading, jwks: Mapping[str, str]) -
         reading: receives rules, issuers and problems.
         jwks: `iss` to a key set URL that replaces the document's.
     """
-    reader = _Reader(document, reading, jwks)
+    reader = _Reader(document, reading)
     reader.known_keys()
     reader.cors()
-    reader.issuers()
+    ProviderReader(document, reading, jwks).read()
     reader.rules()
 
 
-class _Reader:
-    def __init__(self, document: Document, reading: Reading, jwks: Mapping[str, str]) -> None:
-        self.document = document
-        self.reading = reading
-        self.jwks = jwks
-
-    def at(self, path: str, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> Any:
-        """Give the value at a dotted path when it is of the wanted type, else an empty one; a wrong type is reported."""
-        value: Any = self.document.value
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None and not isinstance(value, kind):
-            self.report(_path(path), "a mapping is needed" if kind is dict else "a list is needed")
-        return value if isinstance(value, kind) else kind()
-
-    def report(self, path: Path, message: str, cure: str = "") -> None:
-        self.reading.problems.append(self.document.problem(path, message, cure))
-
+class _Reader(DocumentReader):
     def known_keys(self) -> None:
+        if self.document.value.get("apiVersion") != VERSION:
+            self.report(("apiVersion",), "another version may mean something else", f"use {VERSION}")
         for path, known in _READ.items():
             for key in self.at(path):
                 if key in known:
                     continue
-                place = (*_path(path), key)
+                place = (*path_of(path), key)
                 if key in _HARMLESS.get(path, ()):
-                    self.reading.warnings.append(self.document.problem(place, "not acted on by mcp-authz"))
+                    self.warn(place, "not acted on by mcp-authz")
                 else:
-                    self.report(place, _HERE, "remove it, or enforce it elsewhere")
+                    self.report(place, UNREAD, UNREAD_CURE)
+        self.at("spec.targetRefs", list)
 
     def cors(self) -> None:
         cors = self.at("spec.traffic.cors")
         if not cors:
             return
-        path = _path("spec.traffic.cors")
+        path = path_of("spec.traffic.cors")
         defaults = Cors()
-        self.reading.origins.extend(self._strings(cors, "allowOrigins", path))
+        self.reading.origins.extend(self.strings(cors, "allowOrigins", path))
         self.reading.cors = Cors(
-            allow_methods=tuple(self._strings(cors, "allowMethods", path)) or defaults.allow_methods,
-            allow_headers=tuple(self._strings(cors, "allowHeaders", path)) or defaults.allow_headers,
-            expose_headers=tuple(self._strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
+            allow_methods=tuple(self.strings(cors, "allowMethods", path)) or defaults.allow_methods,
+            allow_headers=tuple(self.strings(cors, "allowHeaders", path)) or defaults.allow_headers,
+            expose_headers=tuple(self.strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
             max_age=cors["maxAge"] if isinstance(cors.get("maxAge"), int) else defaults.max_age,
             allow_credentials=cors.get("allowCredentials") is True,
         )
 
-    def _strings(self, mapping: Mapping[str, Any], key: str, path: Path) -> list[str]:
-        value = mapping.get(key, [])
-        if isinstance(value, list) and all(isinstance(part, str) and part for part in value):
-            return value
-        self.report((*path, key), "a list of strings is needed")
-        return []
-
-    def issuers(self) -> None:
-        section = self.at("spec.traffic.jwtAuthentication")
-        path = _path("spec.traffic.jwtAuthentication")
-        if section.get("mode", "Strict") != "Strict":
-            cure = "set mode: Strict, so that every request needs a valid token"
-            self.report((*path, "mode"), "only Strict keeps callers without a token out", cure)
-        for index, provider in enumerate(self.at("spec.traffic.jwtAuthentication.providers", list)):
-            self._provider(provider, (*path, "providers", index))
-
-    def _provider(self, provider: Any, path: Path) -> None:
-        if (
-            not isinstance(provider, dict)
-            or not isinstance(provider.get("issuer"), str)
-            or not provider["issuer"]
-        ):
-            self.report((*path, "issuer"), "this key is required")
-            return
-        for key in provider.keys() - _PROVIDER:
-            self.report((*path, key), _HERE, "remove it, or enforce it elsewhere")
-        self._location(provider.get("location"), (*path, "location"))
-        issuer = provider["issuer"]
-        audiences = self._strings(provider, "audiences", path)
-        if not audiences:
-            self.report(
-                (*path, "audiences"), "without audiences a token for any API would do", "name this API's"
-            )
-        elif issuer in self.reading.trusts:
-            self.report((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
-        else:
-            self.reading.trusts[issuer] = Trust(
-                issuer=issuer, audiences=frozenset(audiences), algorithms=ALGORITHMS
-            )
-            self.reading.keys[issuer] = self._keys(issuer, provider.get("jwks"), (*path, "jwks"))
-
-    def _location(self, location: Any, path: Path) -> None:
-        header = location.get("header", {}) if isinstance(location, dict) else {}
-        usual = isinstance(header, dict) and (
-            str(header.get("name", "Authorization")).lower() == "authorization"
-            and str(header.get("prefix", "Bearer")).strip().lower() == "bearer"
-        )
-        if not usual or (isinstance(location, dict) and location.keys() - {"header"}):
-            cure = "send the token as Authorization: Bearer, as MCP requires"
-            self.report(path, "a token is read from the Authorization header only", cure)
-
-    def _keys(self, issuer: str, jwks: Any, path: Path) -> IssuerKeys:
-        if issuer in self.jwks:
-            return IssuerKeys(issuer=issuer, jwks_uri=self.jwks[issuer])
-        jwks = jwks if isinstance(jwks, dict) else {}
-        inline, remote = jwks.get("inline"), jwks.get("remote")
-        if isinstance(inline, str | dict):
-            text = inline if isinstance(inline, str) else json.dumps(inline)
-            return IssuerKeys(issuer=issuer, inline=text.encode())
-        if isinstance(remote, dict):
-            url = remote.get("url") or _service_url(remote)
-            if url:
-                return IssuerKeys(issuer=issuer, jwks_uri=url)
-        if jwks:
-            self.report(
-                path,
-                "no key set can be found here",
-                "give inline, remote.url, or remote.jwksPath and backendRef",
-            )
-        return IssuerKeys(issuer=issuer)
-
     def rules(self) -> None:
-        section = self.at("spec.backend.mcp.authorization")
-        path = _path("spec.backend.mcp.authorization")
-        if not section:
+        section, path = self.at(_RULES), path_of(_RULES)
+        if self.at("spec.backend.mcp").get("authorization") is None:
             return
-        effect = _EFFECTS.get(section.get("action", "Allow"))
+        action = section.get("action", "Allow")
+        effect = _EFFECTS.get(action) if isinstance(action, str) else None
         if effect is None:
             self.report((*path, "action"), "unknown action", "use Allow, Deny or Require")
             return
-        where = "spec.backend.mcp.authorization.policy.matchExpressions"
-        for index, text in enumerate(self.at(where, list)):
-            self._rule(effect, text, (*_path(where), index))
+        expressions = self.at(f"{_RULES}.policy.matchExpressions", list)
+        if not expressions:
+            message = "no expression, and without rules everything would be allowed"
+            self.report((*path, "policy", "matchExpressions"), message, "write one, or remove authorization")
+        for index, text in enumerate(expressions):
+            self._rule(effect, text, (*path, "policy", "matchExpressions", index))
 
     def _rule(self, effect: Effect, text: Any, path: Path) -> None:
         if not isinstance(text, str):
@@ -231,6 +128,7 @@ class _Reader:
         except ExpressionError as error:
             self.reading.problems.append(expression_problem(self.document, path, error))
             return
+        self.reading.warnings.extend(expression_warnings(self.document, path, text, _SCOPES))
         names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
         selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
         policy = self.at("metadata").get("name", "policy")
@@ -242,23 +140,15 @@ class _Reader:
 
     def _backends(self) -> list[str]:
         """Give the backends the policy is bound to; empty text for all behind its Gateway or route."""
-        refs = [ref for ref in self.at("spec.targetRefs", list) if isinstance(ref, dict)]
-        bound = [str(ref.get("name", "")) for ref in refs if ref.get("kind") == "AgentgatewayBackend"]
-        return bound or [""]
+        refs = targets(self.document)
+        bound = [name for kind, name in refs if kind == BACKEND]
+        return bound if len(bound) == len(refs) and bound else [""]
 
 
-def _path(dotted: str) -> Path:
-    return tuple(dotted.split("."))
-
-
-def _service_url(remote: Mapping[str, Any]) -> str:
-    """Give the cluster-internal URL of a key set behind a Service."""
-    ref = remote.get("backendRef")
-    if (
-        not isinstance(ref, dict)
-        or not isinstance(ref.get("name"), str)
-        or not isinstance(ref.get("port"), int)
-    ):
-        return ""
-    path = str(remote.get("jwksPath", "")).lstrip("/")
-    return f"http://{ref['name']}.{ref.get('namespace', 'default')}.svc.cluster.local:{ref['port']}/{path}"
+def targets(document: Document) -> list[tuple[str, str]]:
+    """Give kind and name of what a policy is attached to."""
+    refs = DocumentReader(document, Reading()).at("spec.targetRefs", list)
+    return [
+        (str(ref.get("kind", "")), str(ref.get("name", ""))) if isinstance(ref, dict) else ("", "")
+        for ref in refs
+    ]

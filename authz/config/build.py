@@ -4,20 +4,24 @@ import hashlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from authz.config.addresses import is_guarded
 from authz.config.document import Document, Path
 from authz.config.expressions import ExpressionError, compile_expression
+from authz.config.lint import expression_warnings
 from authz.config.native import Issuer, PolicyFile, RuleModel, Select, ServerModel
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, IssuerKeys, Settings
 from authz.core.expression import Expression
 from authz.core.item import Kind
-from authz.core.message import Limits
+from authz.core.limits import Limits
 from authz.core.policy import Policy
 from authz.core.rule import Denial, Effect, Rule, Selector
 from authz.core.server import Directory, Server, authorities
-from authz.core.token import Trust
+from authz.core.trust import Trust
 
 ARGUMENTS = frozenset({"args"})
+PLAIN_HTTP = "keys that come over plain http can be replaced on the way"
+PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
 
 
 def build(file: PolicyFile, document: Document, text: str) -> Settings:
@@ -54,11 +58,11 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items),
         max_body=limits.body_bytes,
         max_list=limits.list_bytes,
-        max_event=limits.event_bytes,
         check_seconds=limits.check_ms / 1000,
         tokens=limits.tokens,
         digest=digest(text),
         warnings=tuple(builder.warnings),
+        insecure_hosts=frozenset(file.insecure_hosts),
     )
 
 
@@ -100,6 +104,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._unique_issuers()
+        self._guarded_keys()
 
     def report(self, path: Path, message: str, cure: str = "") -> None:
         self.problems.append(self.document.problem(path, message, cure))
@@ -116,14 +121,22 @@ class _Builder:
         for name in self.file.issuers.keys() - used:
             self.warnings.append(self.document.problem(("issuers", name), "no server uses this issuer"))
 
+    def _guarded_keys(self) -> None:
+        """Refuse keys that come over plain http: whoever can replace them on the way can sign tokens."""
+        for name, model in self.file.issuers.items():
+            for key, url in (("issuer", model.issuer), ("jwks_uri", model.jwks_uri)):
+                if url and not is_guarded(url, self.file.insecure_hosts):
+                    self.report(("issuers", name, key), PLAIN_HTTP, PLAIN_HTTP_CURE)
+
     def server(self, name: str, model: ServerModel) -> Server:
         path: Path = ("servers", name)
         url = urlsplit(model.resource)
         rules = [self._rule(index, rule, (*path, "rules", index)) for index, rule in enumerate(model.rules)]
         self._unique_rules(rules, path)
+        self._lint(model, path)
         return Server(
             name=name,
-            hosts=authorities(model.resource) | frozenset(host.lower() for host in model.hosts),
+            hosts=authorities(model.resource) | frozenset(model.hosts),
             path=url.path or "/",
             resource=model.resource,
             trusts=self._trusts(model, path),
@@ -147,17 +160,24 @@ class _Builder:
                 self.report((*path, "issuers", index), f"there is no issuer {name}", f"known: {known}")
                 continue
             trusts[issuer.issuer] = trust_of(issuer, self._audiences(model, issuer, path))
+        self._known_audiences(model, path)
         return trusts
 
     def _audiences(self, model: ServerModel, issuer: Issuer, path: Path) -> list[str]:
-        stray = set(model.audiences) - set(issuer.audiences)
-        if stray and len(model.issuers) == 1:
-            self.report(
-                (*path, "audiences"), "names an audience that the issuer does not list", "add it there"
-            )
-        return [
-            name for name in issuer.audiences if not model.audiences or name in model.audiences
-        ] or issuer.audiences
+        """Give the issuer's audiences that the server accepts; narrowing that leaves none is no narrowing."""
+        narrowed = [name for name in issuer.audiences if name in (model.audiences or issuer.audiences)]
+        if not narrowed:
+            message = f"names no audience of issuer {issuer.issuer}, so none of its tokens would do"
+            self.report((*path, "audiences"), message, "name one of each issuer, or remove the issuer")
+        return narrowed or issuer.audiences
+
+    def _known_audiences(self, model: ServerModel, path: Path) -> None:
+        issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
+        known = {audience for issuer in issuers for audience in issuer.audiences}
+        for index, audience in enumerate(model.audiences):
+            if issuers and audience not in known:
+                place = (*path, "audiences", index)
+                self.report(place, "no issuer of this server lists this audience", "add it there")
 
     def _rule(self, index: int, model: RuleModel, path: Path) -> Rule:
         effect = Effect.ALLOW if model.allow is not None else Effect.DENY
@@ -192,6 +212,15 @@ class _Builder:
             self.problems.append(expression_problem(self.document, path, error))
             return None
 
+    def _lint(self, model: ServerModel, path: Path) -> None:
+        issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
+        claims = {issuer.claims.scopes for issuer in issuers}
+        for index, rule in enumerate(model.rules):
+            for key, text in (("when", rule.when), ("args", rule.args)):
+                place = (*path, "rules", index, key)
+                if text and not self.problems:
+                    self.warnings.extend(expression_warnings(self.document, place, text, claims))
+
     def _unique_rules(self, rules: list[Rule], path: Path) -> None:
         seen: set[str] = set()
         for index, rule in enumerate(rules):
@@ -201,8 +230,6 @@ class _Builder:
 
 
 def expression_problem(document: Document, path: Path, error: ExpressionError) -> Problem:
-    """Place an expression's error in its file: the expression's own line counts from where it begins."""
-    place = document.place(path)
-    offset = error.line - 1 + (1 if place.block else 0)
+    """Place an expression's error in its file."""
     message = f"{error} (line {error.line}, column {error.column} of the expression)"
-    return document.problem(path, message, line_offset=offset)
+    return document.problem(path, message, line_offset=document.place(path).offset(error.line))

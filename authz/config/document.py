@@ -1,7 +1,8 @@
 """YAML text -> plain values that remember where they stood.
 
-Stricter than YAML: a key must be a string and may stand once in a mapping, `${NAME}` is replaced from the environment and an
-unset name is a problem, tags beyond YAML's own scalars are refused. `$${` gives a literal `${`.
+Stricter than YAML: a key must be a string and may stand once in a mapping, `${NAME}` in a string is replaced from the
+environment and an unset name is a problem, values are those that JSON has. A timestamp is the text that was written, as
+Kubernetes takes it. `$${` gives a literal `${`. A problem with a mapping or a list is placed at its key.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from authz.config.problems import ConfigError, Problem
 
@@ -18,15 +20,24 @@ Path = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MAX_NODES = 200_000
 """Nodes a file may hold once aliases are followed; a file that multiplies itself stops here."""
+_MAX_DEPTH = 64
+"""Nesting of collections; a file that contains itself stops here."""
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null"))
+_STRINGS = frozenset(_TAG + name for name in ("str", "timestamp"))
+_COLLECTIONS = frozenset(_TAG + name for name in ("map", "seq"))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value begins: line and column from 1, and how far its text is indented behind that."""
+    """Where a value begins: line from 1, and the style of a text that stands in a block (`|`, `>`, else empty)."""
 
     line: int
-    column: int = 1
-    block: bool = False
+    block: str = ""
+
+    def offset(self, line: int) -> int:
+        """Give how many lines below `self.line` a line of the text stands; only `|` keeps lines as they were."""
+        return {"|": line, ">": 1}.get(self.block, 0)
 
 
 @dataclass(slots=True)
@@ -76,9 +87,18 @@ def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list
     """
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError([Problem(file=file, line=line, message="a character that YAML forbids")]) from None
     except yaml.YAMLError as error:
         raise ConfigError([_syntax(error, file)]) from None
-    return [_Builder(file, environment).build(node) for node in nodes]
+    except RecursionError:
+        raise ConfigError([Problem(file=file, message=_TOO_DEEP)]) from None
+    documents = [_Builder(file, environment).build(node) for node in nodes]
+    return [document for document in documents if document.value is not None]
+
+
+_TOO_DEEP = f"nested deeper than {_MAX_DEPTH} levels"
 
 
 def _syntax(error: yaml.YAMLError, file: str) -> Problem:
@@ -98,43 +118,57 @@ class _Builder:
         self.nodes = 0
 
     def build(self, node: yaml.Node) -> Document:
-        self.document.value = self._value(node, ())
+        self.document.value = self._value(node, (), node.start_mark.line + 1)
         if self.problems:
             raise ConfigError(self.problems)
         return self.document
 
-    def _value(self, node: yaml.Node, path: Path) -> Any:
+    def _value(self, node: yaml.Node, path: Path, key_line: int) -> Any:
+        self._bound(node, path)
+        if isinstance(node, yaml.ScalarNode):
+            block = node.style if node.style in {"|", ">"} else ""
+            self.document.places[path] = Place(node.start_mark.line + 1, block)
+            return self._scalar(node, path)
+        self.document.places[path] = Place(key_line)
+        if node.tag not in _COLLECTIONS:
+            self._report(node, path, f"no value of type {_type(node)}")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        items = enumerate(node.value)
+        return [self._value(item, (*path, index), item.start_mark.line + 1) for index, item in items]
+
+    def _bound(self, node: yaml.Node, path: Path) -> None:
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             message = f"more than {_MAX_NODES} values"
             raise ConfigError([Problem(file=self.document.file, message=message, cure="use fewer aliases")])
-        block = isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}
-        self.document.places[path] = Place(node.start_mark.line + 1, node.start_mark.column + 1, block)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(child, (*path, index)) for index, child in enumerate(node.value)]
-        return self._scalar(node, path)
+        if len(path) > _MAX_DEPTH:
+            line = node.start_mark.line + 1
+            raise ConfigError([Problem(file=self.document.file, line=line, message=_TOO_DEEP)])
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode) or not isinstance(key, str):
-                self._report(key_node, path, "a key must be a string")
+            if key_node.tag not in _STRINGS:
+                self._report(key_node, path, "a key must be a string", "put it in quotes")
                 continue
             if key in values:
                 self._report(key_node, (*path, key), "this key stands twice", "keep one of the two")
-            values[key] = self._value(value_node, (*path, key))
+            values[key] = self._value(value_node, (*path, key), key_node.start_mark.line + 1)
         return values
 
-    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        if node.tag in _STRINGS:
+            return self._substituted(str(node.value), node, path)
         try:
-            value = self.scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError):
-            self._report(node, path, f"no value of type {node.tag.removeprefix('tag:yaml.org,2002:')}")
-            return None
-        return self._substituted(value, node, path) if isinstance(value, str) else value
+            if node.tag in _SCALARS:
+                return self.scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, KeyError):
+            pass
+        self._report(node, path, f"no value of type {_type(node)}")
+        return None
 
     def _substituted(self, text: str, node: yaml.Node, path: Path) -> str:
         def replace(found: re.Match[str]) -> str:
@@ -154,3 +188,7 @@ class _Builder:
         self.problems.append(
             Problem(file=self.document.file, line=line, key=dotted(path), message=message, cure=cure),
         )
+
+
+def _type(node: yaml.Node) -> str:
+    return str(node.tag).removeprefix(_TAG)

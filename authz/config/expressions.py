@@ -9,25 +9,26 @@ Theory. Three looks at the same text, each for what it does best:
    `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`, which is agentgateway's dialect of the word
    without a function implemented in Python. The tree also says what is read.
 3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
-
-A tree is walked with an explicit stack, so that its depth is the parser's business (cel-cpp stops at 32 levels).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
-from cel.expr import syntax_pb2
 from cel_expr_python import cel
 from google.protobuf import any_pb2
 
+from authz.config.celtree import (
+    Expr,
+    Node,
+    Parsed,
+    literal_key,
+    nodes,
+    parse,
+    path_of,
+    position,
+    selected_from,
+)
 from authz.core.expression import ENGINE, VARIABLES, Expression
-
-Node: TypeAlias = Any
-"""A `cel.expr.Expr`; protobuf's generated classes carry no types here."""
-
-Expr = syntax_pb2.Expr
 
 _STRING, _DYN = cel.Type.STRING, cel.Type.DYN
 
@@ -76,6 +77,10 @@ def _checker() -> cel.Env:
 _CHECKER = _checker()
 
 
+_MAX_BYTES = 1_048_576
+"""Largest rewritten tree; each `contains` inside another's target makes it three times as large."""
+
+
 class ExpressionError(ValueError):
     """An expression that cannot be accepted.
 
@@ -114,11 +119,14 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         ExpressionError: with the place in the text.
     """
     result = _checked(text)
-    parsed = _parse(text)
+    parsed = parse(text)
     reads = _read(parsed, forbidden)
     _boolean(result, parsed.expr)
-    for node in reversed([node for node in _nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
+    for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
         _rewrite_contains(node)
+        if node.ByteSize() > _MAX_BYTES:
+            message = "contains is nested too deeply"
+            raise ExpressionError(message)
     packed = any_pb2.Any()
     packed.Pack(parsed)
     return Expression(
@@ -137,7 +145,7 @@ def names_equal_to(text: str, path: str) -> frozenset[str] | None:
     can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
     errs it is false all the same, because false wins over an error.
     """
-    return _pinned(_parse(text).expr, path)
+    return _pinned(parse(text).expr, path)
 
 
 def _pinned(node: Node, path: str) -> frozenset[str] | None:
@@ -149,9 +157,9 @@ def _pinned(node: Node, path: str) -> frozenset[str] | None:
         return left if right is None else right if left is None else left & right
     if call.function == "_==_":
         sides = sorted(call.args, key=lambda side: side.HasField("const_expr"))
-        if _path(sides[0]) == path and sides[1].const_expr.HasField("string_value"):
+        if path_of(sides[0]) == path and sides[1].const_expr.HasField("string_value"):
             return frozenset({sides[1].const_expr.string_value})
-    if call.function == "@in" and _path(call.args[0]) == path and call.args[1].HasField("list_expr"):
+    if call.function == "@in" and path_of(call.args[0]) == path and call.args[1].HasField("list_expr"):
         elements = call.args[1].list_expr.elements
         if all(element.const_expr.HasField("string_value") for element in elements):
             return frozenset(element.const_expr.string_value for element in elements)
@@ -163,14 +171,6 @@ def _checked(text: str) -> cel.Type:
         return _CHECKER.compile(text).return_type()
     except RuntimeError as error:
         raise _located(str(error)) from None
-
-
-def _parse(text: str) -> syntax_pb2.ParsedExpr:
-    packed = any_pb2.Any()
-    packed.ParseFromString(ENGINE.compile(text, disable_check=True).serialize())
-    parsed = syntax_pb2.ParsedExpr()
-    packed.Unpack(parsed)
-    return parsed
 
 
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
@@ -192,53 +192,14 @@ def _boolean(result: cel.Type, root: Node) -> None:
     raise ExpressionError(message)
 
 
-def _nodes(root: Node) -> Iterator[Node]:
-    """Give every node, a parent before what stands below it."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        stack.extend(_children(node))
-        yield node
-
-
-def _children(node: Node) -> list[Node]:
-    kind = node.WhichOneof("expr_kind")
-    if kind == "select_expr":
-        return [node.select_expr.operand]
-    if kind == "call_expr":
-        call = node.call_expr
-        return [*([call.target] if call.HasField("target") else []), *call.args]
-    if kind == "list_expr":
-        return list(node.list_expr.elements)
-    if kind == "struct_expr":
-        entries = node.struct_expr.entries
-        return [part for entry in entries for part in (entry.map_key, entry.value)]
-    if kind == "comprehension_expr":
-        loop = node.comprehension_expr
-        return [loop.iter_range, loop.accu_init, loop.loop_condition, loop.loop_step, loop.result]
-    return []
-
-
-def _path(node: Node) -> str | None:
-    """Give `a.b.c` for a chain of selections from a name, None for anything else."""
-    parts: list[str] = []
-    while node.WhichOneof("expr_kind") == "select_expr":
-        parts.append(node.select_expr.field)
-        node = node.select_expr.operand
-    if node.WhichOneof("expr_kind") != "ident_expr":
-        return None
-    return ".".join([node.ident_expr.name, *reversed(parts)])
-
-
-def _read(parsed: syntax_pb2.ParsedExpr, forbidden: frozenset[str]) -> _Reads:
+def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
     """Gather what the tree reads and refuse unknown fields and forbidden names."""
     reads = _Reads()
-    for node in _nodes(parsed.expr):
+    for node in nodes(parsed.expr):
         kind = node.WhichOneof("expr_kind")
-        if kind == "ident_expr" and node.ident_expr.name in VARIABLES:
-            reads.names.add(node.ident_expr.name)
-            if node.ident_expr.name in forbidden:
-                raise _at(parsed, node, f"reads {node.ident_expr.name}, which only `args` may")
+        if kind == "ident_expr":
+            _known_name(parsed, node, forbidden)
+            reads.names |= {node.ident_expr.name} & VARIABLES.keys()
         if kind == "select_expr":
             _known_field(parsed, node)
     reads.headers = _keys_read(parsed.expr, "request.headers")
@@ -246,8 +207,16 @@ def _read(parsed: syntax_pb2.ParsedExpr, forbidden: frozenset[str]) -> _Reads:
     return reads
 
 
-def _known_field(parsed: syntax_pb2.ParsedExpr, node: Node) -> None:
-    path = _path(node)
+def _known_name(parsed: Parsed, node: Node, forbidden: frozenset[str]) -> None:
+    name = node.ident_expr.name
+    if name.startswith("."):  # names the same variable for the type check, and none that is bound
+        raise _at(parsed, node, f"a name begins with a letter: write {name[1:]}")
+    if name in forbidden:
+        raise _at(parsed, node, f"reads {name}, which only `args` may")
+
+
+def _known_field(parsed: Parsed, node: Node) -> None:
+    path = path_of(node)
     if path is None or path.split(".", 1)[0] not in _ROOTS or path.startswith("request.headers."):
         return
     if path not in _PREFIXES:
@@ -256,44 +225,22 @@ def _known_field(parsed: syntax_pb2.ParsedExpr, node: Node) -> None:
 
 def _keys_read(root: Node, path: str) -> set[str] | None:
     """Give the literal keys under which `path` is read, None when it is also read in another way."""
-    nodes = list(_nodes(root))
+    listed = list(nodes(root))
     parents = path.split(".")[:-1]
     for depth in range(1, len(parents) + 1):  # `request` alone would read the headers below it
         parent = ".".join(parents[:depth])
-        if _count(nodes, parent) != sum(_selected_from(node) == parent for node in nodes):
+        if _count(listed, parent) != sum(selected_from(node) == parent for node in listed):
             return None
-    keys = [key for node in nodes if (key := _literal_key(node, path)) is not None]
-    return set(keys) if len(keys) == _count(nodes, path) else None
+    keys = [key for node in listed if (key := literal_key(node, path)) is not None]
+    return set(keys) if len(keys) == _count(listed, path) else None
 
 
-def _count(nodes: list[Node], path: str) -> int:
-    return sum(_path(node) == path for node in nodes)
+def _count(listed: list[Node], path: str) -> int:
+    return sum(path_of(node) == path for node in listed)
 
 
-def _selected_from(node: Node) -> str | None:
-    is_selection = node.WhichOneof("expr_kind") == "select_expr"
-    return _path(node.select_expr.operand) if is_selection else None
-
-
-def _literal_key(node: Node, path: str) -> str | None:
-    if _selected_from(node) == path:
-        return str(node.select_expr.field)
-    call = node.call_expr
-    if (
-        call.function == "_[_]"
-        and _path(call.args[0]) == path
-        and call.args[1].const_expr.HasField("string_value")
-    ):
-        return str(call.args[1].const_expr.string_value)
-    return None
-
-
-def _at(parsed: syntax_pb2.ParsedExpr, node: Node, message: str) -> ExpressionError:
-    """Locate a node: its offset in code points, turned into line and column by the line offsets."""
-    offset = parsed.source_info.positions[node.id]
-    starts = [0, *parsed.source_info.line_offsets]
-    line = max(number for number, start in enumerate(starts, 1) if start <= offset)
-    return ExpressionError(message, line, offset - starts[line - 1] + 1)
+def _at(parsed: Parsed, node: Node, message: str) -> ExpressionError:
+    return ExpressionError(message, *position(parsed, node))
 
 
 def _is_contains(node: Node) -> bool:

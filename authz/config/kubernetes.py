@@ -4,19 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from authz.config.agentgateway import KIND, Reading, read_policy
+from authz.config.addresses import check_http_url, check_path
+from authz.config.agentgateway import BACKEND, KIND, read_policy
+from authz.config.bindings import check_bindings
 from authz.config.build import digest, named_tools, normal_origins
 from authz.config.document import Document
 from authz.config.native import Limits as LimitsModel
 from authz.config.native import Listen
 from authz.config.problems import ConfigError, Problem
+from authz.config.reading import UNREAD, UNREAD_CURE, Reading
 from authz.config.settings import Cors, Settings
-from authz.core.message import Limits
+from authz.core.limits import Limits
 from authz.core.policy import Policy
 from authz.core.server import ANY, Directory, Server
 
 DEFAULT_PATH = "/mcp"
-_SEEN = frozenset({KIND, "AgentgatewayBackend", "HTTPRoute", "Gateway"})
+_SEEN = frozenset({KIND, BACKEND, "HTTPRoute", "Gateway"})
 
 
 def is_kubernetes(document: Document) -> bool:
@@ -54,28 +57,33 @@ def build_kubernetes(
     policies = [document for document in documents if _kind(document) == KIND]
     for document in policies:
         read_policy(document, reading, jwks)
+    for issuer in sorted(jwks.keys() - reading.trusts.keys()):
+        cure = "write the issuer as the document does, slash included"
+        reading.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
     _complete(documents, policies, reading)
-    targets = _targets(documents, policies, reading)
-    servers = tuple(_server(target, reading, resource) for target in targets)
+    places = _targets(documents, policies, reading)
+    check_bindings(policies, [place.backend for place in places], reading)
+    servers = tuple(_server(place, reading, resource) for place in places)
+    directory = _directory(servers, documents[0].file, reading)
     if reading.problems:
         raise ConfigError(reading.problems)
     limits, listen = LimitsModel(), Listen()
     return Settings(
         grpc=listen.grpc,
         http=listen.http,
-        directory=Directory(servers),
+        directory=directory,
         keys=reading.keys,
-        upstreams={target.name: target.upstream for target in targets if target.upstream},
-        cors={target.name: reading.cors or Cors() for target in targets},
+        upstreams={place.name: place.upstream for place in places if place.upstream},
+        cors={place.name: reading.cors or Cors() for place in places},
         tools={server.name: named_tools(server.policy) for server in servers},
         limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items),
         max_body=limits.body_bytes,
         max_list=limits.list_bytes,
-        max_event=limits.event_bytes,
         check_seconds=limits.check_ms / 1000,
         tokens=limits.tokens,
         digest=digest(text),
         warnings=tuple(reading.warnings),
+        insecure_hosts=frozenset(reading.insecure_hosts),
     )
 
 
@@ -93,13 +101,33 @@ def _complete(documents: Sequence[Document], policies: Sequence[Document], readi
         cure = "add traffic.jwtAuthentication with a provider"
         reading.problems.append(policies[0].problem(("spec", "traffic", "jwtAuthentication"), message, cure))
     for document in documents:
-        if _kind(document) not in _SEEN:
-            what = _kind(document) or "a document without kind"
-            reading.warnings.append(document.problem((), f"{what} is not read"))
+        if not _kind(document):
+            cure = "keep Kubernetes documents and native files apart"
+            reading.problems.append(document.problem((), "a document without kind", cure))
+        elif _kind(document) not in _SEEN:
+            reading.warnings.append(document.problem((), f"{_kind(document)} is not read"))
+    if policies and not reading.rules:
+        message = "no rule anywhere, so every valid token may use everything"
+        reading.warnings.append(
+            policies[0].problem(("spec", "backend"), message, "add backend.mcp.authorization")
+        )
+
+
+def _directory(servers: tuple[Server, ...], file: str, reading: Reading) -> Directory:
+    names = [server.name for server in servers]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        message, cure = f"two targets are named {name}", "give them different names"
+        reading.problems.append(Problem(file=file, message=message, cure=cure))
+    try:
+        return Directory(servers)
+    except ValueError as error:
+        cure = "route them by different hosts or paths"
+        reading.problems.append(Problem(file=file, message=str(error), cure=cure))
+        return Directory(())
 
 
 def _targets(documents: Sequence[Document], policies: Sequence[Document], reading: Reading) -> list[_Target]:
-    backends = [document for document in documents if _kind(document) == "AgentgatewayBackend"]
+    backends = [document for document in documents if _kind(document) == BACKEND]
     routes = [document for document in documents if _kind(document) == "HTTPRoute"]
     if not backends:
         name = _name(policies[0]) if policies else "mcp"
@@ -109,43 +137,66 @@ def _targets(documents: Sequence[Document], policies: Sequence[Document], readin
 
 def _target(backend: Document, routes: Sequence[Document], reading: Reading) -> _Target:
     name = _name(backend)
-    listed = _dig(backend.value, "spec", "mcp", "targets")
-    targets = listed if isinstance(listed, list) else []
-    if len(targets) != 1:
+    listed = _items(backend.value, "spec", "mcp", "targets")
+    if len(listed) != 1:
         message = (
             "one target is needed: several behind one endpoint are multiplexed by agentgateway, not by Envoy"
         )
         reading.problems.append(backend.problem(("spec", "mcp", "targets"), message, "split the backend"))
         return _Target(backend=name, name=name)
-    static = _dig(targets[0], "static") or {}
-    path = static.get("path") or DEFAULT_PATH
-    host, port = static.get("host") or _dig(static, "backendRef", "name"), static.get("port", 80)
+    for path in (("spec", "policies"), ("spec", "mcp", "targets", 0, "static", "policies")):
+        if path in backend.places:
+            reading.problems.append(backend.problem(path, UNREAD, UNREAD_CURE))
+    static = _dig(listed[0], "static")
+    host, port = _dig(static, "host") or _dig(static, "backendRef", "name"), _dig(static, "port") or 80
     hosts, route_path = _routed(name, routes)
     return _Target(
         backend=name,
-        name=str(targets[0].get("name") or name),
-        path=route_path or DEFAULT_PATH,
+        name=str(_dig(listed[0], "name") or name),
+        path=_checked_path(backend, route_path or DEFAULT_PATH, reading),
         hosts=hosts,
-        upstream=f"http://{host}:{port}{path}" if host else "",
+        upstream=_upstream(backend, f"http://{host}:{port}{_dig(static, 'path') or DEFAULT_PATH}", reading)
+        if host
+        else "",
     )
+
+
+def _checked_path(backend: Document, path: str, reading: Reading) -> str:
+    try:
+        return check_path(path)
+    except ValueError as error:
+        message = f"the HTTPRoute to {_name(backend)} has another path than Envoy sees: {error}"
+        reading.problems.append(backend.problem((), message))
+        return DEFAULT_PATH
+
+
+def _upstream(backend: Document, url: str, reading: Reading) -> str:
+    try:
+        return check_http_url(url)
+    except ValueError as error:
+        reading.problems.append(backend.problem(("spec", "mcp", "targets", 0, "static"), str(error)))
+        return ""
 
 
 def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], str]:
     """Give the hosts and the path under which routes lead to a backend."""
     for route in routes:
-        for rule in _dig(route.value, "spec", "rules") or []:
-            refs = _dig(rule, "backendRefs") or []
-            if not any(_dig(ref, "name") == backend for ref in refs):
+        for rule in _items(route.value, "spec", "rules"):
+            if not any(_dig(ref, "name") == backend for ref in _items(rule, "backendRefs")):
                 continue
-            hosts = frozenset(str(host).lower() for host in _dig(route.value, "spec", "hostnames") or [ANY])
-            matches = _dig(rule, "matches") or [{}]
+            hosts = frozenset(str(host).lower() for host in _items(route.value, "spec", "hostnames"))
+            matches = _items(rule, "matches") or [{}]
             path = str(_dig(matches[0], "path", "value") or "")
-            return hosts, path if path != "/" else ""
+            return hosts or frozenset({ANY}), path if path != "/" else ""
     return frozenset({ANY}), ""
 
 
 def _server(target: _Target, reading: Reading, resource: str) -> Server:
-    rules = tuple(rule for backend, rule in reading.rules if backend in {"", target.backend})
+    rules = tuple(
+        rule
+        for backend, rule in reading.rules
+        if "" in {backend, target.backend} or backend == target.backend
+    )
     return Server(
         name=target.name,
         hosts=target.hosts,
@@ -165,3 +216,8 @@ def _dig(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _items(value: Any, *keys: str) -> list[Any]:
+    found = _dig(value, *keys)
+    return found if isinstance(found, list) else []

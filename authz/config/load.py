@@ -47,15 +47,20 @@ def load(
     """
     text = _read(path)
     documents = read_documents(text, path, os.environ if environment is None else environment)
+    options = options or Options()
     if any(is_kubernetes(document) for document in documents):
-        options = options or Options()
         return build_kubernetes(documents, text, resource=options.resource, jwks=options.jwks)
+    if options.resource or options.jwks:
+        message, cure = "is for Kubernetes documents", "write resource and jwks_uri into the file"
+        flag = "--resource" if options.resource else "--jwks"
+        raise ConfigError([Problem(file=flag, message=message, cure=cure)])
     return _native(documents, path, text)
 
 
 def _read(path: str) -> str:
     try:
-        raw = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([Problem(file=path, message=f"cannot be read: {error.strerror}")]) from None
     if len(raw) > _MAX_BYTES:

@@ -2,9 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from authz.config.addresses import check_address, check_http_url, check_path
+from authz.config.addresses import (
+    check_address,
+    check_authority,
+    check_endpoint,
+    check_host,
+    check_http_url,
+    check_tcp_address,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
@@ -12,7 +29,10 @@ Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,25
 """A scope or role: RFC 6749 section 3.3's characters, so that it can stand in a challenge."""
 Url = Annotated[str, AfterValidator(check_http_url)]
 Address = Annotated[str, AfterValidator(check_address)]
-EndpointPath = Annotated[str, AfterValidator(check_path)]
+TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+Authority = Annotated[str, AfterValidator(check_authority)]
+Host = Annotated[str, AfterValidator(check_host)]
 
 
 class _Model(BaseModel):
@@ -23,7 +43,7 @@ class Listen(_Model):
     """Where the service listens; the flags of `serve` win."""
 
     grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
-    http: Address = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
+    http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
 
 
 class Limits(_Model):
@@ -35,8 +55,9 @@ class Limits(_Model):
         2048, ge=64, le=65_536, description="length of a name, URI, task id, method or id"
     )
     items: int = Field(256, ge=1, le=10_000, description="resources one subscription may name")
-    list_bytes: int = Field(16_777_216, ge=65_536, le=268_435_456, description="largest list that is trimmed")
-    event_bytes: int = Field(16_777_216, ge=65_536, le=268_435_456, description="largest event of a stream")
+    list_bytes: int = Field(
+        16_777_216, ge=65_536, le=268_435_456, description="largest list or event that is trimmed"
+    )
     check_ms: int = Field(450, ge=10, le=60_000, description="time for one decision; a later yes is a no")
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
 
@@ -49,6 +70,16 @@ class Claims(_Model):
     client: Text | None = Field(None, description="default: azp, else client_id")
 
 
+def _one_sentence(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Say once what a value may be, where pydantic would say it for each alternative."""
+    try:
+        return validate(value)
+    except ValidationError:
+        msg = "a string, a whole number, true, false or null is needed"
+        raise ValueError(msg) from None
+
+
+ClaimValue = Annotated[str | int | bool | None, WrapValidator(_one_sentence)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -61,7 +92,7 @@ class Issuer(_Model):
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] = ["RS256"]
     claims: Claims = Claims()
     leeway_seconds: int = Field(60, ge=0, le=600)
-    required_claims: dict[str, str | int | bool | None] = Field(default_factory=dict)
+    required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
     max_token_age_seconds: int | None = Field(None, ge=1)
     allowed_clients: list[Text] | None = None
 
@@ -111,9 +142,9 @@ class RuleModel(_Model):
 class ServerModel(_Model):
     """One protected MCP server."""
 
-    resource: Url = Field(description="the public URL; its host and path select this server")
+    resource: Endpoint = Field(description="the public URL; its host and path select this server")
     upstream: Url | None = Field(None, description="where the server really is; read by `mcp-authz envoy`")
-    hosts: list[Text] = Field([], description="further authorities that select this server; * for any")
+    hosts: list[Authority] = Field([], description="further authorities that select this server; * for any")
     issuers: Annotated[list[Name], Field(min_length=1)]
     audiences: list[Text] = Field([], description="narrows the issuers' audiences for this server")
     origins: list[Text] = Field([], description="browsers that may call; * for any")
@@ -134,6 +165,7 @@ class PolicyFile(_Model):
     limits: Limits = Limits()
     issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
+    insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
 
 
 def schema() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from authz.config.problems import Problem
-from authz.core.message import Limits
+from authz.core.limits import Limits
 from authz.core.server import Directory
 
 
@@ -66,11 +66,12 @@ class Settings:
         limits: bounds on messages.
         max_body: largest request body in bytes.
         max_list: largest list in bytes that is trimmed.
-        max_event: largest event of a stream in bytes.
         check_seconds: time for one decision.
         tokens: verified tokens that are remembered.
         digest: names this policy in records and metrics.
         warnings: findings that do not prevent use.
+        insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
+            loopback needs no mention.
     """
 
     grpc: str
@@ -83,8 +84,8 @@ class Settings:
     limits: Limits
     max_body: int
     max_list: int
-    max_event: int
     check_seconds: float
     tokens: int
     digest: str
     warnings: tuple[Problem, ...] = field(default=())
+    insecure_hosts: frozenset[str] = frozenset()

@@ -15,15 +15,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from authz.core.decision import Decision
+from authz.core.envelope import peek_id
 from authz.core.item import Item
-from authz.core.message import Limits, Message, Rejected, peek_id, read_message
+from authz.core.limits import Limits
+from authz.core.message import Message, Rejected, read_message
 from authz.core.methods import HTTP_METHODS
 from authz.core.occasion import Caller, Occasion
 from authz.core.policy import Verdict
 from authz.core.reasons import Reason
+from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.server import Directory, Server
-from authz.core.token import Refused
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
@@ -106,7 +108,7 @@ def _transport_flaw(request: HttpRequest, server: Server, max_body: int) -> Reas
     if not server.accepts_origin(request.headers.get("origin")):
         return Reason.BAD_ORIGIN
     if request.method in HTTP_METHODS:
-        return Reason.BAD_MESSAGE if request.body else None
+        return None if _is_whole(request) and not request.body else Reason.BAD_MESSAGE
     if request.method != "POST":
         return Reason.UNKNOWN_METHOD
     return _body_flaw(request, max_body)
@@ -120,9 +122,13 @@ def _body_flaw(request: HttpRequest, max_body: int) -> Reason | None:
         return Reason.BAD_ENCODING
     if len(request.body) > max_body:
         return Reason.BODY_TOO_LARGE
-    declared = headers.get("content-length")
-    whole = declared is None or declared == str(len(request.body))
-    return None if request.body_complete and whole else Reason.PARTIAL_BODY
+    return None if _is_whole(request) else Reason.PARTIAL_BODY
+
+
+def _is_whole(request: HttpRequest) -> bool:
+    """Tell whether the body is every byte that was sent."""
+    declared = request.headers.get("content-length")
+    return request.body_complete and (declared is None or declared == str(len(request.body)))
 
 
 def _is_json(content_type: str) -> bool:

@@ -14,7 +14,6 @@ Rules of this module:
 Key material is built once, here; `Key.verify` is the only use of it.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
+from authz.core.base64url import unbase64url
 from authz.core.strictjson import JSONValue, StrictJSONError, loads
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
@@ -133,19 +133,6 @@ def read_key_set(data: bytes, *, max_keys: int = 100) -> KeySet:
         else:
             skipped.append(result)
     return KeySet(keys=MappingProxyType(keys), skipped=tuple(skipped))
-
-
-def unbase64url(text: str) -> bytes | None:
-    """Decode base64url as JOSE writes it (RFC 7515 section 2); None for any other spelling of the same bytes.
-
-    Padding, white space, the other alphabet and non-zero trailing bits are refused: one value has one spelling.
-    """
-    try:
-        raw = text.encode("ascii")
-        data = base64.urlsafe_b64decode(raw + b"==")
-    except ValueError:
-        return None
-    return data if base64.urlsafe_b64encode(data).rstrip(b"=") == raw else None
 
 
 def _entries(data: bytes, max_keys: int) -> list[JSONValue]:

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 def fold(key: str) -> str:
     """Give the form under which two keys are one to a parser that ignores case or compatibility forms."""
+    if key.isascii():
+        return key.lower()
     return unicodedata.normalize("NFKC", key).casefold().translate(_TURKISH)
 
 
@@ -34,6 +36,8 @@ def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
 
 
 def collide(keys: Iterable[str]) -> bool:
-    """Tell whether two of the keys are one to a parser that folds case."""
+    """Tell whether two of the keys are one to a parser that folds case, or one of them holds U+0000."""
     listed = list(keys)
+    if any("\0" in key for key in listed):
+        return True
     return len(listed) > 1 and len(set(map(fold, listed))) != len(listed)

@@ -7,8 +7,7 @@ Rules of this file:
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
   other letters (see `lookalike`), a message with both `method` and `result`, ids that are no string and no integer,
   argument names that collide when case is folded.
-* Era: a version outside the four handshake versions is held to the modern rules, whoever names it, header or body.
-  So an unknown version meets the stricter checks and the server itself says whether it supports it.
+* The version decides the era, whoever names it, header or body (see `versions`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
   headers against body (-32020), then the method (404, -32601).
 """
@@ -18,23 +17,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.core.decision import RequestId
+from authz.core.envelope import envelope_flaw, read_id
 from authz.core.item import Item
+from authz.core.limits import DEFAULT_LIMITS, Limits
 from authz.core.lookalike import collide, imitates
 from authz.core.methods import METHODS, VENDOR, Era, Method
 from authz.core.mirror import headers_agree
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.strictjson import StrictJSONError, loads
+from authz.core.versions import ASSUMED_VERSION, is_modern
 
-HANDSHAKE_VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"})
-ASSUMED_VERSION = "2025-03-26"
-"""The version of a legacy request without `MCP-Protocol-Version` (2025-06-18, transports)."""
 INVALID_PARAMS = -32602
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 
-_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _PARAMS = frozenset(
     {"name", "arguments", "uri", "ref", "taskId", "notifications", "_meta", "cursor", "task", "requestState"}
     | {"inputResponses", "argument", "context", "level", "protocolVersion", "capabilities", "clientInfo"},
@@ -49,21 +47,6 @@ _META = frozenset(
     | {"progressToken"},
 )
 _INNER = frozenset({"type", "name", "uri", "resourceSubscriptions", "taskIds"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Bounds on what is read from one request.
-
-    Attributes:
-        depth: nesting of JSON containers.
-        name: characters of a tool's or prompt's name, a URI, a task id, a method or a request id.
-        items: things that one message may name (`subscriptions/listen`).
-    """
-
-    depth: int = 64
-    name: int = 2048
-    items: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,59 +109,21 @@ def read_message(
     Returns:
         The message, or why there is none.
     """
-    limits = limits or _DEFAULT_LIMITS
+    limits = limits or DEFAULT_LIMITS
     try:
         value = loads(request.body, max_depth=limits.depth)
     except StrictJSONError:
         return Rejected(reason=Reason.BAD_JSON)
     if not isinstance(value, dict):
         return Rejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
-    request_id, id_ok = _id_of(value, limits)
+    request_id, id_ok = read_id(value, limits)
     version = request.headers.get("mcp-protocol-version", "")
-    flaw = _envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
+    flaw = envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
     if flaw is not None:
         return Rejected(reason=flaw, request_id=request_id, version=version)
     if "method" not in value:
         return _response(value, request_id, version)
     return _Reader(request, value, request_id, opened, limits).read()
-
-
-def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
-    """Give the id to answer a request with that is refused before its message is read; None when there is none."""
-    limits = limits or _DEFAULT_LIMITS
-    try:
-        value = loads(body, max_depth=limits.depth)
-    except StrictJSONError:
-        return None
-    return _id_of(value, limits)[0] if isinstance(value, dict) else None
-
-
-_DEFAULT_LIMITS = Limits()
-
-
-def _id_of(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
-    """Give the id and whether it is acceptable: absent, an integer or a string, and not too long."""
-    if "id" not in value:
-        return None, True
-    request_id = value["id"]
-    if isinstance(request_id, bool) or not isinstance(request_id, int | str):
-        return None, False
-    if isinstance(request_id, str) and len(request_id) > limits.name:
-        return None, False
-    return request_id, True
-
-
-def _envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
-    """Say what is wrong with the envelope, None when nothing is."""
-    method = value.get("method", "")
-    sound = (
-        value.get("jsonrpc") == "2.0"
-        and not imitates(value, _ENVELOPE)
-        and isinstance(method, str)
-        and len(method) <= limits.name
-        and ("method" not in value or (method and "result" not in value and "error" not in value))
-    )
-    return None if sound else Reason.BAD_MESSAGE
 
 
 def _response(value: Mapping[str, Any], request_id: RequestId, version: str) -> Message | Rejected:
@@ -196,9 +141,18 @@ def _response(value: Mapping[str, Any], request_id: RequestId, version: str) -> 
     )
 
 
-def is_modern(version: str) -> bool:
-    """Tell whether a declared version is held to the rules of 2026-07-28; an undeclared one (empty) is not."""
-    return bool(version) and version not in HANDSHAKE_VERSIONS
+def _collisions(arguments: Mapping[str, Any]) -> bool:
+    """Tell whether names collide in any object of the arguments; a rule may read at every depth."""
+    waiting: list[Any] = [arguments]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if collide(value):
+                return True
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +173,7 @@ class _Reader:
         if not isinstance(meta, dict) or imitates(meta, _META):
             return self._reject(Reason.BAD_MESSAGE)
         header = self.request.headers.get("mcp-protocol-version", "")
-        inner = meta.get(META_VERSION, "")
-        if is_modern(header) or inner != "":
+        if is_modern(header) or META_VERSION in meta:
             return self._modern_flaw(header, meta, params) or self._judge(params, header, Era.MODERN)
         return self._agreement_flaw(params, required=False) or self._judge(params, header, Era.LEGACY)
 
@@ -262,7 +215,7 @@ class _Reader:
         arguments = params.get("arguments", {})
         if items is None or not self._bounded(items) or not isinstance(arguments, dict):
             return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
-        if collide(arguments) or self._inner_imitation(params):
+        if _collisions(arguments) or self._inner_imitation(params):
             return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
         return Message(
             method=method,

@@ -4,7 +4,7 @@ Theory.
 
 * Order never matters. A deny that holds, or whose evaluation fails, denies. Then every require must hold. Then one
   allow that holds allows. Otherwise the item is denied, with the reason of the allow that came closest.
-* "Closest" is how far an allow's conditions held in the order `when`, roles, scopes, args. So `missing_scope` is
+* "Closest" is how far an allow's conditions held in the order `when`, roles, args, scopes. So `missing_scope` is
   given only where nothing but scopes is missing: a step-up challenge that could not help is never sent.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
@@ -119,16 +119,27 @@ class Policy:
         return found
 
     def _apply(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
-        for rule in candidates.denies:
-            holds = _deny_holds(rule, occasion, item)
-            if holds is not Truth.FALSE:
-                return Verdict(Reason.DENIED_BY_RULE if holds is Truth.TRUE else Reason.RULE_ERROR, rule)
+        denied = _denied(candidates.denies, occasion, item)
+        if denied is not None:
+            return denied
         for rule in candidates.requires:
             if _allow_reason(rule, occasion, item) is not Reason.ALLOWED:
                 return Verdict(Reason.DENIED_BY_RULE, rule)
         if not self.rules and self.open_when_empty:
             return Verdict(Reason.ALLOWED)
         return _best_allow(candidates.allows, occasion, item)
+
+
+def _denied(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict | None:
+    """Give the denial by a rule that holds, else by one that failed; one that holds wins wherever it stands."""
+    failed: Verdict | None = None
+    for rule in rules:
+        holds = _deny_holds(rule, occasion, item)
+        if holds is Truth.TRUE:
+            return Verdict(Reason.DENIED_BY_RULE, rule)
+        if holds is Truth.ERROR and failed is None:
+            failed = Verdict(Reason.RULE_ERROR, rule)
+    return failed
 
 
 def _best_allow(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict:
@@ -145,7 +156,7 @@ def _best_allow(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verd
     return Verdict(reason, rule, _needed(rule) if reason is Reason.MISSING_SCOPE else ())
 
 
-_CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.MISSING_SCOPE, Reason.ARGS_NOT_ALLOWED)
+_CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.ARGS_NOT_ALLOWED, Reason.MISSING_SCOPE)
 
 
 def _allow_reason(rule: Rule, occasion: Occasion, item: Item) -> Reason:
@@ -155,11 +166,10 @@ def _allow_reason(rule: Rule, occasion: Occasion, item: Item) -> Reason:
         return Reason.NO_RULE
     if rule.roles and rule.roles.isdisjoint(caller.roles):
         return Reason.MISSING_ROLE
-    if not _scopes_hold(rule, caller.scopes):
-        return Reason.MISSING_SCOPE
-    if rule.args is None or occasion.arguments is None:
-        return Reason.ALLOWED
-    return Reason.ALLOWED if occasion.truth(rule.args, item) is Truth.TRUE else Reason.ARGS_NOT_ALLOWED
+    asked = rule.args if occasion.arguments is not None else None
+    if asked is not None and occasion.truth(asked, item) is not Truth.TRUE:
+        return Reason.ARGS_NOT_ALLOWED
+    return Reason.ALLOWED if _scopes_hold(rule, caller.scopes) else Reason.MISSING_SCOPE
 
 
 def _deny_holds(rule: Rule, occasion: Occasion, item: Item) -> Truth:

@@ -13,7 +13,9 @@ Rules of this module:
   answered with 502 instead of a broken stream.
 * Server-sent events: the headers pass at once, then event by event, each judged by itself. What is refused is
   replaced by an error where it stood, so its id still counts for resumption; the events after it are judged in turn.
-  An event that is too large ends the stream.
+  An event that is too large ends the stream, after the error.
+* The error bears the id of the request that is answered, when it is known, whatever was refused: the one who asked
+  must not wait for an answer that was in it. An answer that comes after all finds nobody waiting.
 * An event's data passes unread only when there is no opening brace in it: without one there is no JSON object
   (priming events, the endpoint event of the 2024-11-05 transport). There may be none outside its data either. This
   settles comments, unknown fields and readers with another notion of where a line ends.
@@ -21,31 +23,17 @@ Rules of this module:
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from authz.core.listing import MAX_BYTES, Count, Trimmed, Untouched, Visible, trim
+from authz.core.actions import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop, refusal
+from authz.core.decision import RequestId
+from authz.core.listing import MAX_BYTES, Trimmed, Untouched, Visible, trim
 from authz.core.sse import Event, Parser, with_data
 
-ERROR = (
-    b'{"jsonrpc":"2.0","id":null,'
-    b'"error":{"code":-32603,"message":"the response of the MCP server could not be checked"}}'
-)
-"""What takes the place of something refused (JSON-RPC 2.0, section 5.1: internal error, id unknown)."""
-
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
-
-
-class Outcome(StrEnum):
-    """What became of one message, or of a response that is not judged. The value is the word used in metrics."""
-
-    TRIMMED = "trimmed"
-    UNCHANGED = "unchanged"
-    PASSED = "passed"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,58 +53,13 @@ class Reading:
         visible: whether the reader may see an item; None refuses every list.
         ttl_ms: longest time in milliseconds a client may keep a list; None leaves it alone.
         max_bytes: largest JSON body, and largest event.
+        request_id: id of the request that is answered; None when it has none or it is not known.
     """
 
     visible: Visible | None
     ttl_ms: int | None = None
     max_bytes: int = MAX_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Send the headers as they are; there is no body."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headers:
-    """Send the headers.
-
-    Attributes:
-        length: the content-length to set; None: remove it.
-        rewritten: whether digests and entity tags of the original body no longer hold.
-    """
-
-    length: int | None
-    rewritten: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """Send these bytes of the body; never empty."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Send status 502 with `ERROR` as JSON in place of the whole response. Nothing follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the body here. Nothing follows, whatever the server still sends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """For the records: what became of one message, and the items of its lists."""
-
-    outcome: Outcome
-    counts: tuple[Count, ...] = ()
-
-
-Action: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
-Actions: TypeAlias = Iterator[Action]
+    request_id: RequestId = None
 
 
 class Rewriter:
@@ -235,21 +178,34 @@ class _Events:
             yield from self._judged(event)
         if self._parser.overflowed:
             yield Judged(Outcome.REFUSED)
+            yield from self._answer()
             yield Stop()
 
     def end(self) -> Actions:
         if event := self._parser.close():
-            yield from self._judged(event)
+            yield from self._judged(event, blank_line=b"\n\n")
 
-    def _judged(self, event: Event) -> Actions:
+    def _judged(self, event: Event, blank_line: bytes = b"") -> Actions:
+        """Judge an event; `blank_line` is what it lacks to be read, and gets when it is replaced."""
         if b"{" not in event.raw:
             yield Body(event.raw)
-        elif event.raw.count(b"{") != event.data.count(b"{"):
+            return
+        if event.raw.count(b"{") != event.data.count(b"{"):
             yield Judged(Outcome.REFUSED)
+            if event.data:
+                yield from self._answer()
+            return
+        judged, allowed = _judge(event.data, self._reading)
+        yield judged
+        if allowed is None:
+            yield Body(with_data(event, refusal(self._reading.request_id)) + blank_line)
         else:
-            judged, allowed = _judge(event.data, self._reading)
-            yield judged
-            yield Body(event.raw if allowed == event.data else with_data(event, allowed or ERROR))
+            yield Body(event.raw if allowed == event.data else with_data(event, allowed))
+
+    def _answer(self) -> Actions:
+        """Answer the request in an event of its own; there is none to answer when its id is not known."""
+        if self._reading.request_id is not None:
+            yield Body(b"data: " + refusal(self._reading.request_id) + b"\n\n")
 
 
 def _judge(message: bytes, reading: Reading) -> tuple[Judged, bytes | None]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from authz.core.policy import Policy
 from authz.core.rule import Denial
-from authz.core.token import Trust
+from authz.core.trust import Trust
 
 ANY = "*"
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -65,8 +65,9 @@ def authorities(url: str) -> frozenset[str]:
 
 def bare(authority: str) -> str:
     """Give an authority's host alone, which is all that Envoy looks at when it chooses a virtual host."""
+    # Whatever follows the last colon is a port to Envoy, digits or not; only an IPv6 literal ends after its colons.
     host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() else authority
+    return host if colon and "]" not in port else authority
 
 
 @dataclass(slots=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from authz.config.load import load
-from authz.demo.processes import Child, Supervisor, envoy_binary, http_ready, socket_ready
+from authz.demo.binary import envoy_binary
+from authz.demo.probes import http_ready, socket_ready
+from authz.demo.processes import Child, Supervisor
 from authz.render.bootstrap import bootstrap
 from authz.render.plan import plan
 

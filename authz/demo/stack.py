@@ -11,7 +11,9 @@ import httpx
 from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway, Ports
 from authz.demo.issuer import AUDIENCE
 from authz.demo.mcp_server import Arrival, arrivals
-from authz.demo.processes import Child, Supervisor, free_port, http_ready, port_ready, preferred_port
+from authz.demo.ports import free_port, preferred_port
+from authz.demo.probes import http_ready, port_ready
+from authz.demo.processes import Child, Supervisor
 
 _TIMEOUT = 10.0
 

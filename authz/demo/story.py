@@ -1,6 +1,8 @@
 """The story: what is expected of the gateway, and what was seen on the running parts, row by row."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from authz.demo.stack import Stack
 
 ALL = ["echo", "get_user_info", "list_files", "delete_file", "system_status"]
 _MCP = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+_RECOVERY_SECONDS, _RETRY_SECONDS = 10.0, 0.1
 _INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -67,7 +70,7 @@ async def _without_token(stack: Stack) -> AsyncIterator[Row]:
     yield Row("through Envoy, no token", "401 missing_token", f"{response.status_code} {_reason(response)}")
     metadata = challenge.partition('resource_metadata="')[2].partition('"')[0]
     yield Row("the challenge names the metadata document", _well_known(url), metadata or challenge)
-    document = httpx.get(metadata, trust_env=False).json() if metadata else {}
+    document = _get(metadata) if metadata else {}
     yield Row("which is served without a token", url, str(document.get("resource")))
     yield Row("and names the issuer", stack.issuer, ", ".join(document.get("authorization_servers", [])))
 
@@ -154,7 +157,7 @@ def _call_body(**more: Any) -> bytes:
 
 
 _BODIES: dict[str, tuple[bytes, dict[str, str], str]] = {
-    "over the limit": (b'{"pad":"' + b"x" * 1_048_576 + b'"}', {}, "413 -"),
+    "over the limit": (b'{"pad":"' + b"x" * 1_048_576 + b'"}', {}, "413 body_too_large"),
     "cut short": (_call_body()[:-1], {}, "400 bad_json"),
     "a batch": (b"[" + _call_body() + b"]", {}, "400 batch"),
     "a key twice": (_call_body().replace(b'"id"', b'"method":"ping","id"', 1), {}, "400 bad_json"),
@@ -193,8 +196,15 @@ async def _outage(stack: Stack) -> AsyncIterator[Row]:
 
 
 async def _eventually(attempt: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """Try again until Envoy's health check has seen the service; gives up within a bounded number of tries."""
-    return await attempt()
+    """Try until it works: Envoy takes a service back with its next health check. The last try's error is raised."""
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except Exception:  # whatever the client makes of a 503
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _nothing_arrived(stack: Stack, before: int) -> Row:
@@ -209,6 +219,11 @@ def _post(
     sent = {**_MCP, **({} if token is None else {"authorization": f"Bearer {token}"}), **(headers or {})}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx.post(url, content=content, headers=sent, trust_env=False, timeout=20.0)
+
+
+def _get(url: str) -> dict[str, Any]:
+    value = httpx.get(url, trust_env=False, timeout=20.0).json()
+    return value if isinstance(value, dict) else {}
 
 
 def _reason(response: httpx.Response) -> str:

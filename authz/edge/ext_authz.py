@@ -103,7 +103,9 @@ class Checker:
             _deny(response, denial.status, denial.headers, denial.body)
         _describe(response, record)
         if decision.allowed and decision.rewrite and decision.principal is not None and server is not None:
-            response.dynamic_metadata[KEY] = pack(decision.principal, request, service.reads[server.name])
+            reads = service.reads[server.name]
+            baggage = pack(decision.principal, request, reads, request_id=decision.request_id)
+            response.dynamic_metadata[KEY] = baggage
         service.audit.write(record)
         service.metrics.decided(decision, seconds)
         return response

@@ -10,50 +10,43 @@ Rules of this module:
   always set or removed, except on a response without a body.
 * Who reads comes from the dynamic metadata that ext_authz left, never from a header.
 * Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
-  Then the call is read to its end without answering: closing it early would race with chunks under way.
+  Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
+  bears the id of the JSON-RPC request once that is known.
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import grpc
-from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
-from envoy.type.v3 import http_status_pb2
 from google.protobuf.json_format import MessageToDict
 
+from authz.core.actions import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop
+from authz.core.decision import RequestId
 from authz.core.item import Item, Kind
 from authz.core.listing import MAX_BYTES
-from authz.core.rewriting import (
-    ERROR,
-    Actions,
-    Body,
-    Head,
-    Headers,
-    Judged,
-    Outcome,
-    Reading,
-    Release,
-    Replace,
-    Rewriter,
-    Stop,
+from authz.core.rewriting import Reading, Rewriter
+from authz.edge.ext_proc_messages import (
+    VALIDATORS,
+    bad_gateway,
+    body_reply,
+    field_values,
+    headers_reply,
+    pieces,
+    read_head,
+    trailers_reply,
+    waved,
 )
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves its dynamic metadata."""
 
-_CHUNK = 64 * 1024
-_VALIDATORS = ("etag", "content-digest", "digest")
-"""Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
-
 _pb: Any = external_processor_pb2
-_OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
-_BAD_GATEWAY: Any = http_status_pb2.BadGateway
 
 
 class Caller(Protocol):
@@ -62,6 +55,10 @@ class Caller(Protocol):
     @property
     def server(self) -> str:
         """Name of the configured server, for metrics."""
+
+    @property
+    def request_id(self) -> RequestId:
+        """Id of the caller's JSON-RPC request; None when it has none or it is not known."""
 
     def visible(self, item: Item) -> bool:
         """Tell whether the caller may see an item in a list."""
@@ -114,7 +111,12 @@ class Processor:
         caller = self._resolve(metadata)
         if caller is None:
             return "", Reading(visible=None, max_bytes=self._max_bytes)
-        reading = Reading(visible=caller.visible, ttl_ms=caller.ttl_ms(), max_bytes=self._max_bytes)
+        reading = Reading(
+            visible=caller.visible,
+            ttl_ms=caller.ttl_ms(),
+            max_bytes=self._max_bytes,
+            request_id=caller.request_id,
+        )
         return caller.server, reading
 
 
@@ -127,6 +129,7 @@ class _Stream:
         self._reading = reading
         self._observe = observe
         self._server = ""
+        self._request_id: RequestId = None
         self._modes: Any = None
         self._rewriter: Rewriter | None = None
         self._validators: list[str] = []
@@ -139,17 +142,10 @@ class _Stream:
             self._modes = request.protocol_config
         kind = request.WhichOneof("request") or ""
         if kind.startswith("request"):
-            yield self._waved(kind, getattr(request, kind))
+            echo = self._modes is not None and self._modes.request_body_mode == _FULL_DUPLEX
+            yield waved(kind, getattr(request, kind), echo=echo)
         elif kind and not self._over:
             yield from self._guarded(kind, request)
-
-    def _waved(self, kind: str, message: Any) -> Any:
-        reply = _pb.ProcessingResponse()
-        getattr(reply, kind).SetInParent()
-        if kind == "request_body" and self._modes and self._modes.request_body_mode == _FULL_DUPLEX:
-            streamed = reply.request_body.response.body_mutation.streamed_response
-            streamed.body, streamed.end_of_stream = message.body, message.end_of_stream
-        return reply
 
     def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
         try:
@@ -164,10 +160,11 @@ class _Stream:
             yield from self._fail()
             return
         self._server, reading = self._reading(request.metadata_context.filter_metadata)
+        self._request_id = reading.request_id
         self._rewriter = Rewriter(reading)
-        values = _values(message.headers)
-        self._validators = [name for name in _VALIDATORS if name in values]
-        yield from self._carry_out(self._rewriter.headers(_head(values), bodyless=message.end_of_stream))
+        values = field_values(message.headers)
+        self._validators = [name for name in VALIDATORS if name in values]
+        yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
     def body(self, request: Any) -> Iterator[Any]:
         """Take one response_body."""
@@ -182,7 +179,7 @@ class _Stream:
         yield from self._carry_out(self._begun().end())
         if not self._over:
             self._over = True
-            yield _trailers()
+            yield trailers_reply()
 
     def _begun(self) -> Rewriter:
         if self._rewriter is None:
@@ -201,15 +198,15 @@ class _Stream:
                     self._record(action)
                 case Release():
                     self._headers_sent = self._over = True
-                    yield _headers(None, ())
+                    yield headers_reply(None, ())
                 case Headers():
                     self._headers_sent = True
-                    yield _headers(action, self._validators)
+                    yield headers_reply(action, self._validators)
                 case Body():
-                    yield from _pieces(action.data)
+                    yield from pieces(action.data)
                 case Replace():
                     self._over = True
-                    yield _bad_gateway()
+                    yield bad_gateway(self._request_id)
                 case Stop():
                     yield from self._end_body()
 
@@ -221,14 +218,14 @@ class _Stream:
     def _end_body(self) -> Iterator[Any]:
         if not self._over:
             self._over = True
-            yield _body(b"", last=True)
+            yield body_reply(b"", last=True)
 
     def _fail(self) -> Iterator[Any]:
         if self._headers_sent:
             yield from self._end_body()
         elif not self._over:
             self._over = True
-            yield _bad_gateway()
+            yield bad_gateway(self._request_id)
         self._observe.rewritten(Outcome.REFUSED)
 
 
@@ -239,64 +236,3 @@ _HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyT
         "response_trailers": _Stream.trailers,
     }
 )
-
-
-def _values(headers: Any) -> dict[str, str]:
-    values: dict[str, list[str]] = {}
-    for header in headers.headers:
-        value = header.raw_value.decode("latin-1") or header.value
-        values.setdefault(header.key.lower(), []).append(value)
-    return {name: ",".join(copies) for name, copies in values.items()}
-
-
-def _head(values: Mapping[str, str]) -> Head:
-    return Head(
-        status=int(values[":status"]),
-        content_type=values.get("content-type", ""),
-        content_encoding=values.get("content-encoding", ""),
-    )
-
-
-def _headers(change: Headers | None, validators: Iterable[str]) -> Any:
-    reply = _pb.ProcessingResponse()
-    reply.response_headers.SetInParent()
-    mutation = reply.response_headers.response.header_mutation
-    if change and change.length is None:
-        mutation.remove_headers.append("content-length")
-    elif change:
-        _set(mutation, "content-length", str(change.length))
-    if change and change.rewritten:
-        mutation.remove_headers.extend(validators)
-    return reply
-
-
-def _set(mutation: Any, name: str, value: str) -> None:
-    option = mutation.set_headers.add(append_action=_OVERWRITE)
-    option.header.key, option.header.raw_value = name, value.encode()
-
-
-def _pieces(data: bytes) -> Iterator[Any]:
-    for start in range(0, len(data), _CHUNK):
-        yield _body(data[start : start + _CHUNK], last=False)
-
-
-def _body(data: bytes, *, last: bool) -> Any:
-    reply = _pb.ProcessingResponse()
-    streamed = reply.response_body.response.body_mutation.streamed_response
-    streamed.body, streamed.end_of_stream = data, last
-    return reply
-
-
-def _trailers() -> Any:
-    reply = _pb.ProcessingResponse()
-    reply.response_trailers.SetInParent()
-    return reply
-
-
-def _bad_gateway() -> Any:
-    reply = _pb.ProcessingResponse()
-    immediate = reply.immediate_response
-    immediate.status.code = _BAD_GATEWAY
-    immediate.body, immediate.details = ERROR, "mcp_authz_response_refused"
-    _set(immediate.headers, "content-type", "application/json")
-    return reply

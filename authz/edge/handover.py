@@ -2,8 +2,9 @@
 
 The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
 visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and of
-claims and headers only those that the server's rules read. It is one JSON text under one key, `caller`, because
-Envoy's metadata would turn every integer into a double.
+claims and headers only those that the server's rules read. The request's id goes with it, so that a refusal of the
+response answers the request. It is one JSON text under one key, `caller`, because Envoy's metadata would turn every
+integer into a double.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from authz.core.decision import RequestId
 from authz.core.item import Item
 from authz.core.methods import USES
 from authz.core.occasion import Caller, Occasion, visible_headers
@@ -39,6 +41,7 @@ class _Baggage(msgspec.Struct, omit_defaults=True):
     path: str
     headers: dict[str, str]
     source: str = ""
+    request_id: RequestId = None
 
 
 _DECODE = msgspec.json.Decoder(_Baggage).decode
@@ -66,8 +69,15 @@ def _union(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
     return None if any(part is None for part in sets) else frozenset().union(*(part for part in sets if part))
 
 
-def pack(principal: Principal, request: HttpRequest, reads: Reads) -> str:
-    """Write what the rewriter needs."""
+def pack(principal: Principal, request: HttpRequest, reads: Reads, *, request_id: RequestId = None) -> str:
+    """Write what the rewriter needs.
+
+    Args:
+        principal: who asks.
+        request: in what circumstances.
+        reads: what of both is written.
+        request_id: id of the JSON-RPC request, with which a refusal of its response is answered.
+    """
     headers = visible_headers(request)
     return _ENCODE(
         _Baggage(
@@ -83,6 +93,7 @@ def pack(principal: Principal, request: HttpRequest, reads: Reads) -> str:
             path=request.path,
             headers=_only(headers, reads.headers),
             source=request.source,
+            request_id=request_id,
         ),
     ).decode()
 
@@ -98,6 +109,7 @@ class Reader:
     target: Server
     occasion: Occasion
     remaining_ms: int
+    request_id: RequestId = None
     known: dict[Item, bool] = field(default_factory=dict)
 
     @property
@@ -155,4 +167,4 @@ def unpack(metadata: Mapping[str, object], servers: Mapping[str, Server], now: f
         source=baggage.source,
     )
     occasion = Occasion(Caller.of(principal, server.name), request, "", None)
-    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)))
+    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)), baggage.request_id)

@@ -2,33 +2,35 @@
 
 Rules of this module:
 
-* A request never waits for a scheduled fetch. It may wait, within its own deadline, for the one refetch that an
-  unknown `kid` causes; that is at most one per issuer and cool-down, whatever the number of requests and names.
-* A fetch that fails in any way changes nothing. Keys that were not confirmed for `stale_for` are dropped: from then
-  on the issuer's tokens are `keys_unavailable`, which is the service's trouble (503) and not the caller's (401).
+* At most one fetch per issuer is under way (its flight); whoever needs one meanwhile waits for that one. Only a token
+  that names an unknown key makes a request wait, and the caller's deadline bounds that.
+* Senders choose `kid`. So an issuer is asked at most once per cool-down on their account, whatever the number of
+  requests and names; and a name that such a fetch did not bring is not asked for again for a while. Somebody who
+  uses up the cool-down delays a new key by it, and brings the new key in with his next try.
+* A fetch that fails in any way changes nothing, and is tried again after pauses that double. Keys that were not
+  confirmed for `stale_for` are dropped: from then on the issuer's tokens are `keys_unavailable`, which is the
+  service's trouble (503) and not the caller's (401).
 * An empty or unusable set counts as a failure: an issuer without keys signs nothing.
-* A published `KeySet` is never changed, only replaced.
+* A published `KeySet` is never changed. It is replaced when, and only when, a key in it was: under another name, for
+  other algorithms or of other material. So whoever remembers what was verified compares sets by identity.
 """
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
-import httpx
 import structlog
 
-from authz.config.addresses import is_loopback
 from authz.config.settings import IssuerKeys
 from authz.core.keys import KeySet, KeySetError, read_key_set
-from authz.core.strictjson import StrictJSONError, loads
-from authz.edge.fetch import FetchError, fetch
+from authz.edge.fetch import Fetcher, FetchError
 
 _LOG = structlog.get_logger("authz.keys")
-_WELL_KNOWN = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")
+_MAX_DOUBLINGS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +41,23 @@ class Schedule:
         min_age: shortest time between scheduled fetches, whatever Cache-Control says.
         max_age: longest.
         default_age: where Cache-Control says nothing.
+        jitter: largest part of a pause that is taken off it by chance, so that replicas do not ask together.
         cooldown: shortest time between fetches that unknown key names cause.
+        unknown_for: how long a name is not asked for again that a fetch did not bring.
+        max_unknown: how many such names are remembered for an issuer.
         retry: first pause after a failure; doubled with each further one up to `min_age`.
         stale_for: how long keys live that could not be confirmed.
-        timeout: for one document.
+        timeout: for one key set, with the metadata that leads to it.
         max_bytes: size of one document.
     """
 
     min_age: float = 60.0
     max_age: float = 600.0
     default_age: float = 300.0
+    jitter: float = 0.2
     cooldown: float = 30.0
+    unknown_for: float = 300.0
+    max_unknown: int = 100
     retry: float = 1.0
     stale_for: float = 86_400.0
     timeout: float = 5.0
@@ -62,19 +70,31 @@ class Observer(Protocol):
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch, outcome `ok` or `failed`."""
 
+    def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
+        """Take how many keys of the issuer's set are not used, by why."""
 
-@dataclass(slots=True, eq=False)
+
+@dataclass(slots=True, eq=False, kw_only=True)
 class _Source:
-    """One issuer's keys and what is known about getting them."""
+    """One issuer's keys and what is known about getting them.
+
+    Attributes:
+        confirmed: when `keys` were last seen published.
+        asked: when a token last caused a fetch.
+        failures: fetches that failed since.
+        age: seconds from one scheduled fetch to the next.
+        flight: the last fetch; at most one is not done.
+        unknown: when each name was asked for in vain, oldest first.
+    """
 
     where: IssuerKeys
     keys: KeySet | None = None
-    confirmed: float = 0.0
-    refetched: float = float("-inf")
+    confirmed: float = float("-inf")
+    asked: float = float("-inf")
     failures: int = 0
     age: float = 0.0
-    problem: str = ""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    flight: asyncio.Task[None] | None = None
+    unknown: dict[str | None, float] = field(default_factory=dict)
 
 
 class KeyStore:
@@ -86,65 +106,76 @@ class KeyStore:
         *,
         observer: Observer,
         schedule: Schedule | None = None,
-        client: httpx.AsyncClient | None = None,
+        insecure_hosts: frozenset[str] = frozenset(),
+        ca_file: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; nothing is fetched before `start`.
+        """Prepare; nothing is fetched before `start`, and keys given in the file are at hand now.
 
         Args:
             sources: where each issuer's keys come from, by `iss`.
             observer: takes the figures.
             schedule: the bounds; the defaults when None.
-            client: an HTTP client that follows no redirects; one of its own when None.
+            insecure_hosts: as `Fetcher` takes it.
+            ca_file: as `Fetcher` takes it.
             clock: seconds, monotonic.
-            on_change: called after a key set was replaced, so that verified tokens can be dropped.
+            sleep: waits that many seconds between scheduled fetches.
+            on_change: called after a fetched key set replaced another, so that verified tokens can be dropped.
+
+        Raises:
+            KeySetError: keys given in the file are not a JWK Set or none of them is usable.
+            OSError: `ca_file` cannot be read or holds no certificate.
         """
-        self._schedule = schedule or Schedule()
-        self._observer = observer
-        self._clock = clock
-        self._on_change = on_change
-        self._client = client or httpx.AsyncClient(follow_redirects=False, timeout=self._schedule.timeout)
-        self._sources = {issuer: _Source(where) for issuer, where in sources.items()}
-        self._tasks: list[asyncio.Task[None]] = []
+        plan = self._schedule = schedule or Schedule()
+        self._observer, self._on_change = observer, on_change
+        self._clock, self._sleep = clock, sleep
+        self._fetcher = Fetcher(
+            seconds=plan.timeout, max_bytes=plan.max_bytes, insecure_hosts=insecure_hosts, ca_file=ca_file
+        )
+        self._sources = {issuer: _Source(where=where) for issuer, where in sources.items()}
+        self._loops: list[asyncio.Task[None]] = []
         for source in self._sources.values():
             if source.where.inline:
-                self._accept(source, read_key_set(source.where.inline), None)
+                source.keys = self._usable(source, source.where.inline)
 
     async def start(self) -> None:
         """Begin to fetch; returns at once."""
         fetched = [source for source in self._sources.values() if not source.where.inline]
-        self._tasks = [asyncio.create_task(self._run(source)) for source in fetched]
+        self._loops = [asyncio.create_task(self._run(source)) for source in fetched]
 
     async def close(self) -> None:
         """Stop fetching."""
-        for task in self._tasks:
+        flights = [source.flight for source in self._sources.values() if source.flight is not None]
+        tasks = [*self._loops, *flights]
+        for task in tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await self._client.aclose()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetcher.close()
 
     def keys(self, issuer: str) -> KeySet | None:
-        """Give an issuer's keys; None while there are none, or none that is fresh enough to be believed."""
+        """Give an issuer's keys; None while there are none, or none that is fresh enough to be believed.
+
+        Two answers are the same object exactly as long as the issuer's usable keys did not change.
+        """
         source = self._sources.get(issuer)
-        if source is None or source.keys is None:
+        if source is None:
             return None
-        if source.where.inline or self._clock() - source.confirmed <= self._schedule.stale_for:
-            return source.keys
-        return None
+        fresh = source.where.inline or self._clock() - source.confirmed <= self._schedule.stale_for
+        return source.keys if fresh else None
 
     def age(self, issuer: str) -> float:
-        """Give the seconds since an issuer's keys were last confirmed; infinite when they never were."""
+        """Give the seconds since an issuer's keys were last confirmed: infinite when they never were, 0 in the file."""
         source = self._sources[issuer]
-        return float("inf") if source.keys is None else self._clock() - source.confirmed
+        return 0.0 if source.where.inline else self._clock() - source.confirmed
 
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""
         return [issuer for issuer in self._sources if self.keys(issuer) is None]
 
     async def refetch(self, issuer: str, kid: str | None) -> bool:
-        """Look once more for a key that a token named.
+        """Look once more for a key that a token named. To be cancelled at will: the fetch goes on.
 
         Returns:
             Whether the issuer's set holds the key now. Within the cool-down nothing is fetched.
@@ -152,103 +183,100 @@ class KeyStore:
         source = self._sources.get(issuer)
         if source is None or source.where.inline:
             return False
-        async with source.lock:
-            if self._find(source, kid):
-                return True
-            now = self._clock()
-            if now - source.refetched < self._schedule.cooldown:
+        while not self._holds(source, kid):
+            joined = _under_way(source)
+            if self._in_vain(source, kid) or not (joined or self._may_ask(source)):
                 return False
-            source.refetched = now
-            await self._fetch(source)
-        return self._find(source, kid)
+            await self._flight(source)
+            if not joined:
+                return self._holds(source, kid) or self._note(source, kid)
+        return True
 
-    @staticmethod
-    def _find(source: _Source, kid: str | None) -> bool:
-        return source.keys is not None and source.keys.find(kid) is not None
+    def _holds(self, source: _Source, kid: str | None) -> bool:
+        keys = self.keys(source.where.issuer)
+        return keys is not None and keys.find(kid) is not None
+
+    def _in_vain(self, source: _Source, kid: str | None) -> bool:
+        return self._clock() - source.unknown.get(kid, float("-inf")) < self._schedule.unknown_for
+
+    def _may_ask(self, source: _Source) -> bool:
+        """Tell whether a token may cause a fetch now, and if so start the cool-down."""
+        now = self._clock()
+        if now - source.asked < self._schedule.cooldown:
+            return False
+        source.asked = now
+        return True
+
+    def _note(self, source: _Source, kid: str | None) -> Literal[False]:
+        """Remember a name that a fetch did not bring; one that failed says nothing about names."""
+        if not source.failures:
+            source.unknown.pop(kid, None)
+            source.unknown[kid] = self._clock()
+            if len(source.unknown) > self._schedule.max_unknown:
+                del source.unknown[next(iter(source.unknown))]
+        return False
+
+    async def _flight(self, source: _Source) -> None:
+        """Wait for the fetch that is under way, or for a new one; who gives up waiting does not end it."""
+        if source.flight is None or source.flight.done():
+            source.flight = asyncio.create_task(self._fetch(source))
+        await asyncio.wait([source.flight])
 
     async def _run(self, source: _Source) -> None:
         while True:
-            async with source.lock:
-                await self._fetch(source)
-            await asyncio.sleep(self._pause(source))
+            await self._flight(source)
+            await self._sleep(self._pause(source))
 
     def _pause(self, source: _Source) -> float:
         schedule = self._schedule
+        pause = source.age
         if source.failures:
-            return min(schedule.retry * 2.0 ** min(source.failures - 1, 16), schedule.min_age)
-        # Jitter keeps replicas that started together from asking together.
-        return source.age * random.uniform(0.8, 1.0)  # noqa: S311 - no secret depends on it
+            pause = min(schedule.retry * 2.0 ** min(source.failures - 1, _MAX_DOUBLINGS), schedule.min_age)
+        return pause * random.uniform(1 - schedule.jitter, 1)  # noqa: S311 - no secret depends on it
 
     async def _fetch(self, source: _Source) -> None:
-        issuer = source.where.issuer
         try:
-            url = source.where.jwks_uri or await self._discover(issuer)
-            fetched = await fetch(
-                self._client,
-                url,
-                max_bytes=self._schedule.max_bytes,
-                seconds=self._schedule.timeout,
-            )
-            keys = _usable(fetched.body)
+            fetched = await self._fetcher.key_set(source.where)
+            keys = self._usable(source, fetched.body)
         except (FetchError, KeySetError) as error:
-            source.failures += 1
-            source.problem = str(error)
-            self._observer.fetched(issuer, "failed")
-            _LOG.warning("keys not fetched", issuer=issuer, problem=source.problem, failures=source.failures)
-            return
-        self._accept(source, keys, fetched.max_age)
-        self._observer.fetched(issuer, "ok")
+            self._fail(source, str(error))
+        except Exception as error:  # noqa: BLE001 - no document may end the fetching for good
+            self._fail(source, type(error).__name__)
+        else:
+            self._accept(source, keys, fetched.max_age)
+
+    def _usable(self, source: _Source, document: bytes) -> KeySet:
+        keys = read_key_set(document)
+        counts = Counter(why.value for _, why in keys.skipped)
+        self._observer.skipped(source.where.issuer, counts)
+        if not keys.keys:
+            msg = "no usable key in the set"
+            raise KeySetError(msg)
+        return keys
+
+    def _fail(self, source: _Source, problem: str) -> None:
+        source.failures += 1
+        issuer = source.where.issuer
+        self._observer.fetched(issuer, "failed")
+        _LOG.warning("keys not fetched", issuer=issuer, problem=problem, failures=source.failures)
 
     def _accept(self, source: _Source, keys: KeySet, max_age: int | None) -> None:
-        schedule = self._schedule
-        changed = keys != source.keys
-        source.age = min(
-            max(schedule.default_age if max_age is None else max_age, schedule.min_age), schedule.max_age
-        )
-        source.keys, source.confirmed, source.failures, source.problem = keys, self._clock(), 0, ""
-        if changed:
-            _LOG.info(
-                "keys replaced", issuer=source.where.issuer, usable=len(keys.keys), skipped=len(keys.skipped)
-            )
+        schedule, issuer = self._schedule, source.where.issuer
+        age = schedule.default_age if max_age is None else max_age
+        source.age = min(max(age, schedule.min_age), schedule.max_age)
+        source.confirmed, source.failures = self._clock(), 0
+        self._observer.fetched(issuer, "ok")
+        if source.keys is None or _material(keys) != _material(source.keys):
+            source.keys = keys
+            source.unknown.clear()
+            _LOG.info("keys replaced", issuer=issuer, usable=len(keys.keys), skipped=len(keys.skipped))
             self._on_change()
 
-    async def _discover(self, issuer: str) -> str:
-        """Ask the issuer's metadata for its key set (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
-        problem = FetchError("no metadata document")
-        for suffix in _WELL_KNOWN:
-            url = f"{issuer.rstrip('/')}/{suffix}"
-            try:
-                fetched = await fetch(
-                    self._client,
-                    url,
-                    max_bytes=self._schedule.max_bytes,
-                    seconds=self._schedule.timeout,
-                )
-                return _jwks_uri(fetched.body, issuer)
-            except FetchError as error:
-                problem = error
-        raise problem
+
+def _under_way(source: _Source) -> bool:
+    return source.flight is not None and not source.flight.done()
 
 
-def _usable(body: bytes) -> KeySet:
-    keys = read_key_set(body)
-    if not keys.keys:
-        msg = "no usable key in the set"
-        raise FetchError(msg)
-    return keys
-
-
-def _jwks_uri(body: bytes, issuer: str) -> str:
-    """Read `jwks_uri` from a metadata document that must speak for exactly this issuer."""
-    try:
-        document = loads(body)
-    except StrictJSONError:
-        document = None
-    if not isinstance(document, dict) or document.get("issuer") != issuer:
-        msg = "the metadata document is not this issuer's"
-        raise FetchError(msg)
-    url = document.get("jwks_uri")
-    if not isinstance(url, str) or not (url.startswith("https://") or is_loopback(url)):
-        msg = "the metadata document names no https jwks_uri"
-        raise FetchError(msg)
-    return url
+def _material(keys: KeySet) -> dict[str | None, tuple[Any, ...]]:
+    """Give what makes a set: equal for two sets that verify the same. `Key` itself compares without its material."""
+    return {kid: (key.algorithms, key.material) for kid, key in keys.keys.items()}

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from authz.core.decision import Decision
 from authz.core.item import Kind
+from authz.core.keys import Skip
 from authz.core.methods import HTTP_METHODS, METHODS
 
 OTHER = "_other"
@@ -96,6 +97,12 @@ class Metrics:
             ["issuer", "outcome"],
             registry=registry,
         )
+        self._skipped = Gauge(
+            "mcp_authz_jwks_skipped",
+            "Keys of an issuer's set that are not used, by why.",
+            ["issuer", "why"],
+            registry=registry,
+        )
         self._dropped = make(
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
@@ -130,6 +137,11 @@ class Metrics:
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch of keys."""
         self._fetches.labels(issuer, outcome).inc()
+
+    def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
+        """Set how many keys of an issuer's set are not used, by why; a `why` that is not named is none."""
+        for why in Skip:
+            self._skipped.labels(issuer, why.value).set(counts.get(why.value, 0))
 
     def dropped(self) -> None:
         """Count one audit record that was not written."""

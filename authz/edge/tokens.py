@@ -1,27 +1,36 @@
 """Verified tokens, remembered: a token is verified once, not once per request.
 
-An entry is made only for a token that was verified, so a flood of bad ones neither grows the table nor pushes good
-ones out. It is keyed by the token's digest, never the token, and dies with the token, with its issuer's keys, and
-with the policy, whose conditions on the caller it keeps the values of.
+Rules of this module:
+
+* Remembering changes no answer. An entry is used only where verifying once more would give the same: for the same
+  server, while the token is valid, and with the very key set that it was verified with. Losing its keys, or their
+  replacement, thus ends an entry without anybody having to tell this table.
+* Only a verified token makes an entry, so that a flood of bad ones neither grows the table nor pushes good ones out.
+* The table holds a digest, never the token, and so many entries at most; the least recently used goes first.
+
+An entry also keeps values of the policy's conditions on the caller, so the table dies with the policy.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from authz.core.keys import KeySet
 from authz.core.occasion import Caller
 from authz.core.principal import Principal
+from authz.core.refused import Refused
 from authz.core.server import Server
-from authz.core.token import Refused, Trust, bearer, verify
+from authz.core.token import bearer, verify
+from authz.core.trust import Trust
 
 
 class Keys(Protocol):
     """Where an issuer's keys are."""
 
     def keys(self, issuer: str) -> KeySet | None:
-        """Give the keys, None while there are none."""
+        """Give the keys, None while there are none; the same object as long as they do not change."""
 
 
 class Observer(Protocol):
@@ -29,6 +38,23 @@ class Observer(Protocol):
 
     def remembered(self, outcome: str) -> None:
         """Count one look-up, outcome `hit`, `miss` or `refused`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One verified token.
+
+    Attributes:
+        caller: what it says.
+        keys: what it was verified with; compared by identity.
+        starts: first moment at which it is accepted, in seconds since the epoch.
+        ends: first moment at which it no longer is.
+    """
+
+    caller: Caller
+    keys: KeySet | None
+    starts: float
+    ends: float
 
 
 class Tokens:
@@ -40,14 +66,14 @@ class Tokens:
         self._observer = observer
         self._size = size
         self._clock = clock
-        self._entries: OrderedDict[tuple[bytes, str], tuple[Caller, float]] = OrderedDict()
+        self._entries: OrderedDict[tuple[bytes, str], _Entry] = OrderedDict()
 
     def __len__(self) -> int:
         """Count the remembered tokens."""
         return len(self._entries)
 
     def clear(self) -> None:
-        """Forget every token, as after a change of keys."""
+        """Forget every token, which only saves memory: what no longer holds is not used in any case."""
         self._entries.clear()
 
     def identify(self, server: Server, authorization: str | None) -> Caller | Refused:
@@ -58,41 +84,49 @@ class Tokens:
             return token
         now = self._clock()
         place = (hashlib.sha256(token.encode()).digest(), server.name)
-        caller = self._recall(place, now)
-        if caller is not None:
+        entry = self._recall(place, now)
+        if entry is not None:
             self._observer.remembered("hit")
-            return caller
-        trusts = {issuer: (trust, self._keys.keys(issuer)) for issuer, trust in server.trusts.items()}
-        principal = verify(token, trusts, now)
-        if isinstance(principal, Refused):
+            return entry.caller
+        verified = self._verify(server, token, now)
+        if isinstance(verified, Refused):
             self._observer.remembered("refused")
-            return principal
+            return verified
         self._observer.remembered("miss")
-        caller = Caller.of(principal, server.name)
-        self._remember(place, caller, _end(principal, server.trusts[principal.issuer]))
-        return caller
+        self._remember(place, verified)
+        return verified.caller
 
-    def _recall(self, place: tuple[bytes, str], now: float) -> Caller | None:
+    def _recall(self, place: tuple[bytes, str], now: float) -> _Entry | None:
         entry = self._entries.get(place)
         if entry is None:
             return None
-        caller, end = entry
-        if now >= end or self._keys.keys(caller.principal.issuer) is None:
+        keys = self._keys.keys(entry.caller.principal.issuer)
+        if keys is not entry.keys or not entry.starts <= now < entry.ends:
             del self._entries[place]
             return None
         self._entries.move_to_end(place)
-        return caller
+        return entry
 
-    def _remember(self, place: tuple[bytes, str], caller: Caller, end: float) -> None:
-        self._entries[place] = (caller, end)
+    def _verify(self, server: Server, token: str, now: float) -> _Entry | Refused:
+        trusts = {issuer: (trust, self._keys.keys(issuer)) for issuer, trust in server.trusts.items()}
+        principal = verify(token, trusts, now)
+        if isinstance(principal, Refused):
+            return principal
+        trust, keys = trusts[principal.issuer]
+        starts, ends = _life(principal, trust)
+        return _Entry(caller=Caller.of(principal, server.name), keys=keys, starts=starts, ends=ends)
+
+    def _remember(self, place: tuple[bytes, str], entry: _Entry) -> None:
+        self._entries[place] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
 
-def _end(principal: Principal, trust: Trust) -> float:
-    """Give the moment from which the token would no longer be accepted."""
-    end = principal.expires + trust.leeway
-    issued = principal.claims.get("iat")
-    if trust.max_token_age is not None and isinstance(issued, int | float):
-        end = min(end, issued + trust.max_token_age + trust.leeway)
-    return end
+def _life(principal: Principal, trust: Trust) -> tuple[float, float]:
+    """Give the moments from which, and from which no longer, a verified token is accepted."""
+    claims, leeway = principal.claims, trust.leeway
+    starts = max(claims.get("nbf", float("-inf")), claims.get("iat", float("-inf"))) - leeway
+    ends = principal.expires + leeway
+    if trust.max_token_age is not None:
+        ends = min(ends, claims["iat"] + trust.max_token_age + leeway)
+    return starts, ends

@@ -29,6 +29,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
 from envoy_data_plane.google.protobuf import Struct
 
+from authz.core.reasons import TABLE, Reason
 from authz.render.chain import Chain
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, IDENTITY_HEADERS, REWRITE, http_filters
@@ -52,7 +53,13 @@ METADATA_KEYS = (
 )
 """Keys of the service's dynamic metadata that are logged, one by one: the namespace as a whole holds claims."""
 
-_TOO_LARGE = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "request body too large"}}
+_ROW = TABLE[Reason.BODY_TOO_LARGE]
+_TOO_LARGE = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {"code": _ROW.code, "message": _ROW.text, "data": {"reason": Reason.BODY_TOO_LARGE.value}},
+}
+"""What the service would say; Envoy refuses such a body without asking it."""
 
 
 def listener(chain: Chain) -> Listener:

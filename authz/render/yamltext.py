@@ -6,6 +6,8 @@ Rules of this module:
 * A collection without comments inside is written on one line when it fits; everything else is a block.
 * A string is written bare only when it consists of harmless characters and YAML reads it back as that string.
   Everything else is quoted and escaped.
+
+Not handled: keys of more than 1,000 characters once escaped, which YAML does not read as keys (YAML 1.1 section 7.4).
 """
 
 import json

@@ -4,21 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.core.actions import Body, Headers, Judged, Outcome, Release, Replace, Stop, refusal
 from authz.core.item import Kind
 from authz.core.listing import Count
-from authz.core.rewriting import (
-    ERROR,
-    Body,
-    Head,
-    Headers,
-    Judged,
-    Outcome,
-    Reading,
-    Release,
-    Replace,
-    Rewriter,
-    Stop,
-)
+from authz.core.rewriting import Head, Reading, Rewriter
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
 CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
@@ -45,10 +34,15 @@ def body(steps):
     return b"".join(action.data for action in flat(steps) if isinstance(action, Body))
 
 
-def test_the_error_is_a_json_rpc_error_without_an_id():
-    error = json.loads(ERROR)
+request_ids = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text()
 
-    assert ("2.0", None, -32603) == (error["jsonrpc"], error["id"], error["error"]["code"])
+
+@given(request_ids)
+def test_a_refusal_is_one_line_of_a_json_rpc_internal_error_with_the_requests_id(request_id):
+    error = json.loads(refusal(request_id))
+
+    assert ("2.0", request_id, -32603) == (error["jsonrpc"], error["id"], error["error"]["code"])
+    assert [refusal(request_id)] == refusal(request_id).splitlines()
 
 
 def test_json_is_held_with_its_headers_until_the_whole_body_was_judged():
@@ -207,7 +201,7 @@ def test_a_refused_event_is_replaced_where_it_stood_and_the_next_is_judged():
     assert [
         Headers(length=None, rewritten=True),
         REFUSED,
-        Body(b"id: 1\ndata: " + ERROR + b"\nretry: 5\n\n"),
+        Body(b"id: 1\ndata: " + refusal(None) + b"\nretry: 5\n\n"),
         TRIMMED,
         Body(b"data: " + CUT + b"\n\n"),
     ] == flat(steps)
@@ -291,3 +285,53 @@ fragments = st.sampled_from(
 def test_no_stream_of_events_carries_the_hidden_item_through(chunks):
     for head in (SSE, JSON):
         assert b"hidden" not in body(rewritten(head, *chunks))
+
+
+def answered(*chunks, request_id=7, **options):
+    """The body that the one with this request receives."""
+    reading = Reading(visible=READING.visible, request_id=request_id, **options)
+    return body(rewritten(SSE, *chunks, reading=reading))
+
+
+@pytest.mark.parametrize("request_id", [7, "7", 0, "", 2**63 - 1, "\n\ndata: {}\n\n"])
+def test_a_refused_event_answers_the_request_by_its_id(request_id):
+    error = refusal(request_id)
+
+    assert b"id: 1\ndata: " + error + b"\n\n" == answered(
+        b"id: 1\ndata: [" + LIST + b"]\n\n", request_id=request_id
+    )
+    assert request_id == json.loads(error)["id"]
+
+
+def test_events_that_pass_do_not_get_the_requests_id():
+    assert b"data: " + CUT + b"\n\ndata: " + OTHER + b"\n\n" == answered(
+        b"data: " + LIST + b"\n\ndata: " + OTHER + b"\n\n"
+    )
+
+
+def test_an_event_beyond_the_bound_answers_the_request_before_the_stream_ends():
+    reading = Reading(visible=READING.visible, max_bytes=60, request_id=7)
+
+    assert [
+        [Headers(length=None, rewritten=True)],
+        [Body(b": ping\n"), REFUSED, Body(b"data: " + refusal(7) + b"\n\n"), Stop()],
+        [],
+        [],
+    ] == rewritten(SSE, b": ping\ndata: " + LIST, b"\n\n", reading=reading)
+
+
+def test_an_event_that_hides_a_brace_beside_its_data_is_dropped_and_the_request_answered():
+    assert b"data: " + refusal(7) + b"\n\n" == answered(b"id: {}\ndata: " + OTHER + b"\n\n")
+
+
+@pytest.mark.parametrize("stream", [b": {}\n\n", b"Data: {}\n\n", b"event: {\n\n"])
+def test_an_event_that_no_client_reads_is_dropped_without_an_answer(stream):
+    assert b"{" not in answered(stream)
+
+
+def test_an_event_cut_short_by_the_end_of_the_stream_answers_the_request_in_a_complete_event():
+    assert b"data: " + refusal(7) + b"\n\n" == answered(b"data: " + LIST[:-3])
+
+
+def test_an_event_without_an_id_to_answer_is_replaced_all_the_same():
+    assert b"data: " + refusal(None) + b"\n\n" == answered(b"data: []{\n\n", request_id=None)

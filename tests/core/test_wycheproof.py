@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from authz.core.jws import check_signature, read_compact
 from authz.core.keys import ALGORITHMS
 from authz.core.reasons import Reason
-from authz.core.token import Refused, check_signature, read_compact
+from authz.core.refused import Refused
 from tests.support.tokens import b64, jwk, key_set, rsa_key, sign
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "wycheproof_json_web_signature.json"

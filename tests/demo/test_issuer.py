@@ -1,6 +1,7 @@
 """The demo's issuer: tokens and keys as Auth0 has them, checked with PyJWT, which did not make them."""
 
 import sys
+import time
 
 import httpx
 import jwt
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.demo.issuer import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, Issuer, IssuerServer, main
-from authz.demo.processes import Child, Supervisor, free_port, http_ready
+from authz.demo.ports import free_port
+from authz.demo.probes import http_ready
+from authz.demo.processes import Child, Supervisor
 
 URL = "http://127.0.0.1:8090/"
 
@@ -223,6 +226,96 @@ def test_during_an_outage_keys_are_not_to_be_had_but_tokens_are(served):
     post(f"{served.url}demo/outage/off")
 
     assert 200 == get(served.jwks_uri).status_code
+
+
+def times_out(url):
+    """Whether an answer is not complete within half a second, and whether it began."""
+    began = False
+    try:
+        with httpx.stream("GET", url, trust_env=False, timeout=0.5) as answer:
+            began = True
+            end = time.monotonic() + 0.5
+            for _ in answer.iter_raw():
+                if time.monotonic() > end:
+                    return True, began
+    except httpx.ReadTimeout:
+        return True, began
+    return False, began
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "kind"),
+    [
+        ("on", 503, None),
+        ("500", 500, None),
+        ("html", 200, "text/html; charset=utf-8"),
+        ("empty", 200, "application/json"),
+        ("redirect", 307, None),
+    ],
+)
+def test_an_outage_answers_in_the_way_of_its_mode(served, mode, status, kind):
+    post(f"{served.url}demo/outage/{mode}")
+    answer = get(served.jwks_uri)
+
+    assert (status, kind) == (answer.status_code, answer.headers.get("content-type"))
+    assert served.jwks() != decoded(answer)
+
+
+def decoded(answer):
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def test_an_empty_set_is_one_without_keys_and_discovery_stays(served):
+    post(f"{served.url}demo/outage/empty")
+
+    assert {"keys": []} == get(served.jwks_uri).json()
+    assert served.url == get(f"{served.url}.well-known/openid-configuration").json()["issuer"]
+
+
+def test_a_redirect_leads_to_the_keys_so_that_whoever_follows_it_is_seen_to(served):
+    post(f"{served.url}demo/outage/redirect")
+
+    assert served.jwks() == httpx.get(served.jwks_uri, trust_env=False, follow_redirects=True).json()
+
+
+def test_a_huge_set_is_a_hundred_megabytes(served):
+    post(f"{served.url}demo/outage/huge")
+    with httpx.stream("GET", served.jwks_uri, trust_env=False) as answer:
+        size = sum(map(len, answer.iter_raw()))
+
+    assert 100 * 1024 * 1024 == pytest.approx(size, abs=100)
+
+
+@pytest.mark.parametrize(("mode", "began"), [("drip", True), ("nothing", False)])
+def test_a_slow_answer_does_not_end_and_no_answer_does_not_begin(served, mode, began):
+    post(f"{served.url}demo/outage/{mode}")
+
+    assert (True, began) == times_out(served.jwks_uri)
+
+    post(f"{served.url}demo/outage/off")
+
+    assert served.jwks() == get(served.jwks_uri).json()
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost:6274", "http://localhost:6274"),
+        ("http://127.0.0.1:6274", "http://127.0.0.1:6274"),
+        ("https://evil.example", None),
+        ("http://localhost.evil.example", None),
+        ("http://localhost:6274.evil.example", None),
+    ],
+)
+def test_pages_of_this_machine_alone_may_read_answers(served, origin, allowed):
+    answer = httpx.get(
+        f"{served.url}.well-known/openid-configuration", headers={"origin": origin}, trust_env=False
+    )
+
+    assert allowed == answer.headers.get("access-control-allow-origin")
 
 
 def test_a_host_name_that_only_resolves_here_gets_no_token(served):

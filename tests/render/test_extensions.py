@@ -2,7 +2,6 @@
 
 import pytest
 
-from authz.render.extensions import IDENTITY_HEADERS
 from tests.support.chains import BOOTSTRAPS
 from tests.support.rendered import CORS, EXT_AUTHZ, ext_proc, filter_named, manager
 
@@ -58,11 +57,10 @@ def test_a_try_ends_before_the_check_does(chain):
 @CHAINS
 def test_the_service_may_change_only_identity_headers_the_token_and_accept_encoding(chain):
     rules = filter_named(chain, EXT_AUTHZ)["decoder_header_mutation_rules"]
-    names = "|".join((*IDENTITY_HEADERS, "authorization", "accept-encoding"))
 
     assert {
         "disallow_all": True,
-        "allow_expression": {"regex": f"^({names})$"},
+        "allow_expression": {"regex": "^(x[-_.]mcp[-_.](subject|client|scopes|issuer)|authorization|accept-encoding)$"},
         "disallow_is_error": True,
     } == rules
 
@@ -92,6 +90,6 @@ def test_the_rewrite_fails_closed_and_sees_only_responses(chain):
 
     assert (False, modes) == (config["failure_mode_allow"], config["processing_mode"])
     assert (
-        "^(content-length|etag|content-digest|digest|x-mcp-trimmed)$"
+        "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
         == config["mutation_rules"]["allow_expression"]["regex"]
     )

@@ -203,7 +203,7 @@ def test_envoy_headers_from_a_client_on_this_machine_are_dropped(envoy, mcp_serv
 
 def test_a_body_over_the_limit_is_413_in_json_rpc_and_is_not_judged(envoy, checks, mcp_server):
     status, _, body = envoy.request("POST", "/mcp", body=b"x" * (LIMIT + 1))
-    error = {"code": -32600, "message": "request body too large"}
+    error = {"code": -32600, "message": "request body too large", "data": {"reason": "body_too_large"}}
 
     assert (413, {"jsonrpc": "2.0", "id": None, "error": error}) == (status, json.loads(body))
     assert b"-32600.0" not in body

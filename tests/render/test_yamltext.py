@@ -35,10 +35,10 @@ SCALARS = (
 )
 TREES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=100), inner, max_size=4),
     max_leaves=20,
 )
-MAPPINGS = st.dictionaries(st.text(), TREES, max_size=4)
+MAPPINGS = st.dictionaries(st.text(max_size=100), TREES, max_size=4)
 
 
 def paths(value, here=()):

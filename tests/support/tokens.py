@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from authz.core.keys import KeySet, read_key_set
-from authz.core.token import Trust
+from authz.core.trust import Trust
 
 NOW = 1_790_000_000.0
 ISSUER = "https://issuer.example/"

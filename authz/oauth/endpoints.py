@@ -1,0 +1,57 @@
+"""Where an issuer gives device codes and tokens: what its discovery document says, else the paths that Auth0 has."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from authz.oauth.exchange import OAuthFailure, check_url, exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Endpoints of the device flow.
+
+    Attributes:
+        device: gives device codes (RFC 8628 section 3.1).
+        token: gives tokens.
+    """
+
+    device: str
+    token: str
+
+
+def discover(http: httpx.Client, issuer: str) -> Endpoints:
+    """Ask an issuer's discovery document (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
+
+    Raises:
+        OAuthFailure: the document is another issuer's, names an endpoint that is not https, or no server answers.
+    """
+    base = issuer.rstrip("/")
+    for url in _well_known(base):
+        status, document = exchange(http, url)
+        if status == httpx.codes.OK and document:
+            return _endpoints(document, base)
+    return Endpoints(device=f"{base}/oauth/device/code", token=f"{base}/oauth/token")
+
+
+def _well_known(base: str) -> list[str]:
+    """Give both places; RFC 8414 puts its own in front of an issuer's path, OpenID Connect behind it."""
+    parts = urlsplit(base)
+    inserted = urlunsplit(
+        parts._replace(path=f"/.well-known/oauth-authorization-server{parts.path}", query="", fragment="")
+    )
+    return [f"{base}/.well-known/openid-configuration", inserted]
+
+
+def _endpoints(document: dict[str, Any], base: str) -> Endpoints:
+    if str(document.get("issuer", "")).rstrip("/") != base:
+        msg = "the discovery document is another issuer's; give --issuer as the document's `issuer` has it"
+        raise OAuthFailure(msg)
+    device = document.get("device_authorization_endpoint", f"{base}/oauth/device/code")
+    token = document.get("token_endpoint", f"{base}/oauth/token")
+    return Endpoints(
+        device=check_url(device, "the device_authorization_endpoint"),
+        token=check_url(token, "the token_endpoint"),
+    )

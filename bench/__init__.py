@@ -1,0 +1,1 @@
+"""What the service costs: measured beside a bare gRPC handler behind the same Envoy, alone, and stage by stage."""

@@ -1,0 +1,96 @@
+"""Envoy's configuration for a run: the service's own rendered chain, once for each backend.
+
+Each backend gets a listener and clusters of its own in one Envoy. The upstream is the route's direct response, which
+costs next to nothing and still passes every filter. `alone` has the same listener and no filter but one that waits for
+the whole body, as ext_authz does: Envoy hangs up after a direct response that it gives before the body is in.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authz.config.settings import Settings
+from authz.render.bootstrap import message
+from authz.render.notes import NOTES
+from authz.render.plan import plan
+from authz.render.tree import plain
+from authz.render.yamltext import emit
+from bench.workload import UPSTREAM
+
+ALONE = "alone"
+_BUFFER = {
+    "name": "envoy.filters.http.buffer",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+        "max_request_bytes": 1 << 20,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """Who answers the Checks of one listener.
+
+    Attributes:
+        name: names the listener, its clusters and its counters.
+        port: where the listener listens on loopback.
+        service: gRPC address, `unix:/path`.
+        http: HTTP address of the service's metadata; never asked in a run.
+    """
+
+    name: str
+    port: int
+    service: str
+    http: str
+
+
+def configuration(settings: Settings, backends: Iterable[Backend], admin: str) -> str:
+    """Render one Envoy for all backends, as YAML."""
+    trees = [_tree(settings, backend, admin) for backend in backends]
+    resources = [tree["static_resources"] for tree in trees]
+    merged: dict[str, Any] = {
+        key: [item for part in resources for item in part[key]] for key in ("listeners", "clusters")
+    }
+    return emit({"admin": trees[0]["admin"], "static_resources": merged})
+
+
+def _tree(settings: Settings, backend: Backend, admin: str) -> Any:
+    chain = plan(
+        settings,
+        listen=f"127.0.0.1:{backend.port}",
+        service=backend.service,
+        http=backend.http,
+        admin=admin,
+    )
+    tree: Any = plain(message(dataclasses.replace(chain, access_log=False)), NOTES)[0]
+    resources = tree["static_resources"]
+    own = {cluster["name"]: f"{backend.name}-{cluster['name']}" for cluster in resources["clusters"]}
+    tree["static_resources"] = resources = _renamed(resources, own)
+    for listener in resources["listeners"]:
+        listener["name"] = backend.name
+        _adapt(listener["filter_chains"][0]["filters"][0]["typed_config"], backend.name)
+    return tree
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Replace every string that is exactly a cluster's name."""
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def _adapt(manager: Any, name: str) -> None:
+    manager["stat_prefix"] = name
+    if name == ALONE:
+        manager["http_filters"] = [_BUFFER, manager["http_filters"][-1]]
+    for filter_ in manager["http_filters"]:
+        if filter_["name"] == "envoy.filters.http.ext_authz":
+            filter_["typed_config"]["stat_prefix"] = name
+    for host in manager["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            if route["match"].get("path"):
+                del route["route"]
+                route["direct_response"] = {"status": 200, "body": {"inline_string": UPSTREAM}}

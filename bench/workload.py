@@ -1,0 +1,180 @@
+"""What is sent: tokens, and tools/call requests of the 2026-07-28 era as the bytes of HTTP/1.1.
+
+A population is a list of requests that a load generator sends in turn, over and over. Names, arguments and callers
+vary within it, from a fixed seed, so that every run and every variant sees the same requests.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from envoy.service.auth.v3 import external_auth_pb2
+from jwt.algorithms import RSAAlgorithm
+
+HOST = "mcp.example.com"
+ISSUER = "https://issuer.example.com/"
+VERSION = "2026-07-28"
+CALLERS = 50
+"""Tokens in the populations whose tokens are remembered."""
+FRESH = 1250
+"""Tokens in the population `fresh`: more than the policy file lets the service remember."""
+REQUESTS = 1000
+"""Requests in the other populations."""
+UPSTREAM = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"done"}]}}'
+"""What the upstream answers."""
+
+_ALL = {"scope": "files:read files:delete", "https://mcp.example.com/roles": ["admin", "staff"]}
+_NONE = {"scope": "profile", "https://mcp.example.com/roles": ["staff"]}
+_pb: Any = external_auth_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One row of the table.
+
+    Attributes:
+        name: what the table calls it.
+        backend: who is asked: `alone` for nobody, `bare`, `authz`, or the name of a peer.
+        population: which requests are sent.
+        denied: whether the backend must refuse every one of them; otherwise it must allow every one.
+    """
+
+    name: str
+    backend: str
+    population: str
+    denied: bool = False
+
+
+VARIANTS = (
+    Variant(name="envoy alone", backend="alone", population="mixed"),
+    Variant(name="bare", backend="bare", population="mixed"),
+    Variant(name="cached", backend="authz", population="mixed"),
+    Variant(name="fresh", backend="authz", population="fresh"),
+    Variant(name="args", backend="authz", population="args"),
+    Variant(name="denied", backend="authz", population="denied", denied=True),
+)
+REFERENCE = "bare"
+
+
+class Mint:
+    """An issuer with one RSA key of 2048 bits."""
+
+    def __init__(self) -> None:
+        """Make the key."""
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._now = int(time.time())
+
+    def jwks(self) -> bytes:
+        """Give the key set."""
+        key = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return json.dumps({"keys": [{**key, "kid": "bench", "use": "sig", "alg": "RS256"}]}).encode()
+
+    def token(self, number: int, grants: Mapping[str, Any]) -> str:
+        """Sign a token for caller `number`, good for a day."""
+        claims = {
+            "iss": ISSUER,
+            "sub": f"auth0|user-{number:05d}",
+            "aud": [f"https://{HOST}/mcp", f"{ISSUER}userinfo"],
+            "azp": f"client-{number % 7}",
+            "iat": self._now,
+            "exp": self._now + 86_400,
+            **grants,
+        }
+        return jwt.encode(claims, self._key, "RS256", {"kid": "bench", "typ": "at+jwt"})
+
+
+Call = tuple[str, dict[str, Any]]
+"""A tool's name and the arguments it is called with."""
+
+
+def _mixed(chance: random.Random) -> Call:
+    name = chance.choice(("echo", "get_user_info", "list_files", "system_status"))
+    text = "".join(chance.choices("abcdefghij klmnop", k=chance.randrange(8, 400)))
+    return name, {"text": text, "limit": chance.randrange(1000), "tags": ["a", "b"][: chance.randrange(3)]}
+
+
+def _args(chance: random.Random) -> Call:
+    return "delete_file", {
+        "filename": f"/inbox/{chance.randrange(10**6)}.txt",
+        "force": chance.random() < 0.5,
+    }
+
+
+def _denied(chance: random.Random) -> Call:
+    name = chance.choice(("list_files", "read_secret", "drop_table", "system_status"))
+    return name, {"path": f"/{chance.randrange(10**6)}"}
+
+
+POPULATIONS: Mapping[str, tuple[Callable[[random.Random], Call], Mapping[str, Any], int, int]] = {
+    "mixed": (_mixed, _ALL, CALLERS, REQUESTS),
+    "fresh": (_mixed, _ALL, FRESH, FRESH),
+    "args": (_args, _ALL, CALLERS, REQUESTS),
+    "denied": (_denied, _NONE, CALLERS, REQUESTS),
+}
+"""Name to: what is called, what tokens grant, number of tokens, number of requests."""
+
+
+def population(name: str, mint: Mint) -> list[bytes]:
+    """Make the requests of a population."""
+    call, grants, callers, count = POPULATIONS[name]
+    chance = random.Random(name)
+    tokens = [mint.token(number, grants) for number in range(callers)]
+    return [_http(number, *call(chance), tokens[number % callers]) for number in range(count)]
+
+
+def _http(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+    }
+    params = {"name": tool, "arguments": arguments, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}).encode()
+    head = (
+        f"POST /mcp HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
+        "content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+        f"mcp-protocol-version: {VERSION}\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n"
+        f"user-agent: bench/1\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def to_file(requests: Sequence[bytes]) -> bytes:
+    """Join requests for a file; none of them holds a zero byte."""
+    return b"\0".join(requests)
+
+
+def from_file(content: bytes) -> list[bytes]:
+    """Undo `to_file`."""
+    return content.split(b"\0")
+
+
+def check_request(request: bytes) -> bytes:
+    """Give the CheckRequest that Envoy's ext_authz filter makes of a request, serialised."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
+    fields = [(name, value) for name, value in lines if name != "host"]
+    message = _pb.CheckRequest()
+    attributes = message.attributes
+    for peer, port in ((attributes.source, 40_000), (attributes.destination, 10_000)):
+        peer.address.socket_address.address, peer.address.socket_address.port_value = "127.0.0.1", port
+    attributes.request.time.FromSeconds(int(time.time()))
+    http = attributes.request.http
+    http.id, http.method, http.host, http.path, http.scheme = "1234567890", "POST", HOST, "/mcp", "http"
+    http.protocol, http.size, http.raw_body = "HTTP/1.1", len(body), body
+    pseudo = [(":authority", HOST), (":path", "/mcp"), (":method", "POST"), (":scheme", "http")]
+    added = [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-request-id", "5f0c2b1e-8a34-4f0e-9d53-000000000000"),
+        ("x-envoy-auth-partial-body", "false"),
+    ]
+    for name, value in (*pseudo, *fields, *added):
+        http.header_map.headers.add(key=name, raw_value=value.encode())
+    serialised: bytes = message.SerializeToString()
+    return serialised

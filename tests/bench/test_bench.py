@@ -1,0 +1,220 @@
+"""The benchmark's own arithmetic and honesty; nothing here looks at how fast anything is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2
+
+from bench.core import by_rules, by_tools, exact_rules, pattern_rules
+from bench.httpload import answer_missing
+from bench.load import Load
+from bench.report import write_json
+from bench.rounds import Direct, Sample, Through, Untrue, _verify, rounds, rows
+from bench.stack import running
+from bench.stages import STAGES, Timer, breakdown, checker
+from bench.workload import (
+    CALLERS,
+    FRESH,
+    POPULATIONS,
+    VARIANTS,
+    Mint,
+    Variant,
+    check_request,
+    from_file,
+    population,
+    to_file,
+)
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 0.1
+
+
+@pytest.fixture(scope="module")
+def mint():
+    return Mint()
+
+
+def sample(variant, number, *, calls=100, seconds=1.0, backend_us=100.0, connections=1):
+    load = Load(calls=calls, seconds=seconds, p50_ms=1.0, p99_ms=2.0, busy=0.5)
+    return Sample(
+        variant=variant,
+        connections=connections,
+        round=number,
+        load=load,
+        backend_us=backend_us,
+        envoy_us=1.0,
+    )
+
+
+def test_ratios_are_taken_within_a_round_and_then_the_median():
+    bare = [sample("bare", 0, calls=100), sample("bare", 1, calls=1000), sample("bare", 2, calls=10)]
+    other = [sample("x", 0, calls=50), sample("x", 1, calls=900), sample("x", 2, calls=7)]
+    row = rows([*bare, *other])[1]
+    assert (50, 0.7, (0.5, 0.9)) == (row.rate, row.rate_ratio, row.rate_spread)
+
+
+def test_cpu_ratios_are_of_the_backends_time_per_call():
+    row = rows([sample("bare", 0, backend_us=200.0), sample("x", 0, backend_us=300.0)])[1]
+    assert 1.5 == row.cpu_ratio
+
+
+def test_a_variant_is_never_compared_across_numbers_of_connections():
+    row = rows([sample("bare", 0, connections=1), sample("x", 0, connections=16)])[1]
+    assert (0.0, 0.0) == (row.rate_ratio, row.cpu_ratio)
+
+
+def test_the_order_of_variants_turns_from_round_to_round():
+    variants = [Variant(name=name, backend=name, population="mixed") for name in "abc"]
+    load = sample("", 0).load
+    taken = [s.variant for s in rounds(variants, [1], 3, lambda *_: (load, 1.0, 1.0))]
+    assert list("abcbcacab") == taken
+
+
+@pytest.mark.parametrize("counted", [99, 117])
+def test_calls_that_are_not_counted_as_they_should_be_are_an_error(counted):
+    with pytest.raises(Untrue, match=f"100 calls, of which {counted}"):
+        _verify(VARIANTS[0], 100, 16, counted)
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_population_survives_its_file(name, mint):
+    requests = population(name, mint)
+    assert requests == from_file(to_file(requests))
+    assert POPULATIONS[name][3] == len(requests)
+
+
+@pytest.mark.parametrize(("name", "callers"), [("mixed", CALLERS), ("fresh", FRESH)])
+def test_a_population_has_as_many_tokens_as_it_says(name, callers, mint):
+    tokens = {request.split(b"Bearer ")[1].split(b"\r\n")[0] for request in population(name, mint)}
+    assert callers == len(tokens)
+
+
+def test_arguments_and_tools_vary_within_a_population(mint):
+    bodies = [json.loads(request.split(b"\r\n\r\n")[1]) for request in population("mixed", mint)]
+    assert {"echo", "get_user_info", "list_files", "system_status"} == {b["params"]["name"] for b in bodies}
+    assert len(bodies) == len({json.dumps(b["params"]["arguments"]) for b in bodies})
+
+
+def test_a_check_request_carries_the_very_body_and_every_header(mint):
+    request = population("args", mint)[0]
+    http = external_auth_pb2.CheckRequest.FromString(check_request(request)).attributes.request.http
+    names = {header.key: header.raw_value for header in http.header_map.headers}
+    assert request.split(b"\r\n\r\n")[1] == http.raw_body
+    assert str(len(http.raw_body)).encode() == names["content-length"]
+    assert {"authorization", "mcp-method", "mcp-name", ":authority"} <= names.keys()
+
+
+@pytest.mark.parametrize(
+    ("received", "missing"),
+    [
+        (b"", -1),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", -1),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 5),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: y\r\n\r\nab", 3),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 0),
+    ],
+)
+def test_the_generator_knows_how_much_of_an_answer_is_missing(received, missing):
+    assert missing == answer_missing(received)
+
+
+def test_a_stage_is_timed_without_the_stages_inside_it(monkeypatch):
+    now = iter([0.0, 1.0, 4.0, 10.0])
+    monkeypatch.setattr("bench.stages.time.perf_counter", lambda: next(now))
+    timer = Timer()
+    inner = timer.wrap("inner", lambda: None)
+    timer.wrap("outer", inner)()
+    assert {"inner": 3.0, "outer": 7.0} == timer.spent
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [("mixed", {"answer", "deny"}), ("fresh", {"answer", "deny"}), ("denied", {"allow"})],
+)
+def test_every_stage_of_a_check_is_found_and_put_back(name, absent, mint):
+    before = [getattr(owner, attribute) for _, owner, attribute in STAGES]
+    with checker(mint) as service:
+        found = breakdown(service, population(name, mint)[:100], 0.0)
+    assert {stage for stage, _, _ in STAGES} - absent | {"other", "whole"} == found.keys()
+    assert before == [getattr(owner, attribute) for _, owner, attribute in STAGES]
+
+
+@pytest.mark.parametrize("make", [exact_rules, pattern_rules])
+def test_the_call_that_is_timed_is_allowed_at_every_size(make, monkeypatch):
+    monkeypatch.setattr("bench.core.RULES", (10, 200))
+    assert [10, 200] == [point.size for point in by_rules(0.0, make)]
+
+
+def test_the_list_that_is_timed_loses_every_second_tool(monkeypatch):
+    monkeypatch.setattr("bench.core.TOOLS", (5, 50))
+    assert [5, 50] == [point.size for point in by_tools(0.0)]
+
+
+@pytest.fixture(scope="module")
+def stack():
+    peer = f"{sys.executable} -m bench.bare unix:{{socket}}"
+    with running({"peer": peer}) as stack:
+        yield stack
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("connections", [1, 3])
+def test_every_variant_is_measured_and_verified_behind_envoy(stack, connections, tmp_path):
+    variants = [*VARIANTS, Variant(name="peer", backend="peer", population="mixed")]
+    samples = list(rounds(variants, [connections], 1, Through(stack, SECONDS)))
+    assert [variant.name for variant in variants] == [s.variant for s in samples]
+    assert all(s.load.calls > 0 for s in samples)
+    write_json(tmp_path / "out.json", {"cores": "2"}, rows(samples), samples)
+    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert {"facts", "rows", "samples"} == written.keys()
+    assert len(variants) == len(written["samples"]) == len(written["rows"])
+
+
+@pytest.mark.envoy
+def test_every_variant_but_envoy_alone_is_measured_without_envoy(stack):
+    variants = [variant for variant in VARIANTS if variant.backend != "alone"]
+    samples = list(rounds(variants, [2], 1, Direct(stack, SECONDS)))
+    assert [variant.name for variant in variants] == [s.variant for s in samples]
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("measure", [Through, Direct])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Variant(name="lie", backend="bare", population="denied", denied=True),
+        Variant(name="lie", backend="authz", population="denied"),
+        Variant(name="lie", backend="authz", population="mixed", denied=True),
+    ],
+)
+def test_a_backend_that_answers_otherwise_than_it_should_is_an_error(stack, measure, lie):
+    with pytest.raises(RuntimeError, match="expected"):
+        measure(stack, SECONDS)(lie, 1)
+
+
+@pytest.mark.envoy
+def test_a_token_that_was_remembered_is_an_error_where_none_may_be(stack):
+    stack.requests["fresh"][:] = stack.requests["mixed"][:10] * 10
+    stack.file("fresh").write_bytes(to_file(stack.requests["fresh"]))
+    fresh = next(variant for variant in VARIANTS if variant.name == "fresh")
+    with pytest.raises(Untrue, match="fresh"):
+        Through(stack, SECONDS)(fresh, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--variant", "nonsense"], "no variant nonsense; there are: envoy alone, bare"),
+        (["--connections", "0"], "from 1 to 256"),
+        (["--peer", "bare=true"], "NAME=COMMAND with a new name"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_named(arguments, said):
+    argv = [sys.executable, "-m", "bench", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,386 @@
+"""The walk: every flaw ends it with its reason, in the walk's order, and nothing but a whole walk allows."""
+
+import dataclasses
+import json
+
+import pytest
+
+from authz.core.decision import Decision
+from authz.core.engine import SINGLE_HEADERS, check
+from authz.core.item import Item, Kind
+from authz.core.limits import Limits
+from authz.core.methods import HTTP_METHODS, METHODS, Era
+from authz.core.reasons import Reason
+from authz.core.rule import Denial
+from tests.support import tokens
+from tests.support.core import (
+    LEGACY,
+    MODERN,
+    call,
+    good_token,
+    message,
+    mirrored,
+    modern,
+    post,
+    rule,
+    server,
+    walk,
+)
+
+ALLOW_ALL = rule("allow", names=dict.fromkeys(Kind, ("*",)), name="all")
+OPEN = walk(server(ALLOW_ALL))
+ECHO = walk(server(rule("allow", "echo")))
+PING = message("ping")
+
+
+def reason(request, context=OPEN):
+    """Decide and give the reason; a decision is an allow exactly when its reason says so."""
+    decision = check(request, context)
+
+    assert (decision.reason is Reason.ALLOWED) is decision.allowed
+    return decision.reason
+
+
+def replaced(request, changes):
+    return dataclasses.replace(request, **changes)
+
+
+def stream(method="GET", headers=None, **changes):
+    """Give a request without a message."""
+    return post(b"", {"content-type": ..., **(headers or {})}, **{"method": method, **changes})
+
+
+def test_a_sound_request_by_a_valid_token_is_allowed():
+    assert Reason.ALLOWED is reason(post(PING))
+    assert Reason.ALLOWED is reason(call("echo"), ECHO)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"path": "/other"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "//mcp"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "/mcp/../x"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "/mcp;a"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "/%6dcp"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "/mcp#f"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": "/mcp/"}, Reason.UNKNOWN_ENDPOINT),
+        ({"path": ""}, Reason.UNKNOWN_ENDPOINT),
+        ({"host": "evil.example"}, Reason.UNKNOWN_ENDPOINT),
+        ({"host": "mcp.example:8443"}, Reason.UNKNOWN_ENDPOINT),
+        ({"host": ""}, Reason.UNKNOWN_ENDPOINT),
+        ({"host": "MCP.EXAMPLE:443"}, Reason.ALLOWED),
+        ({"path": "/mcp?session=1"}, Reason.ALLOWED),
+        ({"method": "PUT"}, Reason.UNKNOWN_METHOD),
+        ({"method": "post"}, Reason.UNKNOWN_METHOD),
+        ({"method": "HEAD"}, Reason.UNKNOWN_METHOD),
+        ({"method": "OPTIONS"}, Reason.UNKNOWN_METHOD),
+        ({"method": "CONNECT"}, Reason.UNKNOWN_METHOD),
+        ({"method": ""}, Reason.UNKNOWN_METHOD),
+        ({"method": "GET"}, Reason.BAD_MESSAGE),
+        ({"method": "DELETE"}, Reason.BAD_MESSAGE),
+        ({"body_complete": False}, Reason.PARTIAL_BODY),
+        ({"body": b""}, Reason.BAD_JSON),
+        ({"body": b" " * 4097}, Reason.BODY_TOO_LARGE),
+        ({"body": b"[" * 4096}, Reason.BAD_JSON),
+        ({"body": b"[]"}, Reason.BATCH),
+    ],
+)
+def test_a_flaw_of_the_request_has_its_reason(changes, expected):
+    assert expected is reason(replaced(post(PING), changes))
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"content-type": "application/json; charset=utf-8"}, Reason.ALLOWED),
+        ({"content-type": 'Application/JSON;charset="UTF-8"'}, Reason.ALLOWED),
+        ({"content-type": "application/json ; x=y"}, Reason.ALLOWED),
+        ({"content-type": ...}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": ""}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "text/plain"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "application/jsonx"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "application/json-rpc"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "text/plain, application/json"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "application/json; charset=utf-16le"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "application/json; CHARSET = utf-7"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": "application/json; charset=utf-8; charset=utf-16"}, Reason.BAD_CONTENT_TYPE),
+        ({"content-type": 'application/json; x="; charset=utf-16"'}, Reason.BAD_CONTENT_TYPE),
+        ({"content-encoding": "identity"}, Reason.ALLOWED),
+        ({"content-encoding": "gzip"}, Reason.BAD_ENCODING),
+        ({"content-encoding": "identity, gzip"}, Reason.BAD_ENCODING),
+        ({"content-encoding": "br"}, Reason.BAD_ENCODING),
+        ({"content-encoding": ""}, Reason.BAD_ENCODING),
+        ({"content-length": str(len(json.dumps(PING)))}, Reason.ALLOWED),
+        ({"content-length": str(len(json.dumps(PING)) + 1)}, Reason.PARTIAL_BODY),
+        ({"content-length": "0"}, Reason.PARTIAL_BODY),
+        ({"content-length": "x"}, Reason.PARTIAL_BODY),
+        ({"content-length": f"+{len(json.dumps(PING))}"}, Reason.PARTIAL_BODY),
+        ({"origin": "https://evil.example"}, Reason.BAD_ORIGIN),
+        ({"origin": "null"}, Reason.BAD_ORIGIN),
+        ({"authorization": ...}, Reason.MISSING_TOKEN),
+        ({"authorization": ""}, Reason.MISSING_TOKEN),
+        ({"authorization": "Bearer"}, Reason.MALFORMED_TOKEN),
+        ({"authorization": "Basic eDp5"}, Reason.MALFORMED_TOKEN),
+        ({"authorization": "Bearer a.b.c"}, Reason.MALFORMED_TOKEN),
+        ({"authorization": f"Bearer {good_token()},Bearer {good_token()}"}, Reason.MALFORMED_TOKEN),
+        ({"mcp-method": "tools/call"}, Reason.HEADER_MISMATCH),
+    ],
+)
+def test_a_flaw_of_the_headers_has_its_reason(headers, expected):
+    assert expected is reason(post(PING, headers))
+
+
+@pytest.mark.parametrize(("header", "expected"), SINGLE_HEADERS.items())
+def test_a_header_that_may_stand_only_once_is_refused_when_repeated(header, expected):
+    assert expected is reason(post(PING, repeated=frozenset({header})))
+    assert expected is reason(stream(repeated=frozenset({header})))
+
+
+def test_any_other_header_may_be_repeated():
+    assert Reason.ALLOWED is reason(post(PING, repeated=frozenset({"accept", "x-forwarded-for"})))
+
+
+@pytest.mark.parametrize("method", HTTP_METHODS)
+@pytest.mark.parametrize(
+    ("headers", "changes"),
+    [
+        ({}, {"body": b"{}"}),
+        ({}, {"body_complete": False}),
+        ({"content-length": "2"}, {}),
+        ({"content-length": "x"}, {}),
+    ],
+)
+def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_handed_over(method, headers, changes):
+    assert Reason.BAD_MESSAGE is reason(replaced(stream(method, headers), changes))
+
+
+@pytest.mark.parametrize("method", HTTP_METHODS)
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": "s"}])
+def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
+    no_rules = walk(server())
+
+    assert Reason.ALLOWED is reason(stream(method, headers), no_rules)
+    assert Reason.MISSING_TOKEN is reason(stream(method, {**headers, "authorization": ...}), no_rules)
+
+
+@pytest.mark.parametrize("flaw", [b"{", b"[]", b"\xff", b'{"jsonrpc":"2.0","id":1,"method":"no/such"}'])
+@pytest.mark.parametrize("authorization", [..., "Bearer x", "Basic eDp5"])
+def test_the_token_is_judged_before_the_body(flaw, authorization):
+    assert check(post(flaw, {"authorization": authorization}), OPEN).reason in {
+        Reason.MISSING_TOKEN,
+        Reason.MALFORMED_TOKEN,
+    }
+    assert check(post(flaw), OPEN).reason not in {Reason.MISSING_TOKEN, Reason.MALFORMED_TOKEN, Reason.ALLOWED}
+
+
+def test_the_endpoint_is_judged_before_the_token_and_the_transport_too():
+    nobody = {"authorization": ...}
+
+    assert Reason.UNKNOWN_ENDPOINT is reason(post(PING, nobody, path="/other"))
+    assert Reason.BAD_ORIGIN is reason(post(PING, {**nobody, "origin": "https://evil.example"}))
+    assert Reason.BODY_TOO_LARGE is reason(post(b" " * 5000, nobody))
+
+
+@pytest.mark.parametrize("method", [*METHODS, "no/such", None])
+@pytest.mark.parametrize("version", [LEGACY, MODERN, ...])
+def test_no_message_of_any_method_passes_without_a_token(method, version):
+    body = message(method, {"name": "x", "uri": "x", "taskId": "x"})
+    request = post(body, {"authorization": ..., "mcp-protocol-version": version})
+
+    assert Reason.MISSING_TOKEN is reason(request)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"exp": int(tokens.NOW) - 3600}, Reason.EXPIRED_TOKEN),
+        ({"nbf": int(tokens.NOW) + 3600}, Reason.NOT_YET_VALID),
+        ({"iss": "https://other.example/"}, Reason.UNKNOWN_ISSUER),
+        ({"aud": "https://sibling.example/mcp"}, Reason.WRONG_AUDIENCE),
+        ({"exp": ...}, Reason.BAD_CLAIMS),
+    ],
+)
+def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(changes, expected):
+    token = tokens.token(tokens.claims(**changes))
+    decision = check(
+        post(message("ping", id="a1"), {"authorization": f"Bearer {token}"}),
+        walk(server(ALLOW_ALL, scopes=("mcp:basic",))),
+    )
+
+    assert (expected, "a1", None, ("mcp:basic",)) == (
+        decision.reason,
+        decision.request_id,
+        decision.principal,
+        decision.scopes,
+    )
+
+
+def test_an_unknown_key_says_which_one_to_look_for():
+    token = tokens.token(None, None, kid="rotated")
+    decision = check(post(PING, {"authorization": f"Bearer {token}"}), OPEN)
+
+    assert (Reason.UNKNOWN_KEY, (tokens.ISSUER, "rotated")) == (decision.reason, decision.wanted_key)
+    assert "rotated" not in repr(decision)
+
+
+def test_the_id_of_a_refused_request_is_not_looked_for_in_a_large_body():
+    body = json.dumps(message("ping", {"pad": "x" * 20_000})).encode()
+    decision = check(post(body, {"authorization": ...}), walk(server(), max_body=1 << 20))
+
+    assert (Reason.MISSING_TOKEN, None) == (decision.reason, decision.request_id)
+
+
+def test_a_yes_that_comes_too_late_is_a_no():
+    assert Reason.DEADLINE is reason(call(), walk(server(ALLOW_ALL), late=lambda: True))
+    assert Reason.DEADLINE is reason(stream(), walk(server(ALLOW_ALL), late=lambda: True))
+
+
+def test_a_no_keeps_its_reason_however_late():
+    assert Reason.NO_RULE is reason(call("other"), walk(server(), late=lambda: True))
+
+
+@pytest.mark.parametrize("method", sorted(name for name, row in METHODS.items() if row.names is None))
+def test_a_method_that_names_nothing_needs_a_token_and_no_rule(method):
+    row = METHODS[method]
+    identity = {"id": ...} if row.notification else {}
+    legacy = Era.LEGACY in row.eras
+    request = post(message(method, **identity)) if legacy else post(modern(method), mirrored(method))
+
+    assert Reason.ALLOWED is reason(request, walk(server()))
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind"),
+    [
+        ("tools/call", {"name": "x"}, Kind.TOOL),
+        ("prompts/get", {"name": "x"}, Kind.PROMPT),
+        ("resources/read", {"uri": "x"}, Kind.RESOURCE),
+        ("resources/subscribe", {"uri": "x"}, Kind.RESOURCE),
+        ("resources/unsubscribe", {"uri": "x"}, Kind.RESOURCE),
+        ("resources/directory/read", {"uri": "x"}, Kind.RESOURCE),
+        ("skills/get", {"uri": "x"}, Kind.RESOURCE),
+        ("tasks/get", {"taskId": "x"}, Kind.TASK),
+        ("tasks/cancel", {"taskId": "x"}, Kind.TASK),
+        ("tasks/result", {"taskId": "x"}, Kind.TASK),
+        ("completion/complete", {"ref": {"type": "ref/prompt", "name": "x"}}, Kind.PROMPT),
+        ("completion/complete", {"ref": {"type": "ref/resource", "uri": "x"}}, Kind.RESOURCE),
+    ],
+)
+def test_a_method_that_names_something_needs_a_rule_about_exactly_that(method, params, kind):
+    for allowed in Kind:
+        context = walk(server(rule("allow", names={allowed: ("x",)})))
+        decision = check(post(message(method, params)), context)
+
+        assert (allowed is kind, Item(kind, "x")) == (decision.allowed, decision.item)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "allowed"),
+    [(["a"], True), (["a", "b"], True), (["a", "b", "c"], False), (["c", "a"], False), ([], True)],
+)
+def test_every_thing_that_a_message_names_must_be_allowed(wanted, allowed):
+    context = walk(server(rule("allow", names={Kind.RESOURCE: ("a", "b")})))
+    body = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": wanted}})
+    decision = check(post(body, mirrored("subscriptions/listen")), context)
+
+    assert allowed is decision.allowed
+    assert allowed or Item(Kind.RESOURCE, "c") == decision.item
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_the_response_is_rewritten_for_allowed_list_methods_alone(method):
+    row = METHODS[method]
+    params = {"name": "x", "uri": "x", "taskId": "x", "ref": {"type": "ref/prompt", "name": "x"}}
+    params["notifications"] = {}
+    identity = {"id": ...} if row.notification else {}
+    legacy = Era.LEGACY in row.eras
+    headers = {} if legacy else mirrored(method, "x" if row.mirror else None)
+    request = post((message if legacy else modern)(method, params, **identity), headers)
+
+    assert (True, row.lists) == ((decision := check(request, OPEN)).allowed, decision.rewrite)
+    assert not check(request, walk(server(ALLOW_ALL), late=lambda: True)).rewrite
+    assert not check(replaced(request, {"headers": {}}), OPEN).rewrite
+
+
+@pytest.mark.parametrize(("method", "rewrite"), [("GET", True), ("DELETE", False)])
+def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(method, rewrite):
+    assert rewrite is check(stream(method), OPEN).rewrite
+    assert not check(stream(method, {"authorization": ...}), OPEN).rewrite
+
+
+def test_a_clients_response_passes_and_is_called_one():
+    decision = check(post({"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}), walk(server()))
+
+    assert (True, "response", 7, False) == (
+        decision.allowed,
+        decision.method,
+        decision.request_id,
+        decision.rewrite,
+    )
+
+
+def test_an_allow_says_who_may_do_what_by_which_rule():
+    decision = check(call("echo", {"secret": "s3cret"}), walk(server(rule("allow", "echo", name="r1"))))
+
+    assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", 1, "2025-03-26") == (
+        decision.server,
+        decision.method,
+        decision.item,
+        decision.rule,
+        decision.request_id,
+        decision.version,
+    )
+    assert decision.principal is not None
+    assert "auth0|alice" == decision.principal.subject
+    assert "s3cret" not in repr(decision)
+    assert good_token() not in repr(decision)
+
+
+@pytest.mark.parametrize(
+    ("rule_says", "server_says", "expected"),
+    [
+        ({}, {}, (Denial.AUTO, False)),
+        ({}, {"denial": Denial.HTTP, "hide": True}, (Denial.HTTP, True)),
+        ({"denial": Denial.JSONRPC, "hide": True}, {"denial": Denial.HTTP}, (Denial.JSONRPC, True)),
+        ({"hide": False}, {"hide": True}, (Denial.AUTO, False)),
+    ],
+)
+def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected):
+    context = walk(server(rule("deny", "echo", **rule_says), **server_says))
+    decision = check(call("echo"), context)
+
+    assert expected == (decision.denial, decision.hide)
+
+
+def test_a_server_opens_a_method_for_itself_alone():
+    elsewhere = server(name="elsewhere", path="/other")
+    context = walk(server(methods=frozenset({"vendor/x"})), elsewhere)
+
+    assert Reason.ALLOWED is reason(post(message("vendor/x")), context)
+    assert Reason.UNKNOWN_METHOD is reason(post(message("vendor/x"), path="/other"), context)
+
+
+def test_each_server_decides_by_its_own_rules():
+    context = walk(server(rule("allow", "echo")), server(rule("deny", "*"), name="closed", path="/closed"))
+
+    assert ("demo", Reason.ALLOWED) == ((decision := check(call(), context)).server, decision.reason)
+    closed = check(call(path="/closed"), context)
+    assert ("closed", Reason.DENIED_BY_RULE) == (closed.server, closed.reason)
+
+
+def test_the_limits_of_the_walk_are_those_of_its_messages():
+    assert Reason.BAD_MESSAGE is reason(call("x" * 9), walk(server(ALLOW_ALL), limits=Limits(name=8)))
+
+
+def test_a_decision_is_a_denial_until_it_is_built_otherwise():
+    assert (False, Reason.INTERNAL) == (Decision().allowed, Decision().reason)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
+def test_a_decision_that_contradicts_itself_cannot_be_built(reason):
+    assert not Decision(reason=reason).allowed
+    with pytest.raises(ValueError, match="exactly when"):
+        Decision(reason=reason, allowed=True)
+    with pytest.raises(ValueError, match="exactly when"):
+        Decision(reason=Reason.ALLOWED, allowed=False)

@@ -1,0 +1,297 @@
+"""The device flow's client against servers that answer in every way, with time that passes when slept through."""
+
+import json
+
+import httpx
+import pytest
+
+from authz.oauth.device import Asked, Code, Time, begin, wait
+from authz.oauth.endpoints import Endpoints, discover
+from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, words
+
+ISSUER = "https://tenant.example/"
+ENDPOINTS = Endpoints(device=f"{ISSUER}device", token=f"{ISSUER}token")
+ASKED = Asked(client="id", audience="https://mcp-oauth-demo", scope="files:read")
+CODE = Code(device_code="d", user_code="AB-CD", where=ISSUER, complete="", lifetime=900.0, interval=5.0)
+TOKEN = (200, {"access_token": "a.b.c", "token_type": "Bearer"})
+PENDING = (403, {"error": "authorization_pending"})
+SLOW = (429, {"error": "slow_down"})
+
+
+class Slept:
+    """Time of a test: sleeping is noted and takes none."""
+
+    def __init__(self):
+        self.pauses = []
+
+    def time(self):
+        return Time(now=lambda: sum(self.pauses, 0.0), sleep=self.pauses.append)
+
+
+def answering(*answers):
+    """Return a client whose server gives these answers in turn, and the requests it saw."""
+    left, seen = list(answers), []
+
+    def handle(request):
+        seen.append(request)
+        answer = left.pop(0) if left else PENDING
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
+        return httpx.Response(status, content=body if isinstance(body, bytes) else json.dumps(body))
+
+    return httpx.Client(transport=httpx.MockTransport(handle)), seen
+
+
+def waited(*answers, code=CODE):
+    http, seen = answering(*answers)
+    slept = Slept()
+    with http:
+        try:
+            outcome = wait(http, ENDPOINTS, ASKED, code, slept.time())["access_token"]
+        except OAuthFailure as failure:
+            outcome = str(failure)
+    return outcome, slept.pauses, seen
+
+
+@pytest.mark.parametrize(
+    ("answers", "pauses"),
+    [
+        ([TOKEN], [5]),
+        ([PENDING, PENDING, TOKEN], [5, 5, 5]),
+        ([(400, PENDING[1]), TOKEN], [5, 5]),
+        ([SLOW, PENDING, TOKEN], [5, 10, 10]),
+        ([(400, SLOW[1]), (400, SLOW[1]), TOKEN], [5, 10, 15]),
+        ([httpx.ConnectError("down"), TOKEN], [5, 10]),
+        ([(503, b"busy"), PENDING, TOKEN], [5, 10, 10]),
+    ],
+)
+def test_the_error_and_not_the_status_says_whether_and_how_long_to_wait(answers, pauses):
+    outcome, slept, _ = waited(*answers)
+
+    assert ("a.b.c", pauses) == (outcome, slept)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("access_denied", "the request was denied"),
+        ("expired_token", "the code expired before it was confirmed; run the command again"),
+        ("invalid_grant", "the issuer no longer knows the code; run the command again"),
+        ("made_up", "the issuer answers with the error made_up"),
+    ],
+)
+def test_every_other_error_is_the_end_and_a_sentence(status, error, sentence):
+    outcome, slept, _ = waited((status, {"error": error}), TOKEN)
+
+    assert (sentence, [5]) == (outcome, slept)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {}),
+        (200, b"<html>"),
+        (200, {"access_token": ""}),
+        (200, {"access_token": 7}),
+        (200, {"access_token": "a\nb"}),
+        (200, {"access_token": "a", "token_type": "DPoP"}),
+        (200, ["access_token"]),
+        (404, {}),
+        (302, {"access_token": "a"}),
+    ],
+)
+def test_an_answer_that_is_neither_token_nor_error_is_the_end(answer):
+    outcome, slept, _ = waited(answer, TOKEN)
+
+    assert outcome.endswith("neither a code nor a token nor an error")
+    assert [5] == slept
+
+
+@pytest.mark.parametrize("always", [PENDING, SLOW, httpx.ReadTimeout("slow")])
+def test_waiting_ends_with_the_lifetime_of_the_code(always):
+    outcome, slept, seen = waited(*[always] * 1000)
+
+    assert "the code expired before it was confirmed; run the command again" == outcome
+    assert sum(slept) < 900
+    assert len(slept) == len(seen)
+
+
+def test_a_poll_is_what_the_rfc_says():
+    _, _, (request,) = waited(TOKEN)
+
+    assert (
+        b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=d&client_id=id"
+        == (request.content)
+    )
+
+
+GIVEN = {"device_code": "d", "user_code": "AB-CD", "verification_uri": f"{ISSUER}activate"}
+
+
+def begun(*answers):
+    http, seen = answering(*answers)
+    with http:
+        return begin(http, ENDPOINTS, ASKED), seen
+
+
+@pytest.mark.parametrize(
+    ("more", "member", "value"),
+    [
+        ({}, "interval", 5.0),
+        ({"interval": 2}, "interval", 2.0),
+        ({"interval": 0}, "interval", 5.0),
+        ({"interval": "2"}, "interval", 5.0),
+        ({"interval": True}, "interval", 5.0),
+        ({"expires_in": 60}, "lifetime", 60.0),
+        ({}, "lifetime", 900.0),
+        ({"expires_in": 1e12}, "lifetime", 86_400.0),
+        ({"user_code": "AB\x1b[2J\r"}, "user_code", "AB [2J"),
+        ({"verification_uri_complete": f"{ISSUER}a?c=1"}, "complete", f"{ISSUER}a?c=1"),
+    ],
+)
+def test_a_code_is_read_with_care(more, member, value):
+    code, _ = begun((200, GIVEN | more))
+
+    assert value == getattr(code, member)
+
+
+def test_both_names_of_the_audience_are_sent():
+    _, (request,) = begun((200, GIVEN))
+
+    assert {
+        "client_id": "id",
+        "audience": "https://mcp-oauth-demo",
+        "resource": "https://mcp-oauth-demo",
+        "scope": "files:read",
+    } == dict(httpx.QueryParams(request.content.decode()))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((403, {"error": "unauthorized_client"}), "enable its Device Code grant"),
+        ((403, {"error": "invalid_client"}), "is --client-id right"),
+        (
+            (403, {"error": "x", "error_description": "Service\x1b not found"}),
+            r"error x \(Service  not found\)",
+        ),
+        ((404, b"nothing here"), "status 404"),
+        ((200, GIVEN | {"verification_uri": "http://tenant.example/activate"}), "verification_uri is not"),
+        ((200, GIVEN | {"verification_uri": None}), "verification_uri is not"),
+        (
+            (200, GIVEN | {"verification_uri_complete": "file:///etc/passwd"}),
+            "verification_uri_complete is not",
+        ),
+        ((200, {"user_code": "AB"}), "neither a code"),
+        ((500, b""), "answers with status 500"),
+        (httpx.ConnectError("secret detail"), r"tenant.example does not answer \(ConnectError\)$"),
+    ],
+)
+def test_no_code_is_a_failure_with_a_sentence(answer, sentence):
+    with pytest.raises(OAuthFailure, match=sentence):
+        begun(answer)
+
+
+# Discovery
+
+DOCUMENT = {
+    "issuer": ISSUER,
+    "device_authorization_endpoint": f"{ISSUER}d",
+    "token_endpoint": f"{ISSUER}t",
+}
+FALLBACK = Endpoints(device=f"{ISSUER}oauth/device/code", token=f"{ISSUER}oauth/token")
+
+
+def discovered(*answers, issuer=ISSUER):
+    http, seen = answering(*answers)
+    with http:
+        return discover(http, issuer), [str(request.url) for request in seen]
+
+
+@pytest.mark.parametrize("issuer", [ISSUER, ISSUER.rstrip("/")])
+def test_the_discovery_document_names_the_endpoints(issuer):
+    assert (
+        Endpoints(device=f"{ISSUER}d", token=f"{ISSUER}t"),
+        [f"{ISSUER}.well-known/openid-configuration"],
+    ) == (discovered((200, DOCUMENT), issuer=issuer))
+
+
+def test_the_second_document_is_asked_for_where_rfc_8414_puts_it():
+    issuer = "https://tenant.example/realms/demo"
+    found, seen = discovered((404, b""), (200, DOCUMENT | {"issuer": issuer}), issuer=issuer)
+
+    assert f"{ISSUER}d" == found.device
+    assert [
+        f"{issuer}/.well-known/openid-configuration",
+        "https://tenant.example/.well-known/oauth-authorization-server/realms/demo",
+    ] == seen
+
+
+@pytest.mark.parametrize(
+    "answers", [[(404, b""), (404, b"")], [(200, {"issuer": ISSUER})], [(302, b""), (200, b"<html>")]]
+)
+def test_where_discovery_is_silent_the_paths_are_those_of_auth0(answers):
+    assert FALLBACK == discovered(*answers)[0]
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        (DOCUMENT | {"issuer": "https://other.example/"}, "another issuer's"),
+        ({"token_endpoint": f"{ISSUER}t"}, "another issuer's"),
+        (DOCUMENT | {"token_endpoint": "http://tenant.example/t"}, "token_endpoint is not an https URL"),
+        (
+            DOCUMENT | {"device_authorization_endpoint": 7},
+            "device_authorization_endpoint is not an https URL",
+        ),
+    ],
+)
+def test_a_document_that_cannot_be_believed_is_a_failure(document, sentence):
+    with pytest.raises(OAuthFailure, match=sentence):
+        discovered((200, document))
+
+
+# The exchange
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://tenant.example/", True),
+        ("http://127.0.0.1:8090/", True),
+        ("http://localhost:8090/", True),
+        ("http://[::1]:8090/", True),
+        ("http://tenant.example/", False),
+        ("http://localhost.example/", False),
+        ("http://127.0.0.1.example/", False),
+        ("http://127.0.0.1@tenant.example/", False),
+        ("https://user@tenant.example/", False),
+        ("ftp://127.0.0.1/", False),
+        ("https://", False),
+        ("https://[", False),
+        ("https://a b/", False),
+        ("https://a/\x1b[2J", False),
+        ("tenant.example", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_https_anywhere_and_http_on_loopback_alone(url, good):
+    try:
+        accepted = check_url(url, "it") == url
+    except OAuthFailure:
+        accepted = False
+
+    assert good == accepted
+
+
+def test_an_answer_that_is_too_long_is_given_up():
+    http, _ = answering((200, b" " * 300_000))
+    with http, pytest.raises(Unreachable, match="too long"):
+        exchange(http, ISSUER)
+
+
+def test_a_servers_words_are_one_line_of_bounded_length():
+    assert ("a b", "", 300) == (words("a\nb"), words(None), len(words("x" * 9999)))

@@ -1,0 +1,186 @@
+"""Promises of the walk, for any request: there is a decision, and none allows without a valid token and a rule."""
+
+import dataclasses
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.decision import Decision
+from authz.core.engine import SINGLE_HEADERS, check
+from authz.core.methods import METHODS
+from authz.core.reasons import Reason
+from authz.core.request import HttpRequest
+from tests.support.core import MODERN, call, good_token, message, mirrored, modern, post, rule, server, walk
+
+CONTEXT = walk(
+    server(
+        rule("allow", "echo", name="echo"),
+        rule("allow", "delete", scopes=["files:delete"], args='args.path.startsWith("/inbox/")', name="delete"),
+        rule("deny", "*_secret", name="secret"),
+    ),
+)
+GOOD = f"Bearer {good_token()}"
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+HEADER_NAMES = st.sampled_from([*SINGLE_HEADERS, "accept", "x-a"]) | TEXT.map(str.lower)
+HEADER_VALUES = st.sampled_from(["application/json", "identity", GOOD, GOOD[:-1], MODERN, "tools/call", "echo"]) | TEXT
+BODIES = st.binary(max_size=200) | st.sampled_from(
+    [
+        json.dumps(body).encode()
+        for body in (
+            message("ping"),
+            message("tools/list"),
+            message("tools/call", {"name": "echo"}),
+            message("tools/call", {"name": "other"}),
+            modern("tools/call", {"name": "echo"}),
+            {"jsonrpc": "2.0", "id": 1, "result": {}},
+        )
+    ],
+)
+REQUESTS = st.builds(
+    HttpRequest,
+    method=st.sampled_from(["POST", "GET", "DELETE"]) | TEXT,
+    scheme=TEXT,
+    host=st.sampled_from(["mcp.example", "mcp.example:443"]) | TEXT,
+    path=st.sampled_from(["/mcp", "/mcp?x"]) | TEXT,
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "authorization": st.sampled_from([GOOD, "Bearer x", ""]) | TEXT,
+            "content-type": st.sampled_from(["application/json", "text/plain"]),
+        },
+    ).flatmap(lambda known: st.dictionaries(HEADER_NAMES, HEADER_VALUES, max_size=3).map(lambda more: {**more, **known})),
+    repeated=st.frozensets(HEADER_NAMES, max_size=1),
+    body=BODIES,
+    body_complete=st.booleans(),
+    source=TEXT,
+)
+
+
+@given(request=REQUESTS)
+def test_every_request_gets_a_decision_and_none_is_allowed_without_the_valid_token(request):
+    decision = check(request, CONTEXT)
+
+    assert isinstance(decision, Decision)
+    assert decision.allowed is (decision.reason is Reason.ALLOWED)
+    if decision.allowed:
+        scheme, _, token = request.headers["authorization"].partition(" ")
+        assert ("bearer", good_token()) == (scheme.lower(), token)
+        assert decision.principal is not None
+        assert request.body_complete
+
+
+@given(request=REQUESTS)
+def test_the_same_request_gets_the_same_decision(request):
+    assert check(request, CONTEXT) == check(request, CONTEXT)
+
+
+TRUSTED_BY_OTHERS = [
+    "x-envoy-original-path",
+    "x-envoy-auth-partial-body",
+    "x-envoy-internal",
+    "x-forwarded-uri",
+    "x-forwarded-host",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-mcp-subject",
+    "x-mcp-scopes",
+    "x_mcp_scopes",
+    "x-authorization",
+]
+X_HEADERS = st.dictionaries(
+    st.sampled_from(TRUSTED_BY_OTHERS) | TEXT.map(lambda text: f"x-{text.lower()}"),
+    st.sampled_from(["/mcp", "admin", "files:delete", "GET", "true", "127.0.0.1", GOOD]) | TEXT,
+    max_size=4,
+)
+SOUND = st.sampled_from(
+    [
+        call("echo"),
+        call("other"),
+        call("read_secret"),
+        call("delete", {"path": "/inbox/a"}),
+        call("delete", {"path": "/etc/passwd"}),
+        post(message("tools/list")),
+        post(message("tools/list"), {"authorization": ...}),
+        post(modern("tools/call", {"name": "echo"}), mirrored("tools/call", "echo")),
+        post(modern("tools/call", {"name": "echo"}), mirrored("tools/call", "other")),
+        call("echo", path="/other"),
+        call("echo", host="evil.example"),
+    ],
+)
+
+
+@given(request=SOUND, extra=X_HEADERS)
+def test_no_x_header_changes_a_decision(request, extra):
+    dressed = dataclasses.replace(request, headers={**request.headers, **extra}, repeated=frozenset(extra))
+
+    assert check(request, CONTEXT) == check(dressed, CONTEXT)
+
+
+KEYS = ["method", "Method", "m\\u0065thod", "jsonrpc", "id", "params", "PARAMS", "param\u017f", "result"]
+INNER_KEYS = ["name", "Name", "n\\u0061me", "NAME", "name\\u0000", "arguments", "n\uff41me"]
+
+
+def spelled(pairs):
+    """Write an object with its keys as they stand, twice where they are given twice."""
+    return "{" + ",".join(f'"{key}":{text}' for key, text in pairs) + "}"
+
+
+PARAMS = st.lists(
+    st.tuples(st.sampled_from(INNER_KEYS), st.sampled_from(['"echo"', '"delete"', '"other"', "{}", "null"])), max_size=3
+).map(spelled)
+MESSAGES = st.lists(
+    st.tuples(st.sampled_from(KEYS), st.sampled_from(['"tools/call"', '"ping"', '"2.0"', "1", "null"]) | PARAMS),
+    max_size=3,
+).flatmap(
+    lambda extra: PARAMS.flatmap(
+        lambda params: st.permutations(
+            [("jsonrpc", '"2.0"'), ("id", "1"), ("method", '"tools/call"'), ("params", params), *extra]
+        ).map(spelled)
+    )
+)
+
+
+def readings(text):
+    """What readers of every habit take the tool to be: the first or the last key, with case folded or kept."""
+    return {
+        name
+        for last in (True, False)
+        for folding in (True, False)
+        for name in [_read(text, last=last, folding=folding)]
+    }
+
+
+def _read(text, *, last, folding):
+    def keep(pairs):
+        kept = {}
+        for key, found in pairs:
+            key = key.partition("\0")[0]  # noqa: PLW2901
+            key = key.casefold().replace("\uff41", "a") if folding else key  # noqa: PLW2901
+            if last or key not in kept:
+                kept[key] = found
+        return kept
+
+    value = json.loads(text, object_pairs_hook=keep)
+    return value["method"], value["params"].get("name")
+
+
+@given(text=MESSAGES)
+def test_an_allowed_call_names_the_same_tool_to_every_reader(text):
+    if check(post(text.encode()), CONTEXT).allowed:
+        assert {("tools/call", "echo")} == readings(text)
+
+
+@given(st.sampled_from(sorted(METHODS)), TEXT, st.sampled_from(["name", "uri", "taskId"]))
+def test_nothing_is_used_that_no_rule_names(method, name, key):
+    row = METHODS[method]
+    params = {key: name, "ref": {"type": "ref/prompt", "name": name}, "notifications": {"taskIds": [name]}}
+    headers = mirrored(method, name if row.mirror else None)
+
+    for request in (post(message(method, params)), post(modern(method, params), headers)):
+        decision = check(request, walk(server(rule("allow", "no such tool"))))
+        assert row.names is None or not decision.allowed

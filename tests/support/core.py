@@ -1,0 +1,150 @@
+"""Rules, callers, servers and requests for tests: plain ones, changed by hand in exactly the place a test is about."""
+
+import json
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from authz.config.expressions import compile_expression
+from authz.core.engine import Walk
+from authz.core.expression import Expression
+from authz.core.item import Item, Kind
+from authz.core.limits import Limits
+from authz.core.occasion import Caller, Occasion
+from authz.core.policy import Policy
+from authz.core.principal import Principal
+from authz.core.request import HttpRequest
+from authz.core.rule import Effect, Rule, Selector
+from authz.core.server import Directory, Server
+from authz.core.token import bearer, verify
+from tests.support import tokens
+
+RESOURCE = "https://mcp.example/mcp"
+MODERN = "2026-07-28"
+LEGACY = "2025-06-18"
+META = MappingProxyType(
+    {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    },
+)
+
+
+@cache
+def condition(text: str) -> Expression:
+    """Compile a condition, once for each text."""
+    return compile_expression(text)
+
+
+def rule(effect: str = "allow", *tools: str, name: str = "", **parts: Any) -> Rule:
+    """Give a rule about tools, or about `names` (kind to names); conditions are texts, grants are any iterables."""
+    for key in ("scopes", "any_scopes", "roles"):
+        parts[key] = frozenset(parts.get(key, ()))
+    for key in ("when", "args"):
+        parts[key] = condition(parts[key]) if parts.get(key) else None
+    names = parts.pop("names", {Kind.TOOL: tools})
+    return Rule(name=name or f"{effect}-rule", effect=Effect(effect), selector=Selector.of(names), **parts)
+
+
+def principal(*scopes: str, roles: tuple[str, ...] = (), **claims: Any) -> Principal:
+    """Give a verified caller with these scopes, roles and claims."""
+    return Principal(
+        issuer=tokens.ISSUER,
+        subject="auth0|alice",
+        client="client-1",
+        scopes=scopes,
+        roles=roles,
+        claims={"sub": "auth0|alice", **claims},
+        expires=tokens.NOW + 600,
+    )
+
+
+def tool(name: str) -> Item:
+    """Give a tool."""
+    return Item(Kind.TOOL, name)
+
+
+def occasion(who: Principal | None = None, arguments: Any = MappingProxyType({}), **headers: str) -> Occasion:
+    """Give a call by a caller; `arguments` None asks for a place in a list."""
+    request = HttpRequest(method="POST", host="mcp.example", path="/mcp", headers=headers, source="192.0.2.1")
+    given = arguments if arguments is None else dict(arguments)
+    return Occasion(Caller.of(who or principal(), "demo"), request, "tools/call", given)
+
+
+def server(*rules: Rule, **changes: Any) -> Server:
+    """Give the server behind `RESOURCE`, with the default issuer and these rules."""
+    parts: dict[str, Any] = {
+        "name": "demo",
+        "hosts": frozenset({"mcp.example", "mcp.example:443"}),
+        "path": "/mcp",
+        "resource": RESOURCE,
+        "trusts": {tokens.ISSUER: tokens.trust()},
+        "policy": Policy(rules),
+    }
+    return Server(**{**parts, **changes})
+
+
+@cache
+def _verified(token: str) -> Any:
+    return verify(token, {tokens.ISSUER: (tokens.trust(), tokens.good_keys())}, tokens.NOW)
+
+
+def identify(target: Server, authorization: str | None) -> Any:
+    """Verify the token for real, against the default issuer's keys."""
+    token = bearer(authorization)
+    outcome = _verified(token) if isinstance(token, str) else token
+    return Caller.of(outcome, target.name) if isinstance(outcome, Principal) else outcome
+
+
+def walk(*servers: Server, **changes: Any) -> Walk:
+    """Give what the engine decides with; real tokens, no deadline."""
+    parts: dict[str, Any] = {
+        "directory": Directory(servers),
+        "identify": identify,
+        "late": lambda: False,
+        "max_body": 4096,
+        "limits": Limits(),
+    }
+    return Walk(**{**parts, **changes})
+
+
+@cache
+def good_token() -> str:
+    """Give an acceptable token, signed once."""
+    return tokens.token()
+
+
+def message(method: str | None, params: Any = None, **members: Any) -> dict[str, Any]:
+    """Give a JSON-RPC request with id 1; a member set to `...` is left out."""
+    base = {"jsonrpc": "2.0", "id": 1, "method": method, "params": ... if params is None else params}
+    return {key: value for key, value in {**base, **members}.items() if value is not ...}
+
+
+def modern(method: str, params: Any = None, **members: Any) -> dict[str, Any]:
+    """Give a request as 2026-07-28 has it, with complete `_meta`."""
+    return message(method, {"_meta": dict(META), **(params or {})}, **members)
+
+
+def mirrored(method: str, name: str | None = None, version: str = MODERN) -> dict[str, str]:
+    """Give the headers that a modern client sends beside a body."""
+    headers = {"mcp-protocol-version": version, "mcp-method": method}
+    return headers if name is None else {**headers, "mcp-name": name}
+
+
+def post(body: Any, headers: Any = None, **changes: Any) -> HttpRequest:
+    """Give a POST with the good token; bytes go as they are, other bodies as JSON; a header `...` is left out."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    base = {"authorization": f"Bearer {good_token()}", "content-type": "application/json"}
+    parts: dict[str, Any] = {
+        "method": "POST",
+        "host": "mcp.example",
+        "path": "/mcp",
+        "headers": {key: value for key, value in {**base, **(headers or {})}.items() if value is not ...},
+        "body": raw,
+    }
+    return HttpRequest(**{**parts, **changes})
+
+
+def call(name: str = "echo", arguments: Any = None, **changes: Any) -> HttpRequest:
+    """Give a legacy tools/call by the good token."""
+    return post(message("tools/call", {"name": name, "arguments": arguments or {}}), **changes)

@@ -1,0 +1,99 @@
+"""The decision record is one contract: the generated code is what the generator makes, and records parse as it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from google.protobuf import json_format
+
+from authz.core.decision import Decision
+from authz.core.item import Item, Kind
+from authz.core.reasons import Reason
+from authz.edge.record import Record, make_record
+from authz.proto.decision_pb2 import DecisionRecord
+from tests.support.core import principal
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
+SAMPLES = {str: "text", bool: True, int: 7, tuple[str, ...]: ("one", "two")}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What the generator makes now."""
+    out = tmp_path_factory.mktemp("proto")
+    subprocess.run([sys.executable, str(ROOT / "protos" / "generate.py"), str(out)], check=True, timeout=60)
+    return out
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_generated_code_is_what_the_generator_makes_now(made, name):
+    assert (made / name).read_text() == (ROOT / "authz" / "proto" / name).read_text()
+
+
+def test_the_generator_makes_nothing_else(made):
+    assert GENERATED == sorted(path.name for path in made.iterdir())
+    assert {*GENERATED, "__init__.py"} == {path.name for path in (ROOT / "authz" / "proto").glob("*.py*")}
+
+
+def parsed(record):
+    """Parse a record's JSON line; an unknown field is an error."""
+    return json_format.Parse(msgspec.json.encode(record), DecisionRecord(), ignore_unknown_fields=False)
+
+
+def test_a_record_and_its_message_have_the_same_fields_in_the_same_order():
+    assert list(Record.__struct_fields__) == [field.name for field in DecisionRecord.DESCRIPTOR.fields]
+
+
+def test_a_record_with_every_field_set_parses_and_loses_nothing():
+    values = {field.name: SAMPLES[field.type] for field in msgspec.structs.fields(Record)}
+    message = parsed(Record(**values))
+
+    assert len(values) == len(message.ListFields())
+    assert msgspec.to_builtins(Record(**values)) == json_format.MessageToDict(
+        message, preserving_proto_field_name=True
+    )
+
+
+DECISIONS = [
+    Decision(),
+    Decision(reason=Reason.MISSING_TOKEN, server="demo"),
+    Decision(reason=Reason.ALLOWED, allowed=True, server="demo", method="tools/list", rewrite=True),
+    *(
+        Decision(
+            reason=Reason.MISSING_SCOPE,
+            method="x",
+            item=Item(kind, "n" * 5000),
+            rule="r1",
+            principal=principal("files:read", secret="s3cret"),
+            shadows=("s1", "s2"),
+            version="2026-07-28",
+        )
+        for kind in Kind
+    ),
+]
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
+    record = make_record(
+        decision, decision_id="id-1", policy="p", at=1790000000.1234, seconds=0.0015, status=403, source="192.0.2.1"
+    )
+    message = parsed(record)
+
+    assert ("allow" if decision.allowed else "deny", str(decision.reason)) == (message.decision, message.reason)
+    assert ("2026-09-21T14:13:20.123Z", 1500, decision.rewrite) == (message.time, message.duration_us, message.rewrite)
+    item = decision.item
+    assert {} if item is None else {item.kind: 513} == {
+        kind: len(getattr(message, kind)) for kind in Kind if getattr(message, kind)
+    }
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_no_record_holds_a_claim_beyond_the_callers_identity(decision):
+    record = make_record(decision, decision_id="id-1", policy="p", at=0, seconds=0, status=0, source="")
+
+    assert b"s3cret" not in msgspec.json.encode(record)
+    assert b"files:read" not in msgspec.json.encode(record)
