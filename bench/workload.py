@@ -74,12 +74,13 @@ class Mint:
         key = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return json.dumps({"keys": [{**key, "kid": "bench", "use": "sig", "alg": "RS256"}]}).encode()
 
-    def token(self, number: int, grants: Mapping[str, Any]) -> str:
-        """Sign a token for caller `number`, good for a day."""
+    def token(self, name: str, number: int, grants: Mapping[str, Any]) -> str:
+        """Sign a token of population `name` for caller `number`, good for a day."""
         claims = {
             "iss": ISSUER,
             "sub": f"auth0|user-{number:05d}",
             "aud": [f"https://{HOST}/mcp", f"{ISSUER}userinfo"],
+            "jti": f"{name}-{number}",
             "azp": f"client-{number % 7}",
             "iat": self._now,
             "exp": self._now + 86_400,
@@ -123,7 +124,7 @@ def population(name: str, mint: Mint) -> list[bytes]:
     """Make the requests of a population."""
     call, grants, callers, count = POPULATIONS[name]
     chance = random.Random(name)
-    tokens = [mint.token(number, grants) for number in range(callers)]
+    tokens = [mint.token(name, number, grants) for number in range(callers)]
     return [_http(number, *call(chance), tokens[number % callers]) for number in range(count)]
 
 
@@ -172,6 +173,7 @@ def check_request(request: bytes) -> bytes:
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
         ("x-request-id", "5f0c2b1e-8a34-4f0e-9d53-000000000000"),
+        ("x-envoy-internal", "true"),
         ("x-envoy-auth-partial-body", "false"),
     ]
     for name, value in (*pseudo, *fields, *added):

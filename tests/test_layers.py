@@ -19,14 +19,38 @@ ARROWS = {
     "edge": {"config", "core"},
     "render": {"config", "core"},
     "demo": {"config", "render", "core"},
-    "cli": {"edge", "render", "demo", "config", "core"},
+    "oauth": {"edge", "config", "core"},
+    "cli": {"edge", "render", "demo", "oauth", "config", "core"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-IMPURE = """
-    grpc google.protobuf logging asyncio socket time httpx structlog prometheus_client envoy cel.expr
-    os io pathlib subprocess threading datetime random secrets ssl http urllib.request envoy_data_plane pydantic yaml
-""".split()
+IMPURE = [
+    "grpc",
+    "google.protobuf",
+    "logging",
+    "asyncio",
+    "socket",
+    "time",
+    "httpx",
+    "structlog",
+    "prometheus_client",
+    "envoy",
+    "cel.expr",
+    "os",
+    "io",
+    "pathlib",
+    "subprocess",
+    "threading",
+    "datetime",
+    "random",
+    "secrets",
+    "ssl",
+    "http",
+    "urllib.request",
+    "envoy_data_plane",
+    "pydantic",
+    "yaml",
+]
 SERVE_LEAVES_OUT = ["envoy_data_plane", "authz.render", "authz.demo", "mcp"]
 
 
@@ -157,7 +181,12 @@ def test_no_decision_is_changed_after_it_was_made():
 def in_a_fresh_process(code):
     """Run Python code with warnings as errors off, give what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=PACKAGE.parent
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=PACKAGE.parent,
     )
 
     assert (0, "") == (done.returncode, done.stderr[-2000:] if done.returncode else "")
@@ -172,18 +201,32 @@ def test_the_serving_path_does_not_import_what_only_other_commands_need():
     assert [] == [name for name in loaded if within(name, SERVE_LEAVES_OUT)]
 
 
-TOGETHER = """
-    envoy envoy.service.auth.v3.external_auth_pb2 envoy.service.ext_proc.v3.external_processor_pb2
-    envoy.config.core.v3.base_pb2 envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2
-    envoy_data_plane.envoy.config.bootstrap.v3 google.rpc.status_pb2 google.rpc.code_pb2 google.protobuf.struct_pb2
-    google.api.annotations_pb2 cel.expr.syntax_pb2 cel.expr.checked_pb2 xds.type.v3.typed_struct_pb2
-    grpc_health.v1.health_pb2 grpc_reflection.v1alpha.reflection_pb2 authz.proto.decision_pb2 cel_expr_python.cel
-""".split()
+TOGETHER = [
+    "envoy",
+    "envoy.service.auth.v3.external_auth_pb2",
+    "envoy.service.ext_proc.v3.external_processor_pb2",
+    "envoy.config.core.v3.base_pb2",
+    "envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2",
+    "envoy_data_plane.envoy.config.bootstrap.v3",
+    "google.rpc.status_pb2",
+    "google.rpc.code_pb2",
+    "google.protobuf.struct_pb2",
+    "google.api.annotations_pb2",
+    "cel.expr.syntax_pb2",
+    "cel.expr.checked_pb2",
+    "xds.type.v3.typed_struct_pb2",
+    "grpc_health.v1.health_pb2",
+    "grpc_reflection.v1alpha.reflection_pb2",
+    "authz.proto.decision_pb2",
+    "cel_expr_python.cel",
+]
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_all_generated_messages_live_together_in_one_process_in_either_order(order):
-    code = f"import importlib; [importlib.import_module(name) for name in {TOGETHER[::order]!r}]; print('done')"
+    code = (
+        f"import importlib; [importlib.import_module(name) for name in {TOGETHER[::order]!r}]; print('done')"
+    )
 
     assert ["done"] == in_a_fresh_process(code)
 

@@ -49,10 +49,11 @@ def test_a_record_and_its_message_have_the_same_fields_in_the_same_order():
 
 def test_a_record_with_every_field_set_parses_and_loses_nothing():
     values = {field.name: SAMPLES[field.type] for field in msgspec.structs.fields(Record)}
-    message = parsed(Record(**values))
+    record = Record(**values)
+    message = parsed(record)
 
     assert len(values) == len(message.ListFields())
-    assert msgspec.to_builtins(Record(**values)) == json_format.MessageToDict(
+    assert msgspec.json.decode(msgspec.json.encode(record)) == json_format.MessageToDict(
         message, preserving_proto_field_name=True
     )
 
@@ -79,16 +80,27 @@ DECISIONS = [
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
     record = make_record(
-        decision, decision_id="id-1", policy="p", at=1790000000.1234, seconds=0.0015, status=403, source="192.0.2.1"
+        decision,
+        decision_id="id-1",
+        policy="p",
+        at=1790000000.1234,
+        seconds=0.0015,
+        status=403,
+        source="192.0.2.1",
     )
     message = parsed(record)
 
-    assert ("allow" if decision.allowed else "deny", str(decision.reason)) == (message.decision, message.reason)
-    assert ("2026-09-21T14:13:20.123Z", 1500, decision.rewrite) == (message.time, message.duration_us, message.rewrite)
-    item = decision.item
-    assert {} if item is None else {item.kind: 513} == {
-        kind: len(getattr(message, kind)) for kind in Kind if getattr(message, kind)
-    }
+    assert ("allow" if decision.allowed else "deny", str(decision.reason)) == (
+        message.decision,
+        message.reason,
+    )
+    assert ("2026-09-21T14:13:20.123Z", 1500, decision.rewrite) == (
+        message.time,
+        message.duration_us,
+        message.rewrite,
+    )
+    named = {kind: len(getattr(message, kind)) for kind in Kind if getattr(message, kind)}
+    assert ({} if decision.item is None else {decision.item.kind: 513}) == named
 
 
 @pytest.mark.parametrize("decision", DECISIONS)

@@ -173,15 +173,20 @@ def _checked(text: str) -> cel.Type:
         raise _located(str(error)) from None
 
 
-_PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
+
+_NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| \(in container ''\)")
+"""Words of cel-cpp's reports that say nothing about the expression: a status, before and behind, and the container."""
 
 
 def _located(message: str) -> ExpressionError:
     """Turn cel-cpp's report into ours: the first place and its sentence."""
-    found = _PLACE.search(message)
+    sentence = _NOISE.sub("", message.splitlines()[0])
+    found = _PLACE.search(sentence)
     if found is None:
-        return ExpressionError(message.removeprefix("INVALID_ARGUMENT: ").splitlines()[0])
-    return ExpressionError(found[3].removesuffix(" (in container '')"), int(found[1]), int(found[2]))
+        return ExpressionError(sentence)
+    line, column = (max(1, int(number)) for number in found.group(1, 2))  # -1 where it has no place
+    return ExpressionError(found[3], line, column)
 
 
 def _boolean(result: cel.Type, root: Node) -> None:

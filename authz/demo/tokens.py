@@ -85,10 +85,12 @@ class Issuer:
         clock: seconds since the epoch.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        """Make the first key. `clock` gives seconds since the epoch."""
+    def __init__(
+        self, url: str, *, clock: Callable[[], float] = time.time, key: SigningKey | None = None
+    ) -> None:
+        """Begin with `key`, a new one when None. `clock` gives seconds since the epoch."""
         self.url = url
-        self.keys: tuple[SigningKey, ...] = (SigningKey(),)
+        self.keys: tuple[SigningKey, ...] = (key or SigningKey(),)
         self.clock = clock
 
     @property

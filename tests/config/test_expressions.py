@@ -106,11 +106,11 @@ BAD = [
     ('true &&\n  foo == "x"', 2, 3, "undeclared reference to 'foo'"),
     ('"é" == foo', 1, 8, "undeclared reference to 'foo'"),
     ("foo(1)", 1, 4, "undeclared reference to 'foo'"),
-    ('client.contains("a", "b")', 1, 16, "found no matching overload for 'contains' applied to 'string.(string, string)'"),
+    ('client.contains("a", "b")', 1, 16, "undeclared reference to 'contains'"),
     ("client == 5", 1, 8, "found no matching overload for '_==_' applied to '(string, int)'"),
     ("size(roles)", 1, 1, "gives int, a condition must give true or false"),
     ('"true"', 1, 1, "gives string, a condition must give true or false"),
-    ("roles", 1, 1, "gives list, a condition must give true or false"),
+    ("roles", 1, 1, "gives list<string>, a condition must give true or false"),
     (".client == 'cli'", 1, 2, "a name begins with a letter: write client"),
     ("(", 1, 2, "Syntax error: mismatched input '<EOF>'"),
     ("", 1, 1, "Syntax error: mismatched input '<EOF>'"),
@@ -129,11 +129,15 @@ def test_a_mistake_is_told_with_its_line_and_column(text, line, column, message)
 
 @pytest.mark.parametrize("depth", [40, 400, 4000])
 def test_a_deep_expression_is_refused_and_does_not_end_the_process(depth):
-    for text in ("(" * depth + "true" + ")" * depth, "!" * depth + "true", " && ".join(["true"] * depth)):
-        try:
-            assert T in {value(compile_expression(text)), T}
-        except ExpressionError as error:
-            assert "\n" not in str(error)
+    with pytest.raises(ExpressionError, match="^Expression recursion limit exceeded. limit: 32$") as caught:
+        compile_expression("[" * depth + "]" * depth + " == []")
+
+    assert (1, 1) == (caught.value.line, caught.value.column)
+
+
+@pytest.mark.parametrize("operator", [" && ", " || "])
+def test_a_long_expression_is_no_deep_one(operator):
+    assert T is value(compile_expression(operator.join(['client == "cli"'] * 300)))
 
 
 HIDING_PLACES = [
@@ -147,7 +151,7 @@ HIDING_PLACES = [
     ('{"a": args}.a.n == 1', 7),
     ("dyn(args).n == 1", 5),
     ("(true ? args : jwt).n == 1", 9),
-    ("string(args) == 'x'", 8),
+    ("args == jwt", 1),
     ("true || args.n == 1", 9),
     ("roles.contains(args.role)", 16),
     ("[1].all(args, args > 0)", 15),
@@ -167,8 +171,8 @@ def test_a_condition_of_visibility_that_reads_arguments_is_refused_wherever_it_h
 
 CONTAINS = [
     ('jwt.scope.contains("files:read")', T),
-    ('jwt.scope.contains("files:write")', F),
-    ('jwt.scope.contains("profiles")', T),
+    ('jwt.scope.contains("files:delete")', F),
+    ('jwt.scope.contains("files:write")', T),
     ('jwt.groups.contains("admin")', T),
     ('jwt.groups.contains("adm")', F),
     ('jwt.map.contains("admin")', T),
@@ -203,7 +207,7 @@ def test_contains_looks_into_strings_and_among_the_elements_of_lists_and_the_key
     st.one_of(
         st.text("ab", max_size=4),
         st.lists(st.text("ab", max_size=2), max_size=3),
-        st.dictionaries(st.text("ab", max_size=2), st.integers(), max_size=3),
+        st.dictionaries(st.text("ab", max_size=2), st.integers(-9, 9), max_size=3),
     ),
     st.text("ab", max_size=2),
 )
@@ -223,7 +227,7 @@ def nested_contains(depth):
 def test_contains_within_the_target_of_contains_has_a_bound():
     assert T is value(compile_expression(nested_contains(4)))
     with pytest.raises(ExpressionError, match="contains is nested too deeply"):
-        compile_expression(nested_contains(20))
+        compile_expression(nested_contains(10))
 
 
 PINNED = [

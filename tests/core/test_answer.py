@@ -35,7 +35,9 @@ def denied(reason, *, target=None, **parts):
     body = json.loads(given.body)
 
     assert {"jsonrpc": "2.0", "id": 7} == {key: body[key] for key in ("jsonrpc", "id")}
-    assert {"content-type": "application/json", "cache-control": "no-store"}.items() <= dict(given.headers).items()
+    assert {"content-type": "application/json", "cache-control": "no-store"}.items() <= dict(
+        given.headers
+    ).items()
     return given.status, dict(given.headers).get("www-authenticate"), body["error"]
 
 
@@ -65,20 +67,26 @@ def test_every_denial_is_answered_as_the_table_says(reason):
         (
             Reason.EXPIRED_TOKEN,
             {},
-            f'Bearer error="invalid_token", resource_metadata="{METADATA}", '
-            'error_description="the access token expired"',
+            (
+                f'Bearer error="invalid_token", resource_metadata="{METADATA}", '
+                'error_description="the access token expired"'
+            ),
         ),
         (
             Reason.BAD_CLAIMS,
             {"scopes": ("a",), "detail": "exp is missing"},
-            f'Bearer error="invalid_token", resource_metadata="{METADATA}", scope="a", '
-            'error_description="exp is missing"',
+            (
+                f'Bearer error="invalid_token", resource_metadata="{METADATA}", scope="a", '
+                'error_description="exp is missing"'
+            ),
         ),
         (
             Reason.MISSING_SCOPE,
             {"scopes": ("files:delete", "files:read"), "version": "2026-07-28"},
-            'Bearer error="insufficient_scope", scope="files:delete files:read", '
-            f'resource_metadata="{METADATA}"',
+            (
+                'Bearer error="insufficient_scope", scope="files:delete files:read", '
+                f'resource_metadata="{METADATA}"'
+            ),
         ),
         (Reason.MISSING_ROLE, {"version": "2026-07-28"}, None),
         (Reason.KEYS_UNAVAILABLE, {}, None),
@@ -117,7 +125,9 @@ def fixed_details():
         if isinstance(node, ast.Call)
     ]
     parts = [part for call in calls for part in (*call.args, *(word.value for word in call.keywords))]
-    literals = {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    literals = {
+        part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    }
     return sorted(text for text in literals if " " in text)
 
 
@@ -188,7 +198,9 @@ def test_a_hidden_denial_is_an_unknown_name_and_says_nothing_else(reason, kind, 
 def test_hiding_makes_every_policy_denial_the_same_bytes():
     answers = {
         answer(
-            Decision(reason=reason, item=Item(Kind.TOOL, "x"), hide=True, rule=str(reason), version="2026-07-28"),
+            Decision(
+                reason=reason, item=Item(Kind.TOOL, "x"), hide=True, rule=str(reason), version="2026-07-28"
+            ),
             server(),
             REQUEST,
             f"id-{reason}",

@@ -131,7 +131,27 @@ def test_a_flaw_of_the_headers_has_its_reason(headers, expected):
     assert expected is reason(post(PING, headers))
 
 
-@pytest.mark.parametrize(("header", "expected"), SINGLE_HEADERS.items())
+ONCE = {
+    "authorization": Reason.MALFORMED_TOKEN,
+    "content-type": Reason.BAD_CONTENT_TYPE,
+    "content-encoding": Reason.BAD_ENCODING,
+    "content-length": Reason.BAD_MESSAGE,
+    "host": Reason.UNKNOWN_ENDPOINT,
+    ":authority": Reason.UNKNOWN_ENDPOINT,
+    "origin": Reason.BAD_ORIGIN,
+    "mcp-method": Reason.HEADER_MISMATCH,
+    "mcp-name": Reason.HEADER_MISMATCH,
+    "mcp-protocol-version": Reason.HEADER_MISMATCH,
+    "mcp-session-id": Reason.SESSION_MISMATCH,
+    "last-event-id": Reason.BAD_MESSAGE,
+}
+
+
+def test_the_headers_that_may_stand_only_once_are_these():
+    assert ONCE == SINGLE_HEADERS
+
+
+@pytest.mark.parametrize(("header", "expected"), ONCE.items())
 def test_a_header_that_may_stand_only_once_is_refused_when_repeated(header, expected):
     assert expected is reason(post(PING, repeated=frozenset({header})))
     assert expected is reason(stream(repeated=frozenset({header})))
@@ -151,12 +171,16 @@ def test_any_other_header_may_be_repeated():
         ({"content-length": "x"}, {}),
     ],
 )
-def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_handed_over(method, headers, changes):
+def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_handed_over(
+    method, headers, changes
+):
     assert Reason.BAD_MESSAGE is reason(replaced(stream(method, headers), changes))
 
 
 @pytest.mark.parametrize("method", HTTP_METHODS)
-@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": "s"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": "s"}]
+)
 def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
     no_rules = walk(server())
 
@@ -171,7 +195,11 @@ def test_the_token_is_judged_before_the_body(flaw, authorization):
         Reason.MISSING_TOKEN,
         Reason.MALFORMED_TOKEN,
     }
-    assert check(post(flaw), OPEN).reason not in {Reason.MISSING_TOKEN, Reason.MALFORMED_TOKEN, Reason.ALLOWED}
+    assert check(post(flaw), OPEN).reason not in {
+        Reason.MISSING_TOKEN,
+        Reason.MALFORMED_TOKEN,
+        Reason.ALLOWED,
+    }
 
 
 def test_the_endpoint_is_judged_before_the_token_and_the_transport_too():

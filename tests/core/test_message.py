@@ -149,12 +149,16 @@ def test_a_method_is_a_non_empty_string_of_bounded_length(method):
     refused(Reason.BAD_MESSAGE, message(method))
 
 
-@pytest.mark.parametrize("extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}])
+@pytest.mark.parametrize(
+    "extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}]
+)
 def test_a_message_with_a_method_and_an_outcome_is_refused(extra):
     refused(Reason.BAD_MESSAGE, message("tools/list", **extra))
 
 
-@pytest.mark.parametrize("outcome", [{"result": {}}, {"result": None}, {"error": {"code": 1, "message": "no"}}])
+@pytest.mark.parametrize(
+    "outcome", [{"result": {}}, {"result": None}, {"error": {"code": 1, "message": "no"}}]
+)
 def test_a_clients_response_passes_in_the_legacy_era_and_names_nothing(outcome):
     response = accepted({"jsonrpc": "2.0", "id": 7, **outcome}, {"mcp-protocol-version": LEGACY})
 
@@ -185,9 +189,33 @@ def test_a_response_that_is_anything_besides_is_refused(changes):
 
 
 LOOKALIKES = {
-    "envelope": ["Method", "METHOD", "param\u017f", "Id", "\uff29d", "re\u017fult", "error\0", "JSONRPC", "\0"],
-    "params": ["Name", "NAME", "n\uff41me", "argument\u017f", "Arguments", "URI", "ur\u0131", "ta\u017f\u212a"]
-    + ["Ta\u017fkId", "_Meta", "name\0", "Ref", "Notifications", "InputResponses"],
+    "envelope": [
+        "Method",
+        "METHOD",
+        "param\u017f",
+        "Id",
+        "\uff29d",
+        "re\u017fult",
+        "error\0",
+        "JSONRPC",
+        "\0",
+    ],
+    "params": [
+        "Name",
+        "NAME",
+        "n\uff41me",
+        "argument\u017f",
+        "Arguments",
+        "URI",
+        "ur\u0131",
+        "ta\u017f\u212a",
+        "Ta\u017fkId",
+        "_Meta",
+        "name\0",
+        "Ref",
+        "Notifications",
+        "InputResponses",
+    ],
     "_meta": [VERSION_KEY.upper(), VERSION_KEY.lower(), f"{VERSION_KEY}\0", "ProgressToken"],
     "ref": ["Type", "Name", "URI", "name\0", "type\0"],
     "notifications": ["ResourceSub\u017fcriptions", "resourcesubscriptions", "TaskIds", "ta\u017f\u212aIds"],
@@ -207,7 +235,9 @@ def nested(level, key, value="x"):
     return modern("subscriptions/listen", {"notifications": {"toolsListChanged": True, key: True}})
 
 
-@pytest.mark.parametrize(("level", "key"), [(level, key) for level, keys in LOOKALIKES.items() for key in keys])
+@pytest.mark.parametrize(
+    ("level", "key"), [(level, key) for level, keys in LOOKALIKES.items() for key in keys]
+)
 def test_a_key_that_only_looks_like_a_known_one_is_refused_at_every_level(level, key):
     headers = mirrored("subscriptions/listen") if level == "notifications" else {}
 
@@ -319,7 +349,9 @@ def test_a_legacy_request_needs_no_headers_and_those_it_sends_must_not_lie(versi
 
     assert agree is isinstance(outcome, Message)
     assert agree or isinstance(outcome, Rejected)
-    assert outcome.version == ("2025-03-26" if version is ... and agree else "" if version is ... else version)
+    assert outcome.version == (
+        "2025-03-26" if version is ... and agree else "" if version is ... else version
+    )
 
 
 @pytest.mark.parametrize("value", ["", None, 0, MODERN, LEGACY])
@@ -358,7 +390,9 @@ def test_a_modern_notification_needs_neither_meta_nor_headers_to_be_told_unknown
     refused(Reason.UNKNOWN_METHOD, body, {"mcp-protocol-version": MODERN})
 
 
-@pytest.mark.parametrize("method", ["tools/Call", "tools/call ", "tools", "rpc.discover", "notifications/x", "GET"])
+@pytest.mark.parametrize(
+    "method", ["tools/Call", "tools/call ", "tools", "rpc.discover", "notifications/x", "GET"]
+)
 def test_a_method_outside_the_table_is_unknown_unless_configuration_opens_it(method):
     outcome = refused(Reason.UNKNOWN_METHOD, message(method))
 
@@ -417,7 +451,9 @@ def test_the_id_of_a_refused_request_is_found_where_it_is_certain(body, identity
     assert identity == peek_id(body)
 
 
-KEYS = st.sampled_from(["jsonrpc", "id", "method", "params", "name", "arguments", "_meta", "Method", VERSION_KEY])
+KEYS = st.sampled_from(
+    ["jsonrpc", "id", "method", "params", "name", "arguments", "_meta", "Method", VERSION_KEY]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),

@@ -18,7 +18,9 @@ REQUEST = post(
 
 def truth(text, *, item=None, arguments=None, who=None, request=REQUEST):
     caller = Caller.of(who or principal("a", "b", roles=("x",), level=3), "demo")
-    return Occasion(caller, request, "tools/call", arguments or {}).truth(condition(text), item or tool("echo"))
+    return Occasion(caller, request, "tools/call", arguments or {}).truth(
+        condition(text), item or tool("echo")
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,10 @@ def test_a_condition_never_sees_a_credential_or_a_pseudo_header(name):
     ("item", "text"),
     [
         (Item(Kind.PROMPT, "p"), 'mcp.prompt.name == "p" && mcp.prompt.target == "demo"'),
-        (Item(Kind.RESOURCE, "file:///a"), 'mcp.resource.uri == "file:///a" && mcp.resource.name == "file:///a"'),
+        (
+            Item(Kind.RESOURCE, "file:///a"),
+            'mcp.resource.uri == "file:///a" && mcp.resource.name == "file:///a"',
+        ),
         (Item(Kind.TASK, "t"), 'mcp.task.id == "t"'),
     ],
 )
@@ -66,7 +71,9 @@ def test_a_condition_sees_the_item_under_its_kind_only(item, text):
     assert Truth.ERROR is truth('mcp.tool.name == "p"', item=item)
 
 
-@pytest.mark.parametrize("text", ["jwt.missing", "jwt.level", "args.x == 1", "1 / (jwt.level - 3) == 1", "jwt.level == '3'"])
+@pytest.mark.parametrize(
+    "text", ["jwt.missing", "jwt.level", "args.x == 1", "1 / (jwt.level - 3) == 1", "jwt.level == '3'"]
+)
 def test_what_has_no_truth_value_is_an_error_or_false_and_nothing_is_raised(text):
     assert Truth.TRUE is not truth(text)
 

@@ -48,7 +48,12 @@ def test_an_allow_is_about_the_names_it_selects():
         ({}, (), (), Reason.ALLOWED),
         ({"scopes": ["a", "b"]}, ("a", "b"), (), Reason.ALLOWED),
         ({"scopes": ["a", "b"]}, ("a",), (), Reason.MISSING_SCOPE),
-        ({"scopes": ["files:read"]}, ("profiles:readonly", "xfiles:read", "files:reader"), (), Reason.MISSING_SCOPE),
+        (
+            {"scopes": ["files:read"]},
+            ("profiles:readonly", "xfiles:read", "files:reader"),
+            (),
+            Reason.MISSING_SCOPE,
+        ),
         ({"scopes": ["a"]}, ("A",), (), Reason.MISSING_SCOPE),
         ({"any_scopes": ["a", "b"]}, ("b",), (), Reason.ALLOWED),
         ({"any_scopes": ["a", "b"]}, ("c",), (), Reason.MISSING_SCOPE),
@@ -187,7 +192,11 @@ def test_the_closest_allow_gives_the_reason_and_its_scopes():
 
     for order in itertools.permutations(rules):
         verdict = judge(order, arguments={})
-        assert (Reason.MISSING_SCOPE, "close", ("a", "b")) == (verdict.reason, verdict.rule.name, verdict.scopes)
+        assert (Reason.MISSING_SCOPE, "close", ("a", "b")) == (
+            verdict.reason,
+            verdict.rule.name,
+            verdict.scopes,
+        )
 
 
 @pytest.mark.parametrize(

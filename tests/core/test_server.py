@@ -25,10 +25,34 @@ def test_a_server_answers_at_its_host_and_path_whatever_the_query(host, path):
     assert DEMO is Directory((DEMO,)).select(host, path)
 
 
-WRONG_PATHS = """
-    //mcp /mcp/ /mcp/../x /x/../mcp /./mcp /mcp/. /mcp;a /mcp;a=b /%6dcp /mc%70 /mcp%2f /mcp%00 /mcp#f /MCP /Mcp mcp
-    /mcp\\ \\mcp /mcp/x /mcpx / * http://mcp.example/mcp //mcp.example/mcp /..;/mcp /mcp%3fx=1
-""".split()
+WRONG_PATHS = [
+    "//mcp",
+    "/mcp/",
+    "/mcp/../x",
+    "/x/../mcp",
+    "/./mcp",
+    "/mcp/.",
+    "/mcp;a",
+    "/mcp;a=b",
+    "/%6dcp",
+    "/mc%70",
+    "/mcp%2f",
+    "/mcp%00",
+    "/mcp#f",
+    "/MCP",
+    "/Mcp",
+    "mcp",
+    "/mcp\\",
+    "\\mcp",
+    "/mcp/x",
+    "/mcpx",
+    "/",
+    "*",
+    "http://mcp.example/mcp",
+    "//mcp.example/mcp",
+    "/..;/mcp",
+    "/mcp%3fx=1",
+]
 
 
 @pytest.mark.parametrize("path", ["", " /mcp", "/mcp ", "/mcp\0", "/mcp\t", *WRONG_PATHS])
@@ -39,14 +63,30 @@ def test_a_path_that_only_resembles_an_endpoint_is_none(target, path):
 
 @pytest.mark.parametrize(
     "host",
-    ["", "mcp", "example", "mcp.example.", "mcp.example:8443", "mcp.example:", "xmcp.example", "mcp.example.evil"]
-    + ["mcp.example:443:443", "mcp.example@evil", "evil@mcp.example", " mcp.example", "*", "mcp.example,evil"],
+    [
+        "",
+        "mcp",
+        "example",
+        "mcp.example.",
+        "mcp.example:8443",
+        "mcp.example:",
+        "xmcp.example",
+        "mcp.example.evil",
+        "mcp.example:443:443",
+        "mcp.example@evil",
+        "evil@mcp.example",
+        " mcp.example",
+        "*",
+        "mcp.example,evil",
+    ],
 )
 def test_another_host_or_port_is_none(host):
     assert Directory((DEMO,)).select(host, "/mcp") is None
 
 
-@pytest.mark.parametrize("host", ["", "unlisted.example", "unlisted.example:1", "[::1]:80", "[::1]", "127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["", "unlisted.example", "unlisted.example:1", "[::1]:80", "[::1]", "127.0.0.1"]
+)
 def test_a_server_for_any_host_takes_what_no_other_names(host):
     assert ANYWHERE is Directory((DEMO, ANYWHERE)).select(host, "/mcp")
 
@@ -70,7 +110,7 @@ def test_two_servers_are_told_apart_by_host_and_by_path():
 
 @pytest.mark.parametrize("hosts", [{"mcp.example"}, {"mcp.example:8443"}, {"x.example", "mcp.example:443"}])
 def test_two_servers_at_one_place_are_refused_whatever_their_ports(hosts):
-    with pytest.raises(ValueError, match="both answer at mcp.example/mcp"):
+    with pytest.raises(ValueError, match=r"both answer at mcp\.example/mcp"):
         Directory((DEMO, server(name="twin", hosts=frozenset(hosts))))
 
 

@@ -22,6 +22,7 @@ from authz.demo.flows import Flows
 from authz.demo.grants import OAuthError
 from authz.demo.issuer import AUDIENCE, ROLES_CLAIM, Issuer, IssuerServer
 from authz.demo.stack import Stack
+from authz.demo.tokens import SigningKey
 
 LIMIT = 30.0
 """Seconds after which a test gives up waiting."""
@@ -49,9 +50,14 @@ def clock():
     return Clock()
 
 
+@pytest.fixture(scope="module")
+def key():
+    return SigningKey()
+
+
 @pytest.fixture
-def flows(clock):
-    return Flows(Issuer(URL, clock=clock), interval=5, lifetime=900)
+def flows(clock, key):
+    return Flows(Issuer(URL, clock=clock, key=key), interval=5, lifetime=900)
 
 
 def claims_of(flows, answer):

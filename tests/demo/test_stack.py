@@ -9,7 +9,8 @@ from authz.demo.gateway import Gateway
 from authz.demo.issuer import AUDIENCE
 from authz.demo.stack import Stack
 from authz.demo.story import ALL
-from tests.support.running import EVERYTHING, ask, call, message, shared_stack
+from tests.support.running import EVERYTHING, shared_stack
+from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.running import EVERYTHING, another_gateway, raw_server, shared_stack
+from tests.support.raw_server import raw_server
+from tests.support.running import EVERYTHING, another_gateway, shared_stack
 
 
 @pytest.fixture(scope="session")

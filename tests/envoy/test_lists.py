@@ -7,16 +7,9 @@ import threading
 
 import pytest
 
-from tests.support.running import (
-    DEADLINE,
-    TOOLS,
-    ask,
-    chunked,
-    message,
-    request,
-    response,
-    stream_head,
-)
+from tests.support.raw_server import response, stream_head
+from tests.support.running import TOOLS
+from tests.support.wire import DEADLINE, ask, chunked, message, request
 
 pytestmark = pytest.mark.envoy
 

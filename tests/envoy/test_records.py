@@ -5,17 +5,8 @@ import uuid
 
 import pytest
 
-from tests.support.running import (
-    EVERYTHING,
-    another_gateway,
-    ask,
-    call,
-    eventually,
-    exchange,
-    message,
-    metrics,
-    request,
-)
+from tests.support.running import EVERYTHING, another_gateway, eventually, metrics, recorded
+from tests.support.wire import ask, call, exchange, message, request
 
 pytestmark = pytest.mark.envoy
 
@@ -46,12 +37,6 @@ def port(gateway):
     return gateway.ports.envoy
 
 
-def _records(gateway, count):
-    """The records once there are `count`; all that there are when time is up."""
-    eventually(lambda: len(gateway.records()) >= count)
-    return gateway.records()
-
-
 def _delete(filename: str) -> bytes:
     return call("delete_file", filename=filename)
 
@@ -80,17 +65,15 @@ def test_each_decision_has_one_record_whose_reason_the_client_was_told(
     stack, gateway, port, fields, body, change, said
 ):
     token = None if fields is None else stack.token(**fields)
-    before = len(gateway.records())
-    answer = ask(port, token, body, **change)
-    ask(port, stack.token(sub="barrier"), call())
-    first, *others = _records(gateway, before + 2)[before:]
+    answers = []
+    (record,) = recorded(stack, gateway, lambda: answers.append(ask(port, token, body, **change)))
+    (answer,) = answers
 
-    assert said == f"{first['decision']} {first['reason']}"
-    assert ["barrier"] == [record["sub"] for record in others]
+    assert said == f"{record['decision']} {record['reason']}"
     assert said.removeprefix("deny ").removeprefix("allow allowed") == answer.reason
     if answer.reason:
-        assert first["decision_id"] == answer.error["data"]["decision_id"]
-        assert answer.status == first["status"]
+        assert record["decision_id"] == answer.error["data"]["decision_id"]
+        assert answer.status == record["status"]
 
 
 def _canary() -> str:
@@ -125,7 +108,7 @@ def test_no_token_claim_argument_or_header_value_is_written_anywhere(stack):
         ask(port, token, call(), change={"mcp-session-id": secret, "mcp-method": secret}),
     ]
     published = json.dumps(metrics(gateway))
-    _records(gateway, len(answers))
+    assert eventually(lambda: len(gateway.records()) >= len(answers))
     for name in (gateway.envoy_name, gateway.service_name):
         stack.supervisor.stop(name)  # Envoy writes the rest of its log when it ends
     logs = [

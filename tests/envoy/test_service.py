@@ -6,7 +6,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.support.running import DEADLINE, socket_of
+from tests.support.running import socket_of
+from tests.support.wire import DEADLINE
 
 pytestmark = pytest.mark.envoy
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.support.running import DEADLINE, call, message, request
+from tests.support.wire import DEADLINE, call, message, request
 
 pytestmark = pytest.mark.envoy
 

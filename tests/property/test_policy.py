@@ -31,7 +31,15 @@ WHENS = [
     'mcp.tool.name == "a"',
     'mcp.tool.name == "a" || jwt.missing',
 ]
-ARGS = ["true", "false", "args.n == 1", "args.n", "has(args.n)", "args.n > jwt.n", 'mcp.tool.name == "a" || args.n == 1']
+ARGS = [
+    "true",
+    "false",
+    "args.n == 1",
+    "args.n",
+    "has(args.n)",
+    "args.n > jwt.n",
+    'mcp.tool.name == "a" || args.n == 1',
+]
 
 
 def some(values):
@@ -40,7 +48,9 @@ def some(values):
 
 def drawn_rules(effects=tuple(Effect), **fixed):
     parts = {
-        "tools": st.lists(st.sampled_from([*TOOLS, "a*", "*b", "*", "a*c"]), min_size=1, max_size=2, unique=True),
+        "tools": st.lists(
+            st.sampled_from([*TOOLS, "a*", "*b", "*", "a*c"]), min_size=1, max_size=2, unique=True
+        ),
         "scopes": some(SCOPES),
         "any_scopes": some(SCOPES),
         "roles": some(ROLES),
@@ -108,7 +118,11 @@ def missing(each, who, asked, name):
 
 def denies(each, who, asked, name):
     """Whether a deny holds, fails or is silent."""
-    if (each.args is not None and asked.arguments is None) or not role_holds(each, who) or not grants_hold(each, who):
+    if (
+        (each.args is not None and asked.arguments is None)
+        or not role_holds(each, who)
+        or not grants_hold(each, who)
+    ):
         return Truth.FALSE
     values = [value(each.when, asked, name), value(each.args, asked, name)]
     return next((found for found in values if found is not Truth.TRUE), Truth.TRUE)
@@ -139,7 +153,9 @@ def test_the_index_decides_as_a_plain_loop_over_all_rules_does(rules, who, argum
 @given(rules=RULES, calls=st.lists(st.tuples(CALLERS, st.none() | ARGUMENTS, NAMES), max_size=6))
 def test_what_was_asked_before_changes_no_answer(rules, calls):
     policy = Policy(rules)
-    one_after_the_other = [policy.judge(occasion(who, arguments), tool(name)) for who, arguments, name in calls]
+    one_after_the_other = [
+        policy.judge(occasion(who, arguments), tool(name)) for who, arguments, name in calls
+    ]
 
     assert [verdict(rules, *call) for call in calls] == one_after_the_other
 
@@ -182,7 +198,9 @@ def test_adding_a_deny_or_a_require_never_allows_more(rules, extra, who, argumen
         assert allowed(rules, who, arguments, name)
 
 
-@given(rules=RULES.filter(len), at=st.integers(0, 5), who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES)
+@given(
+    rules=RULES.filter(len), at=st.integers(0, 5), who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES
+)
 def test_removing_an_allow_never_allows_more(rules, at, who, arguments, name):
     gone = rules[at % len(rules)]
     fewer = [each for each in rules if each is not gone or each.effect is not Effect.ALLOW]
@@ -215,7 +233,9 @@ def test_what_allows_is_a_rule_whose_every_condition_is_true(rules, who, argumen
         assert selects(found.rule, name)
 
 
-ERRING = drawn_rules(when=st.sampled_from(["jwt.missing", "jwt.list[9] == 1", "1 / 0 == 1", "request.headers['x'] == ''"]))
+ERRING = drawn_rules(
+    when=st.sampled_from(["jwt.missing", "jwt.list[9] == 1", "1 / 0 == 1", "request.headers['x'] == ''"])
+)
 
 
 @given(rules=RULES, extra=ERRING, who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES)

@@ -1,0 +1,53 @@
+"""Runs of the command line: in this process where nothing is served, in one of its own where something could be."""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from authz.cli import main
+
+PATIENCE = 60
+"""Seconds after which a command that does not end is a failure."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+def command(*arguments, environment=None):
+    """Run a command in this process, with no variables but the given ones."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["mcp-authz", *map(str, arguments)]
+    given = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
+    with (
+        patch.object(sys, "argv", argv),
+        patch.dict(os.environ, given, clear=True),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code
+    return Ended(status or 0, out.getvalue(), err.getvalue())
+
+
+def spawn(*arguments, environment=None):
+    """Run a command in a process of its own to its end."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "authz", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})},
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
