@@ -9,11 +9,15 @@ import pytest
 from google.protobuf import json_format
 
 from authz.core.decision import Decision
-from authz.core.item import Item, Kind
+from authz.core.engine import check
+from authz.core.item import Kind
+from authz.core.limits import Limits
+from authz.core.methods import USES
+from authz.core.occasion import Caller
 from authz.core.reasons import Reason
 from authz.edge.record import Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
-from tests.support.core import principal
+from tests.support.core import message, post, principal, rule, server, walk
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
@@ -58,22 +62,28 @@ def test_a_record_with_every_field_set_parses_and_loses_nothing():
     )
 
 
+def refused_item(kind):
+    """A denial about a long name, for a caller whose token holds a secret claim."""
+    caller = principal("files:read", secret="s3cret")
+    rules = [
+        rule("allow", names={kind: ("*",)}, scopes=["more"]),
+        rule("allow", names={kind: ("*",)}, shadow=True),
+    ]
+    context = walk(
+        server(*rules),
+        identify=lambda target, _: Caller.of(caller, target.name),
+        limits=Limits(name=5000),
+        max_body=1 << 16,
+    )
+    name = "n" * 5000
+    return check(post(message(USES[kind], {"name": name, "uri": name, "taskId": name})), context)
+
+
 DECISIONS = [
     Decision(),
     Decision(reason=Reason.MISSING_TOKEN, server="demo"),
     Decision(reason=Reason.ALLOWED, allowed=True, server="demo", method="tools/list", rewrite=True),
-    *(
-        Decision(
-            reason=Reason.MISSING_SCOPE,
-            method="x",
-            item=Item(kind, "n" * 5000),
-            rule="r1",
-            principal=principal("files:read", secret="s3cret"),
-            shadows=("s1", "s2"),
-            version="2026-07-28",
-        )
-        for kind in Kind
-    ),
+    *map(refused_item, Kind),
 ]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -73,7 +73,7 @@ def _table(rows: "list[Row]") -> Table:
     return table
 
 
-_TOKENS = {
+_TOKENS: dict[str, dict[str, Any]] = {
     "3 of 5 tools": {"scope": "files:read files:delete"},
     "4 of 5 tools": {"scope": "files:read", "roles": ["admin"]},
     "5 of 5 tools": {"scope": "files:read files:delete", "roles": ["admin"]},

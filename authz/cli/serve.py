@@ -14,7 +14,7 @@ from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.edge.audit import AuditLog
 from authz.edge.logs import configure
-from authz.edge.server import BindError
+from authz.edge.server import BindError, PolicyFile
 from authz.edge.server import serve as run
 
 _LOG = structlog.get_logger("authz.serve")
@@ -35,13 +35,17 @@ def serve(
 
     Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock
     """
-    settings = _addressed(read_settings(config, resource, jwks), grpc, http)
+
+    def read() -> Settings:
+        return _addressed(read_settings(config, resource, jwks), grpc, http)
+
+    settings = read()
     configure(sys.stderr)
     for warning in settings.warnings:
         _LOG.warning("policy", problem=str(warning))
     audit = AuditLog(sys.stdout.buffer)
     try:
-        uvloop.run(run(settings, audit, started=lambda: _announce(settings)))
+        uvloop.run(run(settings, audit, started=lambda: _announce(settings), file=PolicyFile(config, read)))
     except BindError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from None

@@ -111,7 +111,11 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
     scope = f'scope="{" ".join(decision.scopes)}"' if decision.scopes else ""
     if row.group is Group.TOKEN:
         error = "" if decision.reason is Reason.MISSING_TOKEN else 'error="invalid_token"'
-        description = f'error_description="{decision.detail or row.text}"' if error else ""
+        description = (
+            f'error_description="{row.text if decision.refused is None else decision.refused.detail}"'
+            if error
+            else ""
+        )
         return _bearer(error, f'resource_metadata="{metadata}"', scope, description)
     if _step_up(decision) and _status(decision) == row.status:
         return _bearer('error="insufficient_scope"', scope, f'resource_metadata="{metadata}"', "")

@@ -57,7 +57,9 @@ def _args(rule: Rule, occasion: Occasion, item: Item) -> Truth:
 
 def _arguments(rule: Rule, occasion: Occasion, _: Item) -> Truth:
     """Arguments of other types than declared are an error: an allow does not hold then, and a deny does."""
-    fit = rule.arguments is None or (occasion.arguments is not None and rule.arguments.fit(occasion.arguments))
+    fit = rule.arguments is None or (
+        occasion.arguments is not None and rule.arguments.fit(occasion.arguments)
+    )
     return Truth.TRUE if fit else Truth.ERROR
 
 
@@ -75,7 +77,9 @@ CONDITIONS: Mapping[Part, Condition] = MappingProxyType(
             Reason.ARGS_NOT_ALLOWED,
             on_call=True,
         ),
-        Part.ARGS: Condition(lambda rule: rule.args is not None, _args, Reason.ARGS_NOT_ALLOWED, on_call=True),
+        Part.ARGS: Condition(
+            lambda rule: rule.args is not None, _args, Reason.ARGS_NOT_ALLOWED, on_call=True
+        ),
         Part.SCOPES: Condition(
             lambda rule: bool(rule.scopes),
             lambda rule, occasion, _: _truth(rule.scopes <= occasion.caller.scopes),

@@ -1,17 +1,18 @@
 """What was decided about one request, and for whom."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from authz.core.item import Item
+from authz.core.occasion import Caller
 from authz.core.principal import Principal
 from authz.core.reasons import Reason
+from authz.core.refused import Refused
 from authz.core.rule import Denial
 
 RequestId = str | int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of the walk; a denial unless built otherwise, and it is built otherwise only by the engine.
 
     Attributes:
@@ -21,7 +22,7 @@ class Decision:
         method: the MCP method, or the HTTP method where there is no message; empty when unknown.
         item: the thing asked for, when the method names one.
         rule: name of the rule that decided, empty when none did.
-        principal: the caller, once the token was verified.
+        caller: who asks, once the token was verified.
         request_id: the JSON-RPC id to answer with; None when there is none or it is unknown.
         version: the MCP protocol version that the request declares, empty when it declares none.
         rewrite: whether the response can hold a list that must be trimmed.
@@ -30,8 +31,7 @@ class Decision:
         denial: how a denial by policy is answered.
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
-        wanted_key: for `unknown_key`, the issuer and the key's name that the token gives.
-        detail: for a token's refusal, fixed text that tells an operator more; never a value from the token.
+        refused: why the token was not accepted, when it was not.
     """
 
     reason: Reason = Reason.INTERNAL
@@ -40,7 +40,7 @@ class Decision:
     method: str = ""
     item: Item | None = None
     rule: str = ""
-    principal: Principal | None = None
+    caller: Caller | None = None
     request_id: RequestId = None
     version: str = ""
     rewrite: bool = False
@@ -49,11 +49,15 @@ class Decision:
     denial: Denial = Denial.AUTO
     hide: bool = False
     code: int | None = None
-    wanted_key: tuple[str, str | None] | None = field(default=None, repr=False)
-    detail: str = ""
+    refused: Refused | None = None
 
     def __post_init__(self) -> None:
         """Refuse a record that contradicts itself."""
         if self.allowed != (self.reason is Reason.ALLOWED):
             msg = "a decision is allowed exactly when its reason is"
             raise ValueError(msg)
+
+    @property
+    def principal(self) -> Principal | None:
+        """The caller's identity, once the token was verified."""
+        return None if self.caller is None else self.caller.principal

@@ -12,7 +12,9 @@ starts with; `_decide` is the only place where anything else can be built.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from authz.core.decision import Decision
 from authz.core.envelope import peek_id
@@ -50,8 +52,7 @@ _PEEK_BYTES = 16384
 """Largest body that is parsed for its id before the caller is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True, kw_only=True):
     """What every request is decided with.
 
     Attributes:
@@ -102,9 +103,10 @@ def _declared(request: HttpRequest) -> str:
 
 
 def _transport_flaw(request: HttpRequest, server: Server, max_body: int) -> Reason | None:
-    for header, reason in SINGLE_HEADERS.items():
-        if header in request.repeated:
-            return reason
+    if request.repeated:
+        for header, reason in SINGLE_HEADERS.items():
+            if header in request.repeated:
+                return reason
     if not server.accepts_origin(request.headers.get("origin")):
         return Reason.BAD_ORIGIN
     if request.method in HTTP_METHODS:
@@ -131,6 +133,7 @@ def _is_whole(request: HttpRequest) -> bool:
     return request.body_complete and (declared is None or declared == str(len(request.body)))
 
 
+@lru_cache(maxsize=256)
 def _is_json(content_type: str) -> bool:
     """Tell whether the media type is application/json, with no charset but UTF-8 (RFC 8259 section 8.1)."""
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
@@ -184,7 +187,7 @@ def _decide(
         method=message.method or _RESPONSE,
         item=item,
         rule=rule.name if rule is not None else "",
-        principal=caller.principal,
+        caller=caller,
         request_id=message.request_id,
         version=message.version,
         rewrite=allowed and message.row.lists,
@@ -204,7 +207,7 @@ def _rejected(rejected: Rejected, server: Server, caller: Caller) -> Decision:
         reason=rejected.reason,
         server=server.name,
         method=rejected.method,
-        principal=caller.principal,
+        caller=caller,
         request_id=rejected.request_id,
         version=rejected.version,
         code=rejected.code,
@@ -220,6 +223,5 @@ def _refused(request: HttpRequest, server: Server, refused: Refused, limits: Lim
         request_id=peek_id(request.body, limits) if small else None,
         version=_declared(request),
         scopes=server.scopes,
-        wanted_key=(refused.issuer, refused.kid) if refused.reason is Reason.UNKNOWN_KEY else None,
-        detail=refused.detail,
+        refused=refused,
     )

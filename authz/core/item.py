@@ -1,7 +1,8 @@
 """The things a rule can name: tools, prompts, resources, tasks."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Kind(StrEnum):
@@ -13,8 +14,7 @@ class Kind(StrEnum):
     TASK = "task"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """One nameable thing of an MCP server.
 
     Attributes:

@@ -28,16 +28,13 @@ def _folded(known: frozenset[str]) -> frozenset[str]:
 
 def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
     """Tell whether a key looks like a known one without being it, or holds U+0000."""
-    strange = [key for key in keys if key not in known]
-    if not strange:
+    if known.issuperset(keys):
         return False
     folded = _folded(known)
-    return any("\0" in key or fold(key) in folded for key in strange)
+    return any("\0" in key or fold(key) in folded for key in keys if key not in known)
 
 
 def collide(keys: Iterable[str]) -> bool:
     """Tell whether two of the keys are one to a parser that folds case, or one of them holds U+0000."""
     listed = list(keys)
-    if any("\0" in key for key in listed):
-        return True
-    return len(listed) > 1 and len(set(map(fold, listed))) != len(listed)
+    return "\0" in "".join(listed) or (len(listed) > 1 and len(set(map(fold, listed))) != len(listed))

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from authz.core.decision import RequestId
 from authz.core.envelope import envelope_flaw, read_id
 from authz.core.item import Item
@@ -49,8 +51,7 @@ _META = frozenset(
 _INNER = frozenset({"type", "name", "uri", "resourceSubscriptions", "taskIds"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One accepted message.
 
     Attributes:
@@ -70,8 +71,7 @@ class Message:
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """Why a body is no acceptable message, with what is known for the answer.
 
     Attributes:
@@ -155,7 +155,7 @@ def _collisions(arguments: Mapping[str, Any]) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Reader:
     """Reads a message that has a method; a class only so that its steps share what they know."""
 
@@ -206,7 +206,7 @@ class _Reader:
     def _judge(self, params: Mapping[str, Any], header: str, era: Era) -> Message | Rejected:
         method = self.value["method"]
         row = METHODS.get(method) or (VENDOR if method in self.opened else None)
-        if row is None or era not in row.eras:
+        if row is None or not row.eras & era:
             return self._reject(Reason.UNKNOWN_METHOD)
         is_request = "id" in self.value
         if row is not VENDOR and row.notification == is_request:

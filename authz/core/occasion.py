@@ -22,6 +22,7 @@ class Caller:
         scopes: the principal's scopes as a set.
         roles: the principal's roles as a set.
         known: values of conditions that read only the caller, filled as they are met.
+        kept: what an edge keeps for this caller, under keys of its own; dies with the caller.
     """
 
     principal: Principal
@@ -29,6 +30,7 @@ class Caller:
     scopes: frozenset[str]
     roles: frozenset[str]
     known: dict[Expression, Truth] = field(default_factory=dict, repr=False)
+    kept: dict[object, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, principal: Principal, server: str) -> "Caller":
@@ -36,7 +38,7 @@ class Caller:
         return cls(principal, server, frozenset(principal.scopes), frozenset(principal.roles))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Occasion:
     """One request by one caller.
 

@@ -1,11 +1,11 @@
 """One HTTP request as Envoy saw it, in plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the edge hands to the engine; nothing in it has been judged yet.
 
     Attributes:

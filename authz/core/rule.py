@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from authz.core.arguments import Arguments
 from authz.core.expression import Expression
 from authz.core.item import Item, Kind
 
@@ -97,6 +98,7 @@ class Rule:
         roles: one of them is needed, when there are any.
         when: a condition that does not read arguments.
         args: a condition that may; without a value for an item of a list.
+        arguments: declared types of the call's arguments, checked before `args`.
         shadow: evaluated and reported, never applied.
         denial: overrides the server's style for denials by this rule.
         hide: overrides whether a denial by this rule looks like an unknown name.
@@ -110,6 +112,7 @@ class Rule:
     roles: frozenset[str] = frozenset()
     when: Expression | None = field(default=None)
     args: Expression | None = field(default=None)
+    arguments: Arguments | None = None
     shadow: bool = False
     denial: Denial | None = None
     hide: bool | None = None

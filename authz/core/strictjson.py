@@ -14,7 +14,10 @@ JSON, so the corners are refused and not interpreted (RFC 8259, narrowed to I-JS
   that cannot backtrack, and the remaining brackets are summed. Up to the first syntax error this scan and the parser
   agree on what is a string; at that error the parser stops. So the parser never recurses past the limit.
 
-The grammar itself is the standard library's C scanner, made strict by hooks.
+The grammar itself is the standard library's C scanner, made strict by hooks. In front of it stands a short cut for the
+form in which nearly every client writes: when msgspec reads the bytes and writes its value back as the very same bytes,
+then no key was dropped, no number, escape or space was written in another way, and there is nothing left to refuse
+but integers beyond int64, which have at least 19 digits.
 """
 
 import json
@@ -22,6 +25,8 @@ import re
 from itertools import accumulate
 from math import isinf
 from typing import Any, NoReturn, TypeAlias, cast
+
+import msgspec
 
 JSONValue: TypeAlias = "dict[str, JSONValue] | list[JSONValue] | str | int | float | bool | None"
 """A decoded JSON value; integers lie within int64, floats are finite, strings encode to UTF-8."""
@@ -56,10 +61,30 @@ def loads(data: bytes, *, max_depth: int = 64) -> JSONValue:
     if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
         msg = "nested too deeply"
         raise StrictJSONError(msg)
+    value = _canonical(data)
+    if value is not _UNREAD:
+        return cast("JSONValue", value)
     value = _parse(_text(data))
     if b"\\ud" in data or b"\\uD" in data:
         _refuse_lone_surrogates(value)
     return value
+
+
+_UNREAD = object()
+_LONG_DIGITS = re.compile(rb"[0-9]{19}")
+_READ = msgspec.json.Decoder().decode
+_WRITE = msgspec.json.Encoder().encode
+
+
+def _canonical(data: bytes) -> object:
+    """Give the value of a document written as msgspec would write it, `_UNREAD` for any other."""
+    try:
+        value = _READ(data)
+        if _WRITE(value) == data and not _LONG_DIGITS.search(data):
+            return value
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    return _UNREAD
 
 
 def _depth(data: bytes) -> int:

@@ -1,6 +1,6 @@
 """The audit log: one JSON line a decision, written off the request path.
 
-A decision only appends its record to a bounded queue; a thread encodes and writes. When the queue is full the record
+A decision is only appended to a bounded queue; a thread describes, encodes and writes it. When the queue is full the record
 is dropped and counted: a slow reader of the log must not become a slow gateway.
 """
 
@@ -11,7 +11,8 @@ from typing import IO
 
 import msgspec
 
-from authz.edge.record import Record
+from authz.core.decision import Decision
+from authz.edge.record import Facts, make_record
 
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
@@ -32,17 +33,17 @@ class AuditLog:
         self._stream = stream
         self._size = size
         self._on_drop = on_drop
-        self._waiting: deque[Record] = deque()
+        self._waiting: deque[tuple[Decision, Facts]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
-    def write(self, record: Record) -> None:
-        """Queue one record; never waits."""
+    def write(self, decision: Decision, facts: Facts) -> None:
+        """Queue the record of a decision; never waits."""
         if len(self._waiting) >= self._size:
             self._on_drop()
             return
-        self._waiting.append(record)
+        self._waiting.append((decision, facts))
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -57,7 +58,7 @@ class AuditLog:
     def _drain(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
-            lines = b"".join(_ENCODE(self._waiting.popleft()) + b"\n" for _ in range(count))
+            lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
             try:
                 self._stream.write(lines)
                 self._stream.flush()

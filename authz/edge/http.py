@@ -54,11 +54,12 @@ class _Endpoints:
 
     async def readyz(self, _: Request) -> Response:
         """Readiness: every issuer has a usable key."""
-        missing = self._service.ready()
+        missing = self._service.without_keys()
         body = {
             "ready": not missing,
             "policy": self._service.settings.digest,
             "issuers_without_keys": missing,
+            "reload_problem": self._service.problem,
         }
         return JSONResponse(body, status_code=503 if missing else 200)
 

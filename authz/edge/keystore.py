@@ -136,9 +136,17 @@ class KeyStore:
         )
         self._sources = {issuer: _Source(where=where) for issuer, where in sources.items()}
         self._loops: list[asyncio.Task[None]] = []
+        self._closed = False
         for source in self._sources.values():
             if source.where.inline:
                 source.keys = self._usable(source, source.where.inline)
+
+    def adopt(self, other: "KeyStore") -> None:
+        """Take over another store's keys, for issuers whose keys come from the same place."""
+        for issuer, source in self._sources.items():
+            theirs = other._sources.get(issuer)  # noqa: SLF001 - another of the same class
+            if theirs is not None and theirs.where == source.where:
+                source.keys, source.confirmed, source.age = theirs.keys, theirs.confirmed, theirs.age
 
     async def start(self) -> None:
         """Begin to fetch; returns at once."""
@@ -146,7 +154,8 @@ class KeyStore:
         self._loops = [asyncio.create_task(self._run(source)) for source in fetched]
 
     async def close(self) -> None:
-        """Stop fetching."""
+        """Stop fetching, for good."""
+        self._closed = True
         flights = [source.flight for source in self._sources.values() if source.flight is not None]
         tasks = [*self._loops, *flights]
         for task in tasks:
@@ -202,7 +211,7 @@ class KeyStore:
     def _may_ask(self, source: _Source) -> bool:
         """Tell whether a token may cause a fetch now, and if so start the cool-down."""
         now = self._clock()
-        if now - source.asked < self._schedule.cooldown:
+        if self._closed or now - source.asked < self._schedule.cooldown:
             return False
         source.asked = now
         return True

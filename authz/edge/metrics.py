@@ -5,6 +5,7 @@ sender made up is `_other`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,6 +15,7 @@ from authz.core.decision import Decision
 from authz.core.item import Kind
 from authz.core.keys import Skip
 from authz.core.methods import HTTP_METHODS, METHODS
+from authz.edge.record import verdict
 
 OTHER = "_other"
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
@@ -44,10 +46,11 @@ class KeyFigures(Collector):
 class Metrics:
     """The service's metrics in a registry of their own."""
 
-    def __init__(self, tools: Mapping[str, frozenset[str]], keys: KeyFigures | None = None) -> None:
-        """Count apart the tools that rules name, by server."""
+    def __init__(self, keys: KeyFigures | None = None) -> None:
+        """Read the key store's figures from `keys` when metrics are asked for."""
         self.registry = CollectorRegistry()
-        self.tools = tools
+        self._named: Mapping[str, frozenset[str]] = {}
+        self._children: dict[tuple[int, tuple[str, ...]], Any] = {}
         if keys is not None:
             self.registry.register(keys)
         make, registry = Counter, self.registry
@@ -107,19 +110,31 @@ class Metrics:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
         self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
+        self._reloads = make(
+            "mcp_authz_policy_reloads", "Reloads of the policy file.", ["outcome"], registry=registry
+        )
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one decision."""
-        verdict = "allow" if decision.allowed else "deny"
+        said = verdict(decision)
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
-        self._decisions.labels(decision.server, method, decision.rule, verdict, decision.reason.value).inc()
+        server, reason = decision.server, decision.reason.value
+        self._child(self._decisions, (server, method, decision.rule, said, reason)).inc()
         item = decision.item
         if item is not None and item.kind is Kind.TOOL:
-            named = item.name in self.tools.get(decision.server, ())
-            self._tools.labels(decision.server, item.name if named else OTHER, verdict).inc()
+            named = item.name in self._named.get(server, ())
+            self._child(self._tools, (server, item.name if named else OTHER, said)).inc()
         for rule in decision.shadows:
-            self._shadows.labels(decision.server, rule).inc()
-        self._check.labels(decision.server).observe(seconds)
+            self._child(self._shadows, (server, rule)).inc()
+        self._child(self._check, (server,)).observe(seconds)
+
+    def _child(self, metric: Any, labels: tuple[str, ...]) -> Any:
+        """Give a metric's child; looked up once, because finding it by its labels costs more than counting."""
+        key = (id(metric), labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
         """Count the items of one list."""
@@ -132,7 +147,7 @@ class Metrics:
 
     def remembered(self, outcome: str) -> None:
         """Count one look-up of a verified token."""
-        self._cache.labels(outcome).inc()
+        self._child(self._cache, (outcome,)).inc()
 
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch of keys."""
@@ -147,8 +162,13 @@ class Metrics:
         """Count one audit record that was not written."""
         self._dropped.inc()
 
-    def policy(self, digest: str) -> None:
-        """Name the policy in force."""
+    def reloaded(self, outcome: str) -> None:
+        """Count one reload, outcome `ok` or `failed`."""
+        self._reloads.labels(outcome).inc()
+
+    def policy(self, digest: str, tools: Mapping[str, frozenset[str]]) -> None:
+        """Name the policy in force, and the tools by server that are counted apart because its rules name them."""
+        self._named = tools
         self._policy.clear()
         self._policy.labels(digest).set(1)
 

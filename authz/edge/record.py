@@ -42,33 +42,35 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     source: str = ""
 
 
-def make_record(
-    decision: Decision,
-    *,
-    decision_id: str,
-    policy: str,
-    at: float,
-    seconds: float,
-    status: int,
-    source: str,
-) -> Record:
-    """Describe a decision.
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a record says beside the decision.
 
-    Args:
-        decision: what was decided.
-        decision_id: its name.
+    Attributes:
+        decision_id: the decision's name.
         policy: digest of the policy that decided.
         at: when, in seconds since the epoch.
         seconds: how long it took.
         status: HTTP status of a denial's answer, 0 for an allowed request.
         source: the peer's address.
     """
+
+    decision_id: str
+    policy: str
+    at: float
+    seconds: float
+    status: int
+    source: str
+
+
+def make_record(decision: Decision, facts: Facts) -> Record:
+    """Describe a decision."""
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
+    at = datetime.fromtimestamp(facts.at, UTC)
     return Record(
-        time=datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        decision_id=decision_id,
-        decision="allow" if decision.allowed else "deny",
+        time=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        decision_id=facts.decision_id,
+        decision=verdict(decision),
         reason=decision.reason.value,
         rule=decision.rule,
         server=decision.server,
@@ -77,14 +79,19 @@ def make_record(
         client="" if principal is None else clip(principal.client),
         issuer="" if principal is None else principal.issuer,
         version=clip(decision.version),
-        policy=policy,
+        policy=facts.policy,
         rewrite=decision.rewrite,
-        status=status,
-        duration_us=int(seconds * 1e6),
+        status=facts.status,
+        duration_us=int(facts.seconds * 1e6),
         shadows=decision.shadows,
-        source=source,
+        source=facts.source,
         **item,
     )
+
+
+def verdict(decision: Decision) -> str:
+    """Give the word for a decision in records, metadata and metrics."""
+    return "allow" if decision.allowed else "deny"
 
 
 def clip(text: str) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -21,6 +22,7 @@ from authz.edge import ext_authz, ext_proc
 from authz.edge.audit import AuditLog
 from authz.edge.http import application
 from authz.edge.service import Service
+from authz.edge.watch import Watcher
 
 DRAIN_SECONDS = 10.0
 """Longest time that calls under way have to finish once the service was told to end."""
@@ -32,6 +34,19 @@ _MESSAGE_OVERHEAD = 1_048_576
 
 class BindError(Exception):
     """An address that cannot be listened on; the text names it and the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """Where settings come from.
+
+    Attributes:
+        path: the file.
+        load: reads it; raises ConfigError when it cannot be used.
+    """
+
+    path: str
+    load: Callable[[], Settings]
 
 
 class _Web(uvicorn.Server):
@@ -48,6 +63,7 @@ async def serve(
     *,
     started: Callable[[], None] = lambda: None,
     stop: asyncio.Event | None = None,
+    file: PolicyFile | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set.
 
@@ -56,6 +72,7 @@ async def serve(
         audit: takes a record of every decision; closed by the caller.
         started: called once everything is bound and served.
         stop: ends the service when set.
+        file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
 
     Raises:
         BindError: an address of the settings cannot be used; nothing was served then.
@@ -73,14 +90,24 @@ async def serve(
     await service.keys.start()
     await server.start()
     web_task = asyncio.create_task(web.serve(sockets=[web_socket]))
+    watching = asyncio.create_task(_watch(file, service))
     await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
     started()
     await stop.wait()
+    watching.cancel()
     await readiness.enter_graceful_shutdown()
     await server.stop(DRAIN_SECONDS)
     web.should_exit = True
     await web_task
     await service.keys.close()
+
+
+async def _watch(file: PolicyFile | None, service: Service) -> None:
+    if file is None:
+        return
+    watcher = Watcher(file.path, file.load, service.apply, failed=service.reload_failed)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.poke)
+    await watcher.run()
 
 
 def _stopped_by_signal() -> asyncio.Event:

@@ -1,8 +1,14 @@
-"""What one worker decides with: settings, keys, remembered tokens, figures."""
+"""What one worker decides with, and how a new policy takes the place of the old one.
+
+A `State` is everything that follows from one policy file; it is never changed. A reload makes a new one and swaps a
+single reference, so a Check finishes under the state it began with. The rewriter of a list's response runs later, in a
+call of its own: it finds the policy of its Check by digest among the last few states.
+"""
 
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 
 from authz.config.settings import Settings
@@ -11,10 +17,44 @@ from authz.core.engine import Walk, check
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.edge.audit import AuditLog
-from authz.edge.handover import Reader, Reads, unpack
+from authz.edge.handover import KEY, Reader, Reads, pack, unpack
 from authz.edge.keystore import KeyStore
 from authz.edge.metrics import KeyFigures, Metrics
+from authz.edge.replies import metadata
 from authz.edge.tokens import Tokens
+
+_REMEMBERED_STATES = 4
+
+
+class State:
+    """What follows from one policy file."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        """Prepare to decide by these settings."""
+        self.settings = settings
+        self.tokens = tokens
+        self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
+        self._reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
+
+    def check(self, request: HttpRequest, began: float) -> Decision:
+        """Decide about a request that arrived at this moment of the performance counter."""
+        settings = self.settings
+        walk = Walk(
+            directory=settings.directory,
+            identify=self.tokens.identify,
+            late=lambda: time.perf_counter() >= began + settings.check_seconds,
+            max_body=settings.max_body,
+            limits=settings.limits,
+        )
+        return check(request, walk)
+
+    def baggage(self, decision: Decision, request: HttpRequest) -> bytes:
+        """Give what the rewriter needs, as metadata to append to an answer; nothing where it does not run."""
+        principal = decision.principal
+        if not decision.rewrite or principal is None:
+            return b""
+        reads = self._reads[decision.server]
+        return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id))
 
 
 class Service:
@@ -22,56 +62,79 @@ class Service:
 
     def __init__(self, settings: Settings, audit: AuditLog) -> None:
         """Prepare to decide by these settings; `audit` takes a record of every decision."""
-        self.settings = settings
         self.audit = audit
-        self.metrics = Metrics(settings.tools, KeyFigures(self._key_figures))
-        self.metrics.policy(settings.digest)
-        self.keys = KeyStore(settings.keys, observer=self.metrics, on_change=self._forget)
-        self.tokens = Tokens(self.keys, self.metrics, size=settings.tokens, clock=time.time)
-        self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
-        self.reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
+        self.metrics = Metrics(KeyFigures(self._key_figures))
+        self.keys = self._key_store(settings)
+        self._states: OrderedDict[str, State] = OrderedDict()
+        self.problem = ""
+        self._put_in_force(settings)
 
-    def check(self, request: HttpRequest, deadline: float) -> Decision:
-        """Decide about a request.
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.state.settings
 
-        Args:
-            request: the request.
-            deadline: moment on the performance counter after which a yes is a no.
-        """
-        settings = self.settings
-        walk = Walk(
-            directory=settings.directory,
-            identify=self.tokens.identify,
-            late=lambda: time.perf_counter() >= deadline,
-            max_body=settings.max_body,
-            limits=settings.limits,
-        )
-        return check(request, walk)
+    async def apply(self, settings: Settings) -> None:
+        """Put other settings in force; addresses stay as they are."""
+        if (settings.keys, settings.insecure_hosts) != (self.settings.keys, self.settings.insecure_hosts):
+            old, self.keys = self.keys, self._key_store(settings)
+            self.keys.adopt(old)
+            await self.keys.start()
+            self._put_in_force(settings)
+            await old.close()
+        else:
+            self._put_in_force(settings)
+        self.metrics.reloaded("ok")
 
-    async def look_for_key(self, decision: Decision, deadline: float) -> bool:
+    def reload_failed(self, problem: str) -> None:
+        """Note why a policy file could not be used, "" once it can."""
+        self.problem = problem
+        if problem:
+            self.metrics.reloaded("failed")
+
+    async def look_for_key(self, decision: Decision, began: float) -> bool:
         """Look for the key that a refused token names, as long as the decision may still take.
 
         Returns:
             Whether it is at hand now.
         """
-        if decision.wanted_key is None:
+        refused = decision.refused
+        if refused is None:
             return False
-        issuer, kid = decision.wanted_key
+        deadline = began + self.settings.check_seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline - time.perf_counter()):
-                return await asyncio.shield(self.keys.refetch(issuer, kid))
+                return await self.keys.refetch(refused.issuer, refused.kid)
         return False
 
-    def reader(self, metadata: Mapping[str, object]) -> Reader | None:
+    def reader(self, metadata_: Mapping[str, object]) -> Reader | None:
         """Give who reads a response, from what a Check handed over; None when that is not known."""
-        return unpack(metadata, self.servers, time.time())
+        state = self._states.get(str(metadata_.get("policy", "")), self.state)
+        return unpack(metadata_, state.servers, time.time())
 
-    def ready(self) -> list[str]:
-        """Name what keeps the service from deciding: issuers without keys."""
+    def without_keys(self) -> list[str]:
+        """Name the issuers none of whose tokens can be verified now."""
         return self.keys.without_keys()
 
+    def _put_in_force(self, settings: Settings) -> None:
+        tokens = Tokens(self.keys, self.metrics, size=settings.tokens, clock=time.time)
+        self.state = State(settings, tokens)
+        self._states[settings.digest] = self.state
+        self._states.move_to_end(settings.digest)
+        while len(self._states) > _REMEMBERED_STATES:
+            self._states.popitem(last=False)
+        self.metrics.policy(settings.digest, settings.tools)
+
+    def _key_store(self, settings: Settings) -> KeyStore:
+        return KeyStore(
+            settings.keys,
+            observer=self.metrics,
+            insecure_hosts=settings.insecure_hosts,
+            on_change=self._forget,
+        )
+
     def _forget(self) -> None:
-        self.tokens.clear()
+        self.state.tokens.clear()
 
     def _key_figures(self) -> list[tuple[str, int, float]]:
         rows = []

@@ -56,7 +56,9 @@ def test_the_filters_alone_have_no_listener_of_their_own(envoy):
 
 def test_the_addresses_can_be_given(envoy):
     rendered = yaml.safe_load(
-        envoy("--listen", "127.0.0.1:18000", "--service", "unix:/run/a.sock", "--admin", "127.0.0.1:18001").out
+        envoy(
+            "--listen", "127.0.0.1:18000", "--service", "unix:/run/a.sock", "--admin", "127.0.0.1:18001"
+        ).out
     )
 
     assert ("127.0.0.1", 18000) == tuple(listen_address(rendered)[key] for key in ("address", "port_value"))
@@ -86,7 +88,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "options", "expected"), BAD)
-def test_what_cannot_be_rendered_ends_with_status_2_and_one_line_that_says_why(envoy, tmp_path, text, options, expected):
+def test_what_cannot_be_rendered_ends_with_status_2_and_one_line_that_says_why(
+    envoy, tmp_path, text, options, expected
+):
     ended = envoy(*options, text=text)
 
     assert (2, "", 1) == (ended.status, ended.out, len(ended.err.splitlines()))

@@ -87,8 +87,14 @@ def test_an_address_in_use_ends_the_start_and_is_named(tmp_path, taken, free, wh
     [
         (["--grpc", "nonsense"], "--grpc: an address is host:port or unix:/path, as in 127.0.0.1:9001\n"),
         (["--http", "unix:/x"], "--http: a port is needed here, as in 127.0.0.1:9002\n"),
-        (["--grpc", "unix:x"], "--grpc: a socket needs an absolute path, as in unix:/run/mcp-authz/authz.sock\n"),
-        (["--jwks", "a=https://b/"], "--jwks: is for Kubernetes documents (write resource and jwks_uri into the file)\n"),
+        (
+            ["--grpc", "unix:x"],
+            "--grpc: a socket needs an absolute path, as in unix:/run/mcp-authz/authz.sock\n",
+        ),
+        (
+            ["--jwks", "a=https://b/"],
+            "--jwks: is for Kubernetes documents (write resource and jwks_uri into the file)\n",
+        ),
     ],
 )
 def test_a_flag_that_cannot_be_ends_the_start_and_is_named(tmp_path, options, expected):

@@ -16,7 +16,9 @@ from tests.support.tokens import jwk, rsa_key
 ROOT = Path(__file__).parents[2]
 WALKTHROUGH = ROOT / "k8s/walkthrough/agentgateway-policy.yaml"
 ENVIRONMENT = {"AUTH0_DOMAIN": "tenant.us.auth0.com", "API_IDENTIFIER": "https://mcp-oauth-demo"}
-UNREAD = "mcp-authz does not act on this key, and it may decide who gets in (remove it, or enforce it elsewhere)"
+UNREAD = (
+    "mcp-authz does not act on this key, and it may decide who gets in (remove it, or enforce it elsewhere)"
+)
 RULES = POLICY.split("      authorization:\n")[1]
 JWKS = "jwks: {remote: {url: https://issuer.example/jwks.json}}"
 ISSUER = "https://issuer.example/"
@@ -38,7 +40,9 @@ def with_key(path, key, value="x"):
         place = place.setdefault(part, {}) if isinstance(part, str) else place[part]
     place[key] = value
     text = yaml.safe_dump(tree, sort_keys=False)
-    (line,) = [number for number, row in enumerate(text.splitlines(), 1) if row.strip(" -") == f"{key}: {value}"]
+    (line,) = [
+        number for number, row in enumerate(text.splitlines(), 1) if row.strip(" -") == f"{key}: {value}"
+    ]
     return text, line
 
 
@@ -52,7 +56,12 @@ class TestTheWalkthroughsFile:
         issuer = "https://tenant.us.auth0.com/"
         url = "http://auth0-jwks.agentgateway-system.svc.cluster.local:8443/.well-known/jwks.json"
 
-        assert ("mcp-oauth-policy", {"*"}, "/mcp", "") == (server.name, server.hosts, server.path, server.resource)
+        assert ("mcp-oauth-policy", {"*"}, "/mcp", "") == (
+            server.name,
+            server.hosts,
+            server.path,
+            server.resource,
+        )
         assert {
             issuer: Trust(
                 issuer=issuer, audiences=frozenset({"https://mcp-oauth-demo"}), algorithms=ALGORITHMS
@@ -61,9 +70,15 @@ class TestTheWalkthroughsFile:
         assert {issuer: IssuerKeys(issuer=issuer, jwks_uri=url)} == given.keys
         assert frozenset({"auth0-jwks.agentgateway-system.svc.cluster.local"}) == given.insecure_hosts
         assert {"*"} == server.origins
-        assert Cors(
-            allow_methods=("GET", "POST", "OPTIONS"), allow_headers=("*",), expose_headers=("*",), max_age=86400
-        ) == given.cors["mcp-oauth-policy"]
+        assert (
+            Cors(
+                allow_methods=("GET", "POST", "OPTIONS"),
+                allow_headers=("*",),
+                expose_headers=("*",),
+                max_age=86400,
+            )
+            == given.cors["mcp-oauth-policy"]
+        )
         assert {
             "mcp-oauth-policy": {"echo", "get_user_info", "list_files", "delete_file", "system_status"}
         } == given.tools
@@ -73,10 +88,14 @@ class TestTheWalkthroughsFile:
 
     def test_it_is_refused_while_a_variable_is_not_set(self):
         assert [
-            "FILE:10: spec.traffic.jwtAuthentication.providers[0].issuer: the environment variable AUTH0_DOMAIN"
-            " is not set (set it, for example: export AUTH0_DOMAIN=…)",
-            "FILE:11: spec.traffic.jwtAuthentication.providers[0].audiences[0]: the environment variable"
-            " API_IDENTIFIER is not set (set it, for example: export API_IDENTIFIER=…)",
+            (
+                "FILE:10: spec.traffic.jwtAuthentication.providers[0].issuer: the environment variable AUTH0_DOMAIN"
+                " is not set (set it, for example: export AUTH0_DOMAIN=…)"
+            ),
+            (
+                "FILE:11: spec.traffic.jwtAuthentication.providers[0].audiences[0]: the environment variable"
+                " API_IDENTIFIER is not set (set it, for example: export API_IDENTIFIER=…)"
+            ),
         ] == problems(WALKTHROUGH.read_bytes())
 
 
@@ -126,7 +145,9 @@ AUTHENTICATION = "spec.traffic.jwtAuthentication"
 PROVIDER = f"{AUTHENTICATION}.providers[0]"
 MATCHES = "spec.backend.mcp.authorization.policy.matchExpressions"
 STRICT = "only Strict keeps callers without a token out (set mode: Strict, so that every request needs a valid token)"
-NOBODY = "no document verifies tokens, so anybody would get in (add traffic.jwtAuthentication with a provider)"
+NOBODY = (
+    "no document verifies tokens, so anybody would get in (add traffic.jwtAuthentication with a provider)"
+)
 NO_KEYS = "no key set can be found here (give inline, remote.url, or remote.jwksPath and backendRef)"
 URL = "an absolute URL is needed, as in https://example.com/mcp"
 HTTP = "keys that come over plain http can be replaced on the way (use https, or a Service by backendRef)"
@@ -185,8 +206,10 @@ REFUSED = {
     "an issuer twice": (
         POLICY.replace(PROVIDERS, PROVIDERS * 2),
         [
-            f"FILE:12: {AUTHENTICATION}.providers[1].issuer: a second provider for https://issuer.example/"
-            " (merge the two)"
+            (
+                f"FILE:12: {AUTHENTICATION}.providers[1].issuer: a second provider for https://issuer.example/"
+                " (merge the two)"
+            )
         ],
     ),
     "an issuer over plain http": (
@@ -230,15 +253,19 @@ REFUSED = {
     "a token in another header": (
         POLICY.replace(JWKS, JWKS + "\n          location: {header: {name: x-token}}"),
         [
-            f"FILE:12: {PROVIDER}.location: a token is read from the Authorization header only"
-            " (send the token as Authorization: Bearer, as MCP requires)"
+            (
+                f"FILE:12: {PROVIDER}.location: a token is read from the Authorization header only"
+                " (send the token as Authorization: Bearer, as MCP requires)"
+            )
         ],
     ),
     "a token in the query": (
         POLICY.replace(JWKS, JWKS + "\n          location: {queryParameter: {name: token}}"),
         [
-            f"FILE:12: {PROVIDER}.location: a token is read from the Authorization header only"
-            " (send the token as Authorization: Bearer, as MCP requires)"
+            (
+                f"FILE:12: {PROVIDER}.location: a token is read from the Authorization header only"
+                " (send the token as Authorization: Bearer, as MCP requires)"
+            )
         ],
     ),
     "an unknown action": (
@@ -271,7 +298,9 @@ REFUSED = {
     ),
     "a rule with a mistake": (
         ruled("Allow", "true", 'mcp.tool.nam == "a"'),
-        [f"FILE:19: {MATCHES}[1]: undeclared reference to 'mcp.tool.nam' (line 1, column 9 of the expression)"],
+        [
+            f"FILE:19: {MATCHES}[1]: undeclared reference to 'mcp.tool.nam' (line 1, column 9 of the expression)"
+        ],
     ),
     "a rule about arguments": (
         ruled("Allow", "args.n == 1"),
@@ -315,7 +344,16 @@ IS_ADMIN = 'jwt.groups.contains("admin")'
         (ruled("Require", IS_ADMIN), False, False),
         (POLICY.split("  backend:")[0], True, True),
     ],
-    ids=["allow", "any allow", "an error beside", "an error", "not a boolean", "deny alone", "require alone", "none"],
+    ids=[
+        "allow",
+        "any allow",
+        "an error beside",
+        "an error",
+        "not a boolean",
+        "deny alone",
+        "require alone",
+        "none",
+    ],
 )
 def test_any_allow_that_is_true_allows_and_with_no_rule_at_all_everything_is_allowed(text, admin, user):
     given = settings(text)
@@ -374,8 +412,10 @@ def test_where_the_rules_are_missing_a_warning_says_that_everything_is_open():
     text = POLICY.split("  backend:")[0]
 
     assert [
-        "FILE:4: spec.backend: no rule anywhere, so every valid token may use everything"
-        " (add backend.mcp.authorization)"
+        (
+            "FILE:4: spec.backend: no rule anywhere, so every valid token may use everything"
+            " (add backend.mcp.authorization)"
+        )
     ] == warnings(text)
 
 
@@ -410,7 +450,16 @@ INLINE = json.dumps({"keys": [jwk(rsa_key())]})
             IssuerKeys(issuer=ISSUER, jwks_uri="https://other.example/jwks"),
         ),
     ],
-    ids=["url", "discovery", "inline text", "inline mapping", "Service", "own namespace", "override", "over inline"],
+    ids=[
+        "url",
+        "discovery",
+        "inline text",
+        "inline mapping",
+        "Service",
+        "own namespace",
+        "override",
+        "over inline",
+    ],
 )
 def test_keys_come_from_the_place_the_document_or_the_command_line_names(jwks, options, expected):
     assert {ISSUER: expected} == settings(POLICY.replace(JWKS, jwks), jwks=options).keys

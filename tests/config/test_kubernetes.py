@@ -61,7 +61,9 @@ def judged(server, name):
 
 def test_without_backend_and_route_the_server_is_the_policy_at_any_host():
     assert {"guard": (["*"], "/mcp", "")} == served(POLICY)
-    assert {"guard": (["*"], "/mcp", "https://mcp.example/mcp")} == served(POLICY, resource="https://mcp.example/mcp")
+    assert {"guard": (["*"], "/mcp", "https://mcp.example/mcp")} == served(
+        POLICY, resource="https://mcp.example/mcp"
+    )
 
 
 def test_backend_route_and_gateway_in_the_same_stream_say_where_the_server_is():
@@ -113,7 +115,9 @@ class TestAPolicyCountsForWhatItIsAttachedTo:
 
     def test_rules_for_each_of_two_backends_stay_apart(self):
         text = POLICY.split("  backend:")[0] + TWO
-        text += rules_only("AgentgatewayBackend", "a", "echo") + rules_only("AgentgatewayBackend", "b", "other")
+        text += rules_only("AgentgatewayBackend", "a", "echo") + rules_only(
+            "AgentgatewayBackend", "b", "other"
+        )
 
         assert {"one": {"echo"}, "two": {"other"}} == open_tools(text)
 
@@ -126,7 +130,9 @@ class TestAPolicyCountsForWhatItIsAttachedTo:
         assert {"one": {"echo", "other"}, "two": {"echo", "other"}} == open_tools(POLICY + TWO + second)
 
 
-UNREAD = "mcp-authz does not act on this key, and it may decide who gets in (remove it, or enforce it elsewhere)"
+UNREAD = (
+    "mcp-authz does not act on this key, and it may decide who gets in (remove it, or enforce it elsewhere)"
+)
 ONE_TARGET = (
     "one target is needed: several behind one endpoint are multiplexed by agentgateway, not by Envoy"
     " (split the backend)"
@@ -141,36 +147,46 @@ REFUSED = {
     "two backends by name and none there": (
         bound("AgentgatewayBackend", "a") + rules_only("AgentgatewayBackend", "b", "other"),
         [
-            "FILE:24: spec.targetRefs[0]: AgentgatewayBackend a is targeted too, and what is behind each is not"
-            " known (split the file)"
+            (
+                "FILE:24: spec.targetRefs[0]: AgentgatewayBackend a is targeted too, and what is behind each is not"
+                " known (split the file)"
+            )
         ],
     ),
     "two gateways": (
         POLICY + rules_only("Gateway", "second", "other"),
         [
-            "FILE:24: spec.targetRefs[0]: Gateway gateway is targeted too, and what is behind each is not known"
-            " (split the file)"
+            (
+                "FILE:24: spec.targetRefs[0]: Gateway gateway is targeted too, and what is behind each is not known"
+                " (split the file)"
+            )
         ],
     ),
     "two routes": (
         bound("HTTPRoute", "a") + rules_only("HTTPRoute", "b", "other"),
         [
-            "FILE:24: spec.targetRefs[0]: HTTPRoute a is targeted too, and what is behind each is not known"
-            " (split the file)"
+            (
+                "FILE:24: spec.targetRefs[0]: HTTPRoute a is targeted too, and what is behind each is not known"
+                " (split the file)"
+            )
         ],
     ),
     "a route before two backends": (
         bound("HTTPRoute", "to-a") + TWO,
         [
-            "FILE:5: spec.targetRefs[0]: which of the backends are behind HTTPRoute to-a is not known"
-            " (target a backend or the Gateway)"
+            (
+                "FILE:5: spec.targetRefs[0]: which of the backends are behind HTTPRoute to-a is not known"
+                " (target a backend or the Gateway)"
+            )
         ],
     ),
     "tokens for one of two backends": (
         bound("AgentgatewayBackend", "a") + TWO,
         [
-            "FILE:5: spec.targetRefs[0]: traffic would count for every backend"
-            " (target the Gateway, or split the file)"
+            (
+                "FILE:5: spec.targetRefs[0]: traffic would count for every backend"
+                " (target the Gateway, or split the file)"
+            )
         ],
     ),
     "two servers at one place": (
@@ -194,14 +210,17 @@ REFUSED = {
         [f"FILE:23: spec.mcp.targets: {ONE_TARGET}"],
     ),
     "targets of the wrong type": (
-        POLICY + "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayBackend\nspec: {mcp: {targets: x}}\n",
+        POLICY
+        + "---\napiVersion: agentgateway.dev/v1alpha1\nkind: AgentgatewayBackend\nspec: {mcp: {targets: x}}\n",
         [f"FILE:22: spec.mcp.targets: {ONE_TARGET}"],
     ),
     "a path that Envoy rewrites": (
         POLICY + backend() + route(path="/a/../b"),
         [
-            "FILE:20: the HTTPRoute to files has another path than Envoy sees:"
-            " a plain absolute path is needed, as in /mcp"
+            (
+                "FILE:20: the HTTPRoute to files has another path than Envoy sees:"
+                " a plain absolute path is needed, as in /mcp"
+            )
         ],
     ),
     "an upstream that is no URL": (
@@ -224,7 +243,13 @@ def test_a_stream_that_does_not_say_which_server_a_policy_is_about_is_refused(te
     assert expected == problems(text)
 
 
-PARTS = ("[MCP.example]", "[{path: {value: /files}}]", "[{name: files}]", "{value: /files}", "{name: to-files}")
+PARTS = (
+    "[MCP.example]",
+    "[{path: {value: /files}}]",
+    "[{name: files}]",
+    "{value: /files}",
+    "{name: to-files}",
+)
 ODD = [
     backend(static="host: 5, port: x"),
     backend().replace("{name: tools, static: {host: mcp.internal, port: 8080, path: /mcp}}", "word"),
@@ -239,9 +264,10 @@ ODD = [
 
 @pytest.mark.parametrize("more", ODD)
 def test_odd_values_in_backends_and_routes_are_read_or_refused_without_a_crash(more):
+    servers, found = (), ()
     try:
-        found = settings(POLICY + more).directory.servers
+        servers = settings(POLICY + more).directory.servers
     except ConfigError as error:
-        assert error.problems
-    else:
-        assert 1 == len(found)
+        found = error.problems
+
+    assert (len(servers), bool(found)) in {(1, False), (0, True)}

@@ -67,7 +67,9 @@ servers:
 """
 
 
-def models(model: type[BaseModel], found: dict[str, type[BaseModel]] | None = None) -> dict[str, type[BaseModel]]:
+def models(
+    model: type[BaseModel], found: dict[str, type[BaseModel]] | None = None
+) -> dict[str, type[BaseModel]]:
     """Give every model of the file by its class's name."""
     found = {} if found is None else found
     found[model.__name__] = model
@@ -186,7 +188,11 @@ def test_an_issuer_s_defaults_are_the_safe_ones():
         Trust(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
         == server.trusts["https://issuer.example/"]
     )
-    assert (False, False, frozenset()) == (server.forward_token, server.policy.open_when_empty, server.origins)
+    assert (False, False, frozenset()) == (
+        server.forward_token,
+        server.policy.open_when_empty,
+        server.origins,
+    )
 
 
 def test_the_digest_follows_the_text():
@@ -313,22 +319,28 @@ GOLDEN = {
     "two scopes in one word": (
         NATIVE + "        scopes: [ok, 'a b']\n",
         [
-            "FILE:11: servers.files.rules[0].scopes[1]: "
-            r"not of the form ^[\x21\x23-\x5B\x5D-\x7E]{1,256}$"
+            (
+                "FILE:11: servers.files.rules[0].scopes[1]: "
+                r"not of the form ^[\x21\x23-\x5B\x5D-\x7E]{1,256}$"
+            )
         ],
     ),
     "a symmetric algorithm": (
         NATIVE.replace(ISSUER, ISSUER + "    algorithms: [HS256]\n"),
         [
-            "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
-            " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            (
+                "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
+                " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            )
         ],
     ),
     "no algorithm": (
         NATIVE.replace(ISSUER, ISSUER + "    algorithms: [none]\n"),
         [
-            "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
-            " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            (
+                "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
+                " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            )
         ],
     ),
     "a server's odd name": (
@@ -340,7 +352,9 @@ GOLDEN = {
         ["FILE:8: servers.files.issuers[1]: there is no issuer mian (known: main)"],
     ),
     "an issuer twice": (
-        NATIVE.replace("servers:", "  other:\n    issuer: https://issuer.example/\n    audiences: [x]\nservers:"),
+        NATIVE.replace(
+            "servers:", "  other:\n    issuer: https://issuer.example/\n    audiences: [x]\nservers:"
+        ),
         ["FILE:6: issuers.other.issuer: issuers main and other are the same (merge them)"],
     ),
     "a name twice": (
@@ -354,15 +368,19 @@ GOLDEN = {
     "two servers at one place": (
         NATIVE + SECOND,
         [
-            "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
-            " (give them different resources)"
+            (
+                "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
+                " (give them different resources)"
+            )
         ],
     ),
     "two servers at one place, different ports": (
         NATIVE + SECOND.replace("mcp.example/mcp", "mcp.example:8443/mcp"),
         [
-            "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
-            " (give them different resources)"
+            (
+                "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
+                " (give them different resources)"
+            )
         ],
     ),
     "an address without port": (
@@ -383,13 +401,17 @@ GOLDEN = {
     "hosts that are URLs": (
         NATIVE + "    hosts: [https://mcp.example]\n",
         [
-            "FILE:11: servers.files.hosts[0]: "
-            "a host with or without port is needed, as in mcp.example:8443, or * for any"
+            (
+                "FILE:11: servers.files.hosts[0]: "
+                "a host with or without port is needed, as in mcp.example:8443, or * for any"
+            )
         ],
     ),
     "an unset variable": (
         NATIVE.replace("https://issuer.example/", "https://${TENANT}/"),
-        ["FILE:3: issuers.main.issuer: the environment variable TENANT is not set (set it, for example: export TENANT=…)"],
+        [
+            "FILE:3: issuers.main.issuer: the environment variable TENANT is not set (set it, for example: export TENANT=…)"
+        ],
     ),
     "an unset variable and a key twice": (
         NATIVE + "servers: ${WHERE}\n",
@@ -415,50 +437,64 @@ GOLDEN = {
         ["FILE:11: servers.files.audiences[1]: no issuer of this server lists this audience (add it there)"],
     ),
     "audiences that shut an issuer out": (
-        NATIVE.replace("servers:", "  other:\n    issuer: https://other.example/\n    audiences: [x]\nservers:").replace(
-            "[main]", "[main, other]"
-        )
+        NATIVE.replace(
+            "servers:", "  other:\n    issuer: https://other.example/\n    audiences: [x]\nservers:"
+        ).replace("[main]", "[main, other]")
         + "    audiences: [https://mcp.example/mcp]\n",
         [
-            "FILE:14: servers.files.audiences: names no audience of issuer https://other.example/, so none of its"
-            " tokens would do (name one of each issuer, or remove the issuer)"
+            (
+                "FILE:14: servers.files.audiences: names no audience of issuer https://other.example/, so none of its"
+                " tokens would do (name one of each issuer, or remove the issuer)"
+            )
         ],
     ),
     "an expression with an unknown name": (
         NATIVE + "        when: clinet == 'x'\n",
         [
-            "FILE:11: servers.files.rules[0].when: undeclared reference to 'clinet'"
-            " (line 1, column 1 of the expression)"
+            (
+                "FILE:11: servers.files.rules[0].when: undeclared reference to 'clinet'"
+                " (line 1, column 1 of the expression)"
+            )
         ],
     ),
     "an expression in a block": (
         NATIVE + "        when: |\n          client == 'x' &&\n            rolse == []\n",
         [
-            "FILE:13: servers.files.rules[0].when: undeclared reference to 'rolse'"
-            " (line 2, column 3 of the expression)"
+            (
+                "FILE:13: servers.files.rules[0].when: undeclared reference to 'rolse'"
+                " (line 2, column 3 of the expression)"
+            )
         ],
     ),
     "an expression in a folded block": (
         NATIVE + "        when: >-\n          client == 'x' &&\n          rolse == []\n",
         [
-            "FILE:12: servers.files.rules[0].when: undeclared reference to 'rolse'"
-            " (line 1, column 18 of the expression)"
+            (
+                "FILE:12: servers.files.rules[0].when: undeclared reference to 'rolse'"
+                " (line 1, column 18 of the expression)"
+            )
         ],
     ),
     "when reads args": (
         NATIVE + "        when: args.n == 1\n        args: args.n == 1\n",
         [
-            "FILE:11: servers.files.rules[0].when: reads args, which only `args` may"
-            " (line 1, column 1 of the expression)"
+            (
+                "FILE:11: servers.files.rules[0].when: reads args, which only `args` may"
+                " (line 1, column 1 of the expression)"
+            )
         ],
     ),
     "a number for a condition": (
         NATIVE + "        args: args.n + 1\n        when: size(roles)\n",
         [
-            "FILE:12: servers.files.rules[0].when: gives int, a condition must give true or false"
-            " (line 1, column 1 of the expression)",
-            "FILE:11: servers.files.rules[0].args: gives int, a condition must give true or false"
-            " (line 1, column 1 of the expression)",
+            (
+                "FILE:12: servers.files.rules[0].when: gives int, a condition must give true or false"
+                " (line 1, column 1 of the expression)"
+            ),
+            (
+                "FILE:11: servers.files.rules[0].args: gives int, a condition must give true or false"
+                " (line 1, column 1 of the expression)"
+            ),
         ],
     ),
     "several mistakes": (
@@ -471,7 +507,9 @@ GOLDEN = {
     ),
     "a claim of the wrong type": (
         NATIVE.replace(ISSUER, ISSUER + "    required_claims: {tenant: [acme]}\n"),
-        ["FILE:4: issuers.main.required_claims.tenant: a string, a whole number, true, false or null is needed"],
+        [
+            "FILE:4: issuers.main.required_claims.tenant: a string, a whole number, true, false or null is needed"
+        ],
     ),
 }
 
@@ -508,7 +546,9 @@ def test_several_documents_and_none_are_refused():
 
 
 def test_an_issuer_that_no_server_uses_is_a_warning():
-    text = NATIVE.replace("servers:", "  spare:\n    issuer: https://spare.example/\n    audiences: [x]\nservers:")
+    text = NATIVE.replace(
+        "servers:", "  spare:\n    issuer: https://spare.example/\n    audiences: [x]\nservers:"
+    )
 
     assert ["FILE:5: issuers.spare: no server uses this issuer"] == warnings(text)
 

@@ -13,7 +13,7 @@ from authz.core.decision import Decision
 from authz.core.item import Item, Kind
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.rule import Denial
-from tests.support.core import post, server
+from tests.support.core import post, refusal, server
 
 REQUEST = post({}, scheme="https", host="mcp.example")
 METADATA = "https://mcp.example/.well-known/oauth-protected-resource/mcp"
@@ -28,10 +28,13 @@ def parameter(challenge, name):
     return None if found is None else found[1] or found[2]
 
 
-def denied(reason, *, target=None, **parts):
+def denied(reason, **parts):
     """Answer a denial; gives status, challenge or None, and the error."""
-    decision = Decision(reason=reason, request_id=7, item=Item(Kind.TOOL, "echo"), rule="r1", **parts)
-    given = answer(decision, server() if target is None else target, REQUEST, "id-1")
+    return told(Decision(reason=reason, request_id=7, item=Item(Kind.TOOL, "echo"), rule="r1", **parts))
+
+
+def told(decision):
+    given = answer(decision, server(), REQUEST, "id-1")
     body = json.loads(given.body)
 
     assert {"jsonrpc": "2.0", "id": 7} == {key: body[key] for key in ("jsonrpc", "id")}
@@ -73,14 +76,6 @@ def test_every_denial_is_answered_as_the_table_says(reason):
             ),
         ),
         (
-            Reason.BAD_CLAIMS,
-            {"scopes": ("a",), "detail": "exp is missing"},
-            (
-                f'Bearer error="invalid_token", resource_metadata="{METADATA}", scope="a", '
-                'error_description="exp is missing"'
-            ),
-        ),
-        (
             Reason.MISSING_SCOPE,
             {"scopes": ("files:delete", "files:read"), "version": "2026-07-28"},
             (
@@ -95,6 +90,15 @@ def test_every_denial_is_answered_as_the_table_says(reason):
 )
 def test_a_challenge_reads_exactly(reason, parts, challenge):
     assert challenge == denied(reason, **parts)[1]
+
+
+def test_the_challenge_of_a_refused_token_ends_with_its_detail():
+    expected = (
+        f'Bearer error="invalid_token", resource_metadata="{METADATA}", scope="a b", '
+        'error_description="exp is missing"'
+    )
+
+    assert expected == told(refusal(Reason.BAD_CLAIMS, "exp is missing", "a", "b"))[1]
 
 
 @pytest.mark.parametrize("reason", [reason for reason in DENIALS if TABLE[reason].group is Group.TOKEN])
@@ -137,7 +141,7 @@ def test_the_details_are_found():
 
 @pytest.mark.parametrize("text", [*(TABLE[reason].text for reason in DENIALS), *fixed_details()])
 def test_no_description_can_be_taken_for_another_parameter(text):
-    challenge = denied(Reason.BAD_CLAIMS, detail=text)[1]
+    challenge = told(refusal(Reason.BAD_CLAIMS, text))[1]
 
     assert challenge.endswith(f', error_description="{text}"')
     assert not re.search(r'scope=|error=|resource_metadata=|["\\\n\r]', text)

@@ -1,6 +1,5 @@
 """The walk: every flaw ends it with its reason, in the walk's order, and nothing but a whole walk allows."""
 
-import dataclasses
 import json
 
 import pytest
@@ -17,6 +16,7 @@ from tests.support.core import (
     LEGACY,
     MODERN,
     call,
+    changed,
     good_token,
     message,
     mirrored,
@@ -42,7 +42,7 @@ def reason(request, context=OPEN):
 
 
 def replaced(request, changes):
-    return dataclasses.replace(request, **changes)
+    return changed(request, **changes)
 
 
 def stream(method="GET", headers=None, **changes):
@@ -244,11 +244,11 @@ def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(c
     )
 
 
-def test_an_unknown_key_says_which_one_to_look_for():
+def test_an_unknown_key_is_told_apart_and_the_name_that_the_token_gives_is_shown_to_nobody():
     token = tokens.token(None, None, kid="rotated")
     decision = check(post(PING, {"authorization": f"Bearer {token}"}), OPEN)
 
-    assert (Reason.UNKNOWN_KEY, (tokens.ISSUER, "rotated")) == (decision.reason, decision.wanted_key)
+    assert Reason.UNKNOWN_KEY is decision.reason
     assert "rotated" not in repr(decision)
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.envelope import peek_id
@@ -13,6 +13,9 @@ from authz.core.message import Message, Rejected, read_message
 from authz.core.methods import METHODS, Era
 from authz.core.reasons import Reason
 from tests.support.core import LEGACY, META, MODERN, message, mirrored, modern, post
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy with other tests is no failure."""
 
 INVALID_PARAMS = -32602
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -476,6 +479,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@UNHURRIED
 @given(body=st.binary() | BODIES.map(json.dumps).map(str.encode), headers=HEADERS)
 def test_every_body_is_a_message_or_a_rejection(body, headers):
     outcome = read(body, headers)
@@ -486,6 +490,7 @@ def test_every_body_is_a_message_or_a_rejection(body, headers):
         assert outcome.row.names is None or outcome.items or outcome.method == "subscriptions/listen"
 
 
+@UNHURRIED
 @given(body=BODIES)
 def test_what_is_accepted_says_the_same_to_a_reader_that_ignores_case(body):
     outcome = read(body)

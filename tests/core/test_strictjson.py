@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.core import strictjson
 from authz.core.strictjson import StrictJSONError, loads
 
 SUITE = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "json-test-suite"
@@ -207,3 +208,20 @@ def test_a_hostile_megabyte_is_refused_in_bounded_time(data):
 def test_numbers_that_are_accepted_are_finite():
     assert math.isfinite(loads(b"1.7976931348623157e308"))
     assert 0 == loads(b"1e-999")
+
+
+@given(junk | values.map(msgspec.json.encode) | values.map(lambda value: json.dumps(value).encode()))
+def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same_value(data):
+    short = strictjson._canonical(data)
+
+    if short is not strictjson._UNREAD:
+        expected = strictjson._parse(strictjson._text(data))
+        assert (expected, repr(expected)) == (short, repr(short))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":1,"a":1}', "9223372036854775808", "18446744073709551615", '"\\ud800"', "1e400", "NaN", "-0", "1E5", " 1", "[1 ]"],
+)
+def test_the_short_cut_leaves_every_doubtful_spelling_to_the_long_way(text):
+    assert strictjson._UNREAD is strictjson._canonical(text.encode())

@@ -9,7 +9,7 @@ import pytest
 
 from authz.demo.stack import Stack
 from tests.support.raw_server import raw_server, response, stream_head
-from tests.support.running import EVERYTHING, another_gateway, eventually
+from tests.support.running import EVERYTHING, another_gateway, arrived, eventually, recorded
 from tests.support.wire import DEADLINE, ask, call, exchange, message
 
 pytestmark = pytest.mark.envoy
@@ -41,39 +41,41 @@ def gateway(broken):
     return gateway
 
 
-def _refused(broken, gateway, token):
-    """A request while something is wrong: the answer, and how many requests reached the server."""
-    before = len(broken.arrivals())
-    answer = ask(gateway.ports.envoy, token, call("system_status"), more=[("origin", ORIGIN)])
-    return answer, len(broken.arrivals()) - before
+def _refused(gateway, token):
+    """A call of list_files while something is wrong."""
+    return ask(gateway.ports.envoy, token, call("list_files"), more=[("origin", ORIGIN)])
+
+
+def _served_again(broken, gateway, token, before):
+    """Wait until calls of echo are served; gives which tools were called since `before`."""
+    assert eventually(lambda: ask(gateway.ports.envoy, token, call()).status == 200)
+    return {arrival.tool for arrival in broken.arrivals()[before:]}
 
 
 def test_a_killed_service_means_503_until_it_is_back(broken, gateway):
-    token = broken.token(**EVERYTHING)
+    token, before = broken.token(**EVERYTHING), len(broken.arrivals())
     broken.supervisor.send(gateway.service_name, signal.SIGKILL)
     eventually(lambda: not broken.supervisor.running(gateway.service_name))
-    answer, arrived = _refused(broken, gateway, token)
+    answer = _refused(gateway, token)
     preflight = exchange(gateway.ports.envoy, PREFLIGHT.format(gateway.ports.envoy).encode())
     broken.supervisor.restart(gateway.service_name)
 
-    assert (503, 0) == (answer.status, arrived)
+    assert 503 == answer.status
     assert ORIGIN == answer.headers["access-control-allow-origin"]
     assert (200, ORIGIN) == (preflight.status, preflight.headers["access-control-allow-origin"])
-    assert eventually(lambda: ask(gateway.ports.envoy, token, call("system_status")).status == 200)
+    assert {"echo"} == _served_again(broken, gateway, token, before)
 
 
 def test_a_service_that_hangs_means_503_and_what_it_says_later_counts_for_nothing(broken, gateway):
-    token = broken.token(**EVERYTHING)
+    token, before = broken.token(**EVERYTHING), len(broken.arrivals())
     broken.supervisor.send(gateway.service_name, signal.SIGSTOP)
     try:
-        answer, arrived = _refused(broken, gateway, token)
+        answer = _refused(gateway, token)
     finally:
         broken.supervisor.send(gateway.service_name, signal.SIGCONT)
-    before = len(broken.arrivals())
 
-    assert (503, 0) == (answer.status, arrived)
-    assert eventually(lambda: ask(gateway.ports.envoy, token, call("echo")).status == 200)
-    assert {"echo"} == {arrival.tool for arrival in broken.arrivals()[before:]}
+    assert 503 == answer.status
+    assert {"echo"} == _served_again(broken, gateway, token, before)
 
 
 @pytest.mark.parametrize("event_stream", [False, True])

@@ -105,12 +105,19 @@ def is_words(value):
 
 def substring_scope(case):
     wanted = SCOPES.get(case.tool)
-    return bool(wanted) and isinstance(case.scope, str) and wanted in case.scope and wanted not in case.scope.split(" ")
+    return (
+        bool(wanted)
+        and isinstance(case.scope, str)
+        and wanted in case.scope
+        and wanted not in case.scope.split(" ")
+    )
 
 
 def merged_permissions(case):
     wanted = SCOPES.get(case.tool)
-    return bool(wanted) and (case.permissions == wanted or (is_words(case.permissions) and wanted in case.permissions))
+    return bool(wanted) and (
+        case.permissions == wanted or (is_words(case.permissions) and wanted in case.permissions)
+    )
 
 
 def guarded_arguments(case):
@@ -118,7 +125,12 @@ def guarded_arguments(case):
 
 
 def substring_role(case):
-    return case.tool in READS_ROLES and isinstance(case.roles, str) and "admin" in case.roles and case.roles != "admin"
+    return (
+        case.tool in READS_ROLES
+        and isinstance(case.roles, str)
+        and "admin" in case.roles
+        and case.roles != "admin"
+    )
 
 
 def untyped_roles(case):
@@ -126,7 +138,10 @@ def untyped_roles(case):
 
 
 DIFFERENCES: dict[str, tuple[Callable[[Case], bool], str]] = {
-    "native compares scopes as words, the walkthrough's expressions look for letters": (substring_scope, "native"),
+    "native compares scopes as words, the walkthrough's expressions look for letters": (
+        substring_scope,
+        "native",
+    ),
     "native merges `permissions` into the scopes": (merged_permissions, "agentgateway"),
     "native asks for more of delete_file: a file in /inbox": (guarded_arguments, "native"),
     "native compares roles as words, `contains` looks for letters in a string": (substring_role, "native"),
@@ -223,7 +238,8 @@ def test_every_listed_difference_is_met():
 
 
 @pytest.mark.parametrize(
-    ("why", "case", "expected"), [(why, case, expected) for why, rows in MET.items() for case, expected in rows]
+    ("why", "case", "expected"),
+    [(why, case, expected) for why, rows in MET.items() for case, expected in rows],
 )
 def test_a_listed_difference_is_as_described_and_has_that_reason_alone(why, case, expected):
     assert expected == both(case)

@@ -4,10 +4,9 @@ The rules are drawn so that every effect meets every condition, with values that
 truth value at all. The oracle is a plain loop over all rules, without an index and without a second thought.
 """
 
-import dataclasses
 from fnmatch import fnmatchcase
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.expression import Truth
@@ -15,7 +14,10 @@ from authz.core.item import Kind
 from authz.core.policy import Policy
 from authz.core.reasons import Reason
 from authz.core.rule import Effect
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import changed, occasion, principal, rule, tool
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy with other tests is no failure."""
 
 SCOPES, ROLES = ["s1", "s2", "s3"], ["r1", "r2"]
 TOOLS = ["a", "b", "ab", "abc"]
@@ -64,7 +66,7 @@ def drawn_rules(effects=tuple(Effect), **fixed):
 
 
 def named(rules):
-    return tuple(dataclasses.replace(each, name=f"rule-{at}") for at, each in enumerate(rules))
+    return tuple(changed(each, name=f"rule-{at}") for at, each in enumerate(rules))
 
 
 RULES = st.lists(drawn_rules(), max_size=6).map(named)
@@ -145,11 +147,13 @@ def plain(rules, who, arguments, name):
     return next((reason for reason in closest if reason in reasons), Reason.NO_RULE)
 
 
+@settings(UNHURRIED, max_examples=500)
 @given(rules=RULES, who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES)
 def test_the_index_decides_as_a_plain_loop_over_all_rules_does(rules, who, arguments, name):
     assert plain(rules, who, arguments, name) is verdict(rules, who, arguments, name).reason
 
 
+@UNHURRIED
 @given(rules=RULES, calls=st.lists(st.tuples(CALLERS, st.none() | ARGUMENTS, NAMES), max_size=6))
 def test_what_was_asked_before_changes_no_answer(rules, calls):
     policy = Policy(rules)
@@ -160,20 +164,23 @@ def test_what_was_asked_before_changes_no_answer(rules, calls):
     assert [verdict(rules, *call) for call in calls] == one_after_the_other
 
 
+@UNHURRIED
 @given(rules=RULES, who=CALLERS, arguments=ARGUMENTS, name=NAMES)
 def test_what_is_callable_with_some_arguments_is_listed(rules, who, arguments, name):
     if allowed(rules, who, arguments, name):
         assert allowed(rules, who, None, name)
 
 
+@UNHURRIED
 @given(rules=RULES, who=CALLERS, name=NAMES)
 def test_an_item_is_listed_exactly_when_the_rules_without_their_args_would_let_it_be_called(rules, who, name):
     silent = [each for each in rules if each.effect is not Effect.DENY or each.args is None]
-    without_args = [dataclasses.replace(each, args=None) for each in silent]
+    without_args = [changed(each, args=None) for each in silent]
 
     assert allowed(without_args, who, {}, name) is allowed(rules, who, None, name)
 
 
+@UNHURRIED
 @given(rules=RULES, who=CALLERS, name=NAMES)
 def test_what_every_allows_when_part_refuses_is_not_listed(rules, who, name):
     asked = occasion(who, None)
@@ -186,6 +193,7 @@ def test_what_every_allows_when_part_refuses_is_not_listed(rules, who, name):
     assert open_allows or not allowed(rules, who, None, name)
 
 
+@UNHURRIED
 @given(
     rules=RULES,
     extra=drawn_rules((Effect.DENY, Effect.REQUIRE)),
@@ -198,6 +206,7 @@ def test_adding_a_deny_or_a_require_never_allows_more(rules, extra, who, argumen
         assert allowed(rules, who, arguments, name)
 
 
+@UNHURRIED
 @given(
     rules=RULES.filter(len), at=st.integers(0, 5), who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES
 )
@@ -209,6 +218,7 @@ def test_removing_an_allow_never_allows_more(rules, at, who, arguments, name):
         assert allowed(rules, who, arguments, name)
 
 
+@UNHURRIED
 @given(
     orders=RULES.flatmap(lambda rules: st.tuples(st.just(rules), st.permutations(rules))),
     who=CALLERS,
@@ -221,6 +231,7 @@ def test_the_order_of_rules_changes_neither_reason_nor_scopes(orders, who, argum
     assert (first.reason, first.scopes) == (second.reason, second.scopes)
 
 
+@UNHURRIED
 @given(rules=RULES, who=CALLERS, arguments=ARGUMENTS, name=NAMES)
 def test_what_allows_is_a_rule_whose_every_condition_is_true(rules, who, arguments, name):
     found = verdict(rules, who, arguments, name)
@@ -238,6 +249,7 @@ ERRING = drawn_rules(
 )
 
 
+@UNHURRIED
 @given(rules=RULES, extra=ERRING, who=CALLERS, arguments=st.none() | ARGUMENTS, name=NAMES)
 def test_a_rule_that_errs_never_allows(rules, extra, who, arguments, name):
     assert not allowed([extra], who, arguments, name)
@@ -245,6 +257,7 @@ def test_a_rule_that_errs_never_allows(rules, extra, who, arguments, name):
         assert allowed(rules, who, arguments, name)
 
 
+@UNHURRIED
 @given(
     rules=st.lists(drawn_rules((Effect.ALLOW,)), max_size=4).map(named),
     who=CALLERS,
@@ -255,12 +268,13 @@ def test_the_scopes_of_a_challenge_are_enough_and_other_denials_name_none(rules,
     found = verdict(rules, who, arguments, name)
 
     if found.reason is Reason.MISSING_SCOPE:
-        stepped_up = dataclasses.replace(who, scopes=(*who.scopes, *found.scopes))
+        stepped_up = changed(who, scopes=(*who.scopes, *found.scopes))
         assert allowed(rules, stepped_up, arguments, name)
     else:
         assert () == found.scopes
 
 
+@UNHURRIED
 @given(
     rules=st.lists(st.tuples(drawn_rules(), st.booleans()), max_size=6),
     who=CALLERS,
@@ -268,9 +282,9 @@ def test_the_scopes_of_a_challenge_are_enough_and_other_denials_name_none(rules,
     name=NAMES,
 )
 def test_shadow_rules_change_no_answer_and_are_named_exactly_where_they_would(rules, who, arguments, name):
-    every = named(dataclasses.replace(each, shadow=shadow) for each, shadow in rules)
+    every = named(changed(each, shadow=shadow) for each, shadow in rules)
     applied = [each for each in every if not each.shadow]
-    unveiled = [dataclasses.replace(each, shadow=False) for each in every]
+    unveiled = [changed(each, shadow=False) for each in every]
     found, without = (verdict(some_rules, who, arguments, name) for some_rules in (every, applied))
 
     assert (without.reason, without.rule, without.scopes) == (found.reason, found.rule, found.scopes)

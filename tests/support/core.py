@@ -1,18 +1,24 @@
 """Rules, callers, servers and requests for tests: plain ones, changed by hand in exactly the place a test is about."""
 
+import dataclasses
 import json
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from authz.config.expressions import compile_expression
-from authz.core.engine import Walk
+from authz.core.decision import Decision
+from authz.core.engine import Walk, check
 from authz.core.expression import Expression
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
 from authz.core.occasion import Caller, Occasion
 from authz.core.policy import Policy
 from authz.core.principal import Principal
+from authz.core.reasons import Reason
+from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.rule import Effect, Rule, Selector
 from authz.core.server import Directory, Server
@@ -28,6 +34,12 @@ META = MappingProxyType(
         "io.modelcontextprotocol/clientCapabilities": {},
     },
 )
+
+
+def changed(record: Any, **changes: Any) -> Any:
+    """Give a copy of an immutable record with some attributes changed."""
+    is_struct = isinstance(record, msgspec.Struct)
+    return msgspec.structs.replace(record, **changes) if is_struct else dataclasses.replace(record, **changes)
 
 
 @cache
@@ -148,3 +160,15 @@ def post(body: Any, headers: Any = None, **changes: Any) -> HttpRequest:
 def call(name: str = "echo", arguments: Any = None, **changes: Any) -> HttpRequest:
     """Give a legacy tools/call by the good token."""
     return post(message("tools/call", {"name": name, "arguments": arguments or {}}), **changes)
+
+
+def refusal(reason: Reason, detail: str, *scopes: str) -> Decision:
+    """Decide about a request whose token is refused with this detail, at a server that asks for these scopes first."""
+    refused = Refused(reason=reason, detail=detail)
+    return check(post(message("ping", id=7)), walk(server(scopes=scopes), identify=lambda *_: refused))
+
+
+def told(decision: Decision) -> dict[str, Any]:
+    """Give everything about a decision that somebody is told, or that is recorded."""
+    names = "reason allowed server method item rule principal request_id version rewrite scopes shadows denial hide code"
+    return {name: getattr(decision, name) for name in names.split()}
