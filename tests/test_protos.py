@@ -15,7 +15,7 @@ from authz.core.limits import Limits
 from authz.core.methods import USES
 from authz.core.occasion import Caller
 from authz.core.reasons import Reason
-from authz.edge.record import Record, make_record
+from authz.edge.record import Facts, Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
 from tests.support.core import message, post, principal, rule, server, walk
 
@@ -91,12 +91,9 @@ DECISIONS = [
 def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
     record = make_record(
         decision,
-        decision_id="id-1",
-        policy="p",
-        at=1790000000.1234,
-        seconds=0.0015,
-        status=403,
-        source="192.0.2.1",
+        Facts(
+            decision_id="id-1", policy="p", at=1790000000.1234, seconds=0.0015, status=403, source="192.0.2.1"
+        ),
     )
     message = parsed(record)
 
@@ -115,7 +112,9 @@ def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
 
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_no_record_holds_a_claim_beyond_the_callers_identity(decision):
-    record = make_record(decision, decision_id="id-1", policy="p", at=0, seconds=0, status=0, source="")
+    record = make_record(
+        decision, Facts(decision_id="id-1", policy="p", at=0, seconds=0, status=0, source="")
+    )
 
     assert b"s3cret" not in msgspec.json.encode(record)
     assert b"files:read" not in msgspec.json.encode(record)

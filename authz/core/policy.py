@@ -16,8 +16,9 @@ Theory.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from authz.core.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.expression import Truth
 from authz.core.item import Item, Kind
 from authz.core.occasion import Occasion
@@ -44,28 +45,35 @@ class Verdict:
     shadows: tuple[str, ...] = ()
 
 
+Tried = tuple[Rule, tuple[Condition, ...]]
+"""A rule with the conditions it has, in the order in which they are tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidates:
     """The rules that can be about one name, by effect."""
 
-    denies: tuple[Rule, ...]
-    requires: tuple[Rule, ...]
-    allows: tuple[Rule, ...]
-    shadows: tuple[Rule, ...]
-
-    def with_shadows(self) -> "_Candidates":
-        return _sorted_out([*self.denies, *self.requires, *self.allows, *self.shadows], shadows=True)
+    denies: tuple[Tried, ...]
+    requires: tuple[Tried, ...]
+    allows: tuple[Tried, ...]
+    with_shadows: "_Candidates | None" = None
 
 
-def _sorted_out(rules: Iterable[Rule], *, shadows: bool = False) -> _Candidates:
+def _sorted_out(rules: Iterable[Rule]) -> _Candidates:
+    """Sort rules by effect, each with its conditions in the order in which they are tried."""
+    tried: dict[Effect, list[Tried]] = {effect: [] for effect in Effect}
+    for rule in rules:
+        order = DENY_ORDER if rule.effect is Effect.DENY else ALLOW_ORDER
+        tried[rule.effect].append((rule, conditions(rule, order)))
+    return _Candidates(tuple(tried[Effect.DENY]), tuple(tried[Effect.REQUIRE]), tuple(tried[Effect.ALLOW]))
+
+
+def _candidates(rules: Iterable[Rule]) -> _Candidates:
     listed = list(rules)
-    applied = [rule for rule in listed if shadows or not rule.shadow]
-    by_effect = {effect: tuple(rule for rule in applied if rule.effect is effect) for effect in Effect}
-    return _Candidates(
-        by_effect[Effect.DENY],
-        by_effect[Effect.REQUIRE],
-        by_effect[Effect.ALLOW],
-        tuple(rule for rule in listed if rule.shadow and not shadows),
+    applied = [rule for rule in listed if not rule.shadow]
+    candidates = _sorted_out(applied)
+    return (
+        candidates if len(applied) == len(listed) else replace(candidates, with_shadows=_sorted_out(listed))
     )
 
 
@@ -98,9 +106,9 @@ class Policy:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
         candidates = self._candidates(item)
         verdict = self._apply(candidates, occasion, item)
-        if not candidates.shadows:
+        if candidates.with_shadows is None:
             return verdict
-        other = self._apply(candidates.with_shadows(), occasion, item)
+        other = self._apply(candidates.with_shadows, occasion, item)
         if (other.reason is Reason.ALLOWED) == (verdict.reason is Reason.ALLOWED):
             return verdict
         names = (other.rule.name,) if other.rule is not None else ()
@@ -112,9 +120,9 @@ class Policy:
             exact = self._exact[item.kind].get(item.name, [])
             listed = {id(rule): rule for rule in exact}
             listed |= {id(rule): rule for rule in self._patterned if rule.selector.selects(item)}
-            found = _sorted_out(listed.values())
+            found = _candidates(listed.values())
             if len(self._remembered) >= _REMEMBERED_NAMES:
-                self._remembered.clear()
+                del self._remembered[next(iter(self._remembered))]
             self._remembered[item] = found
         return found
 
@@ -122,19 +130,19 @@ class Policy:
         denied = _denied(candidates.denies, occasion, item)
         if denied is not None:
             return denied
-        for rule in candidates.requires:
-            if _allow_reason(rule, occasion, item) is not Reason.ALLOWED:
+        for rule, asked in candidates.requires:
+            if _lacking(rule, asked, occasion, item) is not None:
                 return Verdict(Reason.DENIED_BY_RULE, rule)
         if not self.rules and self.open_when_empty:
             return Verdict(Reason.ALLOWED)
         return _best_allow(candidates.allows, occasion, item)
 
 
-def _denied(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict | None:
+def _denied(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Verdict | None:
     """Give the denial by a rule that holds, else by one that failed; one that holds wins wherever it stands."""
     failed: Verdict | None = None
-    for rule in rules:
-        holds = _deny_holds(rule, occasion, item)
+    for rule, asked in rules:
+        holds = _deny_holds(rule, asked, occasion, item)
         if holds is Truth.TRUE:
             return Verdict(Reason.DENIED_BY_RULE, rule)
         if holds is Truth.ERROR and failed is None:
@@ -142,13 +150,13 @@ def _denied(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict 
     return failed
 
 
-def _best_allow(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verdict:
+def _best_allow(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Verdict:
     """Give the first allow that holds, else the closest one's reason, independent of the rules' order."""
     missed: list[tuple[int, Rule, Reason]] = []
-    for rule in rules:
-        reason = _allow_reason(rule, occasion, item)
-        if reason is Reason.ALLOWED:
-            return Verdict(reason, rule)
+    for rule, asked in rules:
+        reason = _lacking(rule, asked, occasion, item)
+        if reason is None:
+            return Verdict(Reason.ALLOWED, rule)
         missed.append((-_CLOSENESS.index(reason), rule, reason))
     if not missed:
         return Verdict(Reason.NO_RULE)
@@ -159,37 +167,24 @@ def _best_allow(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Verd
 _CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.ARGS_NOT_ALLOWED, Reason.MISSING_SCOPE)
 
 
-def _allow_reason(rule: Rule, occasion: Occasion, item: Item) -> Reason:
-    """Say how far a rule's conditions hold: `ALLOWED`, or the first that does not."""
-    caller = occasion.caller
-    if rule.when is not None and occasion.truth(rule.when, item) is not Truth.TRUE:
-        return Reason.NO_RULE
-    if rule.roles and rule.roles.isdisjoint(caller.roles):
-        return Reason.MISSING_ROLE
-    asked = rule.args if occasion.arguments is not None else None
-    if asked is not None and occasion.truth(asked, item) is not Truth.TRUE:
-        return Reason.ARGS_NOT_ALLOWED
-    return Reason.ALLOWED if _scopes_hold(rule, caller.scopes) else Reason.MISSING_SCOPE
+def _lacking(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, item: Item) -> Reason | None:
+    """Say what the first condition that does not hold is lacking; None when all hold."""
+    in_list = occasion.arguments is None
+    for condition in asked:
+        if not (condition.on_call and in_list) and condition.truth(rule, occasion, item) is not Truth.TRUE:
+            return condition.lacking
+    return None
 
 
-def _deny_holds(rule: Rule, occasion: Occasion, item: Item) -> Truth:
-    """Say whether a deny applies; an error anywhere in it counts for it."""
-    caller = occasion.caller
-    if rule.args is not None and occasion.arguments is None:
+def _deny_holds(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, item: Item) -> Truth:
+    """Say whether a deny applies: the first condition that does not hold, or fails, is the answer."""
+    if occasion.arguments is None and any(condition.on_call for condition in asked):
         return Truth.FALSE
-    if rule.roles and rule.roles.isdisjoint(caller.roles):
-        return Truth.FALSE
-    if not _scopes_hold(rule, caller.scopes):
-        return Truth.FALSE
-    for expression in (rule.when, rule.args):
-        value = Truth.TRUE if expression is None else occasion.truth(expression, item)
-        if value is not Truth.TRUE:
-            return value
+    for condition in asked:
+        truth = condition.truth(rule, occasion, item)
+        if truth is not Truth.TRUE:
+            return truth
     return Truth.TRUE
-
-
-def _scopes_hold(rule: Rule, scopes: frozenset[str]) -> bool:
-    return rule.scopes <= scopes and (not rule.any_scopes or not rule.any_scopes.isdisjoint(scopes))
 
 
 def _needed(rule: Rule) -> tuple[str, ...]:

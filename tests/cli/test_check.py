@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.support.commands import command
-from tests.support.policies import NATIVE, POLICY
+from tests.support.policy_files import NATIVE, POLICY
 
 GOOD = NATIVE
 DOUBTFUL = NATIVE + "        when: jwt.scope.contains('a')\n"

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from tests.support.commands import command
-from tests.support.policies import NATIVE, POLICY
+from tests.support.policy_files import NATIVE, POLICY
 
 FILE = NATIVE.replace(
     "    resource: https://mcp.example/mcp\n",

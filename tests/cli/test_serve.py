@@ -4,7 +4,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.commands import spawn
-from tests.support.policies import NATIVE
+from tests.support.policy_files import NATIVE
 
 HOST = "127.0.0.1"
 

@@ -10,7 +10,7 @@ from authz.core.item import Item, Kind
 from authz.core.keys import ALGORITHMS
 from authz.core.reasons import Reason
 from authz.core.trust import Trust
-from tests.support.policies import POLICY, allows, principal, problems, reason, settings, tool, warnings
+from tests.support.policy_files import POLICY, allows, principal, problems, reason, settings, tool, warnings
 from tests.support.tokens import jwk, rsa_key
 
 ROOT = Path(__file__).parents[2]

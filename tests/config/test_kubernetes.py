@@ -4,7 +4,7 @@ from authz.config.problems import ConfigError
 from authz.core.occasion import Caller, Occasion
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
-from tests.support.policies import NATIVE, POLICY, principal, problems, settings, tool, warnings
+from tests.support.policy_files import NATIVE, POLICY, principal, problems, settings, tool, warnings
 
 GATEWAY = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gateway}\n"
 TRAFFIC = POLICY[POLICY.index("  traffic:") : POLICY.index("  backend:")]

@@ -1,7 +1,7 @@
 import pytest
 
 from authz.config.lint import substring_tests
-from tests.support.policies import NATIVE, POLICY, warnings
+from tests.support.policy_files import NATIVE, POLICY, warnings
 
 SAYS = "tests a scope as a substring of {}, so that other scopes with these letters pass too (write {} in scopes)"
 

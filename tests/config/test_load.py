@@ -2,7 +2,7 @@ import pytest
 
 from authz.config.load import load
 from authz.config.problems import ConfigError
-from tests.support.policies import NATIVE, POLICY, problems, settings
+from tests.support.policy_files import NATIVE, POLICY, problems, settings
 
 LIMIT = 16 * 1024 * 1024
 

@@ -13,7 +13,7 @@ from authz.core.item import Item, Kind
 from authz.core.limits import Limits
 from authz.core.rule import Denial, Effect
 from authz.core.trust import Trust
-from tests.support.policies import NATIVE, problems, settings, warnings
+from tests.support.policy_files import NATIVE, problems, settings, warnings
 
 EVERYTHING = """\
 listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002"}

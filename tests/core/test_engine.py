@@ -244,11 +244,13 @@ def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(c
     )
 
 
-def test_an_unknown_key_is_told_apart_and_the_name_that_the_token_gives_is_shown_to_nobody():
+def test_an_unknown_key_says_which_one_to_look_for_and_shows_its_name_to_nobody():
     token = tokens.token(None, None, kid="rotated")
     decision = check(post(PING, {"authorization": f"Bearer {token}"}), OPEN)
 
     assert Reason.UNKNOWN_KEY is decision.reason
+    assert decision.refused is not None
+    assert (tokens.ISSUER, "rotated") == (decision.refused.issuer, decision.refused.kid)
     assert "rotated" not in repr(decision)
 
 

@@ -24,7 +24,7 @@ from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.token import verify
-from tests.support.policies import walked
+from tests.support.policy_files import walked
 from tests.support.tokens import AUDIENCE, NOW, claims, good_keys, token
 
 HERE = Path(authz.demo.__file__).parent
