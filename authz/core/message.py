@@ -122,15 +122,19 @@ def read_message(
     if flaw is not None:
         return Rejected(reason=flaw, request_id=request_id, version=version)
     if "method" not in value:
-        return _response(value, request_id, version)
+        return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
     return _Reader(request, value, request_id, opened, limits).read()
 
 
-def _response(value: Mapping[str, Any], request_id: RequestId, version: str) -> Message | Rejected:
+def _response(
+    value: Mapping[str, Any], request_id: RequestId, version: str, *, mirrored: bool
+) -> Message | Rejected:
     """Read a client's answer to a server's request; the modern era has none."""
     one_outcome = ("result" in value) != ("error" in value)
     if request_id is None or not one_outcome or "params" in value or is_modern(version):
         return Rejected(reason=Reason.BAD_MESSAGE, version=version)
+    if mirrored:
+        return Rejected(reason=Reason.HEADER_MISMATCH, version=version)
     return Message(
         method="",
         row=_RESPONSE,
@@ -222,7 +226,7 @@ class _Reader:
             row=row,
             request_id=self.request_id,
             items=items,
-            arguments=arguments,
+            arguments=arguments if row.arguments else {},
             version=header or ASSUMED_VERSION,
         )
 

@@ -42,6 +42,7 @@ class Method:
         names: reads the items it names, None when it names nothing.
         mirror: the param that a modern client repeats in the `Mcp-Name` header, None when there is none (SEP-2243).
         lists: whether the response can hold a list of items.
+        arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
         notification: whether it is sent without an id and without an answer.
     """
 
@@ -49,6 +50,7 @@ class Method:
     names: Namer | None = None
     mirror: str | None = None
     lists: bool = False
+    arguments: bool = False
     notification: bool = False
 
 
@@ -105,9 +107,9 @@ def _rows() -> dict[str, Method]:
         "ping": Method(eras=legacy),
         "logging/setLevel": Method(eras=legacy),
         "tools/list": Method(lists=True),
-        "tools/call": Method(names=_one(Kind.TOOL, "name"), mirror="name"),
+        "tools/call": Method(names=_one(Kind.TOOL, "name"), mirror="name", arguments=True),
         "prompts/list": Method(lists=True),
-        "prompts/get": Method(names=_one(Kind.PROMPT, "name"), mirror="name"),
+        "prompts/get": Method(names=_one(Kind.PROMPT, "name"), mirror="name", arguments=True),
         "resources/list": Method(lists=True),
         "resources/templates/list": Method(lists=True),
         "resources/read": Method(names=uri, mirror="uri"),

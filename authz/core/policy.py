@@ -160,8 +160,11 @@ def _best_allow(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Ver
         missed.append((-_CLOSENESS.index(reason), rule, reason))
     if not missed:
         return Verdict(Reason.NO_RULE)
-    _, rule, reason = min(missed, key=lambda miss: (miss[0], sorted(_needed(miss[1])), miss[1].name))
-    return Verdict(reason, rule, _needed(rule) if reason is Reason.MISSING_SCOPE else ())
+    _, rule, reason = min(
+        missed, key=lambda miss: (miss[0], sorted(_needed(miss[1], occasion.caller.scopes)), miss[1].name)
+    )
+    held = occasion.caller.scopes
+    return Verdict(reason, rule, _needed(rule, held) if reason is Reason.MISSING_SCOPE else ())
 
 
 _CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.ARGS_NOT_ALLOWED, Reason.MISSING_SCOPE)
@@ -187,7 +190,7 @@ def _deny_holds(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, it
     return Truth.TRUE
 
 
-def _needed(rule: Rule) -> tuple[str, ...]:
-    """Give every scope the rule needs; of alternatives the first by name, because a challenge names one set."""
-    alternative = sorted(rule.any_scopes)[:1] if rule.any_scopes.isdisjoint(rule.scopes) else []
-    return tuple(sorted(rule.scopes | set(alternative)))
+def _needed(rule: Rule, held: frozenset[str]) -> tuple[str, ...]:
+    """Give every scope the rule needs; of alternatives one that is held, else the first by name: a challenge is one set."""
+    alternatives = rule.any_scopes if rule.any_scopes.isdisjoint(rule.scopes) else frozenset[str]()
+    return tuple(sorted(rule.scopes | set(sorted(alternatives & held or alternatives)[:1])))

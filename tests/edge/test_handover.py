@@ -21,7 +21,8 @@ from authz.edge.ext_authz import Checker
 from authz.edge.ext_proc import NAMESPACE, Processor
 from authz.edge.handover import KEY, Reads, pack, unpack
 from authz.edge.service import Service
-from tests.support import policies, tokens
+from tests.support import core as policies
+from tests.support import tokens
 
 SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
 READS = Reads.of(Policy(()))
