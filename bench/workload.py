@@ -135,7 +135,8 @@ def _http(number: int, tool: str, arguments: dict[str, Any], token: str) -> byte
         "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
     }
     params = {"name": tool, "arguments": arguments, "_meta": meta}
-    body = json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}).encode()
+    message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+    body = json.dumps(message, separators=(",", ":")).encode()  # as the Python and TypeScript SDKs write it
     head = (
         f"POST /mcp HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
         "content-type: application/json\r\naccept: application/json, text/event-stream\r\n"

@@ -20,7 +20,8 @@ ARROWS = {
     "render": {"config", "core"},
     "demo": {"config", "render", "core"},
     "oauth": {"edge", "config", "core"},
-    "cli": {"edge", "render", "demo", "oauth", "config", "core"},
+    "tools": {"config", "core", "proto"},
+    "cli": {"edge", "render", "demo", "oauth", "tools", "config", "core"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -20,6 +20,7 @@ from authz.core.server import Directory, Server, authorities
 from authz.core.trust import Trust
 
 ARGUMENTS = frozenset({"args"})
+OFFLINE_ACCESS = "offline_access"
 PLAIN_HTTP = "keys that come over plain http can be replaced on the way"
 PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
 
@@ -133,6 +134,7 @@ class _Builder:
         url = urlsplit(model.resource)
         rules = [self._rule(index, rule, (*path, "rules", index)) for index, rule in enumerate(model.rules)]
         self._unique_rules(rules, path)
+        self._no_offline_access(model, path)
         self._lint(model, path)
         return Server(
             name=name,
@@ -178,6 +180,17 @@ class _Builder:
             if issuers and audience not in known:
                 place = (*path, "audiences", index)
                 self.report(place, "no issuer of this server lists this audience", "add it there")
+
+    def _no_offline_access(self, model: ServerModel, path: Path) -> None:
+        """Refuse the scope that asks the issuer for a refresh token: a challenge must not name it (SEP-2207)."""
+        rules = [((*path, "rules", index), rule) for index, rule in enumerate(model.rules)]
+        lists = [((*path, "scopes"), model.scopes)]
+        lists += [((*place, "scopes"), rule.scopes) for place, rule in rules]
+        lists += [((*place, "any_scopes"), rule.any_scopes) for place, rule in rules]
+        for place, scopes in lists:
+            if OFFLINE_ACCESS in scopes:
+                message = f"{OFFLINE_ACCESS} is between a client and its issuer and opens nothing here"
+                self.report((*place, scopes.index(OFFLINE_ACCESS)), message, "remove it; clients add it")
 
     def _rule(self, index: int, model: RuleModel, path: Path) -> Rule:
         effect = Effect.ALLOW if model.allow is not None else Effect.DENY

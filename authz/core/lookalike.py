@@ -6,7 +6,7 @@ so it is refused.
 """
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
 
 
@@ -34,7 +34,12 @@ def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
     return any("\0" in key or fold(key) in folded for key in keys if key not in known)
 
 
-def collide(keys: Iterable[str]) -> bool:
-    """Tell whether two of the keys are one to a parser that folds case, or one of them holds U+0000."""
+def collide(keys: Collection[str]) -> bool:
+    """Tell whether two of an object's keys are one to a parser that folds case, or one of them holds U+0000."""
     listed = list(keys)
-    return "\0" in "".join(listed) or (len(listed) > 1 and len(set(map(fold, listed))) != len(listed))
+    joined = "".join(listed)
+    if "\0" in joined:
+        return True
+    if joined.isascii() and joined == joined.lower():
+        return False  # already folded, and the keys of an object differ
+    return len(listed) > 1 and len(set(map(fold, listed))) != len(listed)

@@ -114,6 +114,12 @@ class Policy:
         names = (other.rule.name,) if other.rule is not None else ()
         return Verdict(verdict.reason, verdict.rule, verdict.scopes, names)
 
+    def about(self, item: Item) -> tuple[Rule, ...]:
+        """Give every rule that can be about an item, shadow rules too: denies, then requires, then allows."""
+        found = self._candidates(item)
+        found = found.with_shadows or found
+        return tuple(rule for rule, _ in (*found.denies, *found.requires, *found.allows))
+
     def _candidates(self, item: Item) -> _Candidates:
         found = self._remembered.get(item)
         if found is None:

@@ -22,17 +22,11 @@ _BATCH = 1000
 class AuditLog:
     """Writes records to a binary stream until it is closed."""
 
-    def __init__(
-        self,
-        stream: IO[bytes],
-        *,
-        size: int = 65_536,
-        on_drop: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Begin to write; at most `size` records wait, `on_drop` is called for each that finds no place."""
+    def __init__(self, stream: IO[bytes], *, size: int = 65_536) -> None:
+        """Begin to write; at most `size` records wait. `on_drop`, to be set, is called for each that is not written."""
+        self.on_drop: Callable[[], None] = lambda: None
         self._stream = stream
         self._size = size
-        self._on_drop = on_drop
         self._waiting: deque[tuple[Decision, Facts]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
@@ -41,7 +35,7 @@ class AuditLog:
     def write(self, decision: Decision, facts: Facts) -> None:
         """Queue the record of a decision; never waits."""
         if len(self._waiting) >= self._size:
-            self._on_drop()
+            self.on_drop()
             return
         self._waiting.append((decision, facts))
 
@@ -64,4 +58,4 @@ class AuditLog:
                 self._stream.flush()
             except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
                 for _ in range(count):
-                    self._on_drop()
+                    self.on_drop()

@@ -1,4 +1,8 @@
-"""What the service says over HTTP: protected-resource metadata, metrics, liveness and readiness."""
+"""What the service says over HTTP: protected-resource metadata, metrics, liveness and readiness.
+
+Nothing here asks for a token: a client without one begins with the metadata document, and the rest is for the
+operator's network, into which Envoy routes only the well-known path.
+"""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,18 +35,22 @@ class _Endpoints:
         self._service = service
 
     async def metadata(self, request: Request) -> Response:
-        """RFC 9728: the document of the server at the path behind the well-known one; of the only server at the root."""
+        """Give the document of the server that the well-known path belongs to (RFC 9728 section 3)."""
         host = request.headers.get("host", "")
-        path = request.path_params.get("path")
-        server = self._only() if path is None else self._service.settings.directory.select(host, f"/{path}")
+        server = self._described(host, "/" + request.path_params.get("path", ""))
         if server is None:
             return JSONResponse({"error": "no MCP server answers at this host and path"}, status_code=404)
+        # Only a server without a public URL of its own is described by how it was reached.
         scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
         return JSONResponse(document(server, scheme, host), headers={"cache-control": "max-age=300"})
 
-    def _only(self) -> Server | None:
-        servers = self._service.settings.directory.servers
-        return servers[0] if len(servers) == 1 else None
+    def _described(self, host: str, path: str) -> Server | None:
+        """Find the server at a path, whose final slash a client may have left out; at the root also the only one."""
+        directory = self._service.settings.directory
+        found = directory.select(host, path) or directory.select(host, f"{path}/")
+        if found is None and path == "/" and len(directory.servers) == 1:
+            found = directory.select(host, directory.servers[0].path)
+        return found
 
     async def metrics(self, _: Request) -> Response:
         """Every metric in Prometheus' text format."""

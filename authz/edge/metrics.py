@@ -5,9 +5,8 @@ sender made up is `_other`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,8 +15,11 @@ from authz.core.item import Kind
 from authz.core.keys import Skip
 from authz.core.methods import HTTP_METHODS, METHODS
 from authz.edge.record import verdict
+from authz.edge.tally import Tally, Timing
 
 OTHER = "_other"
+SAMPLED = 16
+"""Of how many Checks one is timed stage by stage; the others pay nothing for it."""
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 _KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
 
@@ -50,108 +52,77 @@ class Metrics:
         """Read the key store's figures from `keys` when metrics are asked for."""
         self.registry = CollectorRegistry()
         self._named: Mapping[str, frozenset[str]] = {}
-        self._children: dict[tuple[int, tuple[str, ...]], Any] = {}
-        if keys is not None:
-            self.registry.register(keys)
-        make, registry = Counter, self.registry
-        self._decisions = make(
-            "mcp_authz_decisions",
-            "Decisions by rule and reason.",
-            ["server", "method", "rule", "decision", "reason"],
-            registry=registry,
-        )
-        self._tools = make(
-            "mcp_authz_tool_decisions",
-            "Decisions by tool named in the policy.",
-            ["server", "tool", "decision"],
-            registry=registry,
-        )
-        self._shadows = make(
-            "mcp_authz_shadow_disagreements",
-            "Decisions that a shadow rule would have made otherwise.",
-            ["server", "rule"],
-            registry=registry,
-        )
-        self._check = Histogram(
-            "mcp_authz_check_seconds",
-            "Time of one Check.",
-            ["server"],
-            registry=registry,
-            buckets=_BUCKETS,
-        )
-        self._items = make(
-            "mcp_authz_list_items",
-            "Items of lists, kept or trimmed.",
-            ["server", "kind", "outcome"],
-            registry=registry,
-        )
-        self._rewrites = make(
-            "mcp_authz_rewrites",
-            "Messages that went through the rewriter.",
-            ["outcome"],
-            registry=registry,
-        )
-        self._cache = make(
-            "mcp_authz_token_cache", "Look-ups of verified tokens.", ["outcome"], registry=registry
-        )
-        self._fetches = make(
-            "mcp_authz_jwks_fetches",
-            "Fetches of key sets.",
-            ["issuer", "outcome"],
-            registry=registry,
-        )
+        for collector in (keys, *self._tallies(), *self._timings()):
+            if collector is not None:
+                self.registry.register(collector)
+        registry = self.registry
         self._skipped = Gauge(
             "mcp_authz_jwks_skipped",
             "Keys of an issuer's set that are not used, by why.",
             ["issuer", "why"],
             registry=registry,
         )
-        self._dropped = make(
+        self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
+        # Added to by the audit log's thread, so one that locks.
+        self._dropped = Counter(
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
-        self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
-        self._reloads = make(
-            "mcp_authz_policy_reloads", "Reloads of the policy file.", ["outcome"], registry=registry
-        )
+
+    def _tallies(self) -> tuple[Tally, ...]:
+        decided = ("server", "method", "rule", "decision", "reason")
+        self._decisions = Tally("mcp_authz_decisions", "Decisions by rule and reason.", decided)
+        tool = ("server", "tool", "decision")
+        self._tools = Tally("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
+        disagreed = "Decisions that a shadow rule would have made otherwise."
+        self._shadows = Tally("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
+        item = ("server", "kind", "outcome")
+        self._items = Tally("mcp_authz_list_items", "Items of lists, kept or trimmed.", item)
+        self._rewrites = Tally("mcp_authz_rewrites", "Messages that went through the rewriter.", ("outcome",))
+        self._cache = Tally("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
+        self._fetches = Tally("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
+        self._reloads = Tally("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
+        decisions = (self._decisions, self._tools, self._shadows)
+        return (*decisions, self._items, self._rewrites, self._cache, self._fetches, self._reloads)
+
+    def _timings(self) -> tuple[Timing, ...]:
+        self._check = Timing("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
+        sampled = f"Time of one stage of a Check; one Check in {SAMPLED} is timed."
+        self._stages = Timing("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
+        return self._check, self._stages
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one decision."""
         said = verdict(decision)
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
-        server, reason = decision.server, decision.reason.value
-        self._child(self._decisions, (server, method, decision.rule, said, reason)).inc()
-        item = decision.item
+        server, item = decision.server, decision.item
+        self._decisions.add((server, method, decision.rule, said, decision.reason.value))
         if item is not None and item.kind is Kind.TOOL:
             named = item.name in self._named.get(server, ())
-            self._child(self._tools, (server, item.name if named else OTHER, said)).inc()
+            self._tools.add((server, item.name if named else OTHER, said))
         for rule in decision.shadows:
-            self._child(self._shadows, (server, rule)).inc()
-        self._child(self._check, (server,)).observe(seconds)
+            self._shadows.add((server, rule))
+        self._check.add((server,), seconds)
 
-    def _child(self, metric: Any, labels: tuple[str, ...]) -> Any:
-        """Give a metric's child; looked up once, because finding it by its labels costs more than counting."""
-        key = (id(metric), labels)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return child
+    def staged(self, stage: str, seconds: float) -> None:
+        """Count the time of one stage: parse, token, policy or respond."""
+        self._stages.add((stage,), seconds)
 
     def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
         """Count the items of one list."""
-        self._items.labels(server, kind.value, "kept").inc(kept)
-        self._items.labels(server, kind.value, "trimmed").inc(trimmed)
+        self._items.add((server, kind.value, "kept"), kept)
+        self._items.add((server, kind.value, "trimmed"), trimmed)
 
     def rewritten(self, outcome: str) -> None:
         """Count one message that went through the rewriter."""
-        self._rewrites.labels(str(outcome)).inc()
+        self._rewrites.add((str(outcome),))
 
     def remembered(self, outcome: str) -> None:
         """Count one look-up of a verified token."""
-        self._child(self._cache, (outcome,)).inc()
+        self._cache.add((outcome,))
 
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch of keys."""
-        self._fetches.labels(issuer, outcome).inc()
+        self._fetches.add((issuer, outcome))
 
     def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
         """Set how many keys of an issuer's set are not used, by why; a `why` that is not named is none."""
@@ -159,12 +130,12 @@ class Metrics:
             self._skipped.labels(issuer, why.value).set(counts.get(why.value, 0))
 
     def dropped(self) -> None:
-        """Count one audit record that was not written."""
+        """Count one audit record that was not written; from any thread."""
         self._dropped.inc()
 
     def reloaded(self, outcome: str) -> None:
         """Count one reload, outcome `ok` or `failed`."""
-        self._reloads.labels(outcome).inc()
+        self._reloads.add((outcome,))
 
     def policy(self, digest: str, tools: Mapping[str, frozenset[str]]) -> None:
         """Name the policy in force, and the tools by server that are counted apart because its rules name them."""

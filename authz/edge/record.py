@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -66,9 +67,8 @@ def make_record(decision: Decision, facts: Facts) -> Record:
     """Describe a decision."""
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
-    at = datetime.fromtimestamp(facts.at, UTC)
     return Record(
-        time=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        time=_time(facts.at),
         decision_id=facts.decision_id,
         decision=verdict(decision),
         reason=decision.reason.value,
@@ -87,6 +87,17 @@ def make_record(decision: Decision, facts: Facts) -> Record:
         source=facts.source,
         **item,
     )
+
+
+def _time(at: float) -> str:
+    """Write a moment in RFC 3339, UTC, milliseconds."""
+    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def verdict(decision: Decision) -> str:

@@ -42,7 +42,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         decision_id: `ID_CHARS` characters.
     """
     caller = decision.caller
-    spellings = [name for name in request.headers if "mcp" in name and _is_identity(name)]
+    spellings = [name for name in request.headers if name[0] == "x" and _is_identity(name)]
     if caller is None or spellings:
         return _allow(decision, spellings, server, policy) + _id(decision_id)
     kept = caller.kept
@@ -117,7 +117,7 @@ def _identity(decision: Decision) -> dict[str, str]:
 
 def _is_identity(name: str) -> bool:
     """Tell whether a header is an identity header in some spelling that a server may read as one."""
-    return name.replace("_", "-").replace(".", "-") in IDENTITY_HEADERS
+    return "mcp" in name and name.replace("_", "-").replace(".", "-") in IDENTITY_HEADERS
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:

@@ -64,6 +64,7 @@ class Service:
         """Prepare to decide by these settings; `audit` takes a record of every decision."""
         self.audit = audit
         self.metrics = Metrics(KeyFigures(self._key_figures))
+        audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self._states: OrderedDict[str, State] = OrderedDict()
         self.problem = ""

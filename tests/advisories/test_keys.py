@@ -64,7 +64,7 @@ class World:
 async def world(answer=GOOD, *, seconds=PATIENCE, jwks_uri=""):
     """Everything, its first fetch over. The good token is accepted then, if the answer is good."""
     async with IssuerSite(pages={"/jwks": answer}) as site:
-        clock, metrics = HandClock(), Metrics({})
+        clock, metrics = HandClock(), Metrics()
         store = KeyStore(
             {ISSUER: IssuerKeys(issuer=ISSUER, jwks_uri=jwks_uri or f"{site.url}/jwks")},
             observer=metrics,

@@ -95,7 +95,7 @@ def checked(service, method, content=b"", **headers):
     token = tokens.token(tokens.claims(iat=now - 10, exp=now + 600))
     http.headers.update({"authorization": f"Bearer {token}", "content-type": "application/json", **headers})
     response = asyncio.run(asyncio.wait_for(Checker(service).check(message, None), PATIENCE))
-    return MessageToDict(response.dynamic_metadata)
+    return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
 
 
 def processed(service, metadata, label, data):

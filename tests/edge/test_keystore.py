@@ -643,7 +643,7 @@ def test_keys_that_are_not_used_are_counted_by_why_and_cost_the_others_nothing()
 
 
 def test_the_metric_of_unused_keys_returns_to_zero():
-    metrics = Metrics({})
+    metrics = Metrics()
 
     def value(why):
         labels = {"issuer": ISSUER, "why": why.value}

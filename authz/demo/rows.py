@@ -1,0 +1,94 @@
+"""Rows of the story, and the bare HTTP requests that chapters fill them with."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import httpx
+
+from authz.demo.stack import Stack
+
+ALL = ("echo", "get_user_info", "list_files", "delete_file", "system_status")
+"""The MCP server's tools, in its order."""
+INITIALIZE: Mapping[str, Any] = MappingProxyType(
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "demo", "version": "1"},
+        },
+    }
+)
+_MCP = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim about the gateway.
+
+    Attributes:
+        claim: in a user's words.
+        expected: what should be seen.
+        seen: what was seen.
+    """
+
+    claim: str
+    expected: str
+    seen: str
+
+    @property
+    def held(self) -> bool:
+        """Whether it was so."""
+        return self.expected == self.seen
+
+
+Chapter = Callable[[Stack], AsyncIterator[Row]]
+"""Makes some requests and says what they showed."""
+
+
+def nothing_arrived(stack: Stack, before: int) -> Row:
+    """Give the row that the MCP server saw no request since there were `before` of them."""
+    claim = "  … and the MCP server saw none of it"
+    return Row(claim, "0 requests", f"{len(stack.arrivals()) - before} requests")
+
+
+def post(
+    url: str,
+    token: str | None,
+    body: Mapping[str, Any] | bytes = INITIALIZE,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Send one message: bytes as they are, a mapping as JSON."""
+    sent = {**_MCP, **({} if token is None else {"authorization": f"Bearer {token}"}), **(headers or {})}
+    content = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
+    return httpx.post(url, content=content, headers=sent, trust_env=False, timeout=_SECONDS)
+
+
+def outcome(response: httpx.Response) -> str:
+    """Say the status and the reason of a denial; the status alone where there is none."""
+    reason = _reason(response)
+    return f"{response.status_code} {reason}" if reason else str(response.status_code)
+
+
+def get(url: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    value = httpx.get(url, trust_env=False, timeout=_SECONDS).json()
+    return value if isinstance(value, dict) else {}
+
+
+def join(names: Sequence[str]) -> str:
+    """Write names in a row's cell."""
+    return ", ".join(names)
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["data"]["reason"])
+    except (ValueError, KeyError, TypeError):
+        return ""

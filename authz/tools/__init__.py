@@ -1,0 +1,1 @@
+"""Tools for whoever writes a policy: its cases, run through the same walk that decides for Envoy."""

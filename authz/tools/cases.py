@@ -1,0 +1,161 @@
+"""A file's cases: who does what, and what the policy must say.
+
+They stand below `tests:` in a native policy file, or in a file of their own with the same keys. Kubernetes documents
+have no room for them, so there they stand in a file of their own.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from authz.config.document import Document, Path, read_documents
+from authz.config.kubernetes import is_kubernetes
+from authz.config.native import CaseModel, CasesModel, PolicyFile
+from authz.config.problems import ConfigError, Problem
+from authz.config.validation import validate
+from authz.core.item import Item, Kind
+from authz.core.strictjson import StrictJSONError, loads
+
+_MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One case.
+
+    Attributes:
+        name: a sentence.
+        file: the file it stands in.
+        line: its line there, from 1.
+        persona: the persona who acts, empty where the case has claims of its own.
+        claims: the claims of whoever acts; what a token must have besides is added by `callers.caller_of`.
+        server: the server's name, empty for the only one.
+        item: what is called, got or read; None for a case about a list.
+        args: the call's arguments.
+        headers: request headers, names in lower case.
+        expect: "allow", "deny" or the word of a reason; empty for a case about a list.
+        catalogue: what the server offers; empty for a case about one item.
+        visible: those of the catalogue that are listed.
+    """
+
+    name: str
+    file: str
+    line: int
+    persona: str
+    claims: Mapping[str, Any]
+    server: str
+    item: Item | None
+    args: Mapping[str, Any]
+    headers: Mapping[str, str]
+    expect: str
+    catalogue: tuple[Item, ...]
+    visible: tuple[Item, ...]
+
+    def problem(self, message: str, cure: str = "") -> Problem:
+        """Describe what is wrong with the case, at its line."""
+        return Problem(file=self.file, line=self.line, key=self.name, message=message, cure=cure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """The cases of one file.
+
+    Attributes:
+        personas: name to claims.
+        cases: in the file's order.
+    """
+
+    personas: Mapping[str, Mapping[str, Any]]
+    cases: tuple[Case, ...]
+
+
+def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases:
+    """Read cases.
+
+    Args:
+        path: a file of cases, or a policy file; one without cases gives none.
+        environment: values for `${NAME}`; the process's own when None.
+
+    Raises:
+        ConfigError: the file cannot be used, every finding at its line.
+    """
+    documents = read_documents(_read(path), path, os.environ if environment is None else environment)
+    if any(is_kubernetes(document) for document in documents):
+        return Cases(personas={}, cases=())
+    if len(documents) != 1:
+        raise ConfigError([Problem(file=path, message="one document is needed")])
+    document = documents[0]
+    if isinstance(document.value, dict) and "servers" in document.value:
+        return _cases(validate(PolicyFile, document).tests, document, ("tests",))
+    return _cases(validate(CasesModel, document), document, ())
+
+
+def _read(path: str) -> str:
+    try:
+        with FilePath(path).open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(file=path, message=f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError([Problem(file=path, message=f"larger than {_MAX_BYTES} bytes")])
+    return text
+
+
+def _cases(model: CasesModel, document: Document, path: Path) -> Cases:
+    problems = list(_problems(model, document, path))
+    if problems:
+        raise ConfigError(problems)
+    cases = (
+        _case(found, model, document, (*path, "cases", index)) for index, found in enumerate(model.cases)
+    )
+    return Cases(personas=model.personas, cases=tuple(cases))
+
+
+def _problems(model: CasesModel, document: Document, path: Path) -> Iterator[Problem]:
+    """Find what a model alone cannot know: names that lead nowhere or stand twice, values that no message can carry."""
+    for name, claims in model.personas.items():
+        yield from _unsendable(claims, document, (*path, "personas", name))
+    seen: set[str] = set()
+    for index, case in enumerate(model.cases):
+        place = (*path, "cases", index)
+        if case.name in seen:
+            yield document.problem((*place, "name"), "two cases have this name", "rename one")
+        seen.add(case.name)
+        if case.persona is not None and case.persona not in model.personas:
+            cure = f"known: {', '.join(model.personas)}" if model.personas else "add personas"
+            yield document.problem((*place, "persona"), f"there is no persona {case.persona}", cure)
+        yield from _unsendable(case.claims, document, (*place, "claims"))
+        yield from _unsendable(case.args, document, (*place, "args"))
+
+
+def _unsendable(value: object, document: Document, path: Path) -> Iterator[Problem]:
+    try:
+        loads(json.dumps(value).encode())
+    except (StrictJSONError, RecursionError) as error:
+        yield document.problem(path, f"cannot be sent as JSON: {error}")
+
+
+def _case(model: CaseModel, within: CasesModel, document: Document, path: Path) -> Case:
+    claims = within.personas[model.persona] if model.persona is not None else model.claims
+    named = [Item(Kind(kind), name) for kind, name in model.items]
+    listed = Kind(model.kind)
+    return Case(
+        name=model.name,
+        file=document.file,
+        line=document.place(path).line,
+        persona=model.persona or "",
+        claims=claims or {},
+        server=model.server or "",
+        item=named[0] if named else None,
+        args=model.args,
+        headers=model.headers,
+        expect=model.expect or "",
+        catalogue=tuple(Item(listed, name) for name in model.catalogue or ()),
+        visible=tuple(Item(listed, name) for name in model.visible or ()),
+    )
