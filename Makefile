@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench protos lock clean
+.PHONY: demo test lint bench protos schema lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -22,6 +22,9 @@ bench: $(VENV)/dev.stamp
 
 protos: $(VENV)/dev.stamp
 	$(BIN)/python protos/generate.py
+
+schema: $(VENV)/dev.stamp
+	$(BIN)/mcp-authz schema > schema/policy.schema.json
 
 # The tested set, with hashes, for every platform; needs `uv` on the PATH (only for whoever changes a dependency).
 lock:

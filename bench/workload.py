@@ -178,6 +178,6 @@ def check_request(request: bytes) -> bytes:
         ("x-envoy-auth-partial-body", "false"),
     ]
     for name, value in (*pseudo, *fields, *added):
-        http.header_map.headers.add(key=name, raw_value=value.encode())
+        http.headers[name] = value
     serialised: bytes = message.SerializeToString()
     return serialised

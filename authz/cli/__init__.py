@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from authz.cli import check, demo, envoy, serve, token
+from authz.cli import check, demo, diff, envoy, explain, importing, replay, schema, serve, test, token
 from authz.config.problems import ConfigError
 
 app = typer.Typer(
@@ -18,7 +18,13 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("envoy")(envoy.envoy)
 app.command("check")(check.check)
+app.command("test")(test.run_cases)
+app.command("explain")(explain.explain)
+app.command("diff")(diff.diff)
+app.command("replay")(replay.replay)
 app.command("token")(token.token)
+app.command("import")(importing.import_)
+app.command("schema")(schema.schema)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """`mcp-authz check`: is this file good?"""
 
 import json
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 
 from authz.cli.options import Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
+from authz.config.settings import Settings
+from authz.tools.cases import read_cases
+from authz.tools.trials import asked, run
 
 
 def check(
@@ -19,23 +23,42 @@ def check(
     resource: Resource = "",
     jwks: Jwks = None,
 ) -> None:
-    """Parse and type-check a policy file. Exit status: 0 clean, 1 warnings with --strict, 2 errors.
+    """Parse, type-check and lint a policy file. Exit status: 0 clean, 1 warnings with --strict, 2 errors.
+
+    Where the file has `tests:`, each condition is evaluated over them by two implementations of CEL, and what they
+    differ on is a warning. Whether the tests pass is for `mcp-authz test`.
 
     Example: mcp-authz check policy.yaml --strict
     """
     try:
         settings = read_settings(file, resource, jwks)
+        warnings = [*settings.warnings, *_second_opinions(file, settings)]
     except ConfigError as error:
         _report([("error", problem) for problem in error.problems], as_json)
         raise typer.Exit(2) from None
-    _report([("warning", problem) for problem in settings.warnings], as_json)
-    if not as_json and not settings.warnings:
+    _report([("warning", problem) for problem in warnings], as_json)
+    if not as_json and not warnings:
         rules = sum(len(server.policy.rules) for server in settings.directory.servers)
         typer.echo(
             f"{file}: good: {len(settings.directory.servers)} server(s), {rules} rules, policy {settings.digest}"
         )
-    if strict and settings.warnings:
+    if strict and warnings:
         raise typer.Exit(1)
+
+
+_LOOSE = "write it so that the types are certain, or declare the rule's arguments"
+
+
+def _second_opinions(file: str, settings: Settings) -> list[Problem]:
+    """Evaluate the conditions over the file's own cases with both implementations of CEL; name where they differ."""
+    cases = read_cases(file).cases
+    if not cases:
+        return []
+    from authz.config.secondopinion import compare  # noqa: PLC0415 - half a second, and `serve` must not have it
+
+    compared = compare(asked(run(cases, settings, time.time())))
+    by_name = {case.name: case for case in cases}
+    return [by_name[found.case].problem(str(found), _LOOSE) for found in compared.disagreements]
 
 
 def _report(findings: list[tuple[str, Problem]], as_json: bool) -> None:

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 from authz.config.addresses import is_guarded
 from authz.config.document import Document, Path
 from authz.config.expressions import ExpressionError, compile_expression
-from authz.config.lint import expression_warnings
-from authz.config.native import Issuer, PolicyFile, RuleModel, Select, ServerModel
+from authz.config.lint import expression_warnings, rule_warnings
+from authz.config.native import Issuer, Keys, PolicyFile, RuleModel, Select, ServerModel
 from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Cors, IssuerKeys, Settings
+from authz.config.settings import Cors, Fetching, IssuerKeys, Settings
+from authz.core.arguments import Arguments
 from authz.core.expression import Expression
 from authz.core.item import Kind
 from authz.core.limits import Limits
@@ -64,7 +65,27 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         digest=digest(text),
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
+        fetching=_fetching(file.keys),
     )
+
+
+def _fetching(keys: Keys) -> Fetching:
+    return Fetching(
+        min_age=keys.min_age_seconds,
+        max_age=keys.max_age_seconds,
+        default_age=keys.default_age_seconds,
+        cooldown=keys.cooldown_seconds,
+        unknown_for=keys.unknown_for_seconds,
+        max_unknown=keys.unknown_names,
+        retry=keys.retry_seconds,
+        stale_for=keys.stale_for_seconds,
+        timeout=keys.timeout_seconds,
+        max_bytes=keys.document_bytes,
+    )
+
+
+def _arguments(model: RuleModel) -> Arguments | None:
+    return None if model.arguments is None else Arguments(model.arguments, extra=model.extra != "deny")
 
 
 def digest(text: str) -> str:
@@ -136,6 +157,7 @@ class _Builder:
         self._unique_rules(rules, path)
         self._no_offline_access(model, path)
         self._lint(model, path)
+        self.warnings.extend(rule_warnings(self.document, (*path, "rules"), rules))
         return Server(
             name=name,
             hosts=authorities(model.resource) | frozenset(model.hosts),
@@ -211,6 +233,7 @@ class _Builder:
             roles=frozenset(model.roles),
             when=self._expression(model.when, (*path, "when"), ARGUMENTS),
             args=self._expression(model.args, (*path, "args"), frozenset()),
+            arguments=_arguments(model),
             shadow=model.shadow,
             denial=Denial(model.denial) if model.denial else None,
             hide=model.hide,
@@ -232,7 +255,9 @@ class _Builder:
             for key, text in (("when", rule.when), ("args", rule.args)):
                 place = (*path, "rules", index, key)
                 if text and not self.problems:
-                    self.warnings.extend(expression_warnings(self.document, place, text, claims))
+                    denies = rule.deny is not None and not rule.shadow
+                    found = expression_warnings(self.document, place, text, claims, denies=denies)
+                    self.warnings.extend(found)
 
     def _unique_rules(self, rules: list[Rule], path: Path) -> None:
         seen: set[str] = set()

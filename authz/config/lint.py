@@ -1,17 +1,35 @@
-"""What an expression says that is valid and probably not meant.
+"""What a policy says that is valid and probably not meant. Each finding is a warning and changes no decision.
 
-A scope claim is one string of words (RFC 6749 section 3.3). `jwt.scope.contains("files:read")` looks into that string,
-so it is also true for `profiles:readonly` and `xfiles:read`. `scopes` holds the same words as a list, where `in`
-compares whole words. Where the claim is a list already, both say the same.
+Of an expression:
+
+* A scope claim is one string of words (RFC 6749 section 3.3). `jwt.scope.contains("files:read")` looks into that
+  string, so it is also true for `profiles:readonly` and `xfiles:read`; `startsWith`, `endsWith` and `matches` do no
+  better. `scopes` holds the same words as a list, where `in` compares whole words. Where the claim is a list already,
+  both say the same.
+* A deny that cannot be evaluated denies. So a deny that reads a claim or a header that may be missing denies everybody
+  who comes without it, unless it asks first: `has(jwt.x)`, `"x" in jwt`. That it asks at all is enough here.
+
+Of a server's rules: those that can never matter, because another one without conditions is about all their names. A
+pattern counts as covering another when it fits its text: what fits `a_*_b` fits `a_*` too. Shadow rules are left out,
+and of two that cover each other only the later is named.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from authz.config.celtree import Node, Parsed, literal_key, nodes, parse, position
+from authz.config.celtree import Node, Parsed, literal_key, nodes, parse, path_of, position
 from authz.config.document import Document, Path
 from authz.config.problems import Problem
+from authz.core.condition import ALLOW_ORDER, conditions
+from authz.core.item import Item
+from authz.core.rule import Effect, Rule, Selector
+
+_TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
+_ALWAYS = frozenset({"iss", "aud", "exp"})
+"""Claims without which no token is accepted."""
+_OPTIONAL_ROOTS = ("jwt", "request.headers")
+_MAX_PATTERNS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +61,158 @@ def substring_tests(text: str, scope_claims: Collection[str]) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.line, finding.column))
 
 
-def expression_warnings(
-    document: Document, path: Path, text: str, scope_claims: Collection[str]
-) -> list[Problem]:
-    """Place the findings about the expression at `path` in its file."""
-    place = document.place(path)
+def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Finding]:
+    """Find the claims and headers that an expression reads without asking whether they are there.
+
+    Args:
+        text: CEL that compiles.
+        present: claims that every accepted token has.
+    """
+    parsed = parse(text)
+    listed = list(nodes(parsed.expr))
+    asked = {found for node in listed if (found := _asked_for(node)) is not None}
+    first: dict[tuple[str, str], Node] = {}
+    for node in listed:
+        for root in _OPTIONAL_ROOTS:
+            key = literal_key(node, root)
+            if (
+                key is not None
+                and (root, key) not in asked
+                and (root, key) not in {("jwt", p) for p in present}
+            ):
+                first.setdefault((root, key), node)
     return [
-        document.problem(path, found.message, found.cure, line_offset=place.offset(found.line))
-        for found in substring_tests(text, scope_claims)
+        _unasked(parsed, node, root, key) for (root, key), node in sorted(first.items(), key=lambda e: e[0])
     ]
 
 
-def _is_substring_test(node: Node, scope_claims: Collection[str]) -> bool:
-    call = node.call_expr
-    if call.function != "contains" or not call.HasField("target"):
-        return False
-    return literal_key(call.target, "jwt") in scope_claims
+def _asked_for(node: Node) -> tuple[str, str] | None:
+    """Give root and key where the node is `has(root.key)` or `"key" in root`."""
+    for root in _OPTIONAL_ROOTS:
+        if node.select_expr.test_only and path_of(node.select_expr.operand) == root:
+            return root, str(node.select_expr.field)
+        call = node.call_expr
+        if (
+            call.function == "@in"
+            and path_of(call.args[1]) == root
+            and call.args[0].const_expr.HasField("string_value")
+        ):
+            return root, str(call.args[0].const_expr.string_value)
+    return None
 
 
-def _finding(parsed: Parsed, node: Node) -> Finding:
-    claim = literal_key(node.call_expr.target, "jwt")
-    line, column = position(parsed, node.call_expr.target)
-    wanted = node.call_expr.args[0].const_expr
-    word = json.dumps(wanted.string_value, ensure_ascii=False) if wanted.HasField("string_value") else "…"
+def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> Finding:
+    operand = (
+        node.select_expr.operand if node.WhichOneof("expr_kind") == "select_expr" else node.call_expr.args[0]
+    )
+    line, column = position(parsed, operand)
+    name = f"{root}[{json.dumps(key, ensure_ascii=False)}]"
     return Finding(
         line=line,
         column=column,
-        message=f"tests a scope as a substring of {claim}, so that other scopes with these letters pass too",
+        message=f"denies everybody without {name}, because a deny that cannot be evaluated denies",
+        cure=f"if that is not meant, begin with {json.dumps(key, ensure_ascii=False)} in {root} &&",
+    )
+
+
+def expression_warnings(
+    document: Document, path: Path, text: str, scope_claims: Collection[str], *, denies: bool = False
+) -> list[Problem]:
+    """Place the findings about the expression at `path` in its file; `denies` tells whether it is an applied deny's."""
+    place = document.place(path)
+    findings = substring_tests(text, scope_claims) + (unasked_reads(text) if denies else [])
+    return [
+        document.problem(path, found.message, found.cure, line_offset=place.offset(found.line))
+        for found in findings
+    ]
+
+
+def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Find rules of one server that cannot matter, and servers with too few or too many.
+
+    Args:
+        document: the file.
+        path: where the server's rules stand.
+        rules: the rules, in the file's order.
+    """
+    if not rules:
+        message = "no rule, so no tool, prompt, resource or task can be used"
+        yield document.problem(path, message, "allow something")
+    patterns = sum(len(listed) for rule in rules for listed in rule.selector.patterns.values())
+    if patterns > _MAX_PATTERNS:
+        message = f"{patterns} names with *, and each is tried on every name that is met for the first time"
+        yield document.problem(
+            path, message, f"use at most {_MAX_PATTERNS}; names without * are found by hash"
+        )
+    for index, rule in enumerate(rules):
+        if rule.shadow:
+            continue
+        for message in _useless(index, rule, rules):
+            yield document.problem((*path, index), message, "remove it, or narrow the other")
+
+
+def _useless(index: int, rule: Rule, rules: Sequence[Rule]) -> Iterator[str]:
+    """Say why a rule can never matter; at most one reason."""
+    denies = [other for other in _unconditional(rules, Effect.DENY) if other is not rule]
+    if rule.effect is Effect.ALLOW and _covers(denies, rule):
+        names = ", ".join(other.name for other in denies)
+        yield f"can never allow: what it names is denied to everybody by {names}"
+        return
+    for other in _unconditional(rules, rule.effect):
+        earlier = any(other is candidate for candidate in rules[:index])
+        if other is not rule and _covers([other], rule) and (earlier or not _mutual(rule, other)):
+            yield f"changes nothing: {other.name} is about the same names and asks for nothing"
+            return
+
+
+def _unconditional(rules: Sequence[Rule], effect: Effect) -> list[Rule]:
+    return [
+        rule
+        for rule in rules
+        if rule.effect is effect and not rule.shadow and not conditions(rule, ALLOW_ORDER)
+    ]
+
+
+def _mutual(rule: Rule, other: Rule) -> bool:
+    """Tell whether the two could each take the other's place."""
+    return not conditions(rule, ALLOW_ORDER) and _covers([rule], other)
+
+
+def _covers(wide: Sequence[Rule], narrow: Rule) -> bool:
+    """Tell whether every name of a rule is a name of others."""
+    return all(any(other.selector.selects(item) for other in wide) for item in _texts(narrow.selector))
+
+
+def _texts(selector: Selector) -> Iterator[Item]:
+    """Give the names of a selector as they were written; a pattern's stars fit only under another's."""
+    for kind, names in selector.exact.items():
+        yield from (Item(kind, name) for name in names)
+    for kind, patterns in selector.patterns.items():
+        yield from (Item(kind, "*".join(pattern.parts)) for pattern in patterns)
+
+
+def _tested_text(node: Node) -> Node | None:
+    """Give what a text test looks into, in its member form and in `matches(text, pattern)`."""
+    call = node.call_expr
+    if call.function not in _TEXT_TESTS:
+        return None
+    return call.target if call.HasField("target") else call.args[0]
+
+
+def _is_substring_test(node: Node, scope_claims: Collection[str]) -> bool:
+    text = _tested_text(node)
+    return text is not None and literal_key(text, "jwt") in scope_claims
+
+
+def _finding(parsed: Parsed, node: Node) -> Finding:
+    text = _tested_text(node)
+    line, column = position(parsed, text)
+    wanted = node.call_expr.args[-1].const_expr
+    is_word = wanted.HasField("string_value") and node.call_expr.function != "matches"
+    word = json.dumps(wanted.string_value, ensure_ascii=False) if is_word else "…"
+    return Finding(
+        line=line,
+        column=column,
+        message=f"tests a scope as a substring of {literal_key(text, 'jwt')}, so that other scopes with these letters pass too",
         cure=f"write {word} in scopes",
     )

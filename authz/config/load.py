@@ -1,8 +1,10 @@
-"""A policy file of either form -> settings."""
+"""A policy file of either form, with the files that it names -> settings."""
 
+import hashlib
 import os
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from authz.config.build import build
@@ -45,16 +47,75 @@ def load(
     Raises:
         ConfigError: the file cannot be used; nothing of it is.
     """
+    return _load(path, os.environ if environment is None else environment, options or Options())
+
+
+def fingerprint(content: bytes) -> str:
+    """Tell contents of files apart; what `Settings.read` holds."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _load(path: str, environment: Mapping[str, str], options: Options, main: str = "") -> Settings:
+    """Read a file, or with `main` the candidate that the main file names."""
     text = _read(path)
-    documents = read_documents(text, path, os.environ if environment is None else environment)
-    options = options or Options()
+    settings = _settings(path, text, environment, options, main)
+    return replace(settings, read={**settings.read, path: fingerprint(text.encode())})
+
+
+def _settings(path: str, text: str, environment: Mapping[str, str], options: Options, main: str) -> Settings:
+    documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
         return build_kubernetes(documents, text, resource=options.resource, jwks=options.jwks)
     if options.resource or options.jwks:
         message, cure = "is for Kubernetes documents", "write resource and jwks_uri into the file"
         flag = "--resource" if options.resource else "--jwks"
         raise ConfigError([Problem(file=flag, message=message, cure=cure)])
-    return _native(documents, path, text)
+    document = _only(documents, path)
+    file = validate(PolicyFile, document)
+    settings = _with_authorities(build(file, document, text), file, document)
+    if file.candidate is None:
+        return settings
+    if main:
+        message, cure = f"is itself the candidate of {main}", "remove this key"
+        raise ConfigError([document.problem(("candidate",), message, cure)])
+    return _with_candidate(
+        settings, _load(_beside(path, file.candidate), environment, Options(), path), document
+    )
+
+
+def _beside(path: str, name: str) -> str:
+    return str(Path(path).parent / name)
+
+
+def _with_authorities(settings: Settings, file: PolicyFile, document: Document) -> Settings:
+    """Add the certificate authorities that the file names, once they are known to be usable."""
+    if file.ca_file is None:
+        return settings
+    path = _beside(document.file, file.ca_file)
+    try:
+        content = Path(path).read_bytes()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = "not PEM" if isinstance(error, ValueError | ssl.SSLError) else error.strerror
+        message = f"no certificate authorities can be had from {path}: {why}"
+        raise ConfigError([document.problem(("ca_file",), message, "give a PEM file")]) from None
+    return replace(settings, ca_file=path, read={path: fingerprint(content)})
+
+
+def _with_candidate(settings: Settings, candidate: Settings, document: Document) -> Settings:
+    """Add a candidate; it is judged with this file's keys, so it may trust nobody else."""
+    problems = [
+        document.problem(
+            ("candidate",), f"trusts {issuer}, whose keys this file does not fetch", "list it in issuers"
+        )
+        for issuer in candidate.keys
+        if issuer not in settings.keys
+    ]
+    if problems:
+        raise ConfigError(problems)
+    warnings = (*settings.warnings, *candidate.warnings)
+    read = {**settings.read, **candidate.read}
+    return replace(settings, candidate=candidate, warnings=warnings, read=read)
 
 
 def _read(path: str) -> str:
@@ -71,7 +132,7 @@ def _read(path: str) -> str:
         raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
 
 
-def _native(documents: list[Document], path: str, text: str) -> Settings:
+def _only(documents: list[Document], path: str) -> Document:
     if len(documents) != 1:
         message = "empty" if not documents else "holds several documents"
         cure = (
@@ -80,4 +141,4 @@ def _native(documents: list[Document], path: str, text: str) -> Settings:
             else "keep one, or use Kubernetes documents"
         )
         raise ConfigError([Problem(file=path, message=message, cure=cure)])
-    return build(validate(PolicyFile, documents[0]), documents[0], text)
+    return documents[0]

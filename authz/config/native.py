@@ -23,6 +23,7 @@ from authz.config.addresses import (
     check_http_url,
     check_tcp_address,
 )
+from authz.core.arguments import TYPES, Arguments
 from authz.core.item import Kind
 from authz.core.reasons import Reason
 
@@ -63,6 +64,34 @@ class Limits(_Model):
     )
     check_ms: int = Field(450, ge=10, le=60_000, description="time for one decision; a later yes is a no")
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
+
+
+class Keys(_Model):
+    """When and how the issuers' keys are fetched."""
+
+    min_age_seconds: int = Field(60, ge=1, le=86_400, description="shortest time between scheduled fetches")
+    max_age_seconds: int = Field(600, ge=1, le=86_400, description="longest, whatever Cache-Control says")
+    default_age_seconds: int = Field(300, ge=1, le=86_400, description="where Cache-Control says nothing")
+    cooldown_seconds: int = Field(
+        30, ge=1, le=3600, description="shortest time between fetches that unknown key names cause"
+    )
+    unknown_for_seconds: int = Field(
+        300, ge=1, le=86_400, description="how long a key name is not asked for again in vain"
+    )
+    unknown_names: int = Field(100, ge=1, le=10_000, description="such names remembered for an issuer")
+    retry_seconds: int = Field(1, ge=1, le=600, description="first pause after a failed fetch; it doubles")
+    stale_for_seconds: int = Field(
+        86_400, ge=60, le=2_592_000, description="how long keys live that could not be confirmed"
+    )
+    timeout_seconds: int = Field(5, ge=1, le=60, description="for one key set, discovery included")
+    document_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="largest document fetched")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Keys":
+        if not self.min_age_seconds <= self.max_age_seconds <= self.stale_for_seconds:
+            msg = "min_age_seconds, max_age_seconds and stale_for_seconds must not decrease in this order"
+            raise ValueError(msg)
+        return self
 
 
 class Claims(_Model):
@@ -116,6 +145,17 @@ class Select(_Model):
         return self
 
 
+def _argument_type(text: str) -> str:
+    """Accept the name of a type that `core.arguments` can test; its error names them all."""
+    Arguments({"": text})
+    return text
+
+
+ArgumentType = Annotated[
+    str,
+    AfterValidator(_argument_type),
+    Field(json_schema_extra={"enum": [name + mark for name in TYPES for mark in ("", "?")]}),
+]
 DenialStyle = Literal["auto", "jsonrpc", "http"]
 
 
@@ -130,6 +170,12 @@ class RuleModel(_Model):
     roles: list[Text] = Field([], description="one is needed")
     when: Text | None = Field(None, description="CEL; must not read args")
     args: Text | None = Field(None, description="CEL; may read args")
+    arguments: dict[Text, ArgumentType] | None = Field(
+        None, description="types of the call's arguments; ? for one that may be left out"
+    )
+    extra: Literal["allow", "deny"] | None = Field(
+        None, description="arguments that are not declared; default allow"
+    )
     shadow: bool = Field(default=False, description="evaluated and reported, never applied")
     denial: DenialStyle | None = None
     hide: bool | None = None
@@ -138,6 +184,9 @@ class RuleModel(_Model):
     def _one_effect(self) -> "RuleModel":
         if (self.allow is None) == (self.deny is None):
             msg = "a rule has exactly one of allow and deny"
+            raise ValueError(msg)
+        if self.extra is not None and self.arguments is None:
+            msg = "extra is about arguments that are not declared: declare some, or write arguments: {}"
             raise ValueError(msg)
         return self
 
@@ -240,6 +289,13 @@ class PolicyFile(_Model):
     issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
     insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
+    keys: Keys = Keys()
+    ca_file: Text | None = Field(
+        None, description="PEM file, relative to this one: the only authorities trusted when keys are fetched"
+    )
+    candidate: Text | None = Field(
+        None, description="policy file, relative to this one: evaluated beside it, never applied"
+    )
     tests: CasesModel = CasesModel()
 
 

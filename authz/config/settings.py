@@ -52,6 +52,22 @@ class Cors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetching:
+    """When and how keys are fetched; each attribute is that of the key store's schedule, where its meaning stands."""
+
+    min_age: float = 60.0
+    max_age: float = 600.0
+    default_age: float = 300.0
+    cooldown: float = 30.0
+    unknown_for: float = 300.0
+    max_unknown: int = 100
+    retry: float = 1.0
+    stale_for: float = 86_400.0
+    timeout: float = 5.0
+    max_bytes: int = 262_144
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
 
@@ -72,6 +88,10 @@ class Settings:
         warnings: findings that do not prevent use.
         insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
             loopback needs no mention.
+        fetching: when and how keys are fetched.
+        ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
+        candidate: settings whose decisions are compared with these and never applied.
+        read: path of every file that these settings come from, to the digest of its content.
     """
 
     grpc: str
@@ -89,3 +109,7 @@ class Settings:
     digest: str
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
+    fetching: Fetching = Fetching()
+    ca_file: str | None = None
+    candidate: "Settings | None" = None
+    read: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from authz.core.arguments import Arguments
 from authz.core.condition import ALLOW_ORDER, CONDITIONS, Part
 from authz.core.expression import Truth
 from authz.core.item import Item
+from authz.core.methods import USES
 from authz.core.occasion import Occasion
 from authz.core.policy import Policy, Verdict
 from authz.core.reasons import Reason
@@ -103,7 +104,7 @@ class Explanation:
 def explain(policy: Policy, occasion: Occasion, item: Item) -> Explanation:
     """Explain what a policy says about an item: a call when the occasion has arguments, else a place in a list."""
     verdict = policy.judge(occasion, item)
-    listing = Occasion(occasion.caller, occasion.request, occasion.method, None)
+    listing = Occasion(occasion.caller, occasion.request, USES[item.kind], None)
     rules = tuple(_seen(rule, occasion, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(

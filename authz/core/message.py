@@ -145,18 +145,13 @@ def _response(
     )
 
 
-def _collisions(arguments: Mapping[str, Any]) -> bool:
+def _collisions(value: Any) -> bool:
     """Tell whether names collide in any object of the arguments; a rule may read at every depth."""
-    waiting: list[Any] = [arguments]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if collide(value):
-                return True
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-    return False
+    if isinstance(value, dict):
+        if collide(value):
+            return True
+        value = value.values()
+    return any(_collisions(part) for part in value if isinstance(part, dict | list))
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """What conditions are evaluated against: a caller, a request, an item, perhaps arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,10 +64,13 @@ class Occasion:
             value = known[expression] = self._evaluate(expression, item)
         return value
 
+    def values(self, names: Iterable[str], item: Item) -> dict[str, Any]:
+        """Give what conditions see under some of the top-level names, for an item."""
+        return {name: _BINDINGS[name](self, item) for name in names}
+
     def _evaluate(self, expression: Expression, item: Item) -> Truth:
-        values = {name: _BINDINGS[name](self, item) for name in expression.reads}
         try:
-            activation = activate(values)
+            activation = activate(self.values(expression.reads, item))
         except RuntimeError:
             return Truth.ERROR
         return expression.value(activation)

@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from authz.demo.client import ERAS, call, session, tool_names
-from authz.demo.rows import ALL, INITIALIZE, Row, get, join, nothing_arrived, outcome, post
+from authz.demo.rows import ALL, Row, get, join, nothing_arrived, outcome, post
 from authz.demo.stack import Stack
 
 
 async def alone(stack: Stack) -> AsyncIterator[Row]:
+    """Show what there is to guard: everybody may do everything."""
     for mode in ERAS:
         names = await tool_names(stack.upstream, None, mode)
         yield Row(f"MCP server alone, {mode}: tools listed", join(ALL), join(names))
 
 
 async def without_token(stack: Stack) -> AsyncIterator[Row]:
+    """Show where a client without a token is sent."""
     url = stack.gateways["native"].url
     response = post(url, None)
     challenge = response.headers.get("www-authenticate", "")
@@ -40,6 +42,7 @@ BAD_TOKENS = {
 
 
 async def bad_tokens(stack: Stack) -> AsyncIterator[Row]:
+    """Show that a token that is wrong in one way is refused for that."""
     url = stack.gateways["native"].url
     before = len(stack.arrivals())
     for kind, reason in BAD_TOKENS.items():
@@ -57,6 +60,7 @@ _CALLERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 async def lists(stack: Stack) -> AsyncIterator[Row]:
+    """Show who sees which tools, in both forms of the policy and both eras of the protocol."""
     for form, gateway in stack.gateways.items():
         for who, (fields, expected) in _CALLERS.items():
             token = stack.token(form, **fields)
@@ -66,6 +70,7 @@ async def lists(stack: Stack) -> AsyncIterator[Row]:
 
 
 async def near_misses(stack: Stack) -> AsyncIterator[Row]:
+    """Show that a scope is a word and not a piece of text."""
     url = stack.gateways["native"].url
     for scope in ("profiles:read", "xfiles:readonly"):
         names = await tool_names(url, stack.token(scope=scope), "legacy")
@@ -77,6 +82,7 @@ _OUTSIDE = {"filename": "/etc/passwd"}
 
 
 async def calls(stack: Stack) -> AsyncIterator[Row]:
+    """Show that what is not listed cannot be called, and where arguments decide."""
     for form, gateway in stack.gateways.items():
         token = stack.token(form, scope="files:read files:delete")
         for mode in ERAS:
@@ -124,6 +130,7 @@ _BODIES: dict[str, tuple[bytes, dict[str, str], str]] = {
 
 
 async def bodies(stack: Stack) -> AsyncIterator[Row]:
+    """Show that what two readers could read differently is not passed on."""
     url, token = stack.gateways["native"].url, stack.token(scope="files:read", roles=["admin"])
     before = len(stack.arrivals())
     for what, (body, headers, expected) in _BODIES.items():

@@ -10,7 +10,7 @@ import httpx
 
 from authz.demo.stack import Stack
 
-ALL = ("echo", "get_user_info", "list_files", "delete_file", "system_status")
+ALL = ["echo", "get_user_info", "list_files", "delete_file", "system_status"]
 """The MCP server's tools, in its order."""
 INITIALIZE: Mapping[str, Any] = MappingProxyType(
     {

@@ -1,5 +1,6 @@
 """Everything the demo runs: issuer, MCP server, and two gateways, one for each form of the policy."""
 
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,13 +95,18 @@ class Stack:
         }
         return Gateway(
             name=form,
-            policy=NATIVE if form == "native" else AGENTGATEWAY,
+            policy=self._policy(form),
             environment=environment,
             upstream=self.upstream,
             ports=ports,
             supervisor=self.supervisor,
             jwks={} if form == "native" else {self.identifier(form): f"{self.issuer}.well-known/jwks.json"},
         )
+
+    def _policy(self, form: str) -> Path:
+        """Copy a form's policy file to where it may be edited while the service runs."""
+        original = NATIVE if form == "native" else AGENTGATEWAY
+        return Path(shutil.copyfile(original, self.supervisor.logs / f"{form}-policy.yaml"))
 
     def identifier(self, form: str) -> str:
         """Give the issuer that a form's policy trusts; the walkthrough's document writes it with https."""
@@ -124,7 +130,21 @@ class Stack:
         """Get a token that must be refused; see `authz.demo.issuer.BAD_TOKENS`."""
         return self._ask(f"demo/token/{kind}", {})
 
+    def rotate(self) -> str:
+        """Let the issuer sign with a new key from now on; gives its kid."""
+        return str(self._tell("demo/rotate").json()["kid"])
+
+    def revoke(self, kid: str) -> None:
+        """Let the issuer publish an older key no longer."""
+        self._tell(f"demo/revoke/{kid}")
+
+    def outage(self, mode: str) -> None:
+        """Let the issuer's documents fail, a mode of `authz.demo.outage.MODES`, or `off`."""
+        self._tell(f"demo/outage/{mode}")
+
     def _ask(self, path: str, body: dict[str, Any]) -> str:
-        response = httpx.post(f"{self.issuer}{path}", json=body, timeout=_TIMEOUT, trust_env=False)
-        response.raise_for_status()
-        return str(response.json()["access_token"])
+        return str(self._tell(path, body).json()["access_token"])
+
+    def _tell(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        response = httpx.post(f"{self.issuer}{path}", json=body or {}, timeout=_TIMEOUT, trust_env=False)
+        return response.raise_for_status()

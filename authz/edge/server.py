@@ -105,7 +105,9 @@ async def serve(
 async def _watch(file: PolicyFile | None, service: Service) -> None:
     if file is None:
         return
-    watcher = Watcher(file.path, file.load, service.apply, failed=service.reload_failed)
+    watcher = Watcher(
+        file.path, file.load, service.apply, failed=service.reload_failed, read=service.settings.read
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.poke)
     await watcher.run()
 

@@ -3,6 +3,9 @@
 A `State` is everything that follows from one policy file; it is never changed. A reload makes a new one and swaps a
 single reference, so a Check finishes under the state it began with. The rewriter of a list's response runs later, in a
 call of its own: it finds the policy of its Check by digest among the last few states.
+
+Where the file names a candidate, every request is decided once more by it, after the decision is made. That the two
+disagree is noted among the decision's shadows; nothing else of the decision, and nothing that a client sees, changes.
 """
 
 import asyncio
@@ -10,6 +13,10 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import asdict
+
+import structlog
+from msgspec import structs
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
@@ -18,35 +25,53 @@ from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.edge.audit import AuditLog
 from authz.edge.handover import KEY, Reader, Reads, pack, unpack
-from authz.edge.keystore import KeyStore
+from authz.edge.keystore import KeyStore, Schedule
 from authz.edge.metrics import KeyFigures, Metrics
 from authz.edge.replies import metadata
 from authz.edge.tokens import Tokens
 
+CANDIDATE = "candidate"
+"""What records and metrics call the candidate, in the place of a shadow rule's name."""
+
 _REMEMBERED_STATES = 4
+_LOG = structlog.get_logger("authz.policy")
 
 
 class State:
     """What follows from one policy file."""
 
-    def __init__(self, settings: Settings, tokens: Tokens) -> None:
-        """Prepare to decide by these settings."""
+    def __init__(self, settings: Settings, tokens: Tokens, candidate_tokens: Tokens | None = None) -> None:
+        """Prepare to decide by these settings; a candidate's terms of trust are its own, so are its tokens."""
         self.settings = settings
         self.tokens = tokens
+        self._candidate_tokens = candidate_tokens
         self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
         self._reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
 
     def check(self, request: HttpRequest, began: float) -> Decision:
         """Decide about a request that arrived at this moment of the performance counter."""
-        settings = self.settings
-        walk = Walk(
+        walk = self._walk(self.settings, self.tokens, began)
+        made = check(request, walk)
+        candidate, tokens = self.settings.candidate, self._candidate_tokens
+        if candidate is None or tokens is None or walk.late():
+            return made
+        return _compared(made, request, self._walk(candidate, tokens, began))
+
+    def forget(self) -> None:
+        """Forget every verified token."""
+        self.tokens.clear()
+        if self._candidate_tokens is not None:
+            self._candidate_tokens.clear()
+
+    @staticmethod
+    def _walk(settings: Settings, tokens: Tokens, began: float) -> Walk:
+        return Walk(
             directory=settings.directory,
-            identify=self.tokens.identify,
+            identify=tokens.identify,
             late=lambda: time.perf_counter() >= began + settings.check_seconds,
             max_body=settings.max_body,
             limits=settings.limits,
         )
-        return check(request, walk)
 
     def baggage(self, decision: Decision, request: HttpRequest) -> bytes:
         """Give what the rewriter needs, as metadata to append to an answer; nothing where it does not run."""
@@ -55,6 +80,25 @@ class State:
             return b""
         reads = self._reads[decision.server]
         return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id))
+
+
+def _compared(made: Decision, request: HttpRequest, walk: Walk) -> Decision:
+    """Note on a decision whether a candidate would have decided otherwise; one that fails would have denied."""
+    try:
+        would_allow = check(request, walk).allowed
+    except Exception as error:  # noqa: BLE001 - whatever a candidate does, the decision is made
+        would_allow = False
+        _LOG.error("candidate failed", error=type(error).__name__)
+    if would_allow == made.allowed:
+        return made
+    return structs.replace(made, shadows=(*made.shadows, CANDIDATE))
+
+
+class _Unobserved:
+    """Takes the figures of the candidate's tokens, which are nobody's traffic."""
+
+    def remembered(self, outcome: str) -> None:
+        """Count nothing."""
 
 
 class Service:
@@ -77,7 +121,7 @@ class Service:
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""
-        if (settings.keys, settings.insecure_hosts) != (self.settings.keys, self.settings.insecure_hosts):
+        if _key_terms(settings) != _key_terms(self.settings):
             old, self.keys = self.keys, self._key_store(settings)
             self.keys.adopt(old)
             await self.keys.start()
@@ -119,7 +163,8 @@ class Service:
 
     def _put_in_force(self, settings: Settings) -> None:
         tokens = Tokens(self.keys, self.metrics, size=settings.tokens, clock=time.time)
-        self.state = State(settings, tokens)
+        others = Tokens(self.keys, _Unobserved(), size=settings.tokens, clock=time.time)
+        self.state = State(settings, tokens, others if settings.candidate else None)
         self._states[settings.digest] = self.state
         self._states.move_to_end(settings.digest)
         while len(self._states) > _REMEMBERED_STATES:
@@ -130,12 +175,14 @@ class Service:
         return KeyStore(
             settings.keys,
             observer=self.metrics,
+            schedule=Schedule(**asdict(settings.fetching)),
+            ca_file=settings.ca_file,
             insecure_hosts=settings.insecure_hosts,
             on_change=self._forget,
         )
 
     def _forget(self) -> None:
-        self.state.tokens.clear()
+        self.state.forget()
 
     def _key_figures(self) -> list[tuple[str, int, float]]:
         rows = []
@@ -143,3 +190,9 @@ class Service:
             keys = self.keys.keys(issuer)
             rows.append((issuer, 0 if keys is None else len(keys.keys), self.keys.age(issuer)))
         return rows
+
+
+def _key_terms(settings: Settings) -> tuple[object, ...]:
+    """Give what the key store is made from; the authorities count by content."""
+    authorities = settings.read.get(settings.ca_file or "")
+    return (settings.keys, settings.insecure_hosts, settings.fetching, settings.ca_file, authorities)

@@ -1,17 +1,23 @@
-"""Reloading the policy: on a change of the file and on SIGHUP, whole or not at all.
+"""Reloading the policy: on a change of a file and on SIGHUP, whole or not at all.
 
-The file is looked at by content, through whatever links lead to it: a Kubernetes ConfigMap swaps a link to a directory,
-editors replace the file, and either way the path stays and the content differs. Looking costs one read a second and
-misses nothing that a notification could lose.
+Rules of this module:
+
+* A file is looked at by content, through whatever links lead to it: a Kubernetes ConfigMap swaps a link to a
+  directory, editors replace the file, and either way the path stays and the content differs. Looking costs one read a
+  second and misses nothing that a notification could lose.
+* Watched is every file that the settings in force were read from, and what is compared is the content that they were
+  read from. So a change between the first reading and the first look is seen too.
+* After a failure the files that its problems name are watched as well: a candidate that was missing may come.
+* Nothing ends the watch: an error that nobody thought of fails that reload and no other.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
 import structlog
 
+from authz.config.load import fingerprint
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 
@@ -25,27 +31,37 @@ Apply = Callable[[Settings], Awaitable[None]]
 
 
 class Watcher:
-    """Loads the policy anew when its file changes; a file that cannot be used changes nothing."""
+    """Loads the policy anew when a file of it changes; a file that cannot be used changes nothing."""
 
-    def __init__(self, path: str, load: Load, apply: Apply, *, failed: Callable[[str], None]) -> None:
-        """Watch a file.
+    def __init__(
+        self,
+        path: str,
+        load: Load,
+        apply: Apply,
+        *,
+        failed: Callable[[str], None],
+        read: Mapping[str, str] | None = None,
+    ) -> None:
+        """Watch a file and those that it names.
 
         Args:
             path: the file.
             load: reads it; raises ConfigError when it cannot be used.
             apply: puts new settings in force.
             failed: told the problem when a file cannot be used, "" when the file is good again.
+            read: `Settings.read` of the settings in force; as the file is now when there are none.
         """
-        self._path = Path(path)
+        self._path = path
         self._load = load
         self._apply = apply
         self._failed = failed
-        self._seen = self._content()
+        self._seen = dict(read or {}) or contents([path])
+        self._forced = False
         self._now = asyncio.Event()
 
     def poke(self) -> None:
         """Look now, and load even when nothing changed, as after SIGHUP."""
-        self._seen = b""
+        self._forced = True
         self._now.set()
 
     async def run(self) -> None:
@@ -60,23 +76,38 @@ class Watcher:
             await self.look()
 
     async def look(self) -> None:
-        """Load the file if it is not the one that was seen last."""
-        content = await asyncio.to_thread(self._content)
-        if content == self._seen:
+        """Load the policy if a file of it is not the one that was seen last."""
+        found = await asyncio.to_thread(contents, tuple(self._seen))
+        if found == self._seen and not self._forced:
             return
-        self._seen = content
+        self._forced = False
+        self._seen = found
         try:
             settings = await asyncio.to_thread(self._load)
+            await self._apply(settings)
         except ConfigError as error:
-            _LOG.error("policy not reloaded, the last good one stays in force", problem=str(error))
-            self._failed(str(error))
-            return
-        await self._apply(settings)
-        self._failed("")
+            named = {problem.file for problem in error.problems}
+            self._refuse(str(error), {self._path, *found, *named})
+        except Exception as error:  # noqa: BLE001 - the next file may be good
+            self._refuse(type(error).__name__, found)
+        else:
+            self._seen = dict(settings.read) or found
+            self._failed("")
 
-    def _content(self) -> bytes:
-        """Give the digest of the file's content; empty while it cannot be read, as in the middle of a swap."""
-        try:
-            return hashlib.sha256(self._path.read_bytes()).digest()
-        except OSError:
-            return b""
+    def _refuse(self, problem: str, paths: Collection[str]) -> None:
+        # Files are taken as they were before the load: what changed during it is looked at again.
+        self._seen = {path: self._seen.get(path, "") for path in paths}
+        _LOG.error("policy not reloaded, the last good one stays in force", problem=problem)
+        self._failed(problem)
+
+
+def contents(paths: Collection[str]) -> dict[str, str]:
+    """Give each file's fingerprint; empty while it cannot be read, as in the middle of a swap."""
+    return {path: _content(Path(path)) for path in paths}
+
+
+def _content(path: Path) -> str:
+    try:
+        return fingerprint(path.read_bytes())
+    except OSError:
+        return ""

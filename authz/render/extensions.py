@@ -106,7 +106,6 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
         with_request_body=BufferSettings(
             max_request_bytes=chain.max_request_bytes, allow_partial_message=False, pack_as_bytes=True
         ),
-        encode_raw_headers=True,
         disallowed_headers=ListStringMatcher(patterns=[StringMatcher(exact="cookie")]),
         decoder_header_mutation_rules=_only(_REQUEST_MUTATIONS, error=True),
         max_denied_response_body_bytes=65536,

@@ -89,8 +89,6 @@ _FILTERS = {
     "BufferSettings.pack_as_bytes": "",
     "ExtAuthz.clear_route_cache": "The route was chosen before the decision and stays chosen.",
     "ExtAuthz.validate_mutations": "",
-    "ExtAuthz.encode_raw_headers": "The service sees header bytes as sent, and a header that was sent twice as two "
-    "(authorization, origin and content-type as one value with a comma); it refuses both where it matters.",
     "ExtAuthz.disallowed_headers": "Never leaves Envoy for the service.",
     "ExtAuthz.decoder_header_mutation_rules": "The service may set identity headers, remove the token and ask for "
     "an uncompressed list. Anything else (:path, host, x-envoy-*) is an error, 500.",

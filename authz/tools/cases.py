@@ -130,6 +130,10 @@ def _problems(model: CasesModel, document: Document, path: Path) -> Iterator[Pro
         if case.persona is not None and case.persona not in model.personas:
             cure = f"known: {', '.join(model.personas)}" if model.personas else "add personas"
             yield document.problem((*place, "persona"), f"there is no persona {case.persona}", cure)
+        for header in case.headers:
+            if header != header.lower():
+                cure = f"write {header.lower()}"
+                yield document.problem((*place, "headers", header), "rules see names in lower case", cure)
         yield from _unsendable(case.claims, document, (*place, "claims"))
         yield from _unsendable(case.args, document, (*place, "args"))
 

@@ -2,10 +2,11 @@
 
 import json
 
+import httpx
 import jwt
 import pytest
 
-from authz.demo.gateway import Gateway
+from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway
 from authz.demo.issuer import AUDIENCE
 from authz.demo.stack import Stack
 from authz.demo.story import ALL
@@ -52,6 +53,29 @@ def test_a_token_is_for_the_demos_audience_and_has_the_claims_that_were_asked_fo
 
     assert (stack.issuer, "alice", 1) == (claims["iss"], claims["sub"], claims["extra"])
     assert AUDIENCE in claims["aud"]
+
+
+def test_a_gateway_runs_from_a_copy_of_its_policy_that_goes_with_the_logs(stack):
+    for form, original in (("native", NATIVE), ("agentgateway", AGENTGATEWAY)):
+        policy = stack.gateways[form].policy
+
+        assert stack.supervisor.logs == policy.parent
+        assert original.read_bytes() == policy.read_bytes()
+
+
+def test_the_issuers_keys_can_be_changed_and_its_documents_made_to_fail():
+    with Stack(forms=()) as stack:
+        jwks = f"{stack.issuer}.well-known/jwks.json"
+        kids = [jwt.get_unverified_header(stack.token())["kid"], stack.rotate()]
+        published = [key["kid"] for key in httpx.get(jwks, trust_env=False).json()["keys"]]
+        stack.revoke(kids[0])
+        left = [key["kid"] for key in httpx.get(jwks, trust_env=False).json()["keys"]]
+        stack.outage("500")
+        failing = httpx.get(jwks, trust_env=False).status_code
+        stack.outage("off")
+
+        assert (kids[::-1], kids[1:], 500) == (published, left, failing)
+        assert 200 == httpx.get(jwks, trust_env=False).status_code
 
 
 def test_what_reaches_the_mcp_server_is_among_the_arrivals(stack):

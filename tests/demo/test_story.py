@@ -1,6 +1,7 @@
 """`mcp-authz demo`: it holds, it can fail, and it leaves nothing behind."""
 
 import contextlib
+import inspect
 import os
 import re
 import shutil
@@ -15,8 +16,8 @@ import pytest
 import typer
 
 from authz.cli import demo as command
+from authz.demo import changes, chapters, login, rows, story
 from authz.demo import stack as stack_module
-from authz.demo import story
 from authz.demo.ports import free_port
 from tests.support.running import eventually, shared_stack
 
@@ -114,7 +115,7 @@ def on_shared_parts(pytestconfig, monkeypatch):
             pass
 
     monkeypatch.setattr(stack_module, "Stack", Running)
-    monkeypatch.setattr(story, "tell", story._bad_tokens)
+    monkeypatch.setattr(story, "tell", chapters.bad_tokens)
     failed = stack.supervisor.failed
     yield stack
     stack.supervisor.failed = failed
@@ -130,7 +131,7 @@ def test_a_chapter_that_holds_ends_without_an_error(on_shared_parts, capsys):
 def test_one_row_that_does_not_hold_makes_the_command_fail_and_keeps_the_logs(
     on_shared_parts, monkeypatch, capsys
 ):
-    monkeypatch.setitem(story._BAD_TOKENS, "expired", "bad_signature")
+    monkeypatch.setitem(chapters.BAD_TOKENS, "expired", "bad_signature")
     with pytest.raises(typer.Exit) as failure:
         command.demo(keep=False, port=free_port())
 
@@ -138,6 +139,22 @@ def test_one_row_that_does_not_hold_makes_the_command_fail_and_keeps_the_logs(
     assert "8 of 9 held" in (out := capsys.readouterr().out)
     assert "401 expired_token" in out
     assert on_shared_parts.supervisor.failed
+
+
+def test_the_story_has_every_chapter_once():
+    written = {
+        chapter
+        for module in (chapters, changes, login)
+        for name, chapter in vars(module).items()
+        if inspect.isasyncgenfunction(chapter) and not name.startswith("_")
+    }
+
+    assert written == set(story.CHAPTERS)
+    assert len(written) == len(story.CHAPTERS)
+
+
+def test_a_row_holds_when_what_was_seen_is_what_was_expected():
+    assert [True, False] == [rows.Row("claim", "200", seen).held for seen in ("200", "503")]
 
 
 def test_a_port_in_use_is_said_before_anything_starts(pytestconfig, capsys):

@@ -23,11 +23,12 @@ def test_ext_authz_fails_closed_and_judges_whole_exact_bodies(chain):
         "allow_partial_message": False,
         "pack_as_bytes": True,
     }
-    settings = ("failure_mode_allow", "clear_route_cache", "validate_mutations", "encode_raw_headers")
+    settings = ("failure_mode_allow", "clear_route_cache", "validate_mutations")
 
     assert body == config["with_request_body"]
-    assert (False, False, True, True) == tuple(config[name] for name in settings)
+    assert (False, False, True) == tuple(config[name] for name in settings)
     assert {"code": "ServiceUnavailable"} == config["status_on_error"]
+    assert "encode_raw_headers" not in config
 
 
 @CHAINS
@@ -60,7 +61,9 @@ def test_the_service_may_change_only_identity_headers_the_token_and_accept_encod
 
     assert {
         "disallow_all": True,
-        "allow_expression": {"regex": "^(x[-_.]mcp[-_.](subject|client|scopes|issuer)|authorization|accept-encoding)$"},
+        "allow_expression": {
+            "regex": "^(x[-_.]mcp[-_.](subject|client|scopes|issuer)|authorization|accept-encoding)$"
+        },
         "disallow_is_error": True,
     } == rules
 

@@ -86,17 +86,17 @@ def _set(name: str, value: str) -> base_pb2.HeaderValueOption:
     return base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=name, value=value))
 
 
-def _header_map(check: external_auth_pb2.CheckRequest) -> list[tuple[str, bytes]]:
-    return [(h.key, h.raw_value) for h in check.attributes.request.http.header_map.headers]
+def _headers(check: external_auth_pb2.CheckRequest) -> dict[str, str]:
+    return dict(check.attributes.request.http.headers)
 
 
-def test_the_service_gets_raw_headers_in_header_map_and_none_in_headers(envoy, checks):
-    envoy.request("POST", "/mcp", [("x-odd", "caf\xe9"), ("cookie", "a=b")], b"{}")
+def test_the_service_gets_headers_as_a_map_with_lower_case_names_and_without_cookies(envoy, checks):
+    envoy.request("POST", "/mcp", [("X-Odd", "a"), ("cookie", "a=b")], b"{}")
     request = checks.seen[0].attributes.request.http
 
-    assert {} == dict(request.headers)
-    assert ("x-odd", b"caf\xe9") in _header_map(checks.seen[0])
-    assert "cookie" not in dict(_header_map(checks.seen[0]))
+    assert [] == list(request.header_map.headers)
+    assert "a" == _headers(checks.seen[0])["x-odd"]
+    assert "cookie" not in _headers(checks.seen[0])
 
 
 def test_the_service_gets_the_exact_bytes_of_the_body(envoy, checks, mcp_server):
@@ -109,19 +109,13 @@ def test_the_service_gets_the_exact_bytes_of_the_body(envoy, checks, mcp_server)
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("authorization", [b"a,b"]),
-        ("mcp-name", [b"a", b"b"]),
-        ("mcp-session-id", [b"a", b"b"]),
-        ("origin", [b"a,b"]),
-        ("content-type", [b"a,b"]),
-    ],
+    "name",
+    ["authorization", "mcp-name", "mcp-session-id", "origin", "content-type", "last-event-id", "x-other"],
 )
-def test_a_header_sent_twice_shows_as_two_or_as_one_with_a_comma(envoy, checks, name, values):
+def test_a_header_sent_twice_shows_as_one_with_a_comma(envoy, checks, name):
     envoy.request("POST", "/mcp", [(name, "a"), (name, "b")], b"{}")
 
-    assert values == [value for key, value in _header_map(checks.seen[0]) if key == name]
+    assert "a,b" == _headers(checks.seen[0])[name]
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
@@ -131,7 +125,7 @@ def test_an_identity_header_sent_by_a_client_reaches_neither_service_nor_server(
 ):
     envoy.request("POST", "/mcp", [(spell(name), "mallory"), (spell(name), "eve")], b"{}")
 
-    assert name not in dict(_header_map(checks.seen[0]))
+    assert name not in _headers(checks.seen[0])
     assert name not in mcp_server.headers()
 
 

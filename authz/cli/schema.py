@@ -1,0 +1,16 @@
+"""`mcp-authz schema`: the policy file's JSON Schema."""
+
+import json
+import sys
+
+from authz.config.native import schema as native_schema
+
+
+def schema() -> None:
+    """Write the JSON Schema of the native policy file on stdout, for an editor's completion.
+
+    A policy file names it in its first line: # yaml-language-server: $schema=policy.schema.json
+
+    Example: mcp-authz schema > policy.schema.json
+    """
+    sys.stdout.write(json.dumps(native_schema(), indent=2) + "\n")

@@ -1,0 +1,155 @@
+"""`mcp-authz test`: does the policy say what its cases expect?"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from authz.cli.options import Jwks, Resource, read_settings
+from authz.config.problems import ConfigError, Problem
+from authz.tools.cases import Case, read_cases
+from authz.tools.coverage import RuleUse, coverage, percent
+from authz.tools.junit import junit
+from authz.tools.trials import Trial, asked, run
+
+if TYPE_CHECKING:
+    from authz.config.secondopinion import Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """Everything that was found."""
+
+    trials: list[Trial]
+    uses: list[RuleUse]
+    opinions: "Comparison"
+
+    @property
+    def failed(self) -> list[Trial]:
+        return [trial for trial in self.trials if not trial.passed]
+
+
+def run_cases(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Policy file: native, or Kubernetes documents.")
+    ],
+    cases: Annotated[
+        str, typer.Argument(metavar="[CASES.yaml]", help="Cases in a file of their own.", show_default=False)
+    ] = "",
+    min_coverage: Annotated[
+        float,
+        typer.Option("--min-coverage", metavar="N", help="Fail below N % of rules covered.", min=0, max=100),
+    ] = 0.0,
+    junit_file: Annotated[
+        str, typer.Option("--junit", metavar="OUT", help="Write the results as JUnit XML.")
+    ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail also where the second opinion differs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+    resource: Resource = "",
+    jwks: Jwks = None,
+) -> None:
+    """Run a policy's cases: those below `tests:` in FILE, and those of CASES.yaml. Nothing is fetched or served.
+
+    Each condition is also asked of a second CEL implementation; where the two differ is reported. Exit status: 0 pass,
+    1 fail, 2 a file cannot be used.
+
+    Example: mcp-authz test policy.yaml cases.yaml --min-coverage 100 --junit policy.xml
+    """
+    settings = read_settings(file, resource, jwks)
+    trials = run(_gather(file, cases), settings, time.time())
+    from authz.config.secondopinion import compare  # noqa: PLC0415 - half a second, and `serve` must not have it
+
+    report = _Report(trials=trials, uses=coverage(settings, trials), opinions=compare(asked(trials)))
+    if junit_file:
+        _write(junit_file, junit(trials, file))
+    if as_json:
+        typer.echo(json.dumps(_as_json(report)))
+    else:
+        _show(report)
+    covered = percent(report.uses)
+    if covered < min_coverage:
+        typer.echo(f"coverage {covered:.0f} % is below {min_coverage:g} %", err=True)
+    if report.failed or covered < min_coverage or (strict and report.opinions.disagreements):
+        raise typer.Exit(1)
+
+
+def _gather(file: str, beside: str) -> list[Case]:
+    found = [*read_cases(file).cases, *(read_cases(beside).cases if beside else ())]
+    if not found:
+        cure = "write tests: into the policy file, or give a file of cases"
+        raise ConfigError([Problem(file=beside or file, message="holds no cases", cure=cure)])
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(file=path, message=f"cannot be written: {error.strerror}")]) from None
+
+
+def _as_json(report: _Report) -> dict[str, Any]:
+    return {
+        "passed": len(report.trials) - len(report.failed),
+        "failed": len(report.failed),
+        "cases": [_case(trial) for trial in report.trials],
+        "coverage": {"percent": percent(report.uses), "rules": list(map(asdict, report.uses))},
+        "second_opinion": {
+            "asked": report.opinions.asked,
+            "disagreements": [
+                {**asdict(found), "first": found.first.value, "second": found.second.value}
+                for found in report.opinions.disagreements
+            ],
+            "unheard": report.opinions.unheard,
+        },
+    }
+
+
+def _case(trial: Trial) -> dict[str, Any]:
+    case = trial.case
+    return {
+        "name": case.name,
+        "file": case.file,
+        "line": case.line,
+        "server": trial.server.name,
+        "passed": trial.passed,
+        "expected": trial.expected,
+        "seen": trial.seen,
+        "why": trial.why,
+    }
+
+
+def _show(report: _Report) -> None:
+    if report.failed:
+        Console().print(_failures(report.failed))
+    count = len(report.trials)
+    covered = sum(use.covered for use in report.uses)
+    typer.echo(f"{count - len(report.failed)} of {count} cases passed")
+    typer.echo(f"{covered} of {len(report.uses)} rules decided a case ({percent(report.uses):.0f} %)")
+    for use in report.uses:
+        if not use.covered:
+            closest = f", came closest {use.closest} times" if use.closest else ""
+            typer.echo(f"  never decided: {use.server}: {use.rule} ({use.effect}{closest})")
+    for found in report.opinions.disagreements:
+        typer.echo(f"  second opinion differs: {found.case}: {found}")
+    for text in report.opinions.unheard:
+        typer.echo(f"  no second opinion: {text}")
+
+
+def _failures(failed: Sequence[Trial]) -> Table:
+    table = Table(title=f"{len(failed)} failed", title_justify="left")
+    for heading in ("line", "case", "expected", "seen", "why"):
+        table.add_column(heading, overflow="fold")
+    for trial in failed:
+        case = trial.case
+        table.add_row(*map(Text, (str(case.line), case.name, trial.expected, trial.seen, trial.why)))
+    return table

@@ -1,0 +1,57 @@
+"""Audit records, as the service writes them: one JSON line a decision (protos/decision.proto)."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from authz.config.problems import ConfigError, Problem
+from authz.core.reasons import TABLE, Group, Reason
+from authz.proto import decision_pb2
+
+_pb: Any = decision_pb2
+
+Record = Any
+"""A `DecisionRecord`; its fields are documented in the proto file."""
+
+_CURE = "keep only the lines that mcp-authz serve wrote to stdout"
+
+
+def read_records(file: str) -> Iterator[Record]:
+    """Read a file of records, `-` for stdin, one at a time.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is no record.
+    """
+    try:
+        if file == "-":
+            yield from _records(sys.stdin.buffer, file)
+            return
+        with Path(file).open("rb") as lines:
+            yield from _records(lines, file)
+    except OSError as error:
+        raise ConfigError([Problem(file=file, message=f"cannot be read: {error.strerror}")]) from None
+
+
+def _records(lines: Any, file: str) -> Iterator[Record]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _record(line, file, number)
+
+
+def _record(line: bytes, file: str, number: int) -> Record:
+    try:
+        record = json_format.Parse(line, _pb.DecisionRecord(), ignore_unknown_fields=True)
+        known = record.decision in {"allow", "deny"} and Reason(record.reason) is not None
+    except (json_format.ParseError, ValueError, RecursionError):
+        known = False
+    if not known:
+        raise ConfigError([Problem(file=file, line=number, message="not a decision record", cure=_CURE)])
+    return record
+
+
+def group_of(record: Record) -> Group:
+    """Give what a record's reason is about; only decisions by policy follow from rules."""
+    return TABLE[Reason(record.reason)].group

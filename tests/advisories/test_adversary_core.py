@@ -1,0 +1,276 @@
+"""Attacks on the decision itself that were tried and found closed: decoys in a message, answers kept for another request,
+expressions that a caller makes costly, figures that a caller makes many."""
+
+import itertools
+import json
+import time
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.engine import check
+from authz.core.item import Kind
+from authz.core.methods import METHODS
+from authz.core.occasion import Caller
+from authz.core.reasons import Reason
+from authz.edge.metrics import Metrics
+from authz.edge.replies import allow
+from authz.edge.tokens import Tokens
+from tests.support import tokens
+from tests.support.core import (
+    META,
+    call,
+    good_token,
+    message,
+    mirrored,
+    modern,
+    post,
+    principal,
+    rule,
+    server,
+    walk,
+)
+
+MEBIBYTE = 1 << 20
+BOUND = 5.0
+"""Seconds in which anything here must end, on a machine that does much else."""
+OPEN, SECRET = "public", "secret"
+ONLY_OPEN = rule(names=dict.fromkeys(Kind, (OPEN,)))
+KEYS = ("name", "uri", "taskId", "ref", "notifications")
+
+
+def _params(method, name):
+    """Params of a method that name one thing."""
+    given_ = {"name": name, "uri": name, "taskId": name, "ref": {"type": "ref/prompt", "name": name}}
+    row = METHODS[method]
+    listen = {"notifications": {"resourceSubscriptions": [name]}}
+    for params in ({key: value} for key, value in {**given_, **listen}.items()):
+        if row.names is not None and row.names(params):
+            return params
+    raise AssertionError(method)
+
+
+NAMING = [method for method, row in METHODS.items() if row.names is not None]
+
+
+def _asked(method, params):
+    row = METHODS[method]
+    name = params.get(row.mirror) if row.mirror else None
+    yield check(post(message(method, params)), walk(server(ONLY_OPEN)))
+    text = name if isinstance(name, str) else None
+    meta = {"_meta": {**META, **params.get("_meta", {})}}
+    yield check(post(modern(method, {**params, **meta}), mirrored(method, text)), walk(server(ONLY_OPEN)))
+
+
+@pytest.mark.parametrize("method", NAMING)
+def test_the_rows_below_name_the_open_thing_and_are_served(method):
+    assert any(decision.allowed for decision in _asked(method, _params(method, OPEN)))
+
+
+def _decoys(method):
+    true = _params(method, SECRET)
+    (key,) = true
+    others = {other: OPEN for other in KEYS if other != key and other not in ("ref", "notifications")}
+    return {
+        "under every other key": {**others, **true},
+        "in the metadata": {**true, "_meta": {"name": OPEN, "uri": OPEN}},
+        "in the arguments": {**true, "arguments": {"name": OPEN, "uri": OPEN}},
+        "as a task": {**true, "task": {"name": OPEN, "ttl": 1, "taskId": OPEN}},
+        "as answers to the server's questions": {
+            **true,
+            "requestState": OPEN,
+            "inputResponses": {OPEN: {"result": {"name": OPEN}}},
+        },
+        "beside the rest": {**true, "cursor": OPEN, "argument": {"name": OPEN, "value": OPEN}},
+    }
+
+
+@pytest.mark.parametrize("method", NAMING)
+@pytest.mark.parametrize("decoy", _decoys("tools/call"))
+def test_no_decoy_elsewhere_in_the_params_stands_for_the_name(method, decoy):
+    decisions = list(_asked(method, _decoys(method)[decoy]))
+
+    assert {False} == {decision.allowed for decision in decisions}
+    assert {SECRET} == {decision.item.name for decision in decisions if decision.item}, decisions
+
+
+WRONG = {
+    "nothing": None,
+    "an empty text": "",
+    "a number": 1,
+    "true": True,
+    "a list of it": [OPEN],
+    "an object of it": {"name": OPEN, "type": "ref/prompt"},
+    "a list in a list": [[OPEN]],
+}
+
+
+@pytest.mark.parametrize("key", ["name", "uri", "taskId"])
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("method", NAMING)
+def test_a_name_of_another_type_is_no_name(method, value, key):
+    params = _params(method, OPEN)
+    inner = params.get("ref", params)
+    if key in inner:
+        inner[key] = value
+
+        assert {False} == {decision.allowed for decision in _asked(method, params)}
+
+
+MIXED = [[OPEN, SECRET], [SECRET, OPEN], [OPEN] * 255 + [SECRET], [OPEN, ""], [OPEN, None], [[OPEN]], OPEN]
+
+
+@pytest.mark.parametrize("key", ["resourceSubscriptions", "taskIds"])
+@pytest.mark.parametrize("uris", MIXED, ids=range(len(MIXED)))
+def test_one_thing_that_may_not_be_used_refuses_every_other_with_it(key, uris):
+    params = {"notifications": {"toolsListChanged": True, key: uris}}
+
+    assert not any(decision.allowed for decision in _asked("subscriptions/listen", params))
+
+
+CIRCUMSTANCES = st.tuples(
+    st.sampled_from(["echo", "list", "sum"]),
+    st.booleans(),
+    st.sampled_from(
+        [{}, {"x-mcp-subject": "mallory"}, {"x.mcp.scopes": "all"}, {"x-a": "1"}, {"mcp-session-id": "s"}]
+    ),
+)
+
+
+def _answer(target, who, tool, in_list, headers):
+    asked = post(message("tools/list"), headers) if in_list else call(tool, headers=_with_token(headers))
+    decision = check(asked, walk(target, identify=lambda *_: who))
+    assert decision.allowed
+    told = external_auth_pb2.CheckResponse.FromString(allow(decision, asked, target, "p" * 16, "0" * 16))
+    return told.SerializeToString(deterministic=True)
+
+
+def _with_token(headers):
+    return {"authorization": f"Bearer {good_token()}", "content-type": "application/json", **headers}
+
+
+@given(st.lists(CIRCUMSTANCES, max_size=8))
+def test_an_answer_kept_for_one_request_is_the_answer_made_anew_for_every_other(circumstances):
+    target = server(rule("allow", "echo", "list", name="a"), rule("allow", "sum", name="b"))
+    who = principal("files:read")
+    keeping = Caller.of(who, "demo")
+    kept = [_answer(target, keeping, *each) for each in circumstances]
+
+    assert [_answer(target, Caller.of(who, "demo"), *each) for each in circumstances] == kept
+
+
+class _Keys:
+    def keys(self, _issuer):
+        return _GOOD
+
+
+class _Unseen:
+    def remembered(self, outcome):
+        """Count nothing."""
+
+
+_GOOD = tokens.good_keys()
+
+
+def test_one_token_at_two_servers_gets_two_callers_and_no_answer_of_the_other():
+    remembered = Tokens(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    forwarding = server(rule("allow", "echo"), name="a", forward_token=True)
+    keeping = server(rule("allow", "echo"), name="b", forward_token=False)
+    header = f"Bearer {good_token()}"
+    answers = {}
+    for target in (forwarding, keeping, forwarding, keeping):
+        who = remembered.identify(target, header)
+        answers.setdefault(target.name, set()).add(_answer(target, who, "echo", False, {}))
+
+    assert [1, 1] == [len(made) for made in answers.values()]
+    assert [False, True] == [b"authorization" in made for (made,) in answers.values()]
+
+
+def test_a_server_of_another_issuer_does_not_take_a_token_remembered_for_the_first():
+    remembered = Tokens(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    header = f"Bearer {good_token()}"
+    remembered.identify(server(name="a"), header)
+    other = server(name="b", trusts={"https://other.example/": tokens.trust(issuer="https://other.example/")})
+
+    assert Reason.UNKNOWN_ISSUER is remembered.identify(other, header).reason
+
+
+COSTLY = {
+    "a search in a search": (
+        "args.a.exists(x, args.b.exists(y, x == y))",
+        {"a": list(range(40_000)), "b": list(range(-40_000, 0))},
+    ),
+    "three levels": (
+        "args.a.exists(x, args.a.exists(y, args.a.exists(z, x + y + z == -1)))",
+        {"a": list(range(1000))},
+    ),
+    "a pattern of the caller's that backtracks": (
+        "args.s.matches(args.p)",
+        {"s": "a" * 400_000 + "!", "p": "(a+)+$"},
+    ),
+    "a pattern of the caller's that is huge": (
+        "args.s.matches(args.p)",
+        {"s": "a", "p": "((((a{100}){10}){10}){10})"},
+    ),
+    "a pattern of the caller's with many states": (
+        "args.s.matches(args.p)",
+        {"s": "ab" * 90_000, "p": "(?:" + "|".join(f".{{{n}}}a" for n in range(0, 900, 3)) + ")$"},
+    ),
+    "growing text": (
+        "args.a.map(x, args.s + args.s).size() == -1",
+        {"a": list(range(9000)), "s": "a" * 50_000},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "arguments"), COSTLY.values(), ids=COSTLY.keys())
+def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_nothing(text, arguments):
+    target = walk(server(rule("allow", "echo", args=text)), max_body=MEBIBYTE)
+    began = time.perf_counter()
+    decision = check(call("echo", arguments), target)
+
+    assert (False, Reason.ARGS_NOT_ALLOWED) == (decision.allowed, decision.reason)
+    assert BOUND > time.perf_counter() - began
+
+
+SHAPES = {
+    "10,000 arguments": {f"key{n}": n for n in range(10_000)},
+    "10,000 arguments beyond ASCII": {f"ké{n}": n for n in range(10_000)},
+    "250,000 lists": {"a": [[] for _ in range(250_000)]},
+    "250,000 objects": {"a": [{} for _ in range(250_000)]},
+    "as deep as may be, as wide as may be": {"a": json.loads("[" * 58 + "]" * 58), "b": [[[]] * 5] * 10_000},
+    "one text": {"a": "\\" * 400_000},
+    "whole numbers": {"a": list(range(140_000))},
+}
+
+
+@pytest.mark.parametrize("arguments", SHAPES.values(), ids=SHAPES.keys())
+def test_a_mebibyte_of_any_of_these_shapes_is_judged_in_bounded_time(arguments):
+    request = call("echo", arguments)
+    assert len(request.body) <= MEBIBYTE
+    began = time.perf_counter()
+
+    assert check(request, walk(server(rule("allow", "echo")), max_body=MEBIBYTE)).allowed
+    assert BOUND > time.perf_counter() - began
+
+
+def test_no_name_that_a_caller_invents_becomes_a_time_series():
+    metrics, target = Metrics(), walk(server(rule("allow", "echo")))
+    metrics.policy("hash", {"demo": frozenset({"echo"})})
+
+    def ask(number):
+        inventions = (
+            call(f"tool-{number}"),
+            post(message(f"method/{number}")),
+            post(message("ping"), {"mcp-protocol-version": f"2026-{number}"}),
+            post(message("ping"), path=f"/mcp/{number}"),
+            post(message("ping"), host=f"host-{number}"),
+            post(message("resources/read", {"uri": f"file:///{number}"})),
+        )
+        for request in inventions:
+            metrics.decided(check(request, target), 0.001)
+        return metrics.render().count(b"\n")
+
+    assert 1 == len({ask(number) for number in itertools.islice(itertools.count(), 50)})

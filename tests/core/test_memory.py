@@ -1,0 +1,73 @@
+"""A million conditions leave memory where it was; the engine is C++ and nothing in Python would show a leak there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120
+"""Seconds after which the run is given up; it takes about ten."""
+
+PROGRAM = """
+import subprocess, sys
+from authz.config.expressions import compile_expression
+from authz.core.expression import Truth, activate
+
+TEXTS = {
+    '"files:read" in scopes': (Truth.TRUE, {"scopes": ["a", "files:read"]}),
+    'client.contains("c")': (Truth.TRUE, {"client": "abc"}),
+    'roles.contains("admin")': (Truth.TRUE, {"roles": ["admin"]}),
+    'client == "x"': (Truth.FALSE, {"client": "abc"}),
+    'jwt.x == 1': (Truth.ERROR, {"jwt": {"y": 1}}),
+}
+CASES = [(compile_expression(text), *case) for text, case in TEXTS.items()]
+leaked = []
+
+def resident():
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+    except FileNotFoundError:
+        import os
+        return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(os.getpid())])) * 1024
+
+def evaluate(rounds, leak):
+    for _ in range(rounds):
+        for expression, expected, values in CASES:
+            if expression.value(activate(values)) is not expected:
+                sys.exit(expression.text)
+        if leak:
+            leaked.append(bytes(leak))
+
+rounds, leak = map(int, sys.argv[1:])
+evaluate(rounds // 10, 0)
+before = resident()
+evaluate(rounds, leak)
+print(resident() / before - 1)
+"""
+
+
+def growth(evaluations, leak=0):
+    """Give by how much resident memory grew, as a fraction, with `leak` bytes lost for every five evaluations."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(evaluations // 5), str(leak)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        cwd=ROOT,
+    )
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    return float(ended.stdout)
+
+
+def test_a_million_evaluations_leave_resident_memory_where_it_was():
+    assert growth(1_000_000) < 0.02
+
+
+@pytest.mark.parametrize("leak", [100])
+def test_the_measurement_sees_a_leak_of_twenty_bytes_an_evaluation(leak):
+    assert growth(200_000, leak) > 0.02
