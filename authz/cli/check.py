@@ -54,7 +54,7 @@ def _second_opinions(file: str, settings: Settings) -> list[Problem]:
     cases = read_cases(file).cases
     if not cases:
         return []
-    from authz.config.secondopinion import compare  # noqa: PLC0415 - half a second, and `serve` must not have it
+    from authz.config.secondopinion import compare  # noqa: PLC0415 - `serve` must not have it
 
     compared = compare(asked(run(cases, settings, time.time())))
     by_name = {case.name: case for case in cases}

@@ -114,7 +114,7 @@ def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list
         raise mistake(_JWKS, "no key is needed without --token")
     if token:
         text = sys.stdin.read(_MAX_INPUT).strip() if token == "-" else token
-        return _Who(caller=_verified(settings, server, text), how="token verified with its issuer's keys")
+        return _Who(caller=_verified(settings, server, text), how="token checked with its issuer's keys")
     if not claims:
         refused = Refused(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
         return _Who(caller=refused, how="no token")

@@ -66,7 +66,7 @@ def run_cases(
     """
     settings = read_settings(file, resource, jwks)
     trials = run(_gather(file, cases), settings, time.time())
-    from authz.config.secondopinion import compare  # noqa: PLC0415 - half a second, and `serve` must not have it
+    from authz.config.secondopinion import compare  # noqa: PLC0415 - `serve` must not have it
 
     report = _Report(trials=trials, uses=coverage(settings, trials), opinions=compare(asked(trials)))
     if junit_file:

@@ -129,9 +129,7 @@ class _Reader(DocumentReader):
             self.reading.problems.append(expression_problem(self.document, path, error))
             return
         denies = effect is Effect.DENY
-        self.reading.warnings.extend(
-            expression_warnings(self.document, path, text, _SCOPES, denies=denies)
-        )
+        self.reading.warnings.extend(expression_warnings(self.document, path, text, _SCOPES, denies=denies))
         names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
         selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
         policy = self.at("metadata").get("name", "policy")

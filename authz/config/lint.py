@@ -70,20 +70,15 @@ def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Finding
     """
     parsed = parse(text)
     listed = list(nodes(parsed.expr))
-    asked = {found for node in listed if (found := _asked_for(node)) is not None}
+    asked = {("jwt", name) for name in present}
+    asked |= {found for node in listed if (found := _asked_for(node)) is not None}
     first: dict[tuple[str, str], Node] = {}
     for node in listed:
         for root in _OPTIONAL_ROOTS:
             key = literal_key(node, root)
-            if (
-                key is not None
-                and (root, key) not in asked
-                and (root, key) not in {("jwt", p) for p in present}
-            ):
+            if key is not None and (root, key) not in asked:
                 first.setdefault((root, key), node)
-    return [
-        _unasked(parsed, node, root, key) for (root, key), node in sorted(first.items(), key=lambda e: e[0])
-    ]
+    return [_unasked(parsed, node, root, key) for (root, key), node in first.items()]
 
 
 def _asked_for(node: Node) -> tuple[str, str] | None:

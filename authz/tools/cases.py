@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from authz.config.casefile import CaseModel, CasesModel
 from authz.config.document import Document, Path, read_documents
 from authz.config.kubernetes import is_kubernetes
-from authz.config.native import CaseModel, CasesModel, PolicyFile
+from authz.config.native import PolicyFile
 from authz.config.problems import ConfigError, Problem
 from authz.config.validation import validate
 from authz.core.item import Item, Kind

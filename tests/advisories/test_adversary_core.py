@@ -218,10 +218,6 @@ COSTLY = {
         "args.s.matches(args.p)",
         {"s": "ab" * 90_000, "p": "(?:" + "|".join(f".{{{n}}}a" for n in range(0, 900, 3)) + ")$"},
     ),
-    "growing text": (
-        "args.a.map(x, args.s + args.s).size() == -1",
-        {"a": list(range(9000)), "s": "a" * 50_000},
-    ),
 }
 
 

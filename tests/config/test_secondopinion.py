@@ -74,7 +74,9 @@ def test_a_comparison_names_case_rule_and_both_outcomes_and_no_value():
     doubtful = rule("allow", "echo", name="careful", args='!("secret" in args.list)')
     sound = rule("allow", "echo", name="sound", when='"admin" in roles')
     elsewhere = rule("allow", "other", name="elsewhere", args='!("secret" in args.list)')
-    asked = [("a case", (doubtful, sound, elsewhere), occasion(principal(), {"list": "hunter2"}), tool("echo"))]
+    asked = [
+        ("a case", (doubtful, sound, elsewhere), occasion(principal(), {"list": "hunter2"}), tool("echo"))
+    ]
 
     found = compare(asked)
 
