@@ -57,7 +57,7 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         upstreams={name: model.upstream for name, model in file.servers.items() if model.upstream},
         cors={name: Cors() for name in file.servers},
         tools={server.name: named_tools(server.policy) for server in servers},
-        limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items),
+        limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items, args=limits.args_bytes),
         max_body=limits.body_bytes,
         max_list=limits.list_bytes,
         check_seconds=limits.check_ms / 1000,

@@ -103,6 +103,7 @@ class _Reads:
     names: set[str] = field(default_factory=set)
     headers: set[str] | None = field(default_factory=set)
     claims: set[str] | None = field(default_factory=set)
+    arguments: set[str] | None = field(default_factory=set)
 
 
 def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) -> Expression:
@@ -134,6 +135,7 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         reads=frozenset(reads.names),
         headers=None if reads.headers is None else frozenset(reads.headers),
         claims=None if reads.claims is None else frozenset(reads.claims),
+        arguments=None if reads.arguments is None else frozenset(reads.arguments),
         program=ENGINE.deserialize(packed.SerializeToString()),
     )
 
@@ -209,6 +211,7 @@ def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
             _known_field(parsed, node)
     reads.headers = _keys_read(parsed.expr, "request.headers")
     reads.claims = _keys_read(parsed.expr, "jwt")
+    reads.arguments = _keys_read(parsed.expr, "args")
     return reads
 
 

@@ -76,7 +76,7 @@ def build_kubernetes(
         upstreams={place.name: place.upstream for place in places if place.upstream},
         cors={place.name: reading.cors or Cors() for place in places},
         tools={server.name: named_tools(server.policy) for server in servers},
-        limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items),
+        limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items, args=limits.args_bytes),
         max_body=limits.body_bytes,
         max_list=limits.list_bytes,
         check_seconds=limits.check_ms / 1000,

@@ -57,6 +57,9 @@ class Limits(_Model):
         2048, ge=64, le=65_536, description="length of a name, URI, task id, method or id"
     )
     items: int = Field(256, ge=1, le=10_000, description="resources one subscription may name")
+    args_bytes: int = Field(
+        32_768, ge=1024, le=1_048_576, description="largest request whose arguments an expression may read"
+    )
     list_bytes: int = Field(
         16_777_216, ge=65_536, le=268_435_456, description="largest list or event that is trimmed"
     )

@@ -14,6 +14,7 @@ header with simple patterns.
 import json
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -136,13 +137,24 @@ _SCHEMES = frozenset({"http", "https"})
 
 def _safe_host(host: str) -> str:
     """Give an authority that cannot break out of a quoted header value or a URL."""
-    return host if _AUTHORITY.fullmatch(host) else "invalid"
+    found = _AUTHORITY.fullmatch(host)
+    if found is None:
+        return "invalid"
+    return host if found[1] is None or _is_ipv6(found[1]) else "invalid"
 
 
-_AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])(?::[0-9]{1,5})?")
 
 
 def metadata_url(server: Server, scheme: str, host: str) -> str:
     """Give the URL of the server's metadata document (RFC 9728 section 3.1)."""
     parts = urlsplit(resource_url(server, scheme, host))
-    return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{'' if parts.path == '/' else parts.path}"

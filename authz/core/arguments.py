@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from authz.core.lookalike import imitates
+
 _OPTIONAL = "?"
 
 
@@ -58,7 +60,9 @@ class Arguments:
                 raise ValueError(msg)
 
     def fit(self, arguments: Mapping[str, Any]) -> bool:
-        """Tell whether a call's arguments are of the declared types."""
+        """Tell whether a call's arguments are of the declared types, and none only looks like a declared one."""
+        if imitates(arguments, frozenset(self.types)):
+            return False
         if not self.extra and arguments.keys() - self.types.keys():
             return False
         return all(self._fits(type_, name, arguments) for name, type_ in self.types.items())

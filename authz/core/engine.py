@@ -92,10 +92,10 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     message = _read(request, server, walk.limits)
     if isinstance(message, Rejected):
         return _rejected(message, server, caller)
-    verdict, item = _judge(request, server, caller, message)
+    verdict, item = _judge(request, server, caller, message, walk.limits)
     if verdict.reason is Reason.ALLOWED and walk.late():
         verdict = Verdict(Reason.DEADLINE)
-    return _decide(server, caller, message, verdict, item)
+    return _decide(request, server, caller, message, verdict, item)
 
 
 def _declared(request: HttpRequest) -> str:
@@ -158,11 +158,11 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
 
 
 def _judge(
-    request: HttpRequest, server: Server, caller: Caller, message: Message
+    request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
 ) -> tuple[Verdict, Item | None]:
     """Judge every item the message names; the first that is not allowed is the answer, else the last."""
     verdict, item = _NAMES_NOTHING, None
-    occasion = Occasion(caller, request, message.method, message.arguments)
+    occasion = Occasion(caller, request, message.method, message.arguments, limits.args)
     for item in message.items:
         verdict = server.policy.judge(occasion, item)
         if verdict.reason is not Reason.ALLOWED:
@@ -174,8 +174,13 @@ _NAMES_NOTHING = Verdict(Reason.ALLOWED)
 """What policy says of a method that names nothing: a valid token was enough."""
 
 
-def _decide(
-    server: Server, caller: Caller, message: Message, verdict: Verdict, item: Item | None
+def _decide(  # noqa: PLR0913, PLR0917 - a decision is about all of these
+    request: HttpRequest,
+    server: Server,
+    caller: Caller,
+    message: Message,
+    verdict: Verdict,
+    item: Item | None,
 ) -> Decision:
     """Build the decision; the one place in which an allow is made."""
     allowed = verdict.reason is Reason.ALLOWED
@@ -190,12 +195,22 @@ def _decide(
         caller=caller,
         request_id=message.request_id,
         version=message.version,
-        rewrite=allowed and message.row.lists,
+        rewrite=allowed and _can_hold_list(request, message),
         scopes=verdict.scopes,
         shadows=verdict.shadows,
         denial=(rule.denial if rule is not None else None) or server.denial,
         hide=server.hide if rule is None or rule.hide is None else rule.hide,
     )
+
+
+def _can_hold_list(request: HttpRequest, message: Message) -> bool:
+    """Tell whether the response can hold a list.
+
+    In a legacy session any answer can: a server finds the stream for an answer by the request's id, so two requests
+    under one id, of which one asks for a list, can get each other's answers.
+    """
+    in_session = message.request_id is not None and "mcp-session-id" in request.headers
+    return message.row.lists or in_session
 
 
 _RESPONSE = "response"

@@ -58,6 +58,7 @@ class Expression:
         reads: top-level names it reads, a subset of `VARIABLES`.
         headers: literal names of request headers it reads; None when it reads headers by a computed name.
         claims: literal names of claims it reads; None when it reads claims by a computed name or as a whole.
+        arguments: literal names of arguments it reads; None when it reads arguments by a computed name or as a whole.
         program: the compiled tree.
     """
 
@@ -65,6 +66,7 @@ class Expression:
     reads: frozenset[str]
     headers: frozenset[str] | None
     claims: frozenset[str] | None
+    arguments: frozenset[str] | None
     program: cel.Expression = field(repr=False)
 
     def value(self, activation: cel.Activation) -> Truth:

@@ -26,20 +26,26 @@ def _folded(known: frozenset[str]) -> frozenset[str]:
     return frozenset(map(fold, known))
 
 
+_MAX_FOREIGN = 128
+"""Length from which a key beyond ASCII is suspect without a look: normalising takes time in the square of its marks."""
+
+
+def _is_suspect(key: str) -> bool:
+    return "\0" in key or (len(key) > _MAX_FOREIGN and not key.isascii())
+
+
 def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
-    """Tell whether a key looks like a known one without being it, or holds U+0000."""
+    """Tell whether a key looks like a known one without being it, holds U+0000, or is too long to tell."""
     if known.issuperset(keys):
         return False
     folded = _folded(known)
-    return any("\0" in key or fold(key) in folded for key in keys if key not in known)
+    return any(_is_suspect(key) or fold(key) in folded for key in keys if key not in known)
 
 
 def collide(keys: Collection[str]) -> bool:
-    """Tell whether two of an object's keys are one to a parser that folds case, or one of them holds U+0000."""
+    """Tell whether two of an object's keys are one to a parser that folds case, or one holds U+0000 or is too long to tell."""
     listed = list(keys)
     joined = "".join(listed)
-    if "\0" in joined:
-        return True
-    if joined.isascii() and joined == joined.lower():
+    if joined.isascii() and joined == joined.lower() and "\0" not in joined:
         return False  # already folded, and the keys of an object differ
-    return len(listed) > 1 and len(set(map(fold, listed))) != len(listed)
+    return any(map(_is_suspect, listed)) or len(set(map(fold, listed))) != len(listed)

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from authz.core.item import Item, Kind
+from authz.core.uri import is_ambiguous
 
 Params = Mapping[str, Any]
 Namer = Callable[[Params], tuple[Item, ...] | None]
@@ -59,9 +60,13 @@ def _one(kind: Kind, key: str) -> Namer:
 
     def read(params: Params) -> tuple[Item, ...] | None:
         name = params.get(key)
-        return (Item(kind, name),) if isinstance(name, str) and name else None
+        return (Item(kind, name),) if isinstance(name, str) and _is_name(kind, name) else None
 
     return read
+
+
+def _is_name(kind: Kind, name: str) -> bool:
+    return bool(name) and not (kind is Kind.RESOURCE and is_ambiguous(name))
 
 
 def _reference(params: Params) -> tuple[Item, ...] | None:
@@ -69,7 +74,8 @@ def _reference(params: Params) -> tuple[Item, ...] | None:
     ref = params.get("ref")
     if not isinstance(ref, dict):
         return None
-    row = _REFERENCES.get(ref.get("type", ""))
+    kind = ref.get("type")
+    row = _REFERENCES.get(kind) if isinstance(kind, str) else None
     return _one(*row)(ref) if row else None
 
 
@@ -91,11 +97,11 @@ def _subscriptions(params: Params) -> tuple[Item, ...] | None:
         if (
             kind is None
             or not isinstance(value, list)
-            or not all(isinstance(name, str) and name for name in value)
+            or not all(isinstance(name, str) and _is_name(kind, name) for name in value)
         ):
             return None
         items.extend(Item(kind, name) for name in value)
-    return tuple(items)
+    return tuple(dict.fromkeys(items))
 
 
 def _rows() -> dict[str, Method]:

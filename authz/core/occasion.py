@@ -6,6 +6,8 @@ from typing import Any
 
 from authz.core.expression import CALLER_NAMES, Expression, Truth, activate
 from authz.core.item import Item, Kind
+from authz.core.limits import DEFAULT_LIMITS
+from authz.core.lookalike import imitates
 from authz.core.principal import Principal
 from authz.core.request import HttpRequest
 
@@ -47,12 +49,14 @@ class Occasion:
         request: the HTTP request; its body is not read.
         method: the MCP method that uses the items.
         arguments: the call's arguments; None when visibility in a list is judged.
+        args_bytes: largest request body whose arguments an expression may read.
     """
 
     caller: Caller
     request: HttpRequest
     method: str
     arguments: Mapping[str, Any] | None
+    args_bytes: int = DEFAULT_LIMITS.args
 
     def truth(self, expression: Expression, item: Item) -> Truth:
         """Give a condition's value for an item; values that depend on the caller alone are computed once."""
@@ -69,11 +73,19 @@ class Occasion:
         return {name: _BINDINGS[name](self, item) for name in names}
 
     def _evaluate(self, expression: Expression, item: Item) -> Truth:
+        if "args" in expression.reads and not self._readable(expression):
+            return Truth.ERROR
         try:
             activation = activate(self.values(expression.reads, item))
         except RuntimeError:
             return Truth.ERROR
         return expression.value(activation)
+
+    def _readable(self, expression: Expression) -> bool:
+        """Tell whether an expression may read the arguments: neither too many, nor one that only looks like one it reads."""
+        arguments = self.arguments or {}
+        named = expression.arguments
+        return len(self.request.body) <= self.args_bytes and not (named and imitates(arguments, named))
 
 
 def visible_headers(request: HttpRequest) -> dict[str, str]:

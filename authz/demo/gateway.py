@@ -129,7 +129,7 @@ class Gateway:
 
     def records(self) -> list[dict[str, Any]]:
         """Give the audit records written so far."""
-        lines = self.supervisor.log(self.service_name).read_text(encoding="utf-8").splitlines()
+        lines = self.supervisor.log(self.service_name).read_text(encoding="utf-8").split("\n")
         return [record for line in lines if "decision_id" in (record := _object(line))]
 
 

@@ -13,6 +13,12 @@ from authz.core.item import Kind
 _MAX_TEXT = 512
 """Characters of a name that a sender chose; a record stays small whatever was asked for."""
 
+_UNSAFE = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Control characters, line and paragraph separators, and marks that change the direction of writing."""
+
 ITEM_KEYS: Mapping[Kind, str] = MappingProxyType({kind: kind.value for kind in Kind})
 """Under which key a record names the item."""
 
@@ -106,5 +112,6 @@ def verdict(decision: Decision) -> str:
 
 
 def clip(text: str) -> str:
-    """Shorten a text that a sender chose."""
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    """Shorten a text that a sender chose, and take out what would forge or reorder the line of a log."""
+    text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)

@@ -27,8 +27,11 @@ _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_OURS = "x-mcp-"
 _KEPT = 256
 """Answers kept for one caller; which calls there are is the caller's choice."""
+_KEPT_CHARS = 256
+"""Longest name whose answer is kept."""
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -43,10 +46,11 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     """
     caller = decision.caller
     spellings = [name for name in request.headers if name[0] == "x" and _is_identity(name)]
-    if caller is None or spellings:
+    item = decision.item
+    if caller is None or spellings or (item is not None and len(item.name) > _KEPT_CHARS):
         return _allow(decision, spellings, server, policy) + _id(decision_id)
     kept = caller.kept
-    key = (decision.method, decision.item, decision.rule, decision.rewrite)
+    key = (decision.method, item, decision.rule, decision.rewrite)
     answer = kept.get(key)
     if answer is None:
         if len(kept) >= _KEPT:
@@ -116,8 +120,8 @@ def _identity(decision: Decision) -> dict[str, str]:
 
 
 def _is_identity(name: str) -> bool:
-    """Tell whether a header is an identity header in some spelling that a server may read as one."""
-    return "mcp" in name and name.replace("_", "-").replace(".", "-") in IDENTITY_HEADERS
+    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets."""
+    return "mcp" in name and name.replace("_", "-").replace(".", "-").startswith(_OURS)
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:

@@ -12,6 +12,9 @@ from typing import Self
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 """Where protected-resource metadata lives (RFC 9728 section 3.1); reachable without a token."""
 
+TRY_SLACK = 0.1
+"""Seconds of the whole time for a Check that are left for a second try."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,=:@-]+(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?)?")
@@ -188,4 +191,4 @@ class Chain:
         claims = [(host, e.path) for e in self.endpoints for host in {bare_host(h) for h in e.hosts}]
         _require(_distinct(claims), "two endpoints claim the same host and path (ports are ignored)")
         _require(0 < self.max_request_bytes < 1 << 32, "max_request_bytes must be 1 to 4294967295")
-        _require(0.05 <= self.check_timeout <= 60, "check_timeout must be 0.05 to 60 seconds")
+        _require(2 * TRY_SLACK <= self.check_timeout <= 61, "check_timeout must be 0.2 to 61 seconds")

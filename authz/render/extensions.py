@@ -51,7 +51,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherOnMatch,
 )
 
-from authz.render.chain import Chain
+from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
 from authz.render.tree import any_of
 
@@ -63,8 +63,8 @@ REWRITE = "mcp-rewrite"
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 """What an allowed request carries upstream; only the service may set these."""
 
-_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.](subject|client|scopes|issuer)|authorization|accept-encoding)$"
-"""Every spelling of an identity header may be removed; only the one with hyphens is ever set."""
+_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"
+"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed."""
 _RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
 """Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
@@ -123,7 +123,7 @@ def _check(timeout: float) -> GrpcService:
             num_retries=1,
             retry_on="unavailable",
             retry_back_off=BackoffStrategy(
-                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout * 0.8)
+                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout - TRY_SLACK)
             ),
         ),
     )

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
 )
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
 from envoy_data_plane.envoy.config.core.v3 import (
+    CidrRange,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction,
     RuntimeUInt32,
@@ -80,7 +81,9 @@ def hardening(chain: Chain) -> HttpConnectionManager:
     """The connection manager's own settings, without routes and filters."""
     return HttpConnectionManager(
         use_remote_address=True,
-        internal_address_config=HttpConnectionManagerInternalAddressConfig(),
+        internal_address_config=HttpConnectionManagerInternalAddressConfig(
+            cidr_ranges=[CidrRange(address_prefix=_NOBODY, prefix_len=32)]
+        ),
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
@@ -97,10 +100,26 @@ def hardening(chain: Chain) -> HttpConnectionManager:
     )
 
 
+_NOBODY = "192.0.2.1"
+"""An address of no host (RFC 5737): no client is internal. An empty configuration would mean Envoy's default, which
+counts loopback and private addresses as internal and believes their x-envoy-* headers."""
+
+_OVERRIDES = (
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+)
+"""Headers by which some frameworks take another path or method than the request's."""
+
+
 def _strip() -> TypedExtensionConfig:
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
-        typed_config=any_of(HeaderMutation(mutations=[Mutation(remove=name) for name in IDENTITY_HEADERS])),
+        typed_config=any_of(
+            HeaderMutation(mutations=[Mutation(remove=name) for name in (*IDENTITY_HEADERS, *_OVERRIDES)])
+        ),
     )
 
 

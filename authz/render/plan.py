@@ -4,11 +4,11 @@ from urllib.parse import urlsplit
 
 from authz.config.settings import Cors, Settings
 from authz.core.server import ANY, Server
-from authz.render.chain import Address, Chain, Endpoint
+from authz.render.chain import TRY_SLACK, Address, Chain, Endpoint
 
 _PORTS = {"http": 80, "https": 443}
 _ENVOY_SLACK = 0.05
-"""Seconds that Envoy waits beyond the service's own deadline, so that the service's answer is the one that counts."""
+"""Seconds that one try of Envoy waits beyond the service's own deadline, so that the service's answer is what counts."""
 
 
 class PlanError(ValueError):
@@ -39,7 +39,7 @@ def plan(
         http=Address.parse(http or settings.http),
         admin=Address.parse(admin) if admin else None,
         max_request_bytes=settings.max_body,
-        check_timeout=settings.check_seconds + _ENVOY_SLACK,
+        check_timeout=settings.check_seconds + _ENVOY_SLACK + TRY_SLACK,
     )
 
 

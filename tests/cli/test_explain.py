@@ -161,9 +161,9 @@ def test_a_name_that_could_steer_a_terminal_is_shown_in_ascii(file):
 def test_without_an_item_what_rules_name_is_shown_as_it_would_be_listed(file):
     said = explained(file, claims={"scope": "files:delete", "roles": ["admin"]})
 
-    assert {"delete_file": True, "deploy": False, "echo": True, "list_files": False} == {
-        item["name"]: item["listed"] for item in said["items"]
-    }
+    named = {"delete_file": True, "deploy": False, "echo": True, "file:///a": True, "list_files": False}
+
+    assert named == {item["name"]: item["listed"] for item in said["items"]}
 
 
 def test_a_list_for_a_token_that_is_refused_is_status_3_and_shows_no_item(file):

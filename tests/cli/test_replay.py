@@ -57,6 +57,10 @@ def counts(said):
         ({"sub": "alice", "method": "GET"}, "same"),
         ({"sub": "alice", "method": "response"}, "same"),
         ({"sub": "alice", "method": "vendor/x"}, "different"),
+        # may have named more URIs than the one in the record
+        ({"resource": "file:///a", "method": "subscriptions/listen", "sub": "alice"}, "undecidable"),
+        ({"resource": "file:///b", "method": "subscriptions/listen", "sub": "alice"}, "different"),
+        ({"resource": "file:///a", "method": "resources/read", "sub": "alice"}, "same"),
         ({"prompt": "echo", "method": "prompts/get", "sub": "alice"}, "different"),
     ],
 )
@@ -146,9 +150,18 @@ def test_two_personas_that_both_fit_a_record_leave_it_undecided(tmp_path):
 
 def test_the_client_that_a_record_names_is_what_rules_see(tmp_path):
     policy = POLICY.replace(
-        "allow: {tools: [echo]}", "allow: {tools: [echo]}\n        when: client == 'good'"
+        'allow: {tools: [echo], resources: ["file:///a"]}',
+        "allow: {tools: [echo]}\n        when: client == 'good'",
     )
     records = [{"tool": "echo", "sub": "alice", "client": client} for client in ("good", "bad")]
+    said = replayed(tmp_path, records, "--claims-for", ALICE, status=1, policy=policy)
+
+    assert {"compared": 2, "same": 1, "different": 1, "undecidable": 0} == counts(said)
+
+
+def test_the_peer_that_a_record_names_is_what_rules_see(tmp_path):
+    policy = POLICY.replace("scopes: [files:read]", "when: source.address == '192.0.2.1'")
+    records = [{"tool": "list_files", "sub": "alice", "source": f"192.0.2.{at}"} for at in (1, 2)]
     said = replayed(tmp_path, records, "--claims-for", ALICE, status=1, policy=policy)
 
     assert {"compared": 2, "same": 1, "different": 1, "undecidable": 0} == counts(said)
@@ -246,6 +259,8 @@ def test_a_log_that_is_not_there_is_a_line(tmp_path):
 
 
 CONDITIONS = [
+    "!('n' in args)",
+    "!('x' in request.headers)",
     "true",
     "false",
     "jwt.nothing",
@@ -292,6 +307,30 @@ def test_whatever_arguments_and_headers_were_the_answer_lies_within_the_bounds(
     )
 
     assert at_worst <= real <= at_best
+
+
+@pytest.mark.parametrize("effect", ["allow", "deny", "require"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"args": "args.n == 1"},
+        {"args": "!('n' in args)"},
+        {"when": "request.headers.x == '1'"},
+        {"when": "!('x' in request.headers)"},
+        {"arguments": Arguments({"n": "int"})},
+        {"arguments": Arguments({"n": "int?"})},
+    ],
+)
+def test_where_a_rule_turns_on_what_is_unknown_the_bounds_differ(effect, parts):
+    rules = (
+        rule(effect, "echo", **parts),
+        *([] if effect == "allow" else [rule("allow", "echo", name="all")]),
+    )
+
+    assert [False, True] == [
+        side.judge(occasion(), tool("echo")).reason is Reason.ALLOWED
+        for side in bounds(Policy(rules), frozenset({"args", "request"}))
+    ]
 
 
 def test_a_policy_that_reads_nothing_unknown_is_its_own_bound():

@@ -8,9 +8,10 @@ from authz.core.arguments import Arguments
 from authz.core.condition import CONDITIONS, Part
 from authz.core.explain import Outcome, explain
 from authz.core.expression import Truth
+from authz.core.item import Item, Kind
 from authz.core.policy import Policy
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import changed, occasion, principal, rule, tool
 
 SECRET = "argument-value-4711"
 
@@ -83,6 +84,14 @@ def test_what_is_listed_although_this_call_is_denied_is_said():
     explanation = explained([rule("allow", "echo", args="args.n == 1")], arguments={"n": 2})
 
     assert (Reason.ARGS_NOT_ALLOWED, True) == (explanation.verdict.reason, explanation.listed)
+
+
+def test_a_place_in_a_list_is_judged_by_the_method_that_uses_the_item():
+    policy = Policy((rule("allow", names={Kind.PROMPT: ("p",)}, when='mcp.method == "prompts/get"'),))
+    asked = changed(occasion(), method="completion/complete")
+    explanation = explain(policy, asked, Item(Kind.PROMPT, "p"))
+
+    assert (Reason.NO_RULE, True) == (explanation.verdict.reason, explanation.listed)
 
 
 def test_every_candidate_is_there_with_what_it_says_alone_and_no_other_rule_is():

@@ -11,7 +11,7 @@ servers:
     issuers: [main]
     rules:
       - name: everyone
-        allow: {tools: [echo]}
+        allow: {tools: [echo], resources: ["file:///a"]}
       - name: readers
         allow: {tools: [list_files]}
         scopes: [files:read]
