@@ -42,13 +42,17 @@ def test_the_example_of_the_policy_reference_loads_without_a_warning(tmp_path):
 def test_the_policy_reference_names_every_key_of_every_section():
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     schema = PolicyFile.model_json_schema()
-    keys = {key for part in schema["$defs"].values() for key in part["properties"]} | set(schema["properties"])
+    keys = {key for part in schema["$defs"].values() for key in part["properties"]} | set(
+        schema["properties"]
+    )
 
     assert [] == sorted(key for key in keys if key not in text)
 
 
 def test_the_reference_of_reasons_lists_each_reason_once_with_its_status_and_code():
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (-?\d*) \|", (ROOT / "docs" / "reasons.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| (-?\d*) \|", (ROOT / "docs" / "reasons.md").read_text(), re.MULTILINE
+    )
 
     expected = [(reason.value, str(row.status), str(row.code or "")) for reason, row in TABLE.items()]
     assert expected == rows

@@ -174,7 +174,7 @@ _NAMES_NOTHING = Verdict(Reason.ALLOWED)
 """What policy says of a method that names nothing: a valid token was enough."""
 
 
-def _decide(  # noqa: PLR0913, PLR0917 - a decision is about all of these
+def _decide(
     request: HttpRequest,
     server: Server,
     caller: Caller,

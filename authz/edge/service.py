@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import structlog
@@ -52,28 +52,19 @@ class State:
 
     def check(self, request: HttpRequest, began: float) -> Decision:
         """Decide about a request that arrived at this moment of the performance counter."""
-        walk = self._walk(self.settings, self.tokens, began)
+        deadline = began + self.settings.check_seconds
+        walk = _walk(self.settings, self.tokens, lambda: time.perf_counter() >= deadline)
         made = check(request, walk)
         candidate, tokens = self.settings.candidate, self._candidate_tokens
         if candidate is None or tokens is None or walk.late():
             return made
-        return _compared(made, request, self._walk(candidate, tokens, began))
+        return _compared(made, request, _walk(candidate, tokens, lambda: False))
 
     def forget(self) -> None:
         """Forget every verified token."""
         self.tokens.clear()
         if self._candidate_tokens is not None:
             self._candidate_tokens.clear()
-
-    @staticmethod
-    def _walk(settings: Settings, tokens: Tokens, began: float) -> Walk:
-        return Walk(
-            directory=settings.directory,
-            identify=tokens.identify,
-            late=lambda: time.perf_counter() >= began + settings.check_seconds,
-            max_body=settings.max_body,
-            limits=settings.limits,
-        )
 
     def baggage(self, decision: Decision, request: HttpRequest) -> bytes:
         """Give what the rewriter needs, as metadata to append to an answer; nothing where it does not run."""
@@ -82,6 +73,16 @@ class State:
             return b""
         reads = self._reads[decision.server]
         return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id))
+
+
+def _walk(settings: Settings, tokens: Tokens, late: Callable[[], bool]) -> Walk:
+    return Walk(
+        directory=settings.directory,
+        identify=tokens.identify,
+        late=late,
+        max_body=settings.max_body,
+        limits=settings.limits,
+    )
 
 
 def _compared(made: Decision, request: HttpRequest, walk: Walk) -> Decision:

@@ -42,7 +42,25 @@ def split(text: str) -> list[str]:
     return ["&&".join(pieces).strip()] if loose else [piece.strip() for piece in pieces]
 
 
-def only_names(piece: str) -> frozenset[str] | None:
+def pinned(text: str) -> tuple[frozenset[str] | None, list[str]]:
+    """Give the tools that a text pins by name, and the pieces that say more; None where it pins none."""
+    names: frozenset[str] | None = None
+    rest = []
+    for piece in split(text):
+        found = _only_names(piece)
+        if found is None or not all(_selectable(name) for name in found):
+            rest.append(piece)
+        else:
+            names = found if names is None else names & found
+    return names, rest
+
+
+def _selectable(name: str) -> bool:
+    """Tell whether `tools` can say this name: there a star is a pattern, and no name is empty."""
+    return bool(name) and "*" not in name
+
+
+def _only_names(piece: str) -> frozenset[str] | None:
     """Give the tools' names where a piece tests `mcp.tool.name` against literals and nothing else; None otherwise."""
     return names_equal_to(piece, _NAME) if _is_about_names(parse(piece).expr) else None
 
@@ -53,11 +71,13 @@ def _is_about_names(node: Node) -> bool:
         return all(_is_about_names(arg) for arg in call.args)
     if call.function not in {"_==_", "@in"}:
         return False
-    return all(path_of(arg) == _NAME or _is_literal(arg) for arg in call.args)
+    # A name on both sides, or on neither, would say something else than which tool it is.
+    literals = [arg for arg in call.args if path_of(arg) != _NAME]
+    return len(literals) == 1 and _is_text(literals[0])
 
 
-def _is_literal(node: Node) -> bool:
-    return all(part.HasField("const_expr") for part in (node.list_expr.elements or [node]))
+def _is_text(node: Node) -> bool:
+    return all(part.const_expr.HasField("string_value") for part in (node.list_expr.elements or [node]))
 
 
 def contained_word(piece: str, claims: Collection[str]) -> str | None:

@@ -34,7 +34,7 @@ from authz.core.item import Kind
 from authz.core.rule import Effect, Rule
 from authz.core.server import ANY, Server, authorities
 from authz.core.trust import Trust
-from authz.tools.conjuncts import contained_word, only_names, split
+from authz.tools.conjuncts import contained_word, pinned, split
 from authz.tools.placeholders import Placeholders
 
 _EVERYTHING = {f"{kind}s": ["*"] for kind in Kind}
@@ -179,7 +179,7 @@ class _Writer:
             negation = f"!({' && '.join(split(text))})"
             said = {"name": name, "deny": _EVERYTHING, "when": negation}
             return [f"# {_REQUIRE.format(name=name)}", *self._yaml([said])]
-        names, rest = _pinned(text)
+        names, rest = pinned(text)
         if names is not None and not names:
             return [f"# {_NEVER.format(name=name)}"]
         said = {"name": name, str(rule.effect): _select(rule, names)}
@@ -214,19 +214,6 @@ class _Writer:
         return str(text).splitlines()
 
 
-def _pinned(text: str) -> tuple[frozenset[str] | None, list[str]]:
-    """Give the tools that a text pins by name, and the pieces that say more; None where it pins none."""
-    names: frozenset[str] | None = None
-    rest = []
-    for piece in split(text):
-        found = only_names(piece)
-        if found is None or not all(_selectable(name) for name in found):
-            rest.append(piece)
-        else:
-            names = found if names is None else names & found
-    return names, rest
-
-
 def _select(rule: Rule, names: frozenset[str] | None) -> dict[str, list[str]]:
     """Give what a rule is about: the tools it is pinned to, or where they cannot be said, all of that kind."""
     if rule.selector.patterns.get(Kind.PROMPT):
@@ -234,11 +221,6 @@ def _select(rule: Rule, names: frozenset[str] | None) -> dict[str, list[str]]:
     listed = names or rule.selector.exact.get(Kind.TOOL, frozenset())
     starred = rule.selector.patterns.get(Kind.TOOL)
     return {"tools": sorted(listed)} if listed and not starred and "" not in listed else _ANY_TOOL
-
-
-def _selectable(name: str) -> bool:
-    """Tell whether `tools` can say this name: there a star is a pattern, and no name is empty."""
-    return bool(name) and "*" not in name
 
 
 def _whole_word(piece: str, words: dict[str, list[str]]) -> bool:

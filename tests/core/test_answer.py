@@ -238,7 +238,7 @@ def test_a_denial_without_rule_or_server_says_neither():
     [
         ("https://h.example/mcp", "/mcp", "http", "evil.example", "https://h.example{}/mcp"),
         ("https://h.example/", "/", "https", "h.example", "https://h.example{}"),
-        ("https://h.example/a/mcp/", "/a/mcp/", "https", "h.example", "https://h.example{}/a/mcp"),
+        ("https://h.example/a/mcp/", "/a/mcp/", "https", "h.example", "https://h.example{}/a/mcp/"),
         ("http://localhost:10000/mcp", "/mcp", "http", "x", "http://localhost:10000{}/mcp"),
         ("", "/mcp", "http", "h.example:8080", "http://h.example:8080{}/mcp"),
         ("", "/mcp", "https", "[::1]:8443", "https://[::1]:8443{}/mcp"),

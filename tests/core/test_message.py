@@ -431,7 +431,7 @@ def test_what_is_larger_than_the_limits_is_refused(body, reason):
 
 @pytest.mark.parametrize(("count", "kind"), [(3, Message), (4, Rejected)])
 def test_one_message_may_name_only_so_many_things(count, kind):
-    wanted = {"notifications": {"resourceSubscriptions": ["u"] * count}}
+    wanted = {"notifications": {"resourceSubscriptions": [f"u{number}" for number in range(count)]}}
     body = modern("subscriptions/listen", wanted)
 
     assert isinstance(read(body, mirrored("subscriptions/listen"), limits=Limits(items=3)), kind)

@@ -221,7 +221,18 @@ def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a":1,"a":1}', "9223372036854775808", "18446744073709551615", '"\\ud800"', "1e400", "NaN", "-0", "1E5", " 1", "[1 ]"],
+    [
+        '{"a":1,"a":1}',
+        "9223372036854775808",
+        "18446744073709551615",
+        '"\\ud800"',
+        "1e400",
+        "NaN",
+        "-0",
+        "1E5",
+        " 1",
+        "[1 ]",
+    ],
 )
 def test_the_short_cut_leaves_every_doubtful_spelling_to_the_long_way(text):
     assert strictjson._UNREAD is strictjson._canonical(text.encode())

@@ -331,11 +331,19 @@ def test_a_candidate_that_fails_counts_as_one_that_denies_and_changes_nothing(se
     assert (tool == "echo", shadows) == (made.allowed, made.shadows)
 
 
-def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path):
+@pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (PATIENCE, ())])
+def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path, ago, shadows):
     service, _ = serve(settings(tmp_path, ECHO, LIST))
-    made = service.state.check(asked(), time.perf_counter() - PATIENCE)
+    made = service.state.check(asked("list_files"), time.perf_counter() - ago)
 
-    assert (Reason.DEADLINE, ()) == (made.reason, made.shadows)
+    assert (Reason.NO_RULE, shadows) == (made.reason, made.shadows)
+
+
+def test_how_long_a_decision_takes_is_no_disagreement(serve, tmp_path):
+    service, _ = serve(settings(tmp_path, ECHO, ECHO + "limits: {check_ms: 10}\n"))
+    made = service.state.check(asked(), time.perf_counter() - 1)
+
+    assert (True, ()) == (made.allowed, made.shadows)
 
 
 def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(serve, tmp_path):

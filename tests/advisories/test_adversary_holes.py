@@ -1,22 +1,17 @@
 """Attacks that were found to work. Each test says what should be; its mark goes when that is so, and fails the run if it stays."""
 
-import time
-
 import pytest
 
+from authz.core import strictjson
 from authz.core.answer import answer
 from authz.core.engine import check
 from authz.core.item import Kind
 from authz.core.reasons import Reason
-from authz.core.strictjson import loads
 from tests.support.core import call, message, post, rule, server, walk
 
 MEBIBYTE = 1 << 20
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a list's answer can be drawn into another request of the same session and id"
-)
 def test_every_response_that_a_session_can_divert_a_list_into_is_judged():
     """The Python SDK sends a legacy answer to whichever POST of the session last used its id."""
     headers = {"mcp-session-id": "s", "authorization": call().headers["authorization"]}
@@ -25,25 +20,20 @@ def test_every_response_that_a_session_can_divert_a_list_into_is_judged():
     assert check(request, walk(server(rule("allow", "echo")))).rewrite
 
 
-@pytest.mark.xfail(strict=True, reason="normalising a run of combining characters takes time in its square")
-def test_a_key_of_combining_characters_takes_no_longer_than_another():
+def test_a_long_key_of_combining_characters_is_refused_before_it_is_normalised():
+    """Normalising a run of combining characters takes time in its square: minutes for a mebibyte."""
     arguments = {"a" + "\u0315\u0316" * 24_000: 1, "b": 2}
-    began = time.perf_counter()
-    check(call("echo", arguments), walk(server(rule("allow", "echo")), max_body=MEBIBYTE))
+    decision = check(call("echo", arguments), walk(server(rule("allow", "echo")), max_body=MEBIBYTE))
 
-    assert 0.5 > time.perf_counter() - began
+    assert Reason.BAD_MESSAGE is decision.reason
 
 
-@pytest.mark.xfail(strict=True, reason="msgspec reads numbers with large exponents slowly")
-def test_a_mebibyte_of_numbers_is_read_as_fast_as_another():
+def test_numbers_with_exponents_are_not_left_to_the_reader_that_is_slow_with_them():
     data = b"[" + b",".join([b"1.7e308"] * 125_000) + b"]"
-    began = time.perf_counter()
-    loads(data)
 
-    assert 0.5 > time.perf_counter() - began
+    assert strictjson._UNREAD is strictjson._canonical(data)
 
 
-@pytest.mark.xfail(strict=True, reason="a URI is compared as text, dots and all")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -61,7 +51,6 @@ def test_a_uri_does_not_climb_out_of_its_pattern(uri):
     assert not check(post(message("resources/read", {"uri": uri})), target).allowed
 
 
-@pytest.mark.xfail(strict=True, reason="the host is taken into a URL that cannot be split again")
 @pytest.mark.parametrize("host", ["[x", "[::1", "a]", "[]", "[zz]:80"])
 def test_a_denial_is_answered_whatever_the_host_looks_like(host):
     target = server(hosts=frozenset({"*"}), resource="")
@@ -70,7 +59,6 @@ def test_a_denial_is_answered_whatever_the_host_looks_like(host):
     assert 401 == answer(check(request, walk(target)), target, request, "0" * 16).status
 
 
-@pytest.mark.xfail(strict=True, reason="a type that cannot be hashed ends in an exception", raises=TypeError)
 @pytest.mark.parametrize("type_", [[], {}])
 def test_a_reference_of_no_type_is_a_bad_message(type_):
     request = post(message("completion/complete", {"ref": {"type": type_}}))
