@@ -91,9 +91,8 @@ DECISIONS = [
 def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
     record = make_record(
         decision,
-        Facts(
-            decision_id="id-1", policy="p", at=1790000000.1234, seconds=0.0015, status=403, source="192.0.2.1"
-        ),
+        Facts(decision_id="id-1", policy="p", at=1790000000.1234, status=403, source="192.0.2.1"),
+        0.0015,
     )
     message = parsed(record)
 
@@ -112,9 +111,7 @@ def test_the_record_of_any_decision_parses_and_says_what_was_decided(decision):
 
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_no_record_holds_a_claim_beyond_the_callers_identity(decision):
-    record = make_record(
-        decision, Facts(decision_id="id-1", policy="p", at=0, seconds=0, status=0, source="")
-    )
+    record = make_record(decision, Facts(decision_id="id-1", policy="p", at=0, status=0, source=""), 0.0)
 
     assert b"s3cret" not in msgspec.json.encode(record)
     assert b"files:read" not in msgspec.json.encode(record)

@@ -27,17 +27,17 @@ class AuditLog:
         self.on_drop: Callable[[], None] = lambda: None
         self._stream = stream
         self._size = size
-        self._waiting: deque[tuple[Decision, Facts]] = deque()
+        self._waiting: deque[tuple[Decision, Facts, float]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
-    def write(self, decision: Decision, facts: Facts) -> None:
-        """Queue the record of a decision; never waits."""
+    def write(self, decision: Decision, facts: Facts, seconds: float) -> None:
+        """Queue the record of a decision that took so many seconds; never waits."""
         if len(self._waiting) >= self._size:
             self.on_drop()
             return
-        self._waiting.append((decision, facts))
+        self._waiting.append((decision, facts, seconds))
 
     def close(self) -> None:
         """Write what waits, then stop."""

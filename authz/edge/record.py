@@ -56,7 +56,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         decision_id: the decision's name.
         policy: digest of the policy that decided.
         at: when, in seconds since the epoch.
-        seconds: how long it took.
         status: HTTP status of a denial's answer, 0 for an allowed request.
         source: the peer's address.
     """
@@ -64,13 +63,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     decision_id: str
     policy: str
     at: float
-    seconds: float
     status: int
     source: str
 
 
-def make_record(decision: Decision, facts: Facts) -> Record:
-    """Describe a decision."""
+def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
+    """Describe a decision that took so many seconds."""
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
     return Record(
@@ -88,7 +86,7 @@ def make_record(decision: Decision, facts: Facts) -> Record:
         policy=facts.policy,
         rewrite=decision.rewrite,
         status=facts.status,
-        duration_us=int(facts.seconds * 1e6),
+        duration_us=int(seconds * 1e6),
         shadows=decision.shadows,
         source=facts.source,
         **item,

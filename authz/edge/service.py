@@ -20,7 +20,9 @@ from msgspec import structs
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.engine import Walk, check
+from authz.core.engine import Identify, Walk, check
+from authz.core.occasion import Caller
+from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.edge.audit import AuditLog
@@ -28,6 +30,7 @@ from authz.edge.handover import KEY, Reader, Reads, pack, unpack
 from authz.edge.keystore import KeyStore, Schedule
 from authz.edge.metrics import KeyFigures, Metrics
 from authz.edge.replies import metadata
+from authz.edge.stages import UNTIMED, Stages
 from authz.edge.tokens import Tokens
 
 CANDIDATE = "candidate"
@@ -50,15 +53,21 @@ class State:
         self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
         self._reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
 
-    def check(self, request: HttpRequest, began: float) -> Decision:
+    def check(self, request: HttpRequest, began: float, stages: Stages = UNTIMED) -> Decision:
         """Decide about a request that arrived at this moment of the performance counter."""
         deadline = began + self.settings.check_seconds
-        walk = _walk(self.settings, self.tokens, lambda: time.perf_counter() >= deadline)
+
+        def identify(server: Server, authorization: str | None) -> Caller | Refused:
+            caller = self.tokens.identify(server, authorization)
+            stages.mark("token")
+            return caller
+
+        walk = _walk(self.settings, identify, lambda: time.perf_counter() >= deadline)
         made = check(request, walk)
         candidate, tokens = self.settings.candidate, self._candidate_tokens
         if candidate is None or tokens is None or walk.late():
             return made
-        return _compared(made, request, _walk(candidate, tokens, lambda: False))
+        return _compared(made, request, _walk(candidate, tokens.identify, lambda: False))
 
     def forget(self) -> None:
         """Forget every verified token."""
@@ -75,10 +84,10 @@ class State:
         return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id))
 
 
-def _walk(settings: Settings, tokens: Tokens, late: Callable[[], bool]) -> Walk:
+def _walk(settings: Settings, identify: Identify, late: Callable[[], bool]) -> Walk:
     return Walk(
         directory=settings.directory,
-        identify=tokens.identify,
+        identify=identify,
         late=late,
         max_body=settings.max_body,
         limits=settings.limits,

@@ -205,9 +205,9 @@ def test_what_the_service_records_is_read_back_and_is_the_same(tmp_path):
         claims={},
         expires=4e9,
     )
-    facts = Facts(decision_id="d", policy="p", at=1.0, seconds=0.1, status=0, source="192.0.2.1")
+    facts = Facts(decision_id="d", policy="p", at=1.0, status=0, source="192.0.2.1")
     records = [
-        make_record(decide(policy, post(server, use(tool(name))), Caller.of(who, server.name)), facts)
+        make_record(decide(policy, post(server, use(tool(name))), Caller.of(who, server.name)), facts, 0.1)
         for name in ("echo", "list_files", "gone")
     ]
     fields = [{name: getattr(each, name) for name in each.__struct_fields__} for each in records]

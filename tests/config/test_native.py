@@ -23,9 +23,29 @@ limits:
   depth: 32
   name_chars: 100
   items: 5
+  args_bytes: 4096
   list_bytes: 70000
   check_ms: 200
   tokens: 32
+keys:
+  min_age_seconds: 30
+  max_age_seconds: 300
+  default_age_seconds: 60
+  cooldown_seconds: 5
+  unknown_for_seconds: 10
+  unknown_names: 7
+  retry_seconds: 2
+  stale_for_seconds: 3600
+  timeout_seconds: 4
+  document_bytes: 65536
+tests:
+  personas: {a: {sub: x}}
+  cases:
+    - {name: t, persona: a, server: files, tool: t, args: {}, headers: {}, expect: allow}
+    - {name: p, claims: {}, prompt: p, expect: deny}
+    - {name: r, claims: {}, resource: r, expect: deny}
+    - {name: k, claims: {}, task: k, expect: deny}
+    - {name: l, claims: {}, kind: tool, catalogue: [a], visible: [a]}
 issuers:
   main:
     issuer: http://keys.internal/
@@ -52,6 +72,8 @@ servers:
         any_scopes: [a, b]
         roles: [admin]
         when: client == "cli"
+        arguments: {n: int, "m": "string?"}
+        extra: deny
         args: args.n == 1
         shadow: true
         denial: http
@@ -65,6 +87,11 @@ servers:
     resource_name: Files
     resource_documentation: https://docs.example/files
 """
+BESIDE = """\
+ca_file: ca.pem
+candidate: next.yaml
+"""
+"""Keys that name other files, which have tests of their own."""
 
 
 def models(
@@ -98,7 +125,7 @@ def written(value: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def test_the_example_writes_every_key_there_is():
-    (document,) = read_documents(EVERYTHING, "FILE", {})
+    (document,) = read_documents(EVERYTHING + BESIDE, "FILE", {})
     found = written(validate(PolicyFile, document), {})
 
     assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == found
@@ -110,7 +137,7 @@ def test_every_key_reaches_the_settings():
 
     assert ("unix:/run/authz.sock", "[::1]:9002") == (given.grpc, given.http)
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
-    assert Limits(depth=32, name=100, items=5) == given.limits
+    assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert frozenset({"keys.internal"}) == given.insecure_hosts
     assert {
         "http://keys.internal/": IssuerKeys(

@@ -140,14 +140,7 @@ def test_known_keys_outlive_an_issuer_that_fails(parts, gateway, mode):
     assert memory(parts, gateway) - held < SPARE_KIB
 
 
-HANGS = pytest.mark.xfail(
-    reason="Envoy gives a try up after 0.4 s, and the service looks for a key for 0.45 s"
-)
-
-
-@pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=HANGS if mode in {"drip", "nothing"} else ()) for mode in MODES]
-)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_key_that_a_failing_issuer_does_not_bring_is_unknown(parts, gateway, mode):
     parts.outage(mode)
 
