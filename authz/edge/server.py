@@ -90,15 +90,16 @@ async def serve(
     await service.keys.start()
     await server.start()
     web_task = asyncio.create_task(web.serve(sockets=[web_socket]))
-    watching = asyncio.create_task(_watch(file, service))
+    background = [asyncio.create_task(_watch(file, service)), asyncio.create_task(audit.run())]
     await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
     started()
     await stop.wait()
-    watching.cancel()
     await readiness.enter_graceful_shutdown()
     await server.stop(DRAIN_SECONDS)
     web.should_exit = True
     await web_task
+    for task in background:
+        task.cancel()
     await service.keys.close()
 
 
