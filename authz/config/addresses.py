@@ -97,6 +97,10 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+PLAIN_HTTP = "keys that come over plain http can be replaced on the way"
+"""What is wrong with a URL of keys that is not guarded."""
+
+
 def is_guarded(url: str, insecure_hosts: Collection[str] = ()) -> bool:
     """Tell whether nobody on the way can replace what is fetched: https, this machine, or a host that is excepted."""
     parts = urlsplit(url)

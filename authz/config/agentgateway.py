@@ -16,12 +16,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from authz.config.build import ARGUMENTS, expression_problem
+from authz.config.celcheck import ExpressionError
+from authz.config.celtree import names_equal_to
 from authz.config.document import Document, Path
-from authz.config.expressions import ExpressionError, compile_expression, names_equal_to
+from authz.config.expressions import compile_expression
 from authz.config.lint import expression_warnings
 from authz.config.providers import ProviderReader
 from authz.config.reading import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
+from authz.config.rules import ARGUMENTS, expression_problem
 from authz.config.settings import Cors
 from authz.core.item import Kind
 from authz.core.rule import Effect, Rule, Selector

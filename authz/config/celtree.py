@@ -91,3 +91,31 @@ def position(parsed: Parsed, node: Node) -> tuple[int, int]:
     starts = [0, *parsed.source_info.line_offsets]
     line = max(number for number, start in enumerate(starts, 1) if start <= offset)
     return line, offset - starts[line - 1] + 1
+
+
+def names_equal_to(text: str, path: str) -> frozenset[str] | None:
+    """Give the only values that `path` can have where the expression is true; None when it does not say.
+
+    Read from the tree: `path == "x"` or `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule
+    can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
+    errs it is false all the same, because false wins over an error.
+    """
+    return _pinned(parse(text).expr, path)
+
+
+def _pinned(node: Node, path: str) -> frozenset[str] | None:
+    call = node.call_expr
+    if call.function in {"_&&_", "_||_"}:
+        left, right = (_pinned(arg, path) for arg in call.args)
+        if call.function == "_||_":
+            return None if left is None or right is None else left | right
+        return left if right is None else right if left is None else left & right
+    if call.function == "_==_":
+        sides = sorted(call.args, key=lambda side: side.HasField("const_expr"))
+        if path_of(sides[0]) == path and sides[1].const_expr.HasField("string_value"):
+            return frozenset({sides[1].const_expr.string_value})
+    if call.function == "@in" and path_of(call.args[0]) == path and call.args[1].HasField("list_expr"):
+        elements = call.args[1].list_expr.elements
+        if all(element.const_expr.HasField("string_value") for element in elements):
+            return frozenset(element.const_expr.string_value for element in elements)
+    return None

@@ -2,21 +2,18 @@
 
 Theory. Three looks at the same text, each for what it does best:
 
-1. cel-cpp compiles it against `_CHECKER`, where every field of `mcp`, `request` and `source` is declared with its
-   type. That gives undeclared names and wrong types with line and column. Here `contains` is also declared for lists
-   and maps; the overload has no implementation that is ever run.
+1. cel-cpp compiles it with types (`celcheck`). That gives undeclared names and wrong types with line and column.
 2. cel-cpp parses it without a check and hands out the tree (`cel.expr.ParsedExpr`). On the tree a member call
    `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`, which is agentgateway's dialect of the word
    without a function implemented in Python. The tree also says what is read.
 3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
 """
 
-import re
 from dataclasses import dataclass, field
 
-from cel_expr_python import cel
 from google.protobuf import any_pb2
 
+from authz.config.celcheck import FIELDS, ExpressionError, check_boolean, checked
 from authz.config.celtree import (
     Expr,
     Node,
@@ -30,70 +27,12 @@ from authz.config.celtree import (
 )
 from authz.core.expression import ENGINE, VARIABLES, Expression
 
-_STRING, _DYN = cel.Type.STRING, cel.Type.DYN
-
-FIELDS = {
-    "mcp.method": _STRING,
-    "mcp.tool.name": _STRING,
-    "mcp.tool.target": _STRING,
-    "mcp.prompt.name": _STRING,
-    "mcp.prompt.target": _STRING,
-    "mcp.resource.uri": _STRING,
-    "mcp.resource.name": _STRING,
-    "mcp.resource.target": _STRING,
-    "mcp.task.id": _STRING,
-    "request.method": _STRING,
-    "request.host": _STRING,
-    "request.path": _STRING,
-    "request.headers": cel.Type.Map(_STRING, _STRING),
-    "source.address": _STRING,
-}
-"""What stands below the structured names, with its type."""
-
 _ROOTS = frozenset(path.split(".", 1)[0] for path in FIELDS)
 _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in range(3)) | frozenset(FIELDS)
 
 
-def _never(*_: object) -> bool:
-    """Stand behind overloads that exist for the type check only."""
-    raise NotImplementedError
-
-
-def _checker() -> cel.Env:
-    overloads = [
-        cel.Overload(
-            f"{name}_contains_dyn",
-            return_type=cel.Type.BOOL,
-            parameters=[type_, _DYN],
-            is_member=True,
-            impl=_never,
-        )
-        for name, type_ in (("list", cel.Type.List(_DYN)), ("map", cel.Type.Map(_DYN, _DYN)))
-    ]
-    extension = cel.CelExtension("contains", [cel.FunctionDecl("contains", overloads)])
-    return cel.NewEnv(variables={**VARIABLES, **FIELDS}, extensions=[extension])
-
-
-_CHECKER = _checker()
-
-
 _MAX_BYTES = 1_048_576
 """Largest rewritten tree; each `contains` inside another's target makes it three times as large."""
-
-
-class ExpressionError(ValueError):
-    """An expression that cannot be accepted.
-
-    Attributes:
-        line: line within the expression, from 1.
-        column: column within that line, from 1.
-    """
-
-    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        """Keep the place beside the text."""
-        super().__init__(message)
-        self.line = line
-        self.column = column
 
 
 @dataclass(slots=True)
@@ -119,10 +58,10 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
     Raises:
         ExpressionError: with the place in the text.
     """
-    result = _checked(text)
+    result = checked(text)
     parsed = parse(text)
     reads = _read(parsed, forbidden)
-    _boolean(result, parsed.expr)
+    check_boolean(result, parsed.expr)
     for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
         _rewrite_contains(node)
         if node.ByteSize() > _MAX_BYTES:
@@ -138,65 +77,6 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         arguments=None if reads.arguments is None else frozenset(reads.arguments),
         program=ENGINE.deserialize(packed.SerializeToString()),
     )
-
-
-def names_equal_to(text: str, path: str) -> frozenset[str] | None:
-    """Give the only values that `path` can have where the expression is true; None when it does not say.
-
-    Read from the tree: `path == "x"` or `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule
-    can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
-    errs it is false all the same, because false wins over an error.
-    """
-    return _pinned(parse(text).expr, path)
-
-
-def _pinned(node: Node, path: str) -> frozenset[str] | None:
-    call = node.call_expr
-    if call.function in {"_&&_", "_||_"}:
-        left, right = (_pinned(arg, path) for arg in call.args)
-        if call.function == "_||_":
-            return None if left is None or right is None else left | right
-        return left if right is None else right if left is None else left & right
-    if call.function == "_==_":
-        sides = sorted(call.args, key=lambda side: side.HasField("const_expr"))
-        if path_of(sides[0]) == path and sides[1].const_expr.HasField("string_value"):
-            return frozenset({sides[1].const_expr.string_value})
-    if call.function == "@in" and path_of(call.args[0]) == path and call.args[1].HasField("list_expr"):
-        elements = call.args[1].list_expr.elements
-        if all(element.const_expr.HasField("string_value") for element in elements):
-            return frozenset(element.const_expr.string_value for element in elements)
-    return None
-
-
-def _checked(text: str) -> cel.Type:
-    try:
-        return _CHECKER.compile(text).return_type()
-    except RuntimeError as error:
-        raise _located(str(error)) from None
-
-
-_PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
-
-_NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| \(in container ''\)")
-"""Words of cel-cpp's reports that say nothing about the expression: a status, before and behind, and the container."""
-
-
-def _located(message: str) -> ExpressionError:
-    """Turn cel-cpp's report into ours: the first place and its sentence."""
-    sentence = _NOISE.sub("", message.splitlines()[0])
-    found = _PLACE.search(sentence)
-    if found is None:
-        return ExpressionError(sentence)
-    line, column = (max(1, int(number)) for number in found.group(1, 2))  # -1 where it has no place
-    return ExpressionError(found[3], line, column)
-
-
-def _boolean(result: cel.Type, root: Node) -> None:
-    # cel-cpp gives has(a.b.c) the type of the field where a.b.c is a declared name; the macro itself is boolean.
-    if result in (cel.Type.BOOL, _DYN) or root.select_expr.test_only:
-        return
-    message = f"gives {result.name().lower()}, a condition must give true or false"
-    raise ExpressionError(message)
 
 
 def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:

@@ -7,14 +7,13 @@ from typing import Any
 from authz.config.addresses import check_http_url, check_path
 from authz.config.agentgateway import BACKEND, KIND, read_policy
 from authz.config.bindings import check_bindings
+from authz.config.bounds import bounds_of
 from authz.config.build import digest, named_tools, normal_origins
 from authz.config.document import Document
-from authz.config.native import Limits as LimitsModel
-from authz.config.native import Listen
+from authz.config.native import Limits, Listen
 from authz.config.problems import ConfigError, Problem
 from authz.config.reading import UNREAD, UNREAD_CURE, Reading
 from authz.config.settings import Cors, Settings
-from authz.core.limits import Limits
 from authz.core.policy import Policy
 from authz.core.server import ANY, Directory, Server
 
@@ -67,7 +66,7 @@ def build_kubernetes(
     directory = _directory(servers, documents[0].file, reading)
     if reading.problems:
         raise ConfigError(reading.problems)
-    limits, listen = LimitsModel(), Listen()
+    listen = Listen()
     return Settings(
         grpc=listen.grpc,
         http=listen.http,
@@ -76,14 +75,10 @@ def build_kubernetes(
         upstreams={place.name: place.upstream for place in places if place.upstream},
         cors={place.name: reading.cors or Cors() for place in places},
         tools={server.name: named_tools(server.policy) for server in servers},
-        limits=Limits(depth=limits.depth, name=limits.name_chars, items=limits.items, args=limits.args_bytes),
-        max_body=limits.body_bytes,
-        max_list=limits.list_bytes,
-        check_seconds=limits.check_ms / 1000,
-        tokens=limits.tokens,
         digest=digest(text),
         warnings=tuple(reading.warnings),
         insecure_hosts=frozenset(reading.insecure_hosts),
+        **bounds_of(Limits()),
     )
 
 

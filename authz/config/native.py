@@ -23,7 +23,9 @@ from authz.config.addresses import (
     check_tcp_address,
 )
 from authz.config.casefile import CasesModel
+from authz.config.settings import Fetching
 from authz.core.arguments import TYPES, Arguments
+from authz.core.limits import DEFAULT_LIMITS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
@@ -35,6 +37,8 @@ TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 Authority = Annotated[str, AfterValidator(check_authority)]
 Host = Annotated[str, AfterValidator(check_host)]
+
+_FETCHING = Fetching()
 
 
 class _Model(BaseModel):
@@ -52,13 +56,20 @@ class Limits(_Model):
     """Bounds; whatever is over one is refused."""
 
     body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
-    depth: int = Field(64, ge=8, le=512, description="nesting of JSON containers in a request")
-    name_chars: int = Field(
-        2048, ge=64, le=65_536, description="length of a name, URI, task id, method or id"
+    depth: int = Field(
+        DEFAULT_LIMITS.depth, ge=8, le=512, description="nesting of JSON containers in a request"
     )
-    items: int = Field(256, ge=1, le=10_000, description="resources one subscription may name")
+    name_chars: int = Field(
+        DEFAULT_LIMITS.name, ge=64, le=65_536, description="length of a name, URI, task id, method or id"
+    )
+    items: int = Field(
+        DEFAULT_LIMITS.items, ge=1, le=10_000, description="resources one subscription may name"
+    )
     args_bytes: int = Field(
-        32_768, ge=1024, le=1_048_576, description="largest request whose arguments an expression may read"
+        DEFAULT_LIMITS.args,
+        ge=1024,
+        le=1_048_576,
+        description="largest request whose arguments an expression may read",
     )
     list_bytes: int = Field(
         16_777_216, ge=65_536, le=268_435_456, description="largest list or event that is trimmed"
@@ -70,22 +81,45 @@ class Limits(_Model):
 class Keys(_Model):
     """When and how the issuers' keys are fetched."""
 
-    min_age_seconds: int = Field(60, ge=1, le=86_400, description="shortest time between scheduled fetches")
-    max_age_seconds: int = Field(600, ge=1, le=86_400, description="longest, whatever Cache-Control says")
-    default_age_seconds: int = Field(300, ge=1, le=86_400, description="where Cache-Control says nothing")
+    min_age_seconds: int = Field(
+        int(_FETCHING.min_age), ge=1, le=86_400, description="shortest time between scheduled fetches"
+    )
+    max_age_seconds: int = Field(
+        int(_FETCHING.max_age), ge=1, le=86_400, description="longest, whatever Cache-Control says"
+    )
+    default_age_seconds: int = Field(
+        int(_FETCHING.default_age), ge=1, le=86_400, description="where Cache-Control says nothing"
+    )
     cooldown_seconds: int = Field(
-        30, ge=1, le=3600, description="shortest time between fetches that unknown key names cause"
+        int(_FETCHING.cooldown),
+        ge=1,
+        le=3600,
+        description="shortest time between fetches that unknown key names cause",
     )
     unknown_for_seconds: int = Field(
-        300, ge=1, le=86_400, description="how long a key name is not asked for again in vain"
+        int(_FETCHING.unknown_for),
+        ge=1,
+        le=86_400,
+        description="how long a key name is not asked for again in vain",
     )
-    unknown_names: int = Field(100, ge=1, le=10_000, description="such names remembered for an issuer")
-    retry_seconds: int = Field(1, ge=1, le=600, description="first pause after a failed fetch; it doubles")
+    unknown_names: int = Field(
+        _FETCHING.max_unknown, ge=1, le=10_000, description="such names remembered for an issuer"
+    )
+    retry_seconds: int = Field(
+        int(_FETCHING.retry), ge=1, le=600, description="first pause after a failed fetch; it doubles"
+    )
     stale_for_seconds: int = Field(
-        86_400, ge=60, le=2_592_000, description="how long keys live that could not be confirmed"
+        int(_FETCHING.stale_for),
+        ge=60,
+        le=2_592_000,
+        description="how long keys live that could not be confirmed",
     )
-    timeout_seconds: int = Field(5, ge=1, le=60, description="for one key set, discovery included")
-    document_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="largest document fetched")
+    timeout_seconds: int = Field(
+        int(_FETCHING.timeout), ge=1, le=60, description="for one key set, discovery included"
+    )
+    document_bytes: int = Field(
+        _FETCHING.max_bytes, ge=1024, le=16_777_216, description="largest document fetched"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> "Keys":

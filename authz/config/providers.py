@@ -20,7 +20,6 @@ from authz.core.trust import Trust
 _SECTION = "spec.traffic.jwtAuthentication"
 _KNOWN = frozenset({"issuer", "audiences", "jwks", "location"})
 _CLUSTER = ".svc.cluster.local"
-_PLAIN_HTTP = "keys that come over plain http can be replaced on the way"
 _NO_KEYS = "no key set can be found here"
 _KEYS_CURE = "give inline, remote.url, or remote.jwksPath and backendRef"
 
@@ -129,5 +128,5 @@ class ProviderReader(DocumentReader):
         if host.endswith(_CLUSTER):
             self.reading.insecure_hosts.add(host)
         if not is_guarded(url, self.reading.insecure_hosts):
-            self.report(path, _PLAIN_HTTP, "use https, or a Service by backendRef")
+            self.report(path, PLAIN_HTTP, "use https, or a Service by backendRef")
         return str(url)

@@ -53,7 +53,20 @@ class Cors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetching:
-    """When and how keys are fetched; each attribute is that of the key store's schedule, where its meaning stands."""
+    """When and how keys are fetched; the defaults of both forms of file. In seconds unless named otherwise.
+
+    Attributes:
+        min_age: shortest time between scheduled fetches, whatever Cache-Control says.
+        max_age: longest.
+        default_age: where Cache-Control says nothing.
+        cooldown: shortest time between fetches that unknown key names cause.
+        unknown_for: how long a name is not asked for again that a fetch did not bring.
+        max_unknown: how many such names are remembered for an issuer.
+        retry: first pause after a failure; doubled with each further one up to `min_age`.
+        stale_for: how long keys live that could not be confirmed.
+        timeout: for one key set, with the metadata that leads to it.
+        max_bytes: size of one document.
+    """
 
     min_age: float = 60.0
     max_age: float = 600.0

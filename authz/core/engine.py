@@ -12,7 +12,6 @@ starts with; `_decide` is the only place where anything else can be built.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 import msgspec
 
@@ -80,10 +79,10 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     Returns:
         The decision; for every input there is one, and unless every step agreed it is a denial.
     """
-    server = walk.directory.select(request.host, request.path)
+    server, flaw = _addressed(request, walk.directory)
     if server is None:
         return Decision(reason=Reason.UNKNOWN_ENDPOINT)
-    flaw = _transport_flaw(request, server, walk.max_body)
+    flaw = _repeated(request) or flaw or _body_flaw(request, walk.max_body)
     if flaw is not None:
         return Decision(reason=flaw, server=server.name, version=_declared(request))
     caller = walk.identify(server, request.headers.get("authorization"))
@@ -102,38 +101,62 @@ def _declared(request: HttpRequest) -> str:
     return request.headers.get("mcp-protocol-version", "")
 
 
-def _transport_flaw(request: HttpRequest, server: Server, max_body: int) -> Reason | None:
+def _addressed(request: HttpRequest, directory: Directory) -> tuple[Server | None, Reason | None]:
+    """Select the server, and say what is wrong with the transport apart from the body; worked out once for each shape."""
+    header = request.headers.get
+    shape = (
+        request.method,
+        request.host,
+        request.path,
+        header("origin"),
+        header("content-type"),
+        header("content-encoding"),
+    )
+    known = directory.shapes.get(shape)
+    if known is None:
+        server = directory.select(request.host, request.path)
+        known = server, None if server is None else _shape_flaw(request, server)
+        if len(directory.shapes) < _REMEMBERED_SHAPES and sum(map(len, filter(None, shape))) < _SHAPE_CHARS:
+            directory.shapes[shape] = known
+    return known
+
+
+_REMEMBERED_SHAPES, _SHAPE_CHARS = 1024, 1024
+"""How many shapes of requests are remembered, and how long one may be; senders choose them."""
+
+
+def _repeated(request: HttpRequest) -> Reason | None:
     if request.repeated:
         for header, reason in SINGLE_HEADERS.items():
             if header in request.repeated:
                 return reason
-    if not server.accepts_origin(request.headers.get("origin")):
+    return None
+
+
+def _shape_flaw(request: HttpRequest, server: Server) -> Reason | None:
+    headers = request.headers
+    if not server.accepts_origin(headers.get("origin")):
         return Reason.BAD_ORIGIN
     if request.method in HTTP_METHODS:
-        return None if _is_whole(request) and not request.body else Reason.BAD_MESSAGE
+        return None
     if request.method != "POST":
         return Reason.UNKNOWN_METHOD
-    return _body_flaw(request, max_body)
+    if not _is_json(headers.get("content-type", "")):
+        return Reason.BAD_CONTENT_TYPE
+    identity = headers.get("content-encoding", "identity").strip().lower() == "identity"
+    return None if identity else Reason.BAD_ENCODING
 
 
 def _body_flaw(request: HttpRequest, max_body: int) -> Reason | None:
-    headers = request.headers
-    if not _is_json(headers.get("content-type", "")):
-        return Reason.BAD_CONTENT_TYPE
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        return Reason.BAD_ENCODING
+    declared = request.headers.get("content-length")
+    whole = request.body_complete and (declared is None or declared == str(len(request.body)))
+    if request.method in HTTP_METHODS:
+        return None if whole and not request.body else Reason.BAD_MESSAGE
     if len(request.body) > max_body:
         return Reason.BODY_TOO_LARGE
-    return None if _is_whole(request) else Reason.PARTIAL_BODY
+    return None if whole else Reason.PARTIAL_BODY
 
 
-def _is_whole(request: HttpRequest) -> bool:
-    """Tell whether the body is every byte that was sent."""
-    declared = request.headers.get("content-length")
-    return request.body_complete and (declared is None or declared == str(len(request.body)))
-
-
-@lru_cache(maxsize=256)
 def _is_json(content_type: str) -> bool:
     """Tell whether the media type is application/json, with no charset but UTF-8 (RFC 8259 section 8.1)."""
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))

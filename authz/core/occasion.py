@@ -24,6 +24,7 @@ class Caller:
         scopes: the principal's scopes as a set.
         roles: the principal's roles as a set.
         known: values of conditions that read only the caller, filled as they are met.
+        verdicts: what the policy says of items where it depends on nothing but the caller, filled as they are met.
         kept: what an edge keeps for this caller, under keys of its own; dies with the caller.
     """
 
@@ -32,6 +33,7 @@ class Caller:
     scopes: frozenset[str]
     roles: frozenset[str]
     known: dict[Expression, Truth] = field(default_factory=dict, repr=False)
+    verdicts: dict[object, Any] = field(default_factory=dict, repr=False)
     kept: dict[object, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -19,13 +19,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from authz.core.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
-from authz.core.expression import Truth
+from authz.core.expression import CALLER_NAMES, Truth
 from authz.core.item import Item, Kind
 from authz.core.occasion import Occasion
 from authz.core.reasons import Reason
 from authz.core.rule import Effect, Rule
 
 _REMEMBERED_NAMES = 4096
+_REMEMBERED_VERDICTS = 256
+"""Verdicts kept for one caller; which items there are is the caller's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,21 @@ Tried = tuple[Rule, tuple[Condition, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The rules that can be about one name, by effect."""
+    """The rules that can be about one name, by effect.
+
+    Attributes:
+        denies: rules that deny.
+        requires: rules that must hold.
+        allows: rules that allow.
+        with_shadows: the same and the shadow rules, None when there are none.
+        steady: whether the verdict follows from the caller, the item and the method alone.
+    """
 
     denies: tuple[Tried, ...]
     requires: tuple[Tried, ...]
     allows: tuple[Tried, ...]
     with_shadows: "_Candidates | None" = None
+    steady: bool = False
 
 
 def _sorted_out(rules: Iterable[Rule]) -> _Candidates:
@@ -71,10 +82,17 @@ def _sorted_out(rules: Iterable[Rule]) -> _Candidates:
 def _candidates(rules: Iterable[Rule]) -> _Candidates:
     listed = list(rules)
     applied = [rule for rule in listed if not rule.shadow]
-    candidates = _sorted_out(applied)
-    return (
-        candidates if len(applied) == len(listed) else replace(candidates, with_shadows=_sorted_out(listed))
-    )
+    shadowed = _sorted_out(listed) if len(applied) < len(listed) else None
+    return replace(_sorted_out(applied), with_shadows=shadowed, steady=all(map(_is_steady, listed)))
+
+
+_STEADY_NAMES = CALLER_NAMES | {"mcp"}
+
+
+def _is_steady(rule: Rule) -> bool:
+    """Tell whether a rule reads neither arguments nor the HTTP request."""
+    on_call = rule.args is not None or rule.arguments is not None
+    return not on_call and (rule.when is None or rule.when.reads <= _STEADY_NAMES)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +122,18 @@ class Policy:
 
     def judge(self, occasion: Occasion, item: Item) -> Verdict:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
-        candidates = self._candidates(item)
+        candidates = self._remembered.get(item) or self._candidates(item)
+        if not candidates.steady:
+            return self._weigh(candidates, occasion, item)
+        known, key = occasion.caller.verdicts, (self, item, occasion.method)
+        verdict = known.get(key)
+        if not isinstance(verdict, Verdict):
+            verdict = self._weigh(candidates, occasion, item)
+            if len(known) < _REMEMBERED_VERDICTS:
+                known[key] = verdict
+        return verdict
+
+    def _weigh(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
         verdict = self._apply(candidates, occasion, item)
         if candidates.with_shadows is None:
             return verdict

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from authz.core.policy import Policy
+from authz.core.reasons import Reason
 from authz.core.rule import Denial
 from authz.core.trust import Trust
 
@@ -80,9 +81,11 @@ class Directory:
 
     Attributes:
         servers: the servers.
+        shapes: what the engine worked out about requests alike in method, place and content headers.
     """
 
     servers: tuple[Server, ...]
+    shapes: dict[object, tuple[Server | None, Reason | None]] = field(default_factory=dict, repr=False)
     _places: dict[tuple[str, str], Server] = field(init=False, repr=False)
     _named: frozenset[str] = field(init=False, repr=False)
 

@@ -16,7 +16,6 @@ Rules of this module:
 """
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,40 +27,9 @@ import structlog
 from authz.config.settings import IssuerKeys
 from authz.core.keys import KeySet, KeySetError, read_key_set
 from authz.edge.fetch import Fetcher, FetchError
+from authz.edge.schedule import Schedule
 
 _LOG = structlog.get_logger("authz.keys")
-_MAX_DOUBLINGS = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """When and how keys are fetched; all in seconds unless named otherwise.
-
-    Attributes:
-        min_age: shortest time between scheduled fetches, whatever Cache-Control says.
-        max_age: longest.
-        default_age: where Cache-Control says nothing.
-        jitter: largest part of a pause that is taken off it by chance, so that replicas do not ask together.
-        cooldown: shortest time between fetches that unknown key names cause.
-        unknown_for: how long a name is not asked for again that a fetch did not bring.
-        max_unknown: how many such names are remembered for an issuer.
-        retry: first pause after a failure; doubled with each further one up to `min_age`.
-        stale_for: how long keys live that could not be confirmed.
-        timeout: for one key set, with the metadata that leads to it.
-        max_bytes: size of one document.
-    """
-
-    min_age: float = 60.0
-    max_age: float = 600.0
-    default_age: float = 300.0
-    jitter: float = 0.2
-    cooldown: float = 30.0
-    unknown_for: float = 300.0
-    max_unknown: int = 100
-    retry: float = 1.0
-    stale_for: float = 86_400.0
-    timeout: float = 5.0
-    max_bytes: int = 262_144
 
 
 class Observer(Protocol):
@@ -234,14 +202,7 @@ class KeyStore:
     async def _run(self, source: _Source) -> None:
         while True:
             await self._flight(source)
-            await self._sleep(self._pause(source))
-
-    def _pause(self, source: _Source) -> float:
-        schedule = self._schedule
-        pause = source.age
-        if source.failures:
-            pause = min(schedule.retry * 2.0 ** min(source.failures - 1, _MAX_DOUBLINGS), schedule.min_age)
-        return pause * random.uniform(1 - schedule.jitter, 1)  # noqa: S311 - no secret depends on it
+            await self._sleep(self._schedule.pause(source.age, source.failures))
 
     async def _fetch(self, source: _Source) -> None:
         try:
@@ -270,9 +231,8 @@ class KeyStore:
         _LOG.warning("keys not fetched", issuer=issuer, problem=problem, failures=source.failures)
 
     def _accept(self, source: _Source, keys: KeySet, max_age: int | None) -> None:
-        schedule, issuer = self._schedule, source.where.issuer
-        age = schedule.default_age if max_age is None else max_age
-        source.age = min(max(age, schedule.min_age), schedule.max_age)
+        issuer = source.where.issuer
+        source.age = self._schedule.age(max_age)
         source.confirmed, source.failures = self._clock(), 0
         self._observer.fetched(issuer, "ok")
         if source.keys is None or _material(keys) != _material(source.keys):

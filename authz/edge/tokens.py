@@ -46,12 +46,14 @@ class _Entry:
 
     Attributes:
         caller: what it says.
+        issuer: whose token it is.
         keys: what it was verified with; compared by identity.
         starts: first moment at which it is accepted, in seconds since the epoch.
         ends: first moment at which it no longer is.
     """
 
     caller: Caller
+    issuer: str
     keys: KeySet | None
     starts: float
     ends: float
@@ -78,17 +80,16 @@ class Tokens:
 
     def identify(self, server: Server, authorization: str | None) -> Caller | Refused:
         """Give the caller at a server, verifying the token unless it is remembered."""
-        token = bearer(authorization)
-        if isinstance(token, Refused):
-            self._observer.remembered("refused")
-            return token
+        place = (hashlib.sha256((authorization or "").encode()).digest(), server.name)
         now = self._clock()
-        place = (hashlib.sha256(token.encode()).digest(), server.name)
-        entry = self._recall(place, now)
+        entry = self._entries.get(place)
         if entry is not None:
-            self._observer.remembered("hit")
-            return entry.caller
-        verified = self._verify(server, token, now)
+            if self._keys.keys(entry.issuer) is entry.keys and entry.starts <= now < entry.ends:
+                self._entries.move_to_end(place)
+                self._observer.remembered("hit")
+                return entry.caller
+            del self._entries[place]
+        verified = self._identified(server, authorization, now)
         if isinstance(verified, Refused):
             self._observer.remembered("refused")
             return verified
@@ -96,16 +97,9 @@ class Tokens:
         self._remember(place, verified)
         return verified.caller
 
-    def _recall(self, place: tuple[bytes, str], now: float) -> _Entry | None:
-        entry = self._entries.get(place)
-        if entry is None:
-            return None
-        keys = self._keys.keys(entry.caller.principal.issuer)
-        if keys is not entry.keys or not entry.starts <= now < entry.ends:
-            del self._entries[place]
-            return None
-        self._entries.move_to_end(place)
-        return entry
+    def _identified(self, server: Server, authorization: str | None, now: float) -> _Entry | Refused:
+        token = bearer(authorization)
+        return token if isinstance(token, Refused) else self._verify(server, token, now)
 
     def _verify(self, server: Server, token: str, now: float) -> _Entry | Refused:
         trusts = {issuer: (trust, self._keys.keys(issuer)) for issuer, trust in server.trusts.items()}
@@ -114,7 +108,13 @@ class Tokens:
             return principal
         trust, keys = trusts[principal.issuer]
         starts, ends = _life(principal, trust)
-        return _Entry(caller=Caller.of(principal, server.name), keys=keys, starts=starts, ends=ends)
+        return _Entry(
+            caller=Caller.of(principal, server.name),
+            issuer=principal.issuer,
+            keys=keys,
+            starts=starts,
+            ends=ends,
+        )
 
     def _remember(self, place: tuple[bytes, str], entry: _Entry) -> None:
         self._entries[place] = entry

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from authz.config.settings import Settings
 from authz.core.keys import KeySet
 from authz.core.refused import Refused
 from authz.core.token import bearer, verify
-from authz.edge.keystore import KeyStore
+from authz.edge.keystore import KeyStore, Schedule
 from authz.oauth.reading import UnreadableError, read
 
 TAKEN = "accepted"
@@ -72,7 +72,11 @@ async def _keys(settings: Settings, token: str) -> Mapping[str, KeySet | None]:
     if not isinstance(issuer, str) or issuer not in settings.keys:
         return {}
     store = KeyStore(
-        {issuer: settings.keys[issuer]}, observer=_Quiet(), insecure_hosts=settings.insecure_hosts
+        {issuer: settings.keys[issuer]},
+        observer=_Quiet(),
+        schedule=Schedule(**asdict(settings.fetching)),
+        insecure_hosts=settings.insecure_hosts,
+        ca_file=settings.ca_file,
     )
     try:
         await store.refetch(issuer, None)

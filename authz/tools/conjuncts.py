@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 
 from authz.config.celtree import Node, literal_key, parse, path_of
-from authz.config.expressions import names_equal_to
+from authz.config.celtree import names_equal_to
 
 _TOKEN = re.compile(
     r"""(?P<raw>[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*')|[bB][rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*'))

@@ -8,7 +8,7 @@ import pytest
 from authz.config.load import fingerprint, load
 from authz.config.problems import ConfigError
 from authz.config.settings import Fetching
-from authz.edge.keystore import Schedule
+from authz.edge.schedule import Schedule
 from tests.support.jwks_server import https
 from tests.support.policy_files import NATIVE, POLICY, problems, settings
 

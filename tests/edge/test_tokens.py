@@ -66,7 +66,7 @@ def test_a_token_is_verified_once_and_then_remembered():
     world = World()
 
     first = world.tokens.identify(server(), f"Bearer {token()}")
-    assert first is world.tokens.identify(server(), f"bearer {token()}")
+    assert first is world.tokens.identify(server(), f"Bearer {token()}")
     assert ["miss", "hit"] == world.outcomes
     assert "auth0|alice" == first.principal.subject
 
