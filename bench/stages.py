@@ -23,7 +23,6 @@ from authz.config.load import load
 from authz.config.settings import IssuerKeys
 from authz.core import engine
 from authz.core.policy import Policy
-from authz.core.server import Directory
 from authz.edge import ext_authz, service
 from authz.edge.audit import AuditLog
 from authz.edge.ext_authz import Checker
@@ -38,8 +37,8 @@ _pb: Any = external_auth_pb2
 STAGES: tuple[tuple[str, object, str], ...] = (
     ("read_request", ext_authz, "read_request"),
     ("engine", service, "check"),
-    ("select", Directory, "select"),
-    ("transport", engine, "_transport_flaw"),
+    ("address", engine, "_addressed"),
+    ("body", engine, "_body_flaw"),
     ("identify", Tokens, "identify"),
     ("read_message", engine, "read_message"),
     ("judge", Policy, "judge"),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from authz.config.load import load
 from authz.config.native import PolicyFile
@@ -37,6 +38,20 @@ def test_the_example_of_the_policy_reference_loads_without_a_warning(tmp_path):
     file.write_text(block(ROOT / "docs" / "policy.md", "listen:"), encoding="utf-8")
 
     assert () == load(str(file), environment={}).warnings
+
+
+def test_the_bounds_of_the_policy_reference_load_and_are_the_defaults(tmp_path):
+    bounds, rest = block(ROOT / "docs" / "policy.md", "limits:"), block(ROOT / "README.md", "issuers:")
+    (tmp_path / "policy.yaml").write_text(bounds + rest, encoding="utf-8")
+    (tmp_path / "next.yaml").write_text(rest, encoding="utf-8")
+
+    loaded, plain = (load(str(tmp_path / name), environment={}) for name in ("policy.yaml", "next.yaml"))
+
+    shown = yaml.safe_load(bounds)
+    for key in ("limits", "keys"):
+        assert PolicyFile.model_fields[key].default.model_dump() == shown[key]
+    assert (plain.limits, plain.fetching) == (loaded.limits, loaded.fetching)
+    assert plain.digest == loaded.candidate.digest
 
 
 def test_the_policy_reference_names_every_key_of_every_section():

@@ -1,30 +1,69 @@
-"""The command line; one module a command."""
+"""The command line; one module a command, imported when its command is asked for."""
 
 import sys
+from collections.abc import Iterator, Mapping
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from authz.cli import check, demo, diff, envoy, explain, importing, replay, schema, serve, test, token
 from authz.config.problems import ConfigError
 
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "demo": "authz.cli.demo:demo",
+        "serve": "authz.cli.serve:serve",
+        "envoy": "authz.cli.envoy:envoy",
+        "check": "authz.cli.check:check",
+        "test": "authz.cli.test:run_cases",
+        "explain": "authz.cli.explain:explain",
+        "diff": "authz.cli.diff:diff",
+        "replay": "authz.cli.replay:replay",
+        "token": "authz.cli.token:token",
+        "import": "authz.cli.importing:import_",
+        "schema": "authz.cli.schema:schema",
+    }
+)
+"""Name to function, in the order of the help."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands of the table, each made when it is looked up: who serves does not hold what the others need."""
+
+    def __getitem__(self, name: str) -> Any:
+        one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        one.command(name)(resolve_name(_COMMANDS[name]))
+        return typer.main.get_command(one)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
+class _Group(TyperGroup):
+    """A group whose commands are those of the table."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Mapping[str, Any] = _Commands()  # type: ignore[assignment]  # read, never added to
+
+
 app = typer.Typer(
+    cls=_Group,
     name="mcp-authz",
-    help="Per-tool authorization for MCP servers behind Envoy.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("serve")(serve.serve)
-app.command("envoy")(envoy.envoy)
-app.command("check")(check.check)
-app.command("test")(test.run_cases)
-app.command("explain")(explain.explain)
-app.command("diff")(diff.diff)
-app.command("replay")(replay.replay)
-app.command("token")(token.token)
-app.command("import")(importing.import_)
-app.command("schema")(schema.schema)
+
+
+@app.callback()
+def _root() -> None:
+    """Per-tool authorization for MCP servers behind Envoy."""
 
 
 def main() -> None:

@@ -9,15 +9,16 @@ import typer
 
 from authz.cli.options import read_settings
 from authz.cli.replay import ClaimsFor
-from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 from authz.tools.audit import read_records
-from authz.tools.cases import Cases, read_cases
+from authz.tools.cases import Cases, check_servers, read_cases
 from authz.tools.comparing import asked_by, compare, recorded
 from authz.tools.inputs import mistake
 from authz.tools.judging import Judge, Question
 from authz.tools.personas import by_subject
 from authz.tools.showing import show
+
+_RECORDS = "--records"
 
 
 def diff(
@@ -43,8 +44,7 @@ def diff(
     Example: mcp-authz diff policy.yaml next.yaml --cases cases.yaml
     """
     if not records and not cases:
-        flags = "--records"
-        raise mistake(flags, "there is nothing to ask", "give --records or --cases")
+        raise mistake(_RECORDS, "there is nothing to ask", "give --records or --cases")
     sides = read_settings(old, "", None), read_settings(new, "", None)
     now = time.time()
     judges = [Judge(side, now) for side in sides]
@@ -67,7 +67,4 @@ def _check_servers(cases: Cases, sides: Iterable[Settings]) -> None:
     """Refuse a case that leaves open which of several servers it is about, or names one that neither file has."""
     several = any(len(side.directory.servers) > 1 for side in sides)
     names = {server.name for side in sides for server in side.directory.servers}
-    for case in cases.cases:
-        if (several and not case.server) or (case.server and case.server not in names):
-            what = f"there is no server {case.server}" if case.server else "which server?"
-            raise ConfigError([case.problem(what, f"one of: {', '.join(sorted(names))}")])
+    check_servers(cases.cases, sorted(names), several=several)

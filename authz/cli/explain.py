@@ -3,9 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import structlog
 import typer
@@ -13,21 +12,19 @@ import typer
 from authz.cli.options import File, Jwks, read_settings
 from authz.config.settings import Settings
 from authz.core.claims import principal
-from authz.core.condition import Part
-from authz.core.explain import Change, PartSeen, RuleSeen
 from authz.core.item import Item, Kind
 from authz.core.jws import read_compact, read_object
 from authz.core.occasion import Caller
-from authz.core.reasons import TABLE, Reason
+from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.server import Server
 from authz.edge.logs import configure
 from authz.oauth.verdict import TAKEN, verdicts
 from authz.tools.asking import decide, post, use
 from authz.tools.callers import ClaimsRefused, added, caller_of
-from authz.tools.explaining import Account, account, as_json, places
+from authz.tools.explaining import account, as_json, places
 from authz.tools.inputs import headers_of, json_object, mistake, read_bytes, server_of
-from authz.tools.text import plain, table
+from authz.tools.telling import Who, caller_json, places_json, show_account, show_places
 
 _DENIED = 3
 _ARGS = "--args"
@@ -36,14 +33,6 @@ _JWKS = "--jwks"
 _TOOL = "--tool"
 _MAX_INPUT = 16 * 1024 * 1024
 _LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Who:
-    """Who asks, and how that is known, for the output."""
-
-    caller: Caller | Refused
-    how: str
 
 
 def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
@@ -88,9 +77,9 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         return
     found = account(settings, target, post(target, body, headers), who.caller)
     if as_data:
-        typer.echo(json.dumps({**_caller_json(who), **as_json(found)}))
+        typer.echo(json.dumps({**caller_json(who), **as_json(found)}))
     else:
-        _show(found, who)
+        show_account(found, who)
     if not found.decision.allowed:
         raise typer.Exit(_DENIED)
 
@@ -107,24 +96,24 @@ def _body(named: Mapping[Kind, str], args: str, request: str) -> bytes | None:
     return next((use(Item(kind, name), arguments) for kind, name in named.items()), None)
 
 
-def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list[str] | None) -> _Who:
+def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list[str] | None) -> Who:
     if claims and token:
         raise mistake(_CLAIMS, "--claims and --token exclude each other", "give one")
     if jwks and not token:
         raise mistake(_JWKS, "no key is needed without --token")
     if token:
         text = sys.stdin.read(_MAX_INPUT).strip() if token == "-" else token
-        return _Who(caller=_verified(settings, server, text), how="token checked with its issuer's keys")
+        return Who(caller=_verified(settings, server, text), how="token checked with its issuer's keys")
     if not claims:
         refused = Refused(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
-        return _Who(caller=refused, how="no token")
+        return Who(caller=refused, how="no token")
     given = json_object("--claims", claims)
     names = ", ".join(added(given, server))
     how = "claims as given: no signature was verified" + (f"; added: {names}" if names else "")
     try:
-        return _Who(caller=caller_of(given, server, time.time()), how=how)
+        return Who(caller=caller_of(given, server, time.time()), how=how)
     except ClaimsRefused as error:
-        return _Who(caller=error.refused, how=how)
+        return Who(caller=error.refused, how=how)
 
 
 def _verified(settings: Settings, server: Server, token: str) -> Caller | Refused:
@@ -141,114 +130,14 @@ def _verified(settings: Settings, server: Server, token: str) -> Caller | Refuse
     return Caller.of(principal(claims, server.trusts[str(claims["iss"])]), server.name)
 
 
-def _caller_json(who: _Who) -> dict[str, Any]:
-    if isinstance(who.caller, Refused):
-        return {"caller": None, "how": who.how}
-    found = who.caller.principal
-    said = {"issuer": found.issuer, "subject": found.subject, "client": found.client}
-    return {"caller": {**said, "scopes": found.scopes, "roles": found.roles}, "how": who.how}
-
-
-def _caller_lines(who: _Who) -> list[str]:
-    if isinstance(who.caller, Refused):
-        return [f"caller  none: {who.caller.detail}", f"        {who.how}"]
-    found = who.caller.principal
-    grants = f"scopes: {' '.join(found.scopes) or '-'}; roles: {' '.join(found.roles) or '-'}"
-    return [
-        plain(f"caller  {found.subject or '-'}, client {found.client or '-'}; {grants}"),
-        f"        {who.how}",
-    ]
-
-
-def _list(settings: Settings, server: Server, who: _Who, headers: Mapping[str, str], as_data: bool) -> None:
+def _list(settings: Settings, server: Server, who: Who, headers: Mapping[str, str], as_data: bool) -> None:
     """Show what is listed; the list itself goes through the walk first."""
     decision = decide(settings, post(server, _LIST, headers), who.caller)
     rows = [] if isinstance(who.caller, Refused) else places(server, who.caller, headers)
     rows = rows if decision.allowed else []
     if as_data:
-        items = [
-            {
-                "kind": item.kind.value,
-                "name": item.name,
-                "listed": verdict.reason is Reason.ALLOWED,
-                "reason": verdict.reason.value,
-                "rule": verdict.rule.name if verdict.rule else "",
-            }
-            for item, verdict in rows
-        ]
-        typer.echo(json.dumps({**_caller_json(who), "reason": decision.reason.value, "items": items}))
+        typer.echo(json.dumps({**caller_json(who), **places_json(decision, rows)}))
     else:
-        _lines([f"{decision.reason} for a list at {server.name}", *_caller_lines(who)])
-        cells = [
-            (
-                item.kind,
-                item.name,
-                "yes" if verdict.reason is Reason.ALLOWED else "no",
-                verdict.reason,
-                verdict.rule.name if verdict.rule else "-",
-            )
-            for item, verdict in rows
-        ]
-        table(("kind", "name", "listed", "reason", "rule"), cells)
+        show_places(decision, server.name, who, rows)
     if not decision.allowed:
         raise typer.Exit(_DENIED)
-
-
-def _lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(line)
-
-
-def _show(found: Account, who: _Who) -> None:
-    decision, explanation = found.decision, found.explanation
-    word = "ALLOW" if decision.allowed else "DENY"
-    what = f"{decision.item.kind} {decision.item.name}" if decision.item else decision.method or "request"
-    by = f" by {decision.rule}" if decision.rule else ""
-    text = TABLE[decision.reason].text
-    said = f": {text}" if text else ""
-    head = (plain(f"{word}  {what} at {decision.server}"), plain(f"reason  {decision.reason}{by}{said}"))
-    _lines([*head, *_caller_lines(who)])
-    if explanation is None:
-        return
-    _lines([f"listed  {'yes' if explanation.listed else 'no'}"])
-    headings = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
-    table(headings, [row for seen in explanation.rules for row in _rows(seen)])
-    if explanation.changes:
-        _lines(
-            ["for an allow, all of these:", *(plain(f"- {_sentence(each)}") for each in explanation.changes)]
-        )
-    if decision.shadows:
-        _lines([plain(f"with shadow rules applied the answer would differ: {', '.join(decision.shadows)}")])
-
-
-def _rows(seen: RuleSeen) -> list[tuple[str, ...]]:
-    """Give a rule's rows: one for each part, one for a rule that asks nothing."""
-    effect = f"{seen.rule.effect} (shadow)" if seen.rule.shadow else str(seen.rule.effect)
-    head = ("->" if seen.decided else "", seen.rule.name, effect, str(seen.outcome))
-    cells = [
-        (
-            str(part.part),
-            part.truth.value if part.truth else "-",
-            ", ".join(part.wanted),
-            ", ".join(part.missing),
-        )
-        for part in seen.parts
-    ]
-    blank = ("", "", "", "")
-    return [(*(blank if index else head), *cell) for index, cell in enumerate(cells or [blank])]
-
-
-def _sentence(change: Change) -> str:
-    if change.rule is None:
-        return "an allow rule must select it"
-    if not change.parts:
-        return f"{change.rule.name} must be removed or select something else"
-    parts = "; ".join(map(_asked, change.parts))
-    return f"{change.rule.name} must {'hold' if change.hold else 'not hold, in one of its parts'}: {parts}"
-
-
-_ASKED = {Part.ROLES: "one of roles", Part.ANY_SCOPES: "one of scopes", Part.ARGUMENTS: "types of arguments"}
-
-
-def _asked(seen: PartSeen) -> str:
-    return f"{_ASKED.get(seen.part, seen.part.value)} {', '.join(seen.missing or seen.wanted)}"

@@ -1,7 +1,9 @@
 """`mcp-authz import`: Kubernetes documents with an AgentgatewayPolicy as a native file."""
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,9 @@ def import_(
         str, typer.Option("--resource", metavar="URL", help="The public URL of the server.")
     ] = "",
     upstream: Annotated[str, typer.Option("--upstream", metavar="URL", help="Where the MCP server is.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The file's text and the warnings, as JSON on stdout.")
+    ] = False,
 ) -> None:
     """Write a native policy file on stdout that decides as the documents do; warnings go to stderr.
 
@@ -38,6 +43,9 @@ def import_(
         raise ConfigError([Problem(file=file, message=f"cannot be read: {why}")]) from None
     choices = Choices(fix_scopes=fix_scopes, resource=resource, upstream=upstream)
     imported = native_text(text, file, choices, os.environ)
+    if as_json:
+        typer.echo(json.dumps(asdict(imported)))
+        return
     for warning in imported.warnings:
         typer.echo(f"warning: {warning}", err=True)
     sys.stdout.write(imported.text)

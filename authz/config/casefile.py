@@ -3,17 +3,11 @@
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from authz.config.section import Section, Text
 from authz.core.item import Kind
 from authz.core.reasons import Reason
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
 
 _EXPECTATIONS = ("allow", "deny", *(reason.value for reason in Reason if reason is not Reason.ALLOWED))
 
@@ -31,7 +25,7 @@ def _check_expectation(word: str) -> str:
 Expectation = Annotated[str, AfterValidator(_check_expectation)]
 
 
-class CaseModel(_Model):
+class CaseModel(Section):
     """One case: somebody does something, or looks at a list, and what the policy must say."""
 
     name: Text
@@ -82,8 +76,8 @@ class CaseModel(_Model):
         return self
 
 
-class CasesModel(_Model):
+class CasesModel(Section):
     """Cases that the policy is tested by; `serve` does not look at them."""
 
     personas: dict[Text, dict[str, Any]] = Field({}, description="name to claims")
-    cases: list[CaseModel] = []
+    cases: list[CaseModel] = Field([])

@@ -7,10 +7,10 @@ from typing import Any
 from authz.config.addresses import check_http_url, check_path
 from authz.config.agentgateway import BACKEND, KIND, read_policy
 from authz.config.bindings import check_bindings
-from authz.config.bounds import bounds_of
+from authz.config.bounds import Limits, bounds_of
 from authz.config.build import digest, named_tools, normal_origins
 from authz.config.document import Document
-from authz.config.native import Limits, Listen
+from authz.config.native import Listen
 from authz.config.problems import ConfigError, Problem
 from authz.config.reading import UNREAD, UNREAD_CURE, Reading
 from authz.config.settings import Cors, Settings

@@ -9,9 +9,7 @@ Of an expression:
 * A deny that cannot be evaluated denies. So a deny that reads a claim or a header that may be missing denies everybody
   who comes without it, unless it asks first: `has(jwt.x)`, `"x" in jwt`. That it asks at all is enough here.
 
-Of a server's rules: those that can never matter, because another one without conditions is about all their names. A
-pattern counts as covering another when it fits its text: what fits `a_*_b` fits `a_*` too. Shadow rules are left out,
-and of two that cover each other only the later is named.
+Of a server's rules: those that can never matter (`useless`), and too few or too many of them.
 """
 
 import json
@@ -21,9 +19,8 @@ from dataclasses import dataclass
 from authz.config.celtree import Node, Parsed, literal_key, nodes, parse, path_of, position
 from authz.config.document import Document, Path
 from authz.config.problems import Problem
-from authz.core.condition import ALLOW_ORDER, conditions
-from authz.core.item import Item
-from authz.core.rule import Effect, Rule, Selector
+from authz.config.useless import useless
+from authz.core.rule import Rule
 
 _TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
 _ALWAYS = frozenset({"iss", "aud", "exp"})
@@ -142,48 +139,8 @@ def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iter
     for index, rule in enumerate(rules):
         if rule.shadow:
             continue
-        for message in _useless(index, rule, rules):
-            yield document.problem((*path, index), message, "remove it, or narrow the other")
-
-
-def _useless(index: int, rule: Rule, rules: Sequence[Rule]) -> Iterator[str]:
-    """Say why a rule can never matter; at most one reason."""
-    denies = [other for other in _unconditional(rules, Effect.DENY) if other is not rule]
-    if rule.effect is Effect.ALLOW and _covers(denies, rule):
-        names = ", ".join(other.name for other in denies)
-        yield f"can never allow: what it names is denied to everybody by {names}"
-        return
-    for other in _unconditional(rules, rule.effect):
-        earlier = any(other is candidate for candidate in rules[:index])
-        if other is not rule and _covers([other], rule) and (earlier or not _mutual(rule, other)):
-            yield f"changes nothing: {other.name} is about the same names and asks for nothing"
-            return
-
-
-def _unconditional(rules: Sequence[Rule], effect: Effect) -> list[Rule]:
-    return [
-        rule
-        for rule in rules
-        if rule.effect is effect and not rule.shadow and not conditions(rule, ALLOW_ORDER)
-    ]
-
-
-def _mutual(rule: Rule, other: Rule) -> bool:
-    """Tell whether the two could each take the other's place."""
-    return not conditions(rule, ALLOW_ORDER) and _covers([rule], other)
-
-
-def _covers(wide: Sequence[Rule], narrow: Rule) -> bool:
-    """Tell whether every name of a rule is a name of others."""
-    return all(any(other.selector.selects(item) for other in wide) for item in _texts(narrow.selector))
-
-
-def _texts(selector: Selector) -> Iterator[Item]:
-    """Give the names of a selector as they were written; a pattern's stars fit only under another's."""
-    for kind, names in selector.exact.items():
-        yield from (Item(kind, name) for name in names)
-    for kind, patterns in selector.patterns.items():
-        yield from (Item(kind, "*".join(pattern.parts)) for pattern in patterns)
+        for key, message, cure in useless(index, rules):
+            yield document.problem((*path, index, *key), message, cure)
 
 
 def _tested_text(node: Node) -> Node | None:

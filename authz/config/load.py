@@ -9,13 +9,12 @@ from pathlib import Path
 
 from authz.config.build import build
 from authz.config.document import Document, read_documents
+from authz.config.files import read_text
 from authz.config.kubernetes import build_kubernetes, is_kubernetes
 from authz.config.native import PolicyFile
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.config.validation import validate
-
-_MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def fingerprint(content: bytes) -> str:
 
 def _load(path: str, environment: Mapping[str, str], options: Options, main: str = "") -> Settings:
     """Read a file, or with `main` the candidate that the main file names."""
-    text = _read(path)
+    text = read_text(path)
     settings = _settings(path, text, environment, options, main)
     return replace(settings, read={**settings.read, path: fingerprint(text.encode())})
 
@@ -116,20 +115,6 @@ def _with_candidate(settings: Settings, candidate: Settings, document: Document)
     warnings = (*settings.warnings, *candidate.warnings)
     read = {**settings.read, **candidate.read}
     return replace(settings, candidate=candidate, warnings=warnings, read=read)
-
-
-def _read(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError([Problem(file=path, message=f"cannot be read: {error.strerror}")]) from None
-    if len(raw) > _MAX_BYTES:
-        raise ConfigError([Problem(file=path, message=f"larger than {_MAX_BYTES} bytes")])
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
 
 
 def _only(documents: list[Document], path: str) -> Document:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from authz.config.addresses import check_http_url, is_guarded
+from authz.config.addresses import PLAIN_HTTP, check_http_url, is_guarded
 from authz.config.document import Document, Path
 from authz.config.reading import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
 from authz.config.settings import IssuerKeys

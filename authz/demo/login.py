@@ -31,16 +31,23 @@ class Person:
     """The client's storage and its browser, in which somebody logs in.
 
     Attributes:
-        asked: parameters of the authorization request, once there was one.
+        pages: URLs of the authorization pages that were opened.
         tokens: what the client was given.
         registration: what the client registered as.
     """
 
-    def __init__(self) -> None:
-        self.asked: dict[str, str] = {}
+    def __init__(self, hint: str = "") -> None:
+        """Be whom `hint` names to the issuer, its first user when empty."""
+        self._hint = hint
+        self.pages: list[str] = []
         self.tokens: OAuthToken | None = None
         self.registration: OAuthClientInformationFull | None = None
         self._landed: dict[str, str] = {}
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """Parameters of the last authorization request, none when there was none."""
+        return _query(self.pages[-1]) if self.pages else {}
 
     async def get_tokens(self) -> OAuthToken | None:
         """Give what was stored."""
@@ -60,9 +67,10 @@ class Person:
 
     async def browse(self, url: str) -> None:
         """Open the authorization page, which logs in at once."""
-        self.asked = _query(url)
+        self.pages.append(url)
+        hint = {"login_hint": self._hint} if self._hint else {}
         async with httpx2.AsyncClient(trust_env=False, timeout=_SECONDS) as browser:
-            answer = await browser.get(url)
+            answer = await browser.get(httpx2.URL(url).copy_merge_params(hint))
         self._landed = _query(answer.headers.get("location", ""))
 
     async def come_back(self) -> AuthorizationCodeResult:

@@ -27,9 +27,10 @@ from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.edge.audit import AuditLog
 from authz.edge.handover import KEY, Reader, Reads, pack, unpack
-from authz.edge.keystore import KeyStore, Schedule
+from authz.edge.keystore import KeyStore
 from authz.edge.metrics import KeyFigures, Metrics
 from authz.edge.replies import metadata
+from authz.edge.schedule import Schedule
 from authz.edge.stages import UNTIMED, Stages
 from authz.edge.tokens import Tokens
 

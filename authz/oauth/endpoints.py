@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from authz.edge.fetch import metadata_urls
 from authz.oauth.exchange import OAuthFailure, check_url, exchange
 
 
@@ -29,20 +29,11 @@ def discover(http: httpx.Client, issuer: str) -> Endpoints:
         OAuthFailure: the document is another issuer's, names an endpoint that is not https, or no server answers.
     """
     base = issuer.rstrip("/")
-    for url in _well_known(base):
+    for url in metadata_urls(issuer):
         status, document = exchange(http, url)
         if status == httpx.codes.OK and document:
             return _endpoints(document, base)
     return Endpoints(device=f"{base}/oauth/device/code", token=f"{base}/oauth/token")
-
-
-def _well_known(base: str) -> list[str]:
-    """Give both places; RFC 8414 puts its own in front of an issuer's path, OpenID Connect behind it."""
-    parts = urlsplit(base)
-    inserted = urlunsplit(
-        parts._replace(path=f"/.well-known/oauth-authorization-server{parts.path}", query="", fragment="")
-    )
-    return [f"{base}/.well-known/openid-configuration", inserted]
 
 
 def _endpoints(document: dict[str, Any], base: str) -> Endpoints:

@@ -8,7 +8,8 @@ from authz.config.settings import Settings
 from authz.core.keys import KeySet
 from authz.core.refused import Refused
 from authz.core.token import bearer, verify
-from authz.edge.keystore import KeyStore, Schedule
+from authz.edge.keystore import KeyStore
+from authz.edge.schedule import Schedule
 from authz.oauth.reading import UnreadableError, read
 
 TAKEN = "accepted"

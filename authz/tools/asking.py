@@ -17,6 +17,13 @@ from authz.core.request import HttpRequest
 from authz.core.server import ANY, Server
 
 
+def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
+    """Give the server of this name, or the only one where the name is empty; None when that leads to none."""
+    if name or len(servers) != 1:
+        return servers.get(name)
+    return next(iter(servers.values()))
+
+
 def decide(settings: Settings, request: HttpRequest, who: Caller | Refused) -> Decision:
     """Take a request through the whole walk, as if its token had given this caller or this refusal."""
     walk = Walk(

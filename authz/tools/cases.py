@@ -6,21 +6,19 @@ have no room for them, so there they stand in a file of their own.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 from authz.config.casefile import CaseModel, CasesModel
 from authz.config.document import Document, Path, read_documents
+from authz.config.files import read_text
 from authz.config.kubernetes import is_kubernetes
 from authz.config.native import PolicyFile
 from authz.config.problems import ConfigError, Problem
 from authz.config.validation import validate
 from authz.core.item import Item, Kind
 from authz.core.strictjson import StrictJSONError, loads
-
-_MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +71,27 @@ class Cases:
     cases: tuple[Case, ...]
 
 
+def check_servers(cases: Iterable[Case], names: Collection[str], *, several: bool) -> None:
+    """Refuse cases about no server.
+
+    Args:
+        cases: the cases.
+        names: the servers there are.
+        several: whether a case must name its server.
+
+    Raises:
+        ConfigError: a case leaves open which of several servers it is about, or names one that there is not.
+    """
+    cure = f"give server: one of {', '.join(names)}"
+    problems = [
+        case.problem(f"there is no server {case.server}" if case.server else "which server?", cure)
+        for case in cases
+        if (case.server not in names if case.server else several)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases:
     """Read cases.
 
@@ -83,7 +102,7 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
     Raises:
         ConfigError: the file cannot be used, every finding at its line.
     """
-    documents = read_documents(_read(path), path, os.environ if environment is None else environment)
+    documents = read_documents(read_text(path), path, os.environ if environment is None else environment)
     if any(is_kubernetes(document) for document in documents):
         return Cases(personas={}, cases=())
     if len(documents) != 1:
@@ -92,20 +111,6 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
     if isinstance(document.value, dict) and "servers" in document.value:
         return _cases(validate(PolicyFile, document).tests, document, ("tests",))
     return _cases(validate(CasesModel, document), document, ())
-
-
-def _read(path: str) -> str:
-    try:
-        with FilePath(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        text = raw.decode("utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(file=path, message=f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
-    if len(raw) > _MAX_BYTES:
-        raise ConfigError([Problem(file=path, message=f"larger than {_MAX_BYTES} bytes")])
-    return text
 
 
 def _cases(model: CasesModel, document: Document, path: Path) -> Cases:

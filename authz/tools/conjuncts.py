@@ -9,8 +9,7 @@ because a piece may come to stand in front of other text.
 import re
 from collections.abc import Collection
 
-from authz.config.celtree import Node, literal_key, parse, path_of
-from authz.config.celtree import names_equal_to
+from authz.config.celtree import Node, literal_key, names_equal_to, parse, path_of
 
 _TOKEN = re.compile(
     r"""(?P<raw>[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*')|[bB][rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*'))

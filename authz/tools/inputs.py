@@ -9,6 +9,7 @@ from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.core.server import Server
 from authz.core.strictjson import StrictJSONError, loads
+from authz.tools.asking import server_named
 
 _HEADER = "--header"
 _SERVER = "--server"
@@ -28,12 +29,11 @@ def server_of(settings: Settings, name: str) -> Server:
         ConfigError: there is no such server, or no name and several.
     """
     servers = {server.name: server for server in settings.directory.servers}
-    if not name and len(servers) == 1:
-        return next(iter(servers.values()))
-    if name not in servers:
+    found = server_named(servers, name)
+    if found is None:
         message = "there is no such server" if name else "the file has several servers"
         raise mistake(_SERVER, message, f"one of: {', '.join(servers)}")
-    return servers[name]
+    return found
 
 
 def read_bytes(file: str) -> bytes:

@@ -16,7 +16,7 @@ from authz.core.occasion import Caller, Occasion
 from authz.core.policy import Policy, Verdict
 from authz.core.reasons import Reason
 from authz.core.server import Server
-from authz.tools.asking import decide, post, use
+from authz.tools.asking import decide, post, server_named, use
 from authz.tools.bounds import bounds
 from authz.tools.callers import ClaimsRefused, caller_of, names_an_issuer
 
@@ -86,7 +86,7 @@ class Judge:
 
     def answer(self, question: Question) -> Answer:
         """Answer one question."""
-        server = self._server(question.server)
+        server = server_named(self._servers, question.server)
         if server is None:
             return Answer(word=Word.DENY, reason=Reason.UNKNOWN_ENDPOINT)
         if question.claims is None:
@@ -98,11 +98,6 @@ class Judge:
         except ClaimsRefused as error:
             return Answer(word=Word.DENY, reason=error.refused.reason)
         return self._judged(question, server, caller)
-
-    def _server(self, name: str) -> Server | None:
-        if not name and len(self._servers) == 1:
-            return next(iter(self._servers.values()))
-        return self._servers.get(name)
 
     def _judged(self, question: Question, server: Server, caller: Caller) -> Answer:
         if question.item is None:

@@ -4,26 +4,22 @@ Only the token is not real: its claims are, and they are judged as a verified to
 request, the form in which no header has to repeat what the body says.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.engine import Walk, check
-from authz.core.item import Item, Kind
-from authz.core.methods import USES
+from authz.core.item import Item
+from authz.core.methods import METHODS, USES
 from authz.core.occasion import Caller, Occasion
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.refused import Refused
-from authz.core.request import HttpRequest
 from authz.core.rule import Rule
-from authz.core.server import ANY, Server
+from authz.core.server import Server
+from authz.tools.asking import decide, post, server_named, use
 from authz.tools.callers import ClaimsRefused, caller_of
-from authz.tools.cases import Case
+from authz.tools.cases import Case, check_servers
 
-_NAME_KEYS = {Kind.TOOL: "name", Kind.PROMPT: "name", Kind.RESOURCE: "uri", Kind.TASK: "taskId"}
 _DECIDED = frozenset({Reason.ALLOWED, Reason.DENIED_BY_RULE, Reason.RULE_ERROR})
 _DENIALS = frozenset({Group.POLICY, Group.TOKEN})
 """What `deny` stands for: a request that is refused for its form was not denied, the case is wrong."""
@@ -91,14 +87,8 @@ def run(cases: Sequence[Case], settings: Settings, now: float) -> list[Trial]:
         ConfigError: a case is about a server that there is not.
     """
     servers = {server.name: server for server in settings.directory.servers}
-    problems = [
-        case.problem(f"there is no server {case.server}" if case.server else "which server?", _cure(servers))
-        for case in cases
-        if _server(case, servers) is None
-    ]
-    if problems:
-        raise ConfigError(problems)
-    placed = [(case, _server(case, servers)) for case in cases]
+    check_servers(cases, servers, several=len(servers) > 1)
+    placed = [(case, server_named(servers, case.server)) for case in cases]
     return [_try(case, server, settings, now) for case, server in placed if server is not None]
 
 
@@ -107,16 +97,6 @@ def asked(trials: Iterable[Trial]) -> Iterator[tuple[str, tuple[Rule, ...], Occa
     for trial in trials:
         for occasion, item in trial.occasions:
             yield trial.case.name, trial.server.policy.rules, occasion, item
-
-
-def _cure(servers: dict[str, Server]) -> str:
-    return f"give server: one of {', '.join(servers)}"
-
-
-def _server(case: Case, servers: dict[str, Server]) -> Server | None:
-    if case.server or len(servers) != 1:
-        return servers.get(case.server)
-    return next(iter(servers.values()))
 
 
 def _try(case: Case, server: Server, settings: Settings, now: float) -> Trial:
@@ -130,17 +110,8 @@ def _try(case: Case, server: Server, settings: Settings, now: float) -> Trial:
 
 
 def _call(case: Case, item: Item, server: Server, caller: Caller | Refused, settings: Settings) -> Trial:
-    request = _request(case, server, item)
-    decision = check(
-        request,
-        Walk(
-            directory=settings.directory,
-            identify=lambda *_: caller,
-            late=lambda: False,
-            max_body=settings.max_body,
-            limits=settings.limits,
-        ),
-    )
+    request = post(server, use(item, case.args), case.headers)
+    decision = decide(settings, request, caller)
     said = Said(decision.reason, decision.rule, decision.shadows)
     occasions: _Occasions = ()
     if isinstance(caller, Caller) and TABLE[decision.reason].group is Group.POLICY:
@@ -158,8 +129,8 @@ def _call(case: Case, item: Item, server: Server, caller: Caller | Refused, sett
 
 
 def _arguments(case: Case, item: Item) -> dict[str, object]:
-    """Give the arguments that rules see; only calls and prompts have any (`methods`)."""
-    return dict(case.args) if item.kind in {Kind.TOOL, Kind.PROMPT} else {}
+    """Give the arguments that rules see."""
+    return dict(case.args) if METHODS[USES[item.kind]].arguments else {}
 
 
 def _as_expected(decision: Decision, expect: str) -> bool:
@@ -178,29 +149,13 @@ def _word(decision: Decision, expect: str) -> str:
     return "deny" if expect in {"allow", "deny"} and is_denial else str(decision.reason)
 
 
-def _request(case: Case, server: Server, item: Item | None = None) -> HttpRequest:
-    """Build the request that a client would send."""
-    body = b""
-    if item is not None:
-        params = {_NAME_KEYS[item.kind]: item.name, **({"arguments": case.args} if case.args else {})}
-        message = {"jsonrpc": "2.0", "id": 1, "method": USES[item.kind], "params": params}
-        body = json.dumps(message, ensure_ascii=False).encode()
-    return HttpRequest(
-        method="POST",
-        host=min(server.hosts - {ANY}, default="localhost"),
-        path=server.path,
-        headers={"content-type": "application/json", **case.headers},
-        body=body,
-    )
-
-
 def _list(case: Case, server: Server, caller: Caller | Refused) -> Trial:
     occasions: _Occasions = ()
     shown: list[Item] = []
     if isinstance(caller, Refused):
         said = [Said(caller.reason)] * len(case.catalogue)
     else:
-        request = _request(case, server)
+        request = post(server, b"", case.headers)
         occasions = tuple((Occasion(caller, request, USES[item.kind], None), item) for item in case.catalogue)
         said = [_visible(server, occasion, item) for occasion, item in occasions]
         shown = [

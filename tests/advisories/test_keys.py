@@ -13,8 +13,8 @@ from authz.core.policy import Policy
 from authz.core.reasons import Reason
 from authz.core.server import Server
 from authz.edge.keystore import KeyStore
-from authz.edge.schedule import Schedule
 from authz.edge.metrics import Metrics
+from authz.edge.schedule import Schedule
 from authz.edge.tokens import Tokens
 from tests.support import jwks_server as bad
 from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, page

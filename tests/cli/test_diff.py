@@ -137,7 +137,7 @@ def test_a_case_about_a_server_that_neither_file_has_is_a_problem_at_its_line(tm
     )
     files = write(tmp_path, "old.yaml", POLICY), write(tmp_path, "new.yaml", POLICY)
     ended = command("diff", *files, "--cases", cases)
-    message = "an admin deletes in the inbox: there is no server gone (one of: demo)"
+    message = "an admin deletes in the inbox: there is no server gone (give server: one of demo)"
 
     assert (2, f"{cases}:2: {message}\n") == (ended.status, ended.err)
 

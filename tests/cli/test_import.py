@@ -1,3 +1,4 @@
+import json
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -135,6 +136,16 @@ def test_warnings_go_to_stderr_and_say_how_to_be_rid_of_them():
     ] == ended.err.splitlines()[:2]
     assert 2 == ended.err.count("(--fix-scopes compares whole words)")
     assert "" == command("import", SEED, "--fix-scopes", "--resource", RESOURCE).err.partition("\n")[2]
+
+
+def test_text_and_warnings_can_be_had_as_json():
+    plain, ended = command("import", SEED), command("import", SEED, "--json")
+    said = json.loads(ended.out)
+
+    assert (0, "") == (ended.status, ended.err)
+    assert {"text", "warnings"} == said.keys()
+    assert plain.out == said["text"]
+    assert plain.err.splitlines() == [f"warning: {warning}" for warning in said["warnings"]]
 
 
 def test_upstream_and_resource_are_those_of_the_command_line():

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.config.expressions import ExpressionError, compile_expression, names_equal_to
+from authz.config.celcheck import ExpressionError
+from authz.config.celtree import names_equal_to
+from authz.config.expressions import compile_expression
 from authz.core.expression import Truth, activate
 
 SAMPLE = {

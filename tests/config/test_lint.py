@@ -1,7 +1,11 @@
+from itertools import product
+
 import pytest
 
 from authz.config.lint import substring_tests, unasked_reads
-from tests.support.policy_files import NATIVE, POLICY, warnings
+from authz.core.item import Item, Kind
+from authz.core.reasons import Reason
+from tests.support.policy_files import NATIVE, POLICY, principal, reason, settings, warnings
 
 SAYS = "tests a scope as a substring of {}, so that other scopes with these letters pass too (write {} in scopes)"
 
@@ -151,3 +155,62 @@ def test_more_than_a_thousand_patterns_are_a_warning(count, expected):
 
     assert expected == len(found)
     assert all("servers.files.rules: 1001 names with *" in line for line in found)
+
+
+ALLOWS, DENIES = "allows", "denies"
+NEVER = [
+    ("allow: {tools: [a]}", 'mcp.tool.name == "b"', ALLOWS),
+    ("allow: {tools: ['a*']}", 'mcp.tool.name in ["b", "c"] && "x" in roles', ALLOWS),
+    ("allow: {prompts: [a]}", 'mcp.tool.name == "a"', ALLOWS),
+    ("allow: {resources: ['file:///*']}", 'mcp.resource.uri == "https://a"', ALLOWS),
+    ("allow: {tasks: [a]}", 'mcp.task.id == "b"', ALLOWS),
+    ("allow: {tools: [a]}", "false", ALLOWS),
+    ("allow: {tools: [a]}", "1 / 0 == 1", ALLOWS),
+    ("deny: {tools: [a]}", 'mcp.tool.name == "b"', DENIES),
+    ("deny: {tools: [a]}", "1 > 2", DENIES),
+    ("deny: {tools: [a]}", "1 / 0 == 1", None),
+    ("deny: {prompts: [a]}", 'mcp.tool.name == "a"', None),
+    ("deny: {tools: [a], prompts: [a]}", 'mcp.tool.name == "b"', None),
+    ("allow: {tools: ['a*']}", 'mcp.tool.name == "ab"', None),
+    ("allow: {tools: [a], prompts: [a]}", 'mcp.tool.name == "a"', None),
+    ("allow: {tools: [a]}", 'mcp.tool.name == "b" || "x" in roles', None),
+    ("allow: {tools: [a]}", "size(roles) >= 0", None),
+]
+EVERYTHING = "allow: {tools: ['*'], prompts: ['*'], resources: ['*'], tasks: ['*']}"
+NAMES = ("a", "ab", "b", "c", "file:///a", "https://a")
+
+
+def with_rule(rule, when):
+    """Write a file with one allow, or with one deny beside an allow of everything."""
+    others = [EVERYTHING] if rule.startswith("deny") else []
+    rules = "\n      - ".join([f"{rule}\n        when: '{when}'", *others])
+    return NATIVE.replace("allow: {tools: [echo]}", rules)
+
+
+def does_something(text):
+    """Tell whether any item of any kind is judged otherwise than it would be without the file's first rule."""
+    loaded, without = settings(text), Reason.ALLOWED if EVERYTHING in text else Reason.NO_RULE
+    items = [Item(kind, name) for kind, name in product(Kind, NAMES)]
+    return any(
+        reason(loaded, principal(roles=roles), item, arguments={}) is not without
+        for item, roles in product(items, ((), ("x",)))
+    )
+
+
+@pytest.mark.parametrize(("rule", "when", "does"), NEVER)
+def test_a_condition_that_never_holds_for_what_its_rule_names_is_found_and_the_rule_does_nothing(
+    rule, when, does
+):
+    text = with_rule(rule, when)
+
+    says = (
+        f"can never hold for what the rule names, so the rule never {does} (correct it, or remove the rule)"
+    )
+    assert ([f"FILE:11: servers.files.rules[0].when: {says}"] if does else []) == warnings(text)
+    assert (does is None) is does_something(text)
+
+
+def test_an_args_condition_that_never_holds_is_found_too():
+    (found,) = warnings(NATIVE + "        args: mcp.tool.name == 'b' && args.x == 1\n")
+
+    assert found.startswith("FILE:11: servers.files.rules[0].args: can never hold")

@@ -100,7 +100,8 @@ def test_in_a_list_a_condition_on_arguments_is_not_asked():
 
 
 def test_the_commands_do_not_load_the_second_implementation_before_they_need_it():
-    loaded = in_a_fresh_process("import sys, authz.cli; print(*sys.modules)")
+    code = "import sys, authz.cli.check, authz.cli.test; print(*sys.modules)"
+    loaded = in_a_fresh_process(code)
 
     assert "authz.cli.test" in loaded
     assert [] == [name for name in loaded if name == "celpy" or name.endswith("secondopinion")]

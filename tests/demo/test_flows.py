@@ -9,18 +9,14 @@ from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import httpx2
 import jwt
 import pytest
-from mcp import Client
-from mcp.client.auth import OAuthClientProvider
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 from authz.demo.client import tool_names
 from authz.demo.flows import Flows
 from authz.demo.grants import OAuthError
 from authz.demo.issuer import AUDIENCE, ROLES_CLAIM, Issuer, IssuerServer
+from authz.demo.login import Person, listed
 from authz.demo.stack import Stack
 from authz.demo.tokens import SigningKey
 
@@ -480,24 +476,6 @@ def test_a_token_request_that_makes_no_sense_is_refused_and_not_stored(served, s
 # The official client, which knows one URL
 
 
-class Memory:
-    """The SDK's token storage."""
-
-    tokens = info = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.info
-
-    async def set_client_info(self, info):
-        self.info = info
-
-
 @pytest.fixture(scope="module")
 def gateway():
     """Our gateway in front of the MCP server; it takes tokens whose audience is its own URL (RFC 8707)."""
@@ -512,49 +490,29 @@ def gateway():
         yield stack, own
 
 
-async def log_in(url, storage, login):
-    """Connect with nothing but the URL; returns the tools' names and the URLs the user was sent to."""
-    sent = []
-
-    async def redirect(to):
-        sent.append(to)
-
-    async def callback():
-        async with httpx2.AsyncClient(trust_env=False) as browser:
-            landed = await browser.get(sent[-1] + login)
-        return AuthorizationCodeResult(**answered(landed.headers["location"]))
-
-    metadata = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test", scope=None)
-    auth = OAuthClientProvider(url, metadata, storage, redirect, callback)
-    async with httpx2.AsyncClient(auth=auth, trust_env=False, timeout=LIMIT) as http:
-        transport = streamable_http_client(url, http_client=http)
-        async with asyncio.timeout(LIMIT), Client(transport) as client:
-            return [tool.name for tool in (await client.list_tools()).tools], sent
-
-
 @pytest.mark.envoy
 @pytest.mark.parametrize(
-    ("login", "tools"),
+    ("hint", "tools"),
     [
-        ("&login_hint=demo", ["echo", "get_user_info", "list_files"]),
-        ("&login_hint=admin", ["echo", "get_user_info", "list_files", "delete_file", "system_status"]),
+        ("demo", ["echo", "get_user_info", "list_files"]),
+        ("admin", ["echo", "get_user_info", "list_files", "delete_file", "system_status"]),
     ],
 )
 def test_the_mcp_sdk_finds_registers_logs_in_and_lists_its_tools_with_nothing_but_the_url(
-    gateway, login, tools
+    gateway, hint, tools
 ):
     stack, own = gateway
-    storage = Memory()
-    names, sent = asyncio.run(log_in(own.url, storage, login))
-    asked_for = answered(sent[0])
-    claims = jwt.decode(storage.tokens.access_token, options={"verify_signature": False})
+    person = Person(hint)
+    names = asyncio.run(asyncio.wait_for(listed(own.url, person), LIMIT))
+    asked_for = person.asked
+    claims = jwt.decode(person.tokens.access_token, options={"verify_signature": False})
 
     assert tools == names
-    assert 1 == len(sent)
+    assert 1 == len(person.pages)
     assert ("S256", own.url) == (asked_for["code_challenge_method"], asked_for["resource"])
-    assert stack.issuer == storage.info.issuer
+    assert stack.issuer == person.registration.issuer
     assert own.url in claims["aud"]
-    assert storage.info.client_id == claims["azp"]
+    assert person.registration.client_id == claims["azp"]
 
 
 @pytest.mark.envoy

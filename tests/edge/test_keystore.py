@@ -13,8 +13,8 @@ from authz.core.keys import KeySetError, Skip
 from authz.edge import keystore
 from authz.edge.fetch import Fetched
 from authz.edge.keystore import KeyStore
-from authz.edge.schedule import Schedule
 from authz.edge.metrics import Metrics
+from authz.edge.schedule import Schedule
 from tests.support import jwks_server as bad
 from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, https, page
 from tests.support.tokens import jwk, rsa_key

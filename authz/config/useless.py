@@ -1,0 +1,103 @@
+"""Rules of a server that can never matter, so that they are probably not what was meant.
+
+* Another rule without conditions is about all of a rule's names. A pattern counts as covering another when it fits its
+  text: what fits `a_*_b` fits `a_*` too. Of two that cover each other only the later is useless.
+* Or a condition has one value for everybody, or asks for a name that the rule does not select. A condition that asks
+  for a tool's name is an error for a prompt; so such an allow never holds, and such a deny always does.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from authz.config.celtree import names_equal_to
+from authz.config.document import Path
+from authz.core.condition import ALLOW_ORDER, conditions
+from authz.core.expression import Expression, Truth, activate
+from authz.core.item import Item, Kind
+from authz.core.rule import Effect, Rule, Selector
+
+_NAMES = {
+    Kind.TOOL: "mcp.tool.name",
+    Kind.PROMPT: "mcp.prompt.name",
+    Kind.RESOURCE: "mcp.resource.uri",
+    Kind.TASK: "mcp.task.id",
+}
+"""Under what an expression finds the name of an item of each kind."""
+_DOES = {Effect.ALLOW: "allows", Effect.DENY: "denies"}
+_NARROW, _CORRECT = "remove it, or narrow the other", "correct it, or remove the rule"
+
+
+def useless(index: int, rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
+    """Say why a rule of a native file can never matter.
+
+    Args:
+        index: which of the rules; one that is applied, not a shadow.
+        rules: the server's rules, in the file's order.
+
+    Yields:
+        The place below the rule, what is so, and the cure.
+    """
+    rule = rules[index]
+    yield from (((), message, _NARROW) for message in _covered(index, rule, rules))
+    for key, condition in (("when", rule.when), ("args", rule.args)):
+        if condition is not None and _never_holds(condition, rule):
+            message = f"can never hold for what the rule names, so the rule never {_DOES[rule.effect]}"
+            yield (key,), message, _CORRECT
+
+
+def _covered(index: int, rule: Rule, rules: Sequence[Rule]) -> Iterator[str]:
+    """Say what other rule makes this one useless; at most one sentence."""
+    denies = [other for other in _unconditional(rules, Effect.DENY) if other is not rule]
+    if rule.effect is Effect.ALLOW and _covers(denies, rule):
+        names = ", ".join(other.name for other in denies)
+        yield f"can never allow: what it names is denied to everybody by {names}"
+        return
+    for other in _unconditional(rules, rule.effect):
+        earlier = any(other is candidate for candidate in rules[:index])
+        if other is not rule and _covers([other], rule) and (earlier or not _mutual(rule, other)):
+            yield f"changes nothing: {other.name} is about the same names and asks for nothing"
+            return
+
+
+def _unconditional(rules: Sequence[Rule], effect: Effect) -> list[Rule]:
+    return [
+        rule
+        for rule in rules
+        if rule.effect is effect and not rule.shadow and not conditions(rule, ALLOW_ORDER)
+    ]
+
+
+def _mutual(rule: Rule, other: Rule) -> bool:
+    """Tell whether the two could each take the other's place."""
+    return not conditions(rule, ALLOW_ORDER) and _covers([rule], other)
+
+
+def _covers(wide: Sequence[Rule], narrow: Rule) -> bool:
+    """Tell whether every name of a rule is a name of others."""
+    return all(any(other.selector.selects(item) for other in wide) for item in _texts(narrow.selector))
+
+
+def _texts(selector: Selector) -> Iterator[Item]:
+    """Give the names of a selector as they were written; a pattern's stars fit only under another's."""
+    for kind, names in selector.exact.items():
+        yield from (Item(kind, name) for name in names)
+    for kind, patterns in selector.patterns.items():
+        yield from (Item(kind, "*".join(pattern.parts)) for pattern in patterns)
+
+
+def _never_holds(condition: Expression, rule: Rule) -> bool:
+    """Tell whether a condition keeps an allow or a deny from ever doing anything."""
+    if not condition.reads:
+        value = condition.value(activate({}))
+        return value is Truth.FALSE or (value is Truth.ERROR and rule.effect is Effect.ALLOW)
+    return any(_names_others(condition, rule, kind) for kind in Kind)
+
+
+def _names_others(condition: Expression, rule: Rule, kind: Kind) -> bool:
+    """Tell whether a condition asks for names of a kind of which the rule selects none."""
+    wanted = names_equal_to(condition.text, _NAMES[kind])
+    if wanted is None or any(rule.selector.selects(Item(kind, name)) for name in wanted):
+        return False
+    others = (
+        rule.selector.exact.get(other) or rule.selector.patterns.get(other) for other in {*Kind} - {kind}
+    )
+    return rule.effect is Effect.ALLOW or not any(others)
