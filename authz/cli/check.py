@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.tools.cases import read_cases
@@ -22,6 +22,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
     resource: Resource = "",
     jwks: Jwks = None,
+    allow_anonymous: AllowAnonymous = False,
 ) -> None:
     """Parse, type-check and lint a policy file. Exit status: 0 clean, 1 warnings with --strict, 2 errors.
 
@@ -31,7 +32,7 @@ def check(
     Example: mcp-authz check policy.yaml --strict
     """
     try:
-        settings = read_settings(file, resource, jwks)
+        settings = read_settings(file, resource, jwks, allow_anonymous=allow_anonymous)
         warnings = [*settings.warnings, *_second_opinions(file, settings)]
     except ConfigError as error:
         _report([("error", problem) for problem in error.problems], as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import File, Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, read_settings
 
 
 class Part(StrEnum):
@@ -35,12 +35,13 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = "",
     resource: Resource = "",
     jwks: Jwks = None,
+    allow_anonymous: AllowAnonymous = False,
 ) -> None:
     """Render Envoy's configuration: the whole bootstrap, or only the filters, routes and clusters.
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
     """
-    settings = read_settings(config, resource, jwks)
+    settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
     from authz.render.plan import plan  # noqa: PLC0415 - as above
 

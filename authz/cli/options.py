@@ -26,7 +26,18 @@ Jwks = Annotated[
 ]
 
 
-def read_settings(file: str, resource: str, jwks: list[str] | None) -> Settings:
+AllowAnonymous = Annotated[
+    bool,
+    typer.Option(
+        "--allow-anonymous",
+        help="Accept mode Optional or Permissive: callers without a valid token; Kubernetes documents only.",
+    ),
+]
+
+
+def read_settings(
+    file: str, resource: str, jwks: list[str] | None, *, allow_anonymous: bool = False
+) -> Settings:
     """Load a policy file with what the command line adds.
 
     Raises:
@@ -37,7 +48,8 @@ def read_settings(file: str, resource: str, jwks: list[str] | None) -> Settings:
         _checked("--jwks", url if issuer else "", check_http_url, "give it as ISSUER=URL")
     if resource:
         _checked("--resource", resource, check_endpoint, "")
-    return load(file, options=Options(resource=resource, jwks={issuer: url for issuer, _, url in pairs}))
+    urls = {issuer: url for issuer, _, url in pairs}
+    return load(file, options=Options(resource=resource, jwks=urls, allow_anonymous=allow_anonymous))
 
 
 def _checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 import typer
 import uvloop
 
-from authz.cli.options import File, Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, read_settings
 from authz.config.addresses import check_address, check_tcp_address
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
@@ -28,6 +28,7 @@ def serve(
     http: Annotated[str, typer.Option("--http", metavar="ADDR", help="HTTP address: host:port.")] = "",
     resource: Resource = "",
     jwks: Jwks = None,
+    allow_anonymous: AllowAnonymous = False,
 ) -> None:
     """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health).
 
@@ -37,7 +38,7 @@ def serve(
     """
 
     def read() -> Settings:
-        return _addressed(read_settings(config, resource, jwks), grpc, http)
+        return _addressed(read_settings(config, resource, jwks, allow_anonymous=allow_anonymous), grpc, http)
 
     settings = read()
     configure(sys.stderr)

@@ -60,18 +60,21 @@ _SCOPES = frozenset({"scope"})
 _EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Require": Effect.REQUIRE})
 
 
-def read_policy(document: Document, reading: Reading, jwks: Mapping[str, str]) -> None:
+def read_policy(
+    document: Document, reading: Reading, jwks: Mapping[str, str], *, allow_anonymous: bool = False
+) -> None:
     """Add one AgentgatewayPolicy to a reading.
 
     Args:
         document: the policy.
         reading: receives rules, issuers and problems.
         jwks: `iss` to a key set URL that replaces the document's.
+        allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
     """
     reader = _Reader(document, reading)
     reader.known_keys()
     reader.cors()
-    ProviderReader(document, reading, jwks).read()
+    ProviderReader(document, reading, jwks, allow_anonymous=allow_anonymous).read()
     reader.rules()
 
 

@@ -39,7 +39,12 @@ class _Target:
 
 
 def build_kubernetes(
-    documents: Sequence[Document], text: str, *, resource: str, jwks: Mapping[str, str]
+    documents: Sequence[Document],
+    text: str,
+    *,
+    resource: str,
+    jwks: Mapping[str, str],
+    allow_anonymous: bool = False,
 ) -> Settings:
     """Build settings from documents of which at least one is an AgentgatewayPolicy.
 
@@ -48,6 +53,7 @@ def build_kubernetes(
         text: its text, which gives the policy its digest.
         resource: the public URL of the server, empty to follow the request's host.
         jwks: `iss` to a key set URL that replaces the document's.
+        allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
 
     Raises:
         ConfigError: a document says something that cannot be honoured.
@@ -55,7 +61,7 @@ def build_kubernetes(
     reading = Reading()
     policies = [document for document in documents if _kind(document) == KIND]
     for document in policies:
-        read_policy(document, reading, jwks)
+        read_policy(document, reading, jwks, allow_anonymous=allow_anonymous)
     for issuer in sorted(jwks.keys() - reading.trusts.keys()):
         cure = "write the issuer as the document does, slash included"
         reading.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
@@ -199,6 +205,7 @@ def _server(target: _Target, reading: Reading, resource: str) -> Server:
         resource=resource,
         trusts=reading.trusts,
         policy=Policy(rules, open_when_empty=True),
+        anonymous=reading.anonymous,
         origins=normal_origins(reading.origins),
     )
 

@@ -24,10 +24,12 @@ class Options:
     Attributes:
         resource: the public URL of the server, empty to follow the request's host.
         jwks: `iss` to the URL of its key set, in place of what a document names.
+        allow_anonymous: whether a document may let callers without a valid token in.
     """
 
     resource: str = ""
     jwks: Mapping[str, str] = field(default_factory=dict)
+    allow_anonymous: bool = False
 
 
 def load(
@@ -64,7 +66,13 @@ def _load(path: str, environment: Mapping[str, str], options: Options, main: str
 def _settings(path: str, text: str, environment: Mapping[str, str], options: Options, main: str) -> Settings:
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
-        return build_kubernetes(documents, text, resource=options.resource, jwks=options.jwks)
+        return build_kubernetes(
+            documents,
+            text,
+            resource=options.resource,
+            jwks=options.jwks,
+            allow_anonymous=options.allow_anonymous,
+        )
     if options.resource or options.jwks:
         message, cure = "is for Kubernetes documents", "write resource and jwks_uri into the file"
         flag = "--resource" if options.resource else "--jwks"

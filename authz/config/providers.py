@@ -15,9 +15,16 @@ from authz.config.document import Document, Path
 from authz.config.reading import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
 from authz.config.settings import IssuerKeys
 from authz.core.keys import ALGORITHMS, KeySetError, read_key_set
+from authz.core.reasons import TABLE, Group, Reason
 from authz.core.trust import Trust
 
 _SECTION = "spec.traffic.jwtAuthentication"
+_MODES = {
+    "Strict": frozenset[Reason](),
+    "Optional": frozenset({Reason.MISSING_TOKEN}),
+    "Permissive": frozenset(reason for reason, row in TABLE.items() if row.group is Group.TOKEN),
+}
+"""Mode to the refusals of a token after which a caller may go on without one."""
 _KNOWN = frozenset({"issuer", "audiences", "jwks", "location"})
 _CLUSTER = ".svc.cluster.local"
 _NO_KEYS = "no key set can be found here"
@@ -27,19 +34,38 @@ _KEYS_CURE = "give inline, remote.url, or remote.jwksPath and backendRef"
 class ProviderReader(DocumentReader):
     """Reads the providers of one policy."""
 
-    def __init__(self, document: Document, reading: Reading, jwks: Mapping[str, str]) -> None:
-        """Read from `document`; `jwks` maps `iss` to a key set URL that replaces the document's."""
+    def __init__(
+        self, document: Document, reading: Reading, jwks: Mapping[str, str], *, allow_anonymous: bool
+    ) -> None:
+        """Read from `document`.
+
+        Args:
+            document: the policy.
+            reading: receives issuers and problems.
+            jwks: `iss` to a key set URL that replaces the document's.
+            allow_anonymous: whether modes other than Strict are accepted.
+        """
         super().__init__(document, reading)
         self.jwks = jwks
+        self.allow_anonymous = allow_anonymous
 
     def read(self) -> None:
         """Add the policy's issuers to the reading."""
         section, path = self.at(_SECTION), path_of(_SECTION)
-        if section.get("mode", "Strict") != "Strict":
-            cure = "set mode: Strict, so that every request needs a valid token"
-            self.report((*path, "mode"), "only Strict keeps callers without a token out", cure)
+        self._mode(section.get("mode", "Strict"), (*path, "mode"))
         for index, provider in enumerate(self.at(f"{_SECTION}.providers", list)):
             self._provider(provider, (*path, "providers", index))
+
+    def _mode(self, mode: Any, path: Path) -> None:
+        reasons = _MODES.get(mode) if isinstance(mode, str) else None
+        if reasons is None:
+            self.report(path, "unknown mode", f"use one of {', '.join(_MODES)}")
+        elif reasons and not self.allow_anonymous:
+            cure = "set mode: Strict, so that every request needs a valid token, or give --allow-anonymous"
+            self.report(path, "only Strict keeps callers without a token out", cure)
+        elif reasons:
+            self.reading.anonymous |= reasons
+            self.warn(path, f"mode {mode} lets callers without a valid token in, as far as the rules do")
 
     def _provider(self, provider: Any, path: Path) -> None:
         if not isinstance(provider, dict):

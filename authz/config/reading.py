@@ -7,6 +7,7 @@ from typing import Any
 from authz.config.document import Document, Path
 from authz.config.problems import Problem
 from authz.config.settings import Cors, IssuerKeys
+from authz.core.reasons import Reason
 from authz.core.rule import Rule
 from authz.core.trust import Trust
 
@@ -25,6 +26,7 @@ class Reading:
         rules: rules with the name of the backend they are bound to, empty for all.
         origins: origins that CORS admits.
         cors: what the CORS filter is told, None when no document says.
+        anonymous: refusals of a token that leave a caller anonymous, by the modes that were accepted.
         problems: what prevents use.
         warnings: what does not.
     """
@@ -35,6 +37,7 @@ class Reading:
     rules: list[tuple[str, Rule]] = field(default_factory=list)
     origins: list[str] = field(default_factory=list)
     cors: Cors | None = None
+    anonymous: frozenset[Reason] = frozenset()
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 

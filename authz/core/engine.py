@@ -23,6 +23,7 @@ from authz.core.message import Message, Rejected, read_message
 from authz.core.methods import HTTP_METHODS
 from authz.core.occasion import Caller, Occasion
 from authz.core.policy import Verdict
+from authz.core.principal import ANONYMOUS
 from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
@@ -87,7 +88,9 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
         return Decision(reason=flaw, server=server.name, version=_declared(request))
     caller = walk.identify(server, request.headers.get("authorization"))
     if isinstance(caller, Refused):
-        return _refused(request, server, caller, walk.limits)
+        if caller.reason not in server.anonymous:
+            return _refused(request, server, caller, walk.limits)
+        caller = Caller.of(ANONYMOUS, server.name)
     message = _read(request, server, walk.limits)
     if isinstance(message, Rejected):
         return _rejected(message, server, caller)

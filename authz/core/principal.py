@@ -26,3 +26,7 @@ class Principal:
     roles: tuple[str, ...]
     claims: Mapping[str, Any] = field(repr=False)
     expires: float
+
+
+ANONYMOUS = Principal(issuer="", subject="", client="", scopes=(), roles=(), claims={}, expires=0.0)
+"""Nobody in particular: who calls without an acceptable token where a server is open to such callers."""

@@ -24,6 +24,8 @@ class Server:
         resource: its public URL (RFC 8707, RFC 9728); empty when it follows from the request's host.
         trusts: accepted issuers by `iss`.
         policy: its rules.
+        anonymous: refusals of a token after which a caller may go on as nobody in particular; none unless the
+            operator said so twice, in the document and on the command line.
         origins: browser origins that may call, lower-case; `*` for any.
         methods: methods outside the table that are open to every valid token.
         forward_token: whether `authorization` goes upstream.
@@ -40,6 +42,7 @@ class Server:
     resource: str
     trusts: Mapping[str, Trust]
     policy: Policy
+    anonymous: frozenset[Reason] = frozenset()
     origins: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset()
     forward_token: bool = False

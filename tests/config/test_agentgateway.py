@@ -144,7 +144,11 @@ def test_a_key_that_lets_nobody_in_is_a_warning_that_names_it(path, key):
 AUTHENTICATION = "spec.traffic.jwtAuthentication"
 PROVIDER = f"{AUTHENTICATION}.providers[0]"
 MATCHES = "spec.backend.mcp.authorization.policy.matchExpressions"
-STRICT = "only Strict keeps callers without a token out (set mode: Strict, so that every request needs a valid token)"
+STRICT = (
+    "only Strict keeps callers without a token out "
+    "(set mode: Strict, so that every request needs a valid token, or give --allow-anonymous)"
+)
+UNKNOWN_MODE = "unknown mode (use one of Strict, Optional, Permissive)"
 NOBODY = (
     "no document verifies tokens, so anybody would get in (add traffic.jwtAuthentication with a provider)"
 )
@@ -166,7 +170,7 @@ REFUSED = {
     ),
     "mode is a list": (
         POLICY.replace("      providers:", "      mode: [Strict]\n      providers:"),
-        [f"FILE:8: {AUTHENTICATION}.mode: {STRICT}"],
+        [f"FILE:8: {AUTHENTICATION}.mode: {UNKNOWN_MODE}"],
     ),
     "no audiences": (
         POLICY.replace("          audiences: [https://mcp.example/mcp]\n", ""),

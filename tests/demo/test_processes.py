@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -124,6 +125,50 @@ def test_however_a_parent_ends_its_children_end_with_it(lives, way, code):
             log.unlink()
         with contextlib.suppress(FileNotFoundError):
             logs.rmdir()
+
+
+INTERRUPTED = """
+import os, signal, sys
+from authz.demo.guard import Guard
+from authz.demo.processes import Child, Supervisor
+
+def watch(guard, group):
+    print(group, flush=True)
+    os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+
+Guard.watch = watch
+with Supervisor(grace=0.5) as supervisor:
+    print(supervisor.logs, flush=True)
+    supervisor.start(Child(name="held", argv=[sys.executable, "-c", "import time; time.sleep(600)"], ready=lambda: False))
+"""
+
+
+@pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_parent_that_ends_before_its_guard_knows_of_a_child_leaves_none(way):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, way], capture_output=True, timeout=LIMIT, check=False
+    )
+    logs, group = done.stdout.decode().split()
+
+    try:
+        assert 0 != done.returncode
+        assert gone(int(group))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(group), signal.SIGKILL)
+        shutil.rmtree(logs, ignore_errors=True)
+
+
+def gone(group):
+    """Wait until no process of a group is left."""
+    end, pause = time.monotonic() + LIMIT, threading.Event()
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        pause.wait(0.02)
+    return False
 
 
 def test_a_started_child_is_ready_and_a_stopped_one_is_gone():
