@@ -9,12 +9,15 @@ Rules of this module:
 * A parent that is killed cannot tidy up. A guard, a bare interpreter that only reads a pipe, is told the groups; when
   the pipe closes, for whatever reason, it kills what is left. Linux's PR_SET_PDEATHSIG would do without a process,
   but follows the thread that forked, spares grandchildren, and exists on Linux alone.
+* Between the fork and the line to the guard nobody knows of a child. So it begins as a shell that waits for a word,
+  and becomes its program only then; a parent that is interrupted or killed before leaves a shell that reads its end.
 * Logs are kept when something failed, and removed otherwise.
 
-Not handled: a child that leaves its session on purpose, and a parent killed between the fork and the line to the guard.
+Not handled: a child that leaves its session on purpose.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -35,6 +38,7 @@ from authz.demo.probes import Probe
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 20
 _TERMINATED = 128 + signal.SIGTERM
+_WHEN_TOLD = ("/bin/sh", "-c", 'read -r word && exec "$@" </dev/null', "sh")
 
 
 class StartFailed(RuntimeError):  # noqa: N818 - reads as what happened
@@ -161,10 +165,13 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+        argv = [os.fspath(part) for part in child.argv]
+        if shutil.which(argv[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         with self.log(child.name).open("ab") as output:
             process = subprocess.Popen(
-                child.argv,
-                stdin=subprocess.DEVNULL,
+                [*_WHEN_TOLD, *argv],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **child.env},
@@ -172,6 +179,7 @@ class Supervisor:
             )
         self._running[child.name] = process
         self._guard.watch(process.pid)
+        _tell(process)
         return process
 
     def _start_failed(self, name: str, what: str) -> StartFailed:
@@ -198,6 +206,13 @@ class Supervisor:
             sys.stderr.write(f"logs of the processes: {self.logs}\n")
         else:
             shutil.rmtree(self.logs, ignore_errors=True)
+
+
+def _tell(process: subprocess.Popen[bytes]) -> None:
+    """Let a process become its program, now that whoever ends it knows of it."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(b"go\n")
 
 
 def _signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
