@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
+from authz.config.addresses import check_address
 
 
 class Part(StrEnum):
@@ -41,6 +42,8 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
     """
+    for flag, text in (("--listen", listen), ("--service", service), ("--http", http), ("--admin", admin)):
+        checked(flag, text or ":1", check_address, "")
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
     from authz.render.plan import plan  # noqa: PLC0415 - as above

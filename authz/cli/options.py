@@ -45,14 +45,19 @@ def read_settings(
     """
     pairs = [entry.partition("=") for entry in jwks or []]
     for issuer, _, url in pairs:
-        _checked("--jwks", url if issuer else "", check_http_url, "give it as ISSUER=URL")
+        checked("--jwks", url if issuer else "", check_http_url, "give it as ISSUER=URL")
     if resource:
-        _checked("--resource", resource, check_endpoint, "")
+        checked("--resource", resource, check_endpoint, "")
     urls = {issuer: url for issuer, _, url in pairs}
     return load(file, options=Options(resource=resource, jwks=urls, allow_anonymous=allow_anonymous))
 
 
-def _checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:
+def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:
+    """Check what a flag was given.
+
+    Raises:
+        ConfigError: naming the flag.
+    """
     try:
         check(text)
     except ValueError as error:

@@ -8,9 +8,8 @@ import structlog
 import typer
 import uvloop
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
 from authz.config.addresses import check_address, check_tcp_address
-from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.edge.audit import AuditLog
 from authz.edge.logs import configure
@@ -60,9 +59,6 @@ def _announce(settings: Settings) -> None:
 
 def _addressed(settings: Settings, grpc: str, http: str) -> Settings:
     """Let the flags win over the file's addresses."""
-    for flag, text, check in (("--grpc", grpc, check_address), ("--http", http, check_tcp_address)):
-        try:
-            check(text or "localhost:1")
-        except ValueError as error:
-            raise ConfigError([Problem(file=flag, message=str(error))]) from None
+    checked("--grpc", grpc or "localhost:1", check_address, "")
+    checked("--http", http or "localhost:1", check_tcp_address, "")
     return dataclasses.replace(settings, grpc=grpc or settings.grpc, http=http or settings.http)

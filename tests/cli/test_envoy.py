@@ -80,8 +80,6 @@ def test_kubernetes_documents_with_a_backend_are_rendered(envoy):
 BAD = [
     (FILE.replace("    upstream: http://127.0.0.1:8080/mcp\n", ""), [], "server files has no upstream"),
     (FILE.replace("http://localhost:10000", "https://mcp.example"), [], "--listen :10000"),
-    (FILE, ["--listen", "nonsense"], "nonsense"),
-    (FILE, ["--service", "nonsense"], "nonsense"),
     (FILE + "    zzz: 1\n", [], "servers.files.zzz: unknown key"),
     (FILE.replace("issuer.example", "${TENANT}"), [], "TENANT is not set"),
 ]
@@ -113,3 +111,10 @@ def test_a_place_that_cannot_be_written_is_named(envoy, tmp_path):
         ended.status,
         ended.err,
     )
+
+
+@pytest.mark.parametrize("flag", ["--listen", "--service", "--http", "--admin"])
+def test_an_address_that_is_none_is_blamed_on_its_flag(envoy, flag):
+    ended = envoy(flag, "nonsense")
+
+    assert (2, True) == (ended.status, ended.err.startswith(f"{flag}: "))
