@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from io import FileIO
 from typing import Annotated
 
 import structlog
@@ -43,7 +44,7 @@ def serve(
     configure(sys.stderr)
     for warning in settings.warnings:
         _LOG.warning("policy", problem=str(warning))
-    audit = AuditLog(sys.stdout.buffer)
+    audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
     try:
         uvloop.run(run(settings, audit, started=lambda: _announce(settings), file=PolicyFile(config, read)))
     except BindError as error:

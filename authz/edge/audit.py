@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import IO
+from typing import Protocol
 
 import msgspec
 
@@ -29,10 +29,21 @@ _BATCHES = 256
 """Encoded batches that may wait to be written."""
 
 
-class AuditLog:
-    """Writes records to a binary stream until it is closed."""
+class Stream(Protocol):
+    """Where records go."""
 
-    def __init__(self, stream: IO[bytes], *, size: int = 65_536) -> None:
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some of the bytes and tell how many; raise OSError when that cannot be."""
+
+
+class AuditLog:
+    """Writes records to a binary stream until it is closed.
+
+    The stream should be unbuffered, so that a batch is one write and no line of another stream to the same file can come
+    between the halves of a record.
+    """
+
+    def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
         """Begin to write; at most `size` records wait. `on_drop`, to be set, is called for each that is not written."""
         self.on_drop: Callable[[], None] = lambda: None
         self._stream = stream
@@ -79,8 +90,9 @@ class AuditLog:
         while (batch := self._encoded.get()) is not None:
             lines, count = batch
             try:
-                self._stream.write(lines)
-                self._stream.flush()
+                rest = memoryview(lines)
+                while rest:
+                    rest = rest[self._stream.write(rest) or 0 :]
             except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
                 self._drop(count)
 

@@ -101,3 +101,20 @@ def test_batches_that_nobody_reads_are_dropped_and_counted_and_closing_does_not_
     stream.read.set()
 
     assert 2 == len(dropped)
+
+
+def test_a_stream_that_takes_a_part_at_a_time_gets_every_byte_in_order():
+    class Slow(io.RawIOBase):
+        written = b""
+
+        def write(self, data):
+            self.written += bytes(data[:7])
+            return min(7, len(data))
+
+    stream = Slow()
+    log = AuditLog(stream)
+    for number in range(3):
+        log.write(Decision(reason=Reason.MISSING_TOKEN, server=f"s{number}"), FACTS, 0.0)
+    log.close()
+
+    assert ["s0", "s1", "s2"] == [json.loads(line)["server"] for line in stream.written.splitlines()]
