@@ -1,14 +1,9 @@
 """The audit log: one JSON line a decision, written off the request path.
 
-A decision is only appended to a bounded queue. Every so often the worker's event loop describes and encodes what waits,
-many records in one go, and hands the bytes to a thread that writes them. The thread holds the interpreter's lock only
-to take them, so it does not compete with decisions. When either queue is full, records are dropped and counted: a slow
-reader of the log must not become a slow gateway.
+A decision is only appended to a bounded queue; a thread describes, encodes and writes it. When the queue is full the record
+is dropped and counted: a slow reader of the log must not become a slow gateway.
 """
 
-import asyncio
-import contextlib
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,12 +16,7 @@ from authz.edge.record import Facts, make_record
 
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
-_BATCH = 500
-"""Records encoded at once before other work of the loop has its turn."""
-_CLOSE_SECONDS = 5.0
-"""Longest wait for a reader that does not read, when the log is closed."""
-_BATCHES = 256
-"""Encoded batches that may wait to be written."""
+_BATCH = 1000
 
 
 class Stream(Protocol):
@@ -49,8 +39,8 @@ class AuditLog:
         self._stream = stream
         self._size = size
         self._waiting: deque[tuple[Decision, Facts, float]] = deque()
-        self._encoded: queue.Queue[tuple[bytes, int] | None] = queue.Queue(_BATCHES)
-        self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     def write(self, decision: Decision, facts: Facts, seconds: float) -> None:
@@ -60,42 +50,24 @@ class AuditLog:
             return
         self._waiting.append((decision, facts, seconds))
 
-    async def run(self) -> None:
-        """Encode what waits, until cancelled."""
-        while True:
-            more = self.encode() == _BATCH
-            await asyncio.sleep(0 if more else _INTERVAL)
-
-    def encode(self) -> int:
-        """Encode one batch and hand it to the writing thread; gives its number of records."""
-        waiting = self._waiting
-        count = min(len(waiting), _BATCH)
-        if count:
-            lines = b"".join([_ENCODE(make_record(*waiting.popleft())) + b"\n" for _ in range(count)])
-            try:
-                self._encoded.put_nowait((lines, count))
-            except queue.Full:
-                self._drop(count)
-        return count
-
     def close(self) -> None:
-        """Encode and write what waits, then stop."""
-        while self._waiting:
-            self.encode()
-        with contextlib.suppress(queue.Full):
-            self._encoded.put(None, timeout=_CLOSE_SECONDS)
-        self._thread.join(_CLOSE_SECONDS)
+        """Write what waits, then stop."""
+        self._stop.set()
+        self._thread.join()
 
-    def _write_all(self) -> None:
-        while (batch := self._encoded.get()) is not None:
-            lines, count = batch
+    def _run(self) -> None:
+        while not self._stop.wait(_INTERVAL):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), _BATCH)
+            lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
             try:
                 rest = memoryview(lines)
                 while rest:
                     rest = rest[self._stream.write(rest) or 0 :]
             except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
-                self._drop(count)
-
-    def _drop(self, count: int) -> None:
-        for _ in range(count):
-            self.on_drop()
+                for _ in range(count):
+                    self.on_drop()

@@ -90,7 +90,7 @@ async def serve(
     await service.keys.start()
     await server.start()
     web_task = asyncio.create_task(web.serve(sockets=[web_socket]))
-    background = [asyncio.create_task(_watch(file, service)), asyncio.create_task(audit.run())]
+    watching = asyncio.create_task(_watch(file, service))
     await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
     started()
     await stop.wait()
@@ -98,8 +98,7 @@ async def serve(
     await server.stop(DRAIN_SECONDS)
     web.should_exit = True
     await web_task
-    for task in background:
-        task.cancel()
+    watching.cancel()
     await service.keys.close()
 
 

@@ -1,11 +1,9 @@
-import asyncio
 import io
 import json
 import threading
 
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
-from authz.edge import audit
 from authz.edge.audit import AuditLog
 from authz.edge.record import Facts
 
@@ -49,7 +47,6 @@ def test_a_slow_reader_of_the_log_costs_records_that_are_counted_and_never_a_wai
     log = AuditLog(stream, size=3)
     log.on_drop = lambda: dropped.append(1)
     log.write(DENIED, FACTS, 0.0)
-    log.encode()
     assert stream.writing.wait(20)
 
     for _ in range(10):
@@ -68,39 +65,6 @@ def test_a_stream_that_cannot_be_written_to_costs_records_that_are_counted_and_n
     log.close()
 
     assert [1] == dropped
-
-
-def test_while_a_loop_runs_the_log_records_are_written_without_being_closed():
-    stream = Stuck()
-    stream.read.set()
-
-    async def running():
-        log = AuditLog(stream)
-        task = asyncio.create_task(log.run())
-        log.write(DENIED, FACTS, 0.0)
-        assert await asyncio.to_thread(stream.writing.wait, 20)
-        task.cancel()
-        log.close()
-
-    asyncio.run(running())
-
-    assert 1 == len(stream.written.splitlines())
-
-
-def test_batches_that_nobody_reads_are_dropped_and_counted_and_closing_does_not_hang(monkeypatch):
-    monkeypatch.setattr(audit, "_CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(audit, "_BATCHES", 2)
-    stream, dropped = Stuck(), []
-    log = AuditLog(stream)
-    log.on_drop = lambda: dropped.append(1)
-    for _ in range(5):
-        log.write(DENIED, FACTS, 0.0)
-        log.encode()
-        assert stream.writing.wait(20)
-    log.close()
-    stream.read.set()
-
-    assert 2 == len(dropped)
 
 
 def test_a_stream_that_takes_a_part_at_a_time_gets_every_byte_in_order():
