@@ -130,12 +130,17 @@ class Gateway:
     def records(self) -> list[dict[str, Any]]:
         """Give the audit records written so far."""
         lines = self.supervisor.log(self.service_name).read_text(encoding="utf-8").split("\n")
-        return [record for line in lines if "decision_id" in (record := _object(line))]
+        return [record for line in lines for record in _objects(line) if "decision_id" in record]
 
 
-def _object(line: str) -> dict[str, Any]:
+def _objects(line: str) -> list[dict[str, Any]]:
+    """Read the JSON objects of a line; log and audit log share this file, and a line of each may stand in one."""
+    objects: list[dict[str, Any]] = []
+    decode, at = json.JSONDecoder().raw_decode, 0
     try:
-        value = json.loads(line)
+        while at < len(line):
+            value, at = decode(line, at)
+            objects += [value] if isinstance(value, dict) else []
     except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        pass
+    return objects
