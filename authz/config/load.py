@@ -11,9 +11,9 @@ from authz.config.build import build
 from authz.config.document import Document, read_documents
 from authz.config.files import read_text
 from authz.config.kubernetes import build_kubernetes, is_kubernetes
-from authz.config.native import PolicyFile
+from authz.config.native import ListenTls, PolicyFile
 from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Settings
+from authz.config.settings import GrpcTls, Settings
 from authz.config.validation import validate
 
 
@@ -80,6 +80,7 @@ def _settings(path: str, text: str, environment: Mapping[str, str], options: Opt
     document = _only(documents, path)
     file = validate(PolicyFile, document)
     settings = _with_authorities(build(file, document, text), file, document)
+    settings = replace(settings, tls=_tls(path, file.listen.tls))
     if file.candidate is None:
         return settings
     if main:
@@ -92,6 +93,13 @@ def _settings(path: str, text: str, environment: Mapping[str, str], options: Opt
 
 def _beside(path: str, name: str) -> str:
     return str(Path(path).parent / name)
+
+
+def _tls(path: str, model: ListenTls | None) -> GrpcTls | None:
+    """Say where the certificate is; only `serve` reads it, so that a file can be checked and rendered without keys."""
+    if model is None:
+        return None
+    return GrpcTls(**{key: _beside(path, name) for key, name in model.model_dump().items()})
 
 
 def _with_authorities(settings: Settings, file: PolicyFile, document: Document) -> Settings:

@@ -36,11 +36,20 @@ Authority = Annotated[str, AfterValidator(check_authority)]
 Host = Annotated[str, AfterValidator(check_host)]
 
 
+class ListenTls(Section):
+    """Mutual TLS on the gRPC port: only Envoys with a certificate of this authority may ask."""
+
+    cert_file: Text = Field(description="PEM file, relative to this one: the service's certificate")
+    key_file: Text = Field(description="PEM file with its private key")
+    client_ca_file: Text = Field(description="PEM file: the authorities whose certificates Envoy may show")
+
+
 class Listen(Section):
     """Where the service listens; the flags of `serve` win."""
 
     grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
     http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
+    tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain")
 
 
 class Claims(Section):

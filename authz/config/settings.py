@@ -81,6 +81,21 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcTls:
+    """Paths of the PEM files for mutual TLS on the gRPC port.
+
+    Attributes:
+        cert_file: the service's certificate and those that lead to its authority.
+        key_file: its private key.
+        client_ca_file: authorities whose certificates a client may show.
+    """
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
 
@@ -102,6 +117,7 @@ class Settings:
         insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
             loopback needs no mention.
         fetching: when and how keys are fetched.
+        tls: mutual TLS on the gRPC port; None for plain text.
         ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
         candidate: settings whose decisions are compared with these and never applied.
         read: path of every file that these settings come from, to the digest of its content.
@@ -123,6 +139,7 @@ class Settings:
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()
+    tls: GrpcTls | None = None
     ca_file: str | None = None
     candidate: "Settings | None" = None
     read: Mapping[str, str] = field(default_factory=dict)

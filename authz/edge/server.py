@@ -17,11 +17,12 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from authz.config.settings import Settings
+from authz.config.settings import GrpcTls, Settings
 from authz.edge import ext_authz, ext_proc
 from authz.edge.audit import AuditLog
 from authz.edge.http import application
 from authz.edge.service import Service
+from authz.edge.tls import TlsError, credentials
 from authz.edge.watch import Watcher
 
 DRAIN_SECONDS = 10.0
@@ -140,13 +141,18 @@ def _grpc_server(service: Service, readiness: health.aio.HealthServicer) -> grpc
     health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
     names = (ext_authz.SERVICE, ext_proc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    _bind_grpc(server, settings.grpc)
+    _bind_grpc(server, settings.grpc, settings.tls)
     return server
 
 
-def _bind_grpc(server: grpc.aio.Server, address: str) -> None:
+def _bind_grpc(server: grpc.aio.Server, address: str, tls: GrpcTls | None) -> None:
     try:
-        bound = server.add_insecure_port(address)
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials(tls))
+    except TlsError as error:
+        raise BindError(str(error)) from None
     except RuntimeError:
         bound = 0
     if not bound:

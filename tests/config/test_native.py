@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -16,7 +17,7 @@ from authz.core.trust import Trust
 from tests.support.policy_files import NATIVE, problems, settings, warnings
 
 EVERYTHING = """\
-listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002"}
+listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002", tls: {cert_file: a.crt, key_file: a.key, client_ca_file: /ca.crt}}
 insecure_hosts: [Keys.Internal]
 limits:
   body_bytes: 2048
@@ -136,6 +137,12 @@ def test_every_key_reaches_the_settings():
     (server,) = given.directory.servers
 
     assert ("unix:/run/authz.sock", "[::1]:9002") == (given.grpc, given.http)
+    assert ("a.crt", "a.key", "/ca.crt") == (
+        Path(given.tls.cert_file).name,
+        Path(given.tls.key_file).name,
+        given.tls.client_ca_file,
+    )
+    assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert frozenset({"keys.internal"}) == given.insecure_hosts
@@ -245,7 +252,7 @@ MISSPELT = [
     (("servers", "files", "rules", 0), "scope", "did you mean scopes?"),
     (("servers", "files", "rules", 0, "allow"), "tool", "did you mean tools?"),
     (("servers", "files", "rules", 1, "deny"), "prompt", "did you mean prompts?"),
-    (("listen",), "zzz", "known here: grpc, http"),
+    (("listen",), "zzz", "known here: grpc, http, tls"),
 ]
 
 
