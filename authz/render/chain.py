@@ -133,8 +133,14 @@ class Chain:
         require(0 < self.max_request_bytes < 1 << 32, "max_request_bytes must be 1 to 4294967295")
         require(2 * TRY_SLACK <= self.check_timeout <= 61, "check_timeout must be 0.2 to 61 seconds")
         small = not self.options.native_filter or self.max_request_bytes <= NATIVE_BODY_BYTES
-        require(small, f"Envoy's MCP filter reads at most {NATIVE_BODY_BYTES} bytes of a request")
+        require(
+            small,
+            f"--native-filter: Envoy's MCP filter reads at most {NATIVE_BODY_BYTES} bytes of a request; "
+            "lower limits.body_bytes, or leave it out",
+        )
         mutual = self.options.service is not None
         require(
-            not (mutual and self.service.path), "a Unix socket has no name that a certificate could be for"
+            not (mutual and self.service.path),
+            "--service-ca: a Unix socket has no name that a certificate could be for; give --service host:port, or leave "
+            "it out",
         )

@@ -181,7 +181,7 @@ _RATE = {
 
 _TRACING = {
     "HttpConnectionManager.tracing": "A span a request, tagged with the decision and never with the caller.",
-    "HttpConnectionManagerTracing.client_sampling": "No client forces a trace by x-client-trace-id.",
+    "HttpConnectionManagerTracing.client_sampling": "No header of a client forces a trace.",
     "Cluster#otel": "The collector. Spans are lost while it is away; nothing waits for it.",
 }
 

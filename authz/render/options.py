@@ -62,7 +62,8 @@ class Tracing:
 
     Attributes:
         collector: address of an OpenTelemetry collector that takes OTLP over gRPC.
-        percent: share of requests without a `traceparent` that are traced, 0 to 100.
+        percent: share of requests that are traced, 0 to 100; a client can only lower it, by a `traceparent` that is
+            not sampled.
     """
 
     collector: Address

@@ -1,0 +1,85 @@
+"""The whole story on every file of envoy/, and on the filters alone in somebody else's bootstrap, behind a real Envoy."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ssl
+
+import certifi
+import httpcore2
+import pytest
+
+from authz.demo.chapters import bodies, calls, lists, without_token
+from authz.demo.login import login
+from authz.demo.stack import Stack
+from authz.demo.story import tell
+from authz.render.bootstrap import bootstrap
+from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE
+from tests.support.foreign import pasted
+from tests.support.variants import secured, variants
+
+pytestmark = pytest.mark.envoy
+
+EXAMPLES = {
+    **{name: (EXAMPLES_DIR / name).read_text("utf-8") for name in BOOTSTRAPS},
+    "filters.yaml in a foreign bootstrap": pasted((EXAMPLES_DIR / "filters.yaml").read_text("utf-8")),
+}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """An issuer and an MCP server of this module's own: the story rotates keys and stops the issuer."""
+    with Stack(forms=()) as stack:
+        yield stack
+
+
+@contextlib.contextmanager
+def gateways(parts, name, example, security=None):
+    """Run both forms of the policy behind an example; gives the stack as the story sees it."""
+    described = variants(parts, name, example, security)
+    try:
+        for gateway in described.values():
+            gateway.start()
+        yield dataclasses.replace(parts, gateways=dict(described))
+    finally:
+        for gateway in described.values():
+            parts.supervisor.stop(gateway.envoy_name)
+            parts.supervisor.stop(gateway.service_name)
+
+
+async def _told(*chapters):
+    return [row for chapter in chapters async for row in chapter]
+
+
+def _failed(rows):
+    return [row for row in rows if not row.held]
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "mtls.yaml"])
+def test_the_whole_story_holds(parts, name):
+    with gateways(parts, name.partition(".")[0].replace(" ", "-"), EXAMPLES[name]) as stack:
+        rows = asyncio.run(_told(tell(stack)))
+
+    assert (True, []) == (50 < len(rows), _failed(rows))
+
+
+def test_the_whole_story_holds_with_tls_to_clients_service_and_server(parts, tmp_path, monkeypatch):
+    with secured(parts, tmp_path) as security:
+        trust = ssl.create_default_context(cafile=security.authority.cert)
+        monkeypatch.setattr(certifi, "where", lambda: str(security.authority.cert))
+        monkeypatch.setattr(httpcore2, "default_ssl_context", lambda **_: trust)
+        with gateways(parts, "mtls", EXAMPLES["mtls.yaml"], security) as stack:
+            rows = asyncio.run(_told(tell(stack)))
+
+    assert (True, []) == (50 < len(rows), _failed(rows))
+
+
+def test_envoys_own_mcp_filter_in_front_hinders_no_client_and_lets_no_bad_body_pass(parts):
+    with gateways(parts, "own-filter", bootstrap(NATIVE)) as stack:
+        of_clients = asyncio.run(_told(*(chapter(stack) for chapter in (without_token, login, lists, calls))))
+        refused = asyncio.run(_told(bodies(stack)))
+
+    *answers, arrived = refused
+    assert (True, []) == (20 < len(of_clients), _failed(of_clients))
+    assert {"4"} == {row.seen[0] for row in answers}
+    assert arrived.held
