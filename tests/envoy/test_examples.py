@@ -11,12 +11,16 @@ import pytest
 
 from authz.demo.chapters import bodies, calls, lists, without_token
 from authz.demo.login import login
+from authz.demo.rows import ALL
 from authz.demo.stack import Stack
 from authz.demo.story import tell
 from authz.render.bootstrap import bootstrap
-from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE
+from authz.render.options import Options, Rate
+from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE, SHADOW, SIDECAR
 from tests.support.foreign import pasted
+from tests.support.running import eventually
 from tests.support.variants import secured, variants
+from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 
@@ -34,9 +38,9 @@ def parts():
 
 
 @contextlib.contextmanager
-def gateways(parts, name, example, security=None):
-    """Run both forms of the policy behind an example; gives the stack as the story sees it."""
-    described = variants(parts, name, example, security)
+def gateways(parts, name, example, security=None, forms=("native", "agentgateway")):
+    """Run forms of the policy behind an example; gives the stack as the story sees it."""
+    described = {form: variants(parts, name, example, security)[form] for form in forms}
     try:
         for gateway in described.values():
             gateway.start()
@@ -83,3 +87,32 @@ def test_envoys_own_mcp_filter_in_front_hinders_no_client_and_lets_no_bad_body_p
     assert (True, []) == (20 < len(of_clients), _failed(of_clients))
     assert {"4"} == {row.seen[0] for row in answers}
     assert arrived.held
+
+
+def _optional(**options):
+    return bootstrap(dataclasses.replace(SIDECAR, options=Options(**options)))
+
+
+def test_the_rate_limit_counts_by_what_the_service_says_of_caller_and_tool(parts):
+    two = _optional(rate=Rate(calls=2, seconds=3600))
+    with gateways(parts, "rate", two, forms=["native"]) as stack:
+        port = stack.gateways["native"].ports.envoy
+        alice, bob = stack.token(sub="alice"), stack.token(sub="bob")
+        asked = [(alice, call("echo")), (alice, call("get_user_info")), (bob, call("echo"))]
+        statuses = [[ask(port, token, body).status for _ in range(3)] for token, body in asked]
+        lists = [ask(port, alice, message("tools/list")).status for _ in range(3)]
+        renewed = ask(port, stack.token(sub="alice"), call("echo")).status
+
+    assert ([[200, 200, 429]] * 3, [200] * 3, 429) == (statuses, lists, renewed)
+
+
+def test_in_shadow_mode_everybody_gets_everything_and_the_audit_log_says_who_would_not(parts):
+    with gateways(parts, "shadow", bootstrap(SHADOW), forms=["native"]) as stack:
+        gateway = stack.gateways["native"]
+        token = stack.token(sub="alice")
+        tools = [ask(gateway.ports.envoy, who, message("tools/list")).tools for who in (token, None)]
+        status = ask(gateway.ports.envoy, token, call("system_status")).status
+        wanted = [("allow", "allowed"), ("deny", "missing_token"), ("deny", "no_rule")]
+        assert eventually(lambda: wanted == [(r["decision"], r["reason"]) for r in gateway.records()])
+
+    assert ([ALL, ALL], 200) == (tools, status)

@@ -4,12 +4,13 @@ import pytest
 import yaml
 
 from authz.render.bootstrap import filters
-from tests.support.chains import BOOTSTRAPS, here
+from tests.support.chains import BOOTSTRAPS, NATIVE, SHADOW, here
 from tests.support.foreign import pasted
 from tests.support.real_envoy import validate
 from tests.support.rendered import manager, tree
 
-CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
+ALL = {**BOOTSTRAPS, "native filter": NATIVE, "shadow": SHADOW}
+CHAINS = pytest.mark.parametrize("chain", ALL.values(), ids=ALL)
 
 
 @CHAINS

@@ -22,11 +22,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from authz.render.address import Address
-from authz.render.bootstrap import bootstrap
+from authz.render.bootstrap import bootstrap, filters
 from authz.render.chain import Chain, Endpoint
 from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
 from tests.support.certificates import Authority
-from tests.support.chains import SEVERAL
+from tests.support.chains import SEVERAL, SIDECAR
+from tests.support.foreign import pasted
 from tests.support.real_envoy import DEADLINE, check_service, free_port, running_envoy, upstream
 from tests.support.running import eventually
 
@@ -573,3 +574,24 @@ def test_of_several_servers_each_is_reached_at_its_host_and_path_and_every_reque
     assert {asked: 200 if goal else 404 for asked, goal in SEVERAL_ASKED.items()} == statuses
     assert sorted(goal for goal in SEVERAL_ASKED.values() if goal) == seen
     assert len(SEVERAL_ASKED) == len(checks.seen)
+
+
+# --- --part filters
+
+
+def test_in_a_foreign_chain_other_routes_are_judged_unless_their_owner_says_otherwise(
+    directory, checks, mcp_server
+):
+    port = free_port()
+    chain = dataclasses.replace(SIDECAR, service=Address(path=f"{directory}/authz.sock"), check_timeout=5)
+    text = pasted(filters(chain)).replace("port_value: 10000", f"port_value: {port}")
+    checks.answer = _denial()
+    with running_envoy(
+        text.replace("port_value: 8081", f"port_value: {mcp_server.port}"), port, directory
+    ) as envoy:
+        shop = [("host", "shop.example.com")]
+        open_, guarded = (envoy.request("GET", path, shop) for path in ("/", "/guarded"))
+
+    assert (200, 401, 1) == (open_[0], guarded[0], len(checks.seen))
+    assert ["theirs", "theirs"] == [headers["x-edge"] for _, headers, _ in (open_, guarded)]
+    assert ["/"] == [path for path, _, _ in mcp_server.seen]
