@@ -145,16 +145,15 @@ _TLS = {
 }
 
 _OVERLOAD = {
-    "Bootstrap.overload_manager": "Connections beyond this are closed at once. Each may hold one body of "
-    "max_request_bytes, so this also bounds memory; the limit on open files must be higher.",
+    "Bootstrap.overload_manager": "Connections beyond this are closed at once. The limit on open files must be higher.",
 }
 
 _LIMITS = {
-    "Listener.per_connection_buffer_limit_bytes": "Slow readers cannot make Envoy hold more than this of a response. "
+    "Listener.per_connection_buffer_limit_bytes": "About what Envoy holds of a response for a slow reader. "
     "Bodies that ext_authz judges have their own limit, max_request_bytes.",
     "Cluster.per_connection_buffer_limit_bytes": "",
-    "HttpConnectionManager.http2_protocol_options": "Envoy's defaults let one connection open 2^31 streams and hold "
-    "256 MiB.",
+    "HttpConnectionManager.http2_protocol_options": "Below Envoy's defaults of 1024 streams and windows of 16 and 24 MiB: "
+    "each stream may hold one body of max_request_bytes.",
 }
 
 NOTES: Mapping[str, str] = MappingProxyType(

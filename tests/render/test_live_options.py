@@ -379,7 +379,7 @@ def _flushed(text):
 def test_a_span_says_what_was_decided_and_not_about_whom(start, checks, collector):
     checks.answer = _denial(tool="echo", sub="alice", method="tools/call")
     envoy = start(_traced(collector, 100), edit=_flushed)
-    envoy.request("POST", "/mcp", [("authorization", "Bearer t")], b"{}")
+    envoy.request("POST", "/mcp?a=b", [("authorization", "Bearer t")], b"{}")
 
     assert eventually(lambda: collector.spans)
     said = {each.key: each.value.string_value for span in collector.spans for each in span.attributes}
@@ -391,14 +391,19 @@ def test_a_span_says_what_was_decided_and_not_about_whom(start, checks, collecto
     }
     assert expected.items() <= said.items()
     assert not {"alice", "Bearer t"} & set(said.values())
+    assert said["http.url"].endswith("/mcp?a=b")
 
 
-def test_the_service_gets_the_trace_as_grpc_metadata(start, checks, collector, mcp_server):
+def test_the_service_gets_the_trace_as_grpc_metadata_and_the_server_as_a_header(
+    start, checks, collector, mcp_server
+):
     envoy = start(_traced(collector, 100), edit=_flushed)
     envoy.request("POST", "/mcp", body=b"{}")
 
     assert eventually(lambda: collector.spans)
-    assert collector.spans[0].trace_id.hex() in mcp_server.headers()["traceparent"]
+    trace = collector.spans[0].trace_id.hex()
+    assert trace in checks.metadata[0]["traceparent"]
+    assert trace in mcp_server.headers()["traceparent"]
 
 
 def _parent(trace_id, sampled):

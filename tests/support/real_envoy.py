@@ -91,15 +91,17 @@ def upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
 
 
 class Checks(external_auth_pb2_grpc.AuthorizationServicer):
-    """Gives every Check the prepared answer and remembers the question."""
+    """Gives every Check the prepared answer and remembers the question, and with what gRPC metadata it came."""
 
     def __init__(self) -> None:
         self.seen: list[external_auth_pb2.CheckRequest] = []
+        self.metadata: list[dict[str, str]] = []
         self.answer = external_auth_pb2.CheckResponse()
 
     def Check(self, request, context):  # noqa: N802  named by the proto
         """Answer as prepared."""
         self.seen.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         return self.answer
 
 
