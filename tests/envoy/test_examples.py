@@ -10,6 +10,8 @@ import httpcore2
 import pytest
 
 from authz.demo.chapters import bodies, calls, lists, without_token
+from authz.demo.client import ERAS, session
+from authz.demo.client import call as sdk_call
 from authz.demo.login import login
 from authz.demo.rows import ALL
 from authz.demo.stack import Stack
@@ -93,17 +95,26 @@ def _optional(**options):
     return bootstrap(dataclasses.replace(SIDECAR, options=Options(**options)))
 
 
+async def _called_by_the_sdk(url, token, era):
+    """Call echo three times and another tool once, in one session."""
+    async with session(url, token, era) as client:
+        seen = [await sdk_call(client, "echo", {"message": "hi"}) for _ in range(3)]
+        return [*seen, await sdk_call(client, "get_user_info", {})]
+
+
 def test_the_rate_limit_counts_by_what_the_service_says_of_caller_and_tool(parts):
     two = _optional(rate=Rate(calls=2, seconds=3600))
     with gateways(parts, "rate", two, forms=["native"]) as stack:
-        port = stack.gateways["native"].ports.envoy
-        alice, bob = stack.token(sub="alice"), stack.token(sub="bob")
+        gateway = stack.gateways["native"]
+        port, alice, bob = gateway.ports.envoy, stack.token(sub="alice"), stack.token(sub="bob")
         asked = [(alice, call("echo")), (alice, call("get_user_info")), (bob, call("echo"))]
         statuses = [[ask(port, token, body).status for _ in range(3)] for token, body in asked]
-        lists = [ask(port, alice, message("tools/list")).status for _ in range(3)]
+        listed = [ask(port, alice, message("tools/list")).status for _ in range(3)]
         renewed = ask(port, stack.token(sub="alice"), call("echo")).status
+        by_sdk = [asyncio.run(_called_by_the_sdk(gateway.url, stack.token(sub=era), era)) for era in ERAS]
 
-    assert ([[200, 200, 429]] * 3, [200] * 3, 429) == (statuses, lists, renewed)
+    assert ([[200, 200, 429]] * 3, [200] * 3, 429) == (statuses, listed, renewed)
+    assert [["allowed", "allowed", "error -32000", "allowed"]] * 2 == by_sdk
 
 
 def test_in_shadow_mode_everybody_gets_everything_and_the_audit_log_says_who_would_not(parts):

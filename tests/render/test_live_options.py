@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import ssl
+import struct
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -330,6 +331,20 @@ def _reads_end(connection):
     with contextlib.suppress(ConnectionError):
         return connection.recv(1) == b""
     return True
+
+
+def test_a_connection_of_http_2_may_open_a_hundred_streams(start, checks):
+    envoy = start(Options())
+    with socket.create_connection(("127.0.0.1", envoy.port), DEADLINE) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        frames = connection.makefile("rb")
+        head = frames.read(9)
+        settings = dict(struct.iter_unpack(">HI", frames.read(int.from_bytes(head[:3]))))
+
+    assert (4, 100) == (
+        head[3],
+        settings[3],
+    )  # SETTINGS, SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 section 6.5.2)
 
 
 # --- --otel
