@@ -19,7 +19,7 @@ from authz.demo.story import tell
 from authz.render.bootstrap import bootstrap
 from authz.render.options import Options, Rate
 from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE, SHADOW, SIDECAR
-from tests.support.foreign import pasted
+from tests.support.foreign_envoy import pasted
 from tests.support.running import eventually
 from tests.support.variants import secured, variants
 from tests.support.wire import ask, call, message

@@ -25,16 +25,16 @@ def test_every_cluster_that_is_named_exists(chain):
 
 
 @pytest.mark.parametrize(
-    ("cluster", "kind", "address"),
+    ("chain", "cluster", "kind", "address"),
     [
-        ("mcp-orders", "STRICT_DNS", {"address": "orders.internal", "port_value": 8080}),
-        ("mcp-files", "STATIC", {"address": "fd00::8", "port_value": 8080}),
-        ("mcp-status", "STATIC", {"address": "192.0.2.7", "port_value": 8080}),
-        ("authz", "STRICT_DNS", {"address": "mcp-authz.internal", "port_value": 9001}),
+        (SEVERAL, "mcp-orders", "STRICT_DNS", {"address": "orders.internal", "port_value": 8080}),
+        (SEVERAL, "mcp-files", "STATIC", {"address": "fd00::8", "port_value": 8080}),
+        (SEVERAL, "mcp-status", "STATIC", {"address": "192.0.2.7", "port_value": 8080}),
+        (MTLS, "authz", "STRICT_DNS", {"address": "mcp-authz.internal", "port_value": 9001}),
     ],
 )
-def test_names_are_looked_up_and_addresses_are_not(cluster, kind, address):
-    config = next(c for c in tree(SEVERAL)["static_resources"]["clusters"] if c["name"] == cluster)
+def test_names_are_looked_up_and_addresses_are_not(chain, cluster, kind, address):
+    config = next(c for c in tree(chain)["static_resources"]["clusters"] if c["name"] == cluster)
 
     assert (kind, [address]) == (config["type"], list(found(config, "socket_address")))
 

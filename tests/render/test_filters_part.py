@@ -5,7 +5,7 @@ import yaml
 
 from authz.render.bootstrap import filters
 from tests.support.chains import BOOTSTRAPS, NATIVE, SHADOW, here
-from tests.support.foreign import pasted
+from tests.support.foreign_envoy import pasted
 from tests.support.real_envoy import validate
 from tests.support.rendered import manager, tree
 

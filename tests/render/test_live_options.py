@@ -28,7 +28,7 @@ from authz.render.chain import Chain, Endpoint
 from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
 from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR
-from tests.support.foreign import pasted
+from tests.support.foreign_envoy import pasted
 from tests.support.real_envoy import DEADLINE, check_service, free_port, running_envoy, upstream
 from tests.support.running import eventually
 

@@ -36,9 +36,8 @@ SIDECAR = plan(_policy("one-server"), service="unix:/run/mcp-authz/authz.sock")
 STANDALONE = plan(_policy("one-server"), listen="127.0.0.1:10000", admin="127.0.0.1:10001")
 SEVERAL = plan(
     _policy("several-servers"),
-    listen=":8443",
-    service="mcp-authz.internal:9001",
-    http="mcp-authz.internal:9002",
+    listen="127.0.0.1:8080",
+    service="unix:/run/mcp-authz/authz.sock",
 )
 MTLS = plan(
     _policy("tls"),
