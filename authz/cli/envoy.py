@@ -9,6 +9,7 @@ import typer
 
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
 from authz.config.addresses import check_address
+from authz.config.process import MAX_WORKERS
 
 
 class Part(StrEnum):
@@ -34,6 +35,15 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     admin: Annotated[
         str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default none.")
     ] = "",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=MAX_WORKERS,
+            help="Workers behind a Unix socket, each an endpoint; default the file's, else one.",
+        ),
+    ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
@@ -49,7 +59,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from authz.render.plan import plan  # noqa: PLC0415 - as above
 
     try:
-        chain = plan(settings, listen=listen, service=service, http=http, admin=admin)
+        chain = plan(settings, listen=listen, service=service, http=http, admin=admin, workers=workers)
     except ValueError as error:
         typer.echo(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None

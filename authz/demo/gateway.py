@@ -87,7 +87,7 @@ class Gateway:
     def service(self) -> Child:
         """Say how the service is started."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
-        where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
+        where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}", "--grace", "0"]
         socket_up, ready = socket_ready(self._socket), http_ready(f"{self.http}/readyz")
         return Child(
             name=self.service_name,

@@ -68,19 +68,20 @@ def clusters(chain: Chain) -> list[Cluster]:
 
 def service_clusters(chain: Chain) -> list[Cluster]:
     """The clusters that reach the service itself."""
-    return [_authz(chain.service), _rewriter(chain.service), _cluster(AUTHZ_HTTP, chain.http)]
+    workers = (chain.service, *chain.more_services)
+    return [_authz(*workers), _rewriter(*workers), _cluster(AUTHZ_HTTP, chain.http)]
 
 
-def _cluster(name: str, address: Address) -> Cluster:
+def _cluster(name: str, address: Address, *more: Address) -> Cluster:
     kind = ClusterDiscoveryType.STRICT_DNS if address.is_name else ClusterDiscoveryType.STATIC
-    target = EnvoyEndpoint(address=socket(address, default_host="127.0.0.1"))
+    targets = [EnvoyEndpoint(address=socket(one, default_host="127.0.0.1")) for one in (address, *more)]
     cluster = Cluster(
         name=name,
         type=kind,
         connect_timeout=timedelta(seconds=1),
         load_assignment=ClusterLoadAssignment(
             cluster_name=name,
-            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target)])],
+            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target) for target in targets])],
         ),
     )
     if address.is_name:
@@ -88,8 +89,8 @@ def _cluster(name: str, address: Address) -> Cluster:
     return cluster
 
 
-def _grpc(name: str, address: Address) -> Cluster:
-    cluster = _cluster(name, address)
+def _grpc(name: str, *addresses: Address) -> Cluster:
+    cluster = _cluster(name, *addresses)
     cluster.connect_timeout = timedelta(milliseconds=250)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
     h2 = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
@@ -106,8 +107,8 @@ def _limits(cluster: Cluster, limits: CircuitBreakersThresholds) -> Cluster:
     return cluster
 
 
-def _authz(address: Address) -> Cluster:
-    cluster = _grpc(AUTHZ, address)
+def _authz(*addresses: Address) -> Cluster:
+    cluster = _grpc(AUTHZ, *addresses)
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
     cluster.health_checks = [
         HealthCheck(
@@ -125,11 +126,11 @@ def _authz(address: Address) -> Cluster:
     return _limits(cluster, limits)
 
 
-def _rewriter(address: Address) -> Cluster:
+def _rewriter(*addresses: Address) -> Cluster:
     limits = CircuitBreakersThresholds(
         max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
-    return _limits(_grpc(REWRITER, address), limits)
+    return _limits(_grpc(REWRITER, *addresses), limits)
 
 
 def _server(endpoint: Endpoint, trusted_ca: str) -> Cluster:
