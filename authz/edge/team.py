@@ -91,6 +91,8 @@ class Team:
         elif not self._ending.begun.is_set():
             msg = f"the workers did not serve within {START_SECONDS:g} s"
             raise StartError(msg)
+        for number, worker in self._workers.items():
+            _tell(number, worker, worker.began.result() if worker.began.done() else "told to end")
         self._keepers = [asyncio.create_task(self._keep(number)) for number in self._workers]
 
     async def apply(self, settings: Settings) -> None:
@@ -171,8 +173,8 @@ class Team:
             except OSError as error:
                 _LOG.error("worker cannot be started", worker=number, problem=error.strerror)
             else:
-                if problem := await asyncio.shield(worker.began):
-                    _LOG.error("worker cannot serve", worker=number, problem=problem)
+                problem = await asyncio.shield(worker.began)
+                _tell(number, worker, problem)
 
     async def _over(self, number: int) -> int:
         """Wait for a worker's end; gives its exit status, 1 when there is none."""
@@ -189,6 +191,13 @@ class Team:
         del self._workers[number]
         if worker.last is not None:
             self._retired = merge([self._retired, counted(worker.last.metrics)])
+
+
+def _tell(number: int, worker: Worker, problem: str) -> None:
+    if problem:
+        _LOG.error("worker cannot serve", worker=number, pid=worker.pid, problem=problem)
+    else:
+        _LOG.info("worker serves", worker=number, pid=worker.pid)
 
 
 async def _first(awaited: asyncio.Future[Any], event: asyncio.Event, seconds: float) -> bool:

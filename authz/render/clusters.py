@@ -46,6 +46,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 
 from authz.render.chain import Address, Chain, Endpoint
 from authz.render.tree import any_of
+from authz.render.workers import leaves_out_the_dead
 
 AUTHZ = "authz"
 REWRITER = "rewriter"
@@ -99,6 +100,8 @@ def _grpc(name: str, *addresses: Address) -> Cluster:
             HttpProtocolOptions(explicit_http_config=h2)
         )
     }
+    if len(addresses) > 1:
+        leaves_out_the_dead(cluster)
     return cluster
 
 
@@ -108,7 +111,15 @@ def _limits(cluster: Cluster, limits: CircuitBreakersThresholds) -> Cluster:
 
 
 def _authz(*addresses: Address) -> Cluster:
-    cluster = _grpc(AUTHZ, *addresses)
+    cluster = _watched(_grpc(AUTHZ, *addresses))
+    limits = CircuitBreakersThresholds(
+        max_connections=64, max_pending_requests=512, max_requests=2048, max_retries=16, track_remaining=True
+    )
+    return _limits(cluster, limits)
+
+
+def _watched(cluster: Cluster) -> Cluster:
+    """Choose only endpoints whose gRPC health says SERVING."""
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
     cluster.health_checks = [
         HealthCheck(
@@ -120,17 +131,15 @@ def _authz(*addresses: Address) -> Cluster:
             grpc_health_check=HealthCheckGrpcHealthCheck(),
         )
     ]
-    limits = CircuitBreakersThresholds(
-        max_connections=64, max_pending_requests=512, max_requests=2048, max_retries=16, track_remaining=True
-    )
-    return _limits(cluster, limits)
+    return cluster
 
 
 def _rewriter(*addresses: Address) -> Cluster:
     limits = CircuitBreakersThresholds(
         max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
-    return _limits(_grpc(REWRITER, *addresses), limits)
+    cluster = _grpc(REWRITER, *addresses)
+    return _limits(_watched(cluster) if len(addresses) > 1 else cluster, limits)
 
 
 def _server(endpoint: Endpoint, trusted_ca: str) -> Cluster:

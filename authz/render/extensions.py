@@ -54,6 +54,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
 from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
 from authz.render.tree import any_of
+from authz.render.workers import asks_another
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -111,21 +112,25 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
         max_denied_response_body_bytes=65536,
         charge_cluster_response_stats=True,
         emit_filter_state_stats=True,
-        grpc_service=_check(chain.check_timeout),
+        grpc_service=_check(chain),
     )
 
 
-def _check(timeout: float) -> GrpcService:
+def _check(chain: Chain) -> GrpcService:
+    again = RetryPolicy(
+        num_retries=1,
+        retry_on="unavailable",
+        retry_back_off=BackoffStrategy(
+            base_interval=timedelta(milliseconds=10),
+            max_interval=timedelta(seconds=chain.check_timeout - TRY_SLACK),
+        ),
+    )
+    if chain.more_services:
+        asks_another(again)
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
-        timeout=timedelta(seconds=timeout),
-        retry_policy=RetryPolicy(
-            num_retries=1,
-            retry_on="unavailable",
-            retry_back_off=BackoffStrategy(
-                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout - TRY_SLACK)
-            ),
-        ),
+        timeout=timedelta(seconds=chain.check_timeout),
+        retry_policy=again,
     )
 
 
