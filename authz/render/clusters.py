@@ -46,7 +46,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 
 from authz.render.chain import Address, Chain, Endpoint
 from authz.render.tree import any_of
-from authz.render.workers import leaves_out_the_dead
+from authz.render.workers import RETRIES
 
 AUTHZ = "authz"
 REWRITER = "rewriter"
@@ -100,8 +100,6 @@ def _grpc(name: str, *addresses: Address) -> Cluster:
             HttpProtocolOptions(explicit_http_config=h2)
         )
     }
-    if len(addresses) > 1:
-        leaves_out_the_dead(cluster)
     return cluster
 
 
@@ -113,7 +111,11 @@ def _limits(cluster: Cluster, limits: CircuitBreakersThresholds) -> Cluster:
 def _authz(*addresses: Address) -> Cluster:
     cluster = _watched(_grpc(AUTHZ, *addresses))
     limits = CircuitBreakersThresholds(
-        max_connections=64, max_pending_requests=512, max_requests=2048, max_retries=16, track_remaining=True
+        max_connections=64,
+        max_pending_requests=512,
+        max_requests=2048,
+        max_retries=16 if len(addresses) == 1 else RETRIES,
+        track_remaining=True,
     )
     return _limits(cluster, limits)
 
@@ -139,7 +141,10 @@ def _rewriter(*addresses: Address) -> Cluster:
         max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
     cluster = _grpc(REWRITER, *addresses)
-    return _limits(_watched(cluster) if len(addresses) > 1 else cluster, limits)
+    if len(addresses) > 1:
+        limits.max_retries = RETRIES
+        _watched(cluster)
+    return _limits(cluster, limits)
 
 
 def _server(endpoint: Endpoint, trusted_ca: str) -> Cluster:

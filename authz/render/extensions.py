@@ -54,7 +54,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
 from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
 from authz.render.tree import any_of
-from authz.render.workers import asks_another
+from authz.render.workers import CHECK_AGAIN, STREAM_AGAIN, asks_another
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -66,6 +66,8 @@ IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issu
 
 _REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"
 """The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed."""
+_STREAM_WAIT = 0.25
+"""Longest time before a stream is begun anew at another worker."""
 _RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
 """Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
@@ -75,7 +77,7 @@ def guards(chain: Chain) -> list[HttpFilter]:
     return [
         HttpFilter(name=CORS, typed_config=any_of(Cors())),
         HttpFilter(name=EXT_AUTHZ, typed_config=any_of(_ext_authz(chain))),
-        HttpFilter(name=REWRITE, typed_config=any_of(_rewrite())),
+        HttpFilter(name=REWRITE, typed_config=any_of(_rewrite(chain))),
     ]
 
 
@@ -117,24 +119,27 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
 
 
 def _check(chain: Chain) -> GrpcService:
-    again = RetryPolicy(
-        num_retries=1,
-        retry_on="unavailable",
-        retry_back_off=BackoffStrategy(
-            base_interval=timedelta(milliseconds=10),
-            max_interval=timedelta(seconds=chain.check_timeout - TRY_SLACK),
-        ),
-    )
-    if chain.more_services:
-        asks_another(again)
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
         timeout=timedelta(seconds=chain.check_timeout),
-        retry_policy=again,
+        retry_policy=_again(chain),
     )
 
 
-def _rewrite() -> ExtensionWithMatcher:
+def _again(chain: Chain) -> RetryPolicy:
+    longest = chain.check_timeout - TRY_SLACK
+    if chain.more_services:
+        return asks_another(CHECK_AGAIN, longest)
+    return RetryPolicy(
+        num_retries=1,
+        retry_on="unavailable",
+        retry_back_off=BackoffStrategy(
+            base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=longest)
+        ),
+    )
+
+
+def _rewrite(chain: Chain) -> ExtensionWithMatcher:
     asked = MatcherMatcherListPredicate(
         single_predicate=MatcherMatcherListPredicateSinglePredicate(
             input=XdsExtension(name="authz_metadata", typed_config=any_of(_rewrite_flag())),
@@ -143,7 +148,7 @@ def _rewrite() -> ExtensionWithMatcher:
             ),
         )
     )
-    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc()))
+    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc(chain)))
     return ExtensionWithMatcher(
         extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
         xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=[rule])),
@@ -160,7 +165,7 @@ def _run(processor: ExternalProcessor) -> MatcherOnMatch:
     return MatcherOnMatch(action=action)
 
 
-def _ext_proc() -> ExternalProcessor:
+def _ext_proc(chain: Chain) -> ExternalProcessor:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     return ExternalProcessor(
         stat_prefix="mcp",
@@ -181,5 +186,8 @@ def _ext_proc() -> ExternalProcessor:
         ),
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,
-        grpc_service=GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER)),
+        grpc_service=GrpcService(
+            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER),
+            retry_policy=asks_another(STREAM_AGAIN, _STREAM_WAIT) if chain.more_services else None,
+        ),
     )
