@@ -12,11 +12,13 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from authz.core.answer import METADATA_PATH, resource_url
 from authz.core.server import Server
+from authz.edge.console import HEADERS, page
+from authz.edge.figures import figures, samples_of
 from authz.edge.outlook import Outlook
 
 _OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,6 +42,7 @@ def application(outlook: Outlook) -> Starlette:
             Route(METADATA_PATH, endpoints.metadata),
             Route(METADATA_PATH + "/{path:path}", endpoints.metadata),
             Route("/metrics", endpoints.metrics),
+            Route("/", endpoints.console),
             Route("/healthz", endpoints.healthz),
             Route("/readyz", endpoints.readyz),
         ],
@@ -71,6 +74,12 @@ class _Endpoints:
     async def metrics(self, _: Request) -> Response:
         """Every metric in Prometheus' text format."""
         return Response(generate_latest(_Collected(await self._outlook.metrics())), media_type=_OPENMETRICS)
+
+    async def console(self, _: Request) -> Response:
+        """How the service is, for people."""
+        found = figures(samples_of(await self._outlook.metrics()))
+        text = page(self._outlook.settings, await self._outlook.condition(), found)
+        return HTMLResponse(text, headers=HEADERS)
 
     async def healthz(self, _: Request) -> Response:
         """Liveness: the process answers."""

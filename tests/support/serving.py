@@ -85,6 +85,9 @@ class Served:
     def get(self, path):
         return httpx.get(f"http://{self.http}{path}", trust_env=False, timeout=DEADLINE)
 
+    def post(self, path):
+        return httpx.post(f"http://{self.http}{path}", trust_env=False, timeout=DEADLINE)
+
     def metrics(self):
         """Give sample with labels to value."""
         lines = [line for line in self.get("/metrics").text.splitlines() if not line.startswith("#")]
