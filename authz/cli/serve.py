@@ -21,7 +21,7 @@ from authz.edge.machine import OPEN_FILES, cores, open_files
 from authz.edge.watch import PolicyFile
 from authz.edge.web import BindError
 
-_SECRET_BYTES = 32
+_SESSION_KEY_BYTES = 32
 _LOG = structlog.get_logger("authz.serve")
 
 
@@ -116,8 +116,8 @@ def _together(settings: Settings, file: PolicyFile, task: Task, workers: int, ou
     from authz.edge.team import StartError  # noqa: PLC0415 - as above
 
     addresses = worker_addresses(settings.grpc, workers)
-    shared, secret = len(set(addresses)) == 1, token_bytes(_SECRET_BYTES)
-    tasks = [structs.replace(task, grpc=address, shared=shared, secret=secret) for address in addresses]
+    shared, key = len(set(addresses)) == 1, token_bytes(_SESSION_KEY_BYTES)
+    tasks = [structs.replace(task, grpc=address, shared=shared, session_key=key) for address in addresses]
     command = [sys.executable, "-m", "authz.cli.worker"]
 
     def started() -> None:

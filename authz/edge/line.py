@@ -33,7 +33,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         grace: as the flag `--grace`, None for the file's.
         shared: whether other workers listen at the same gRPC address.
         hold: seconds to wait for every issuer's keys before a call is taken.
-        secret: random bytes that all workers of a service have alike, and that are kept nowhere.
+        session_key: random bytes that all workers of a service have alike, and that are kept nowhere.
     """
 
     config: str
@@ -45,7 +45,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     grace: float | None
     shared: bool = False
     hold: float = 0.0
-    secret: bytes = b""
+    session_key: bytes | None = None
 
 
 class Ask(msgspec.Struct, tag=True, frozen=True):

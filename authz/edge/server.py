@@ -39,12 +39,12 @@ class Among:
     Attributes:
         shared: whether the others listen at the same gRPC port.
         hold: seconds to wait for every issuer's keys before a call is taken.
-        secret: random bytes that all have alike; made by the process when empty.
+        session_key: random bytes that all have alike; None for a key of the process.
     """
 
     shared: bool = False
     hold: float = 0.0
-    secret: bytes = field(default=b"", repr=False)
+    session_key: bytes | None = field(default=None, repr=False)
 
 
 ALONE = Among()
@@ -98,7 +98,7 @@ async def serve(
         BindError: an address of the settings cannot be used; nothing was served then.
     """
     ending = ending or Ending.by_signals()
-    service = Service(settings, audit, secret=among.secret)
+    service = Service(settings, audit, session_key=among.session_key)
     readiness = health.aio.HealthServicer()
     beside = beside or _OwnPort(settings.http)
     try:

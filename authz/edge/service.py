@@ -38,7 +38,7 @@ from authz.edge.tokens import Tokens
 CANDIDATE = "candidate"
 """What records and metrics call the candidate, in the place of a shadow rule's name."""
 
-SECRET_BYTES = 32
+SESSION_KEY_BYTES = 32
 _REMEMBERED_STATES = 4
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the look for an unknown key may take; the rest is for deciding and answering."""
@@ -123,16 +123,16 @@ class _Unobserved:
 class Service:
     """One worker's state; everything in it is this process's own."""
 
-    def __init__(self, settings: Settings, audit: AuditLog, *, secret: bytes = b"") -> None:
+    def __init__(self, settings: Settings, audit: AuditLog, *, session_key: bytes | None = None) -> None:
         """Prepare to decide by these settings.
 
         Args:
-            settings: what to decide by.
+            settings: what the policy file says.
             audit: takes a record of every decision.
-            secret: 32 random bytes that all workers of a service have alike; made here when empty.
+            session_key: random bytes that processes which answer for one another have alike; made here when None.
         """
         self.audit = audit
-        self.secret = secret or token_bytes(SECRET_BYTES)
+        self.session_key = token_bytes(SESSION_KEY_BYTES) if session_key is None else session_key
         self.metrics = Metrics(KeyFigures(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)

@@ -69,7 +69,7 @@ async def work(line: Line, task: Task, file: PolicyFile, settings: Settings, aud
             ending=ending,
             file=file,
             beside=_Beside(line),
-            among=Among(shared=task.shared, hold=task.hold, secret=task.secret),
+            among=Among(shared=task.shared, hold=task.hold, session_key=task.session_key),
         )
     except BindError as error:
         line.send(Failed(str(error)))

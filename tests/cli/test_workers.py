@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -206,3 +208,22 @@ def _processes_with(text):
 @pytest.mark.parametrize("workers", ["0", "65", "two"])
 def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path, workers):
     assert 2 == spawn("serve", "-c", tmp_path / "none.yaml", "--workers", workers).status
+
+
+def test_too_few_open_files_are_a_warning_with_its_cure(tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(NATIVE)
+    holder, taken = _taken()
+    with holder:
+        words = [sys.executable, "-m", "authz", "serve", "-c", str(file), "--http", taken]
+        script = f"ulimit -n 512 && exec {shlex.join(words)}"
+        ended = subprocess.run(
+            ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=DEADLINE
+        )
+    warning = json.loads(ended.stderr.splitlines()[0])
+
+    assert ("few files may be open", 512, "ulimit -n") == (
+        warning["event"],
+        warning["limit"],
+        warning["cure"],
+    )

@@ -12,7 +12,6 @@ from authz.edge.drain import Ending, drain
 from tests.support.wire import DEADLINE
 
 LONG = 1000.0
-METHOD = "/t.S/M"
 _NOT_SERVING, _SERVING = health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING
 
 
@@ -28,18 +27,27 @@ class Served:
         await self.answer.wait()
         return b"done"
 
+    async def _stream(self, requests, _context):
+        """Answer each message, for as long as the other side likes, as a processor does."""
+        async for request in requests:
+            self.entered.set()
+            yield request
+
     @asynccontextmanager
     async def running(self, terms):
         server = grpc.aio.server()
-        handler = grpc.unary_unary_rpc_method_handler(self._call)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.S", {"M": handler}),))
+        call = grpc.unary_unary_rpc_method_handler(self._call)
+        stream = grpc.stream_stream_rpc_method_handler(self._stream)
+        methods = {"M": call, "Stream": stream}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.S", methods),))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         await self.health.set("", _SERVING)
         self.drained = asyncio.create_task(self._drain(server, terms))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            self.call = channel.unary_unary(METHOD)
+            self.call = channel.unary_unary("/t.S/M")
+            self.stream = channel.stream_stream("/t.S/Stream")
             self.stub = health_pb2_grpc.HealthStub(channel)
             yield self
         self.ending.tell()
@@ -124,6 +132,23 @@ def test_a_call_that_outlasts_the_limit_is_cut():
             await call
 
     run(Drain(grace=0.0, limit=0.05), scenario)
+
+
+def test_a_stream_under_way_goes_on_until_the_limit_and_no_longer():
+    async def scenario(served):
+        stream = served.stream()
+        await stream.write(b"one")
+        first = await stream.read()
+        served.ending.tell()
+        assert grpc.StatusCode.UNAVAILABLE == await refused(served)
+        await stream.write(b"two")
+        second = await stream.read()
+        await served.ended()
+        with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+            await stream.read()
+        return first, second
+
+    assert (b"one", b"two") == run(Drain(grace=0.0, limit=2.0), scenario)
 
 
 @pytest.mark.parametrize("terms", [Drain(grace=LONG, limit=LONG), Drain(grace=0.0, limit=LONG)])
