@@ -4,7 +4,9 @@ The service runs with one worker and with two in turn, round by round, each work
 from nghttp2's h2load, in C, which sends one ready-made Check over and over: a generator in Python would cost as much as what
 it measures. That Check is answered from what is remembered, so a call is as cheap as it can be, and the generator's share as
 large as it can be. Rates are the service's own counts, and a sample counts only when every decision in it was an allow and
-every request was answered. On few cores the generator's part, printed beside, bounds what a second worker can bring.
+every request was answered. One worker keeps more than one core busy, because gRPC's threads work while Python does, so on two
+cores a second one cannot bring twice as much. With `--pin` each worker has one core to itself, which shows what workers take
+from each other; the generator runs where there is room.
 """
 
 import argparse
@@ -67,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=3, help="of one sample (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="each measures both (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="compared with one (default 2)")
+    parser.add_argument("--pin", action="store_true", help="give each worker one core to itself")
     return parser.parse_args()
 
 
@@ -80,6 +83,7 @@ def main() -> None:
     samples = list(_samples(given))
     for name, value in {**facts, "load after": f"{os.getloadavg()[0]:.2f}"}.items():
         print(f"{name}: {value}")
+    print(f"pinned: {'one core a worker' if given.pin else 'no'}")
     _print(samples, given.workers)
 
 
@@ -93,6 +97,8 @@ def _samples(given: argparse.Namespace) -> Iterator[Sample]:
         for _ in range(given.rounds):
             for workers in (1, given.workers):
                 service = _Service(processes, keys, workers)
+                if given.pin:
+                    service.pin()
                 yield service.sample(body, given.seconds)
                 processes.stop(service.name)
 
@@ -145,6 +151,13 @@ class _Service:
             supervisor_us=(now[0] - used[0]) / calls * 1e6,
             generator=busy / (_BEFORE_SECONDS + seconds + _AFTER_SECONDS),
         )
+
+    def pin(self) -> None:
+        """Give each worker one core; threads that begin later follow."""
+        cores = sorted(os.sched_getaffinity(0))
+        for core, pid in zip(cores, self._pids()[1], strict=False):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {core})
 
     def _pids(self) -> tuple[int, list[int]]:
         """Give the process ids of the supervisor, 0 for none, and of the workers."""
@@ -213,7 +226,9 @@ def _requests(report: str) -> int:
 
 
 def _print(samples: list[Sample], workers: int) -> None:
-    print("\nworkers  Checks/s  low..high          worker CPU µs  supervisor CPU µs  generator cores")
+    print(
+        "\nworkers  Checks/s  low..high          worker CPU µs  supervisor CPU µs  cores busy  generator cores"
+    )
     medians = {}
     for number in (1, workers):
         own = [sample for sample in samples if sample.workers == number]
@@ -223,9 +238,11 @@ def _print(samples: list[Sample], workers: int) -> None:
             statistics.median(getattr(sample, name) for sample in own)
             for name in ("worker_us", "supervisor_us", "generator")
         ]
+        busy = medians[number] * (figures[0] + figures[1]) / 1e6
         between = f"{min(rates):,.0f}..{max(rates):,.0f}"
         print(
-            f"{number:7}  {medians[number]:8,.0f}  {between:17}  {figures[0]:13.0f}  {figures[1]:17.1f}  {figures[2]:15.2f}"
+            f"{number:7}  {medians[number]:8,.0f}  {between:17}  {figures[0]:13.0f}  {figures[1]:17.1f}"
+            f"  {busy:10.2f}  {figures[2]:15.2f}"
         )
     ones = [sample.rate for sample in samples if sample.workers == 1]
     more = [sample.rate for sample in samples if sample.workers == workers]

@@ -18,6 +18,8 @@ from prometheus_client.core import Metric
 PREFIX = "mcp_authz_"
 Labels = frozenset[tuple[str, str]]
 Samples = Mapping[tuple[str, Labels], float]
+_STAGES = ("parse", "token", "policy", "respond")
+"""In the order in which a Check goes through them."""
 _COUNTING = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -146,7 +148,8 @@ def figures(samples: Samples) -> Figures:
             read.timing("check_seconds", "server", name) for name in read.by("check_seconds_count", "server")
         ],
         stages=[
-            read.timing("stage_seconds", "stage", name) for name in read.by("stage_seconds_count", "stage")
+            read.timing("stage_seconds", "stage", name)
+            for name in sorted(read.by("stage_seconds_count", "stage"), key=_place)
         ],
         token_cache=cache,
         hit_rate=cache.get("hit", 0.0) / looked_up if looked_up else None,
@@ -214,6 +217,10 @@ def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | Non
             )
         lower, below = bound, count
     return lower
+
+
+def _place(stage: str) -> tuple[int, str]:
+    return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES), stage)
 
 
 def _workers(read: _Reader) -> Workers | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from authz.edge.figures import Figures, Timing, Workers
 
 Rows = list[tuple[str, ...]]
-_MILLI, _KILO = 1e-3, 1000.0
+_KILO = 1000.0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -139,7 +139,7 @@ def duration(seconds: float | None) -> str:
     """Write a short time."""
     if seconds is None:
         return "-"
-    return f"{seconds * 1e6:.0f} µs" if seconds < _MILLI else f"{seconds * _KILO:.1f} ms"
+    return f"{seconds * _KILO:.2f} ms"
 
 
 def age(seconds: float | None) -> str:

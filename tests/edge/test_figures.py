@@ -20,7 +20,8 @@ def busy(denials=3, seconds=0.0002):
     for _ in range(denials):
         metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), seconds)
     metrics.decided(Decision(reason=Reason.NO_RULE, server="demo", shadows=("later",)), seconds)
-    metrics.staged("parse", 0.00002)
+    for stage in ("respond", "token", "token", "parse"):
+        metrics.staged(stage, 0.00002)
     metrics.listed("demo", Kind.TOOL, 3, 2)
     for outcome in ("hit", "hit", "hit", "miss"):
         metrics.remembered(outcome)
@@ -46,7 +47,9 @@ def test_every_figure_is_found_in_what_the_service_exposes():
         Decisions("demo", "deny", "no_rule", "", 1.0),
     ] == found.decisions
     assert [("demo", 4.0)] == [(timing.name, timing.count) for timing in found.checks]
-    assert [("parse", 1.0)] == [(timing.name, timing.count) for timing in found.stages]
+    assert [("parse", 1.0), ("token", 2.0), ("respond", 1.0)] == [
+        (timing.name, timing.count) for timing in found.stages
+    ]
     assert ({"hit": 3.0, "miss": 1.0}, 0.75) == (found.token_cache, found.hit_rate)
     assert [Issuer(URL, 2, 30.0, 1, 1, 0), Issuer("https://new.example/", 0, None, 0, 0, 0)] == found.issuers
     assert [Items("demo", "tool", 3, 2)] == found.lists
@@ -107,7 +110,7 @@ def test_an_age_is_written_in_its_unit(seconds, expected):
     assert expected == age(seconds)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(None, "-"), (0.00012, "120 µs"), (0.0421, "42.1 ms")])
+@pytest.mark.parametrize(("seconds", "expected"), [(None, "-"), (0.00012, "0.12 ms"), (0.0421, "42.10 ms")])
 def test_a_short_time_is_written_in_its_unit(seconds, expected):
     assert expected == duration(seconds)
 
