@@ -10,6 +10,7 @@ import typer
 from authz.cli import envoyflags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
 from authz.config.addresses import check_address
+from authz.config.process import MAX_WORKERS
 
 
 class Part(StrEnum):
@@ -50,6 +51,15 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     otel_percent: flag.OtelPercent = 1.0,
     rate_limit: flag.RateLimit = "",
     max_connections: flag.MaxConnections = 10_000,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=MAX_WORKERS,
+            help="Workers behind a Unix socket, each an endpoint; default the file's, else one.",
+        ),
+    ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
@@ -80,7 +90,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from authz.render.plan import plan  # noqa: PLC0415 - as above
 
     try:
-        chain = plan(settings, **addresses, options=options)
+        chain = plan(settings, **addresses, workers=workers, options=options)
     except ValueError as error:
         typer.echo(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None

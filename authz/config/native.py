@@ -22,6 +22,7 @@ from authz.config.addresses import (
 )
 from authz.config.bounds import Keys, Limits
 from authz.config.casefile import CasesModel
+from authz.config.process import MAX_WORKERS, DrainModel
 from authz.config.section import Section, Text
 from authz.core.arguments import TYPES, Arguments
 
@@ -172,6 +173,10 @@ class PolicyFile(Section):
     """The whole file."""
 
     listen: Listen = Listen()
+    workers: int | None = Field(
+        None, ge=1, le=MAX_WORKERS, description="processes; default one a core, and one behind a Unix socket"
+    )
+    drain: DrainModel = DrainModel()
     limits: Limits = Limits()
     issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]

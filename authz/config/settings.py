@@ -96,6 +96,20 @@ class GrpcTls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How the service ends when it is told to; the defaults of both forms of file. In seconds.
+
+    Attributes:
+        grace: how long it answers on after its health says NOT_SERVING. Envoy asks every two seconds and takes the
+            first NOT_SERVING for an answer, so the default lets every Envoy ask once.
+        limit: how long calls and streams under way may then still take.
+    """
+
+    grace: float = 3.0
+    limit: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
 
@@ -121,6 +135,8 @@ class Settings:
         ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
         candidate: settings whose decisions are compared with these and never applied.
         read: path of every file that these settings come from, to the digest of its content.
+        workers: processes that decide; None to let the machine say. Read at the start only, as addresses are.
+        drain: how the service ends.
     """
 
     grpc: str
@@ -143,3 +159,5 @@ class Settings:
     ca_file: str | None = None
     candidate: "Settings | None" = None
     read: Mapping[str, str] = field(default_factory=dict)
+    workers: int | None = None
+    drain: Drain = Drain()

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from secrets import token_bytes
 
 import structlog
 from msgspec import structs
@@ -37,6 +38,7 @@ from authz.edge.tokens import Tokens
 CANDIDATE = "candidate"
 """What records and metrics call the candidate, in the place of a shadow rule's name."""
 
+SESSION_KEY_BYTES = 32
 _REMEMBERED_STATES = 4
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the look for an unknown key may take; the rest is for deciding and answering."""
@@ -121,9 +123,16 @@ class _Unobserved:
 class Service:
     """One worker's state; everything in it is this process's own."""
 
-    def __init__(self, settings: Settings, audit: AuditLog) -> None:
-        """Prepare to decide by these settings; `audit` takes a record of every decision."""
+    def __init__(self, settings: Settings, audit: AuditLog, *, session_key: bytes | None = None) -> None:
+        """Prepare to decide by these settings.
+
+        Args:
+            settings: what the policy file says.
+            audit: takes a record of every decision.
+            session_key: random bytes that processes which answer for one another have alike; made here when None.
+        """
         self.audit = audit
+        self.session_key = token_bytes(SESSION_KEY_BYTES) if session_key is None else session_key
         self.metrics = Metrics(KeyFigures(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)

@@ -106,6 +106,7 @@ class Chain:
         endpoints: at least one; no two may claim the same host and path.
         listen: where clients connect.
         service: the service's gRPC address (ext_authz and ext_proc).
+        more_services: the addresses of its further workers, where each has its own.
         http: the service's HTTP address (protected-resource metadata).
         admin: Envoy's admin interface; None leaves it off.
         max_request_bytes: the largest request body that is judged; a larger one gets 413.
@@ -122,6 +123,7 @@ class Chain:
     max_request_bytes: int = 1 << 20
     check_timeout: float = 0.5
     access_log: bool = True
+    more_services: tuple[Address, ...] = ()
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:

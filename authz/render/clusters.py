@@ -41,6 +41,7 @@ from authz.render.address import Address
 from authz.render.chain import Chain, Endpoint
 from authz.render.tls import to_server, to_service
 from authz.render.tree import any_of
+from authz.render.workers import RETRIES
 
 AUTHZ = "authz"
 REWRITER = "rewriter"
@@ -69,18 +70,17 @@ def clusters(chain: Chain) -> list[Cluster]:
 
 def service_clusters(chain: Chain) -> list[Cluster]:
     """The clusters that reach the service itself; a shadow rewrites nothing."""
-    asked = (
-        [_authz(chain.service)] if chain.options.shadow else [_authz(chain.service), _rewriter(chain.service)]
-    )
+    workers = (chain.service, *chain.more_services)
+    asked = [_authz(*workers)] if chain.options.shadow else [_authz(*workers), _rewriter(*workers)]
     if chain.options.service is not None:
         for cluster in asked:
             cluster.transport_socket = to_service(chain.service, chain.options.service)
     return [*asked, _cluster(AUTHZ_HTTP, chain.http)]
 
 
-def _cluster(name: str, address: Address) -> Cluster:
+def _cluster(name: str, address: Address, *more: Address) -> Cluster:
     kind = ClusterDiscoveryType.STRICT_DNS if address.is_name else ClusterDiscoveryType.STATIC
-    target = EnvoyEndpoint(address=socket(address, default_host="127.0.0.1"))
+    targets = [EnvoyEndpoint(address=socket(one, default_host="127.0.0.1")) for one in (address, *more)]
     cluster = Cluster(
         name=name,
         type=kind,
@@ -88,7 +88,7 @@ def _cluster(name: str, address: Address) -> Cluster:
         per_connection_buffer_limit_bytes=_BUFFER_BYTES,
         load_assignment=ClusterLoadAssignment(
             cluster_name=name,
-            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target)])],
+            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target) for target in targets])],
         ),
     )
     if address.is_name:
@@ -96,8 +96,8 @@ def _cluster(name: str, address: Address) -> Cluster:
     return cluster
 
 
-def _grpc(name: str, address: Address) -> Cluster:
-    cluster = _cluster(name, address)
+def _grpc(name: str, *addresses: Address) -> Cluster:
+    cluster = _cluster(name, *addresses)
     cluster.connect_timeout = timedelta(milliseconds=250)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
     h2 = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
@@ -114,8 +114,20 @@ def _limits(cluster: Cluster, limits: CircuitBreakersThresholds) -> Cluster:
     return cluster
 
 
-def _authz(address: Address) -> Cluster:
-    cluster = _grpc(AUTHZ, address)
+def _authz(*addresses: Address) -> Cluster:
+    cluster = _watched(_grpc(AUTHZ, *addresses))
+    limits = CircuitBreakersThresholds(
+        max_connections=64,
+        max_pending_requests=512,
+        max_requests=2048,
+        max_retries=16 if len(addresses) == 1 else RETRIES,
+        track_remaining=True,
+    )
+    return _limits(cluster, limits)
+
+
+def _watched(cluster: Cluster) -> Cluster:
+    """Choose only endpoints whose gRPC health says SERVING."""
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
     cluster.health_checks = [
         HealthCheck(
@@ -127,17 +139,18 @@ def _authz(address: Address) -> Cluster:
             grpc_health_check=HealthCheckGrpcHealthCheck(),
         )
     ]
-    limits = CircuitBreakersThresholds(
-        max_connections=64, max_pending_requests=512, max_requests=2048, max_retries=16, track_remaining=True
-    )
-    return _limits(cluster, limits)
+    return cluster
 
 
-def _rewriter(address: Address) -> Cluster:
+def _rewriter(*addresses: Address) -> Cluster:
     limits = CircuitBreakersThresholds(
         max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
-    return _limits(_grpc(REWRITER, address), limits)
+    cluster = _grpc(REWRITER, *addresses)
+    if len(addresses) > 1:
+        limits.max_retries = RETRIES
+        _watched(cluster)
+    return _limits(cluster, limits)
 
 
 def _otel(address: Address) -> Cluster:

@@ -61,6 +61,7 @@ from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
 from authz.render.ratelimit import local_rate_limit
 from authz.render.tree import any_of
+from authz.render.workers import CHECK_AGAIN, STREAM_AGAIN, asks_another
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -74,6 +75,8 @@ IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issu
 
 _REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"
 """The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed."""
+_STREAM_WAIT = 0.25
+"""Longest time before a stream is begun anew at another worker."""
 _RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
 """Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
@@ -86,7 +89,7 @@ def guards(chain: Chain) -> list[HttpFilter]:
         (NATIVE, _mcp(chain.max_request_bytes) if options.native_filter else None),
         (EXT_AUTHZ, _shadow(chain) if options.shadow else _ext_authz(chain)),
         (RATE_LIMIT, local_rate_limit(options.rate, EXT_AUTHZ) if options.rate else None),
-        (REWRITE, None if options.shadow else _rewrite()),
+        (REWRITE, None if options.shadow else _rewrite(chain)),
     ]
     return [
         HttpFilter(name=name, typed_config=any_of(config)) for name, config in filters if config is not None
@@ -126,7 +129,7 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
         max_denied_response_body_bytes=65536,
         charge_cluster_response_stats=True,
         emit_filter_state_stats=True,
-        grpc_service=_check(chain.check_timeout),
+        grpc_service=_check(chain),
     )
 
 
@@ -144,21 +147,28 @@ def _mcp(max_bytes: int) -> Mcp:
     )
 
 
-def _check(timeout: float) -> GrpcService:
+def _check(chain: Chain) -> GrpcService:
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
-        timeout=timedelta(seconds=timeout),
-        retry_policy=RetryPolicy(
-            num_retries=1,
-            retry_on="unavailable",
-            retry_back_off=BackoffStrategy(
-                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout - TRY_SLACK)
-            ),
+        timeout=timedelta(seconds=chain.check_timeout),
+        retry_policy=_again(chain),
+    )
+
+
+def _again(chain: Chain) -> RetryPolicy:
+    longest = chain.check_timeout - TRY_SLACK
+    if chain.more_services:
+        return asks_another(CHECK_AGAIN, longest)
+    return RetryPolicy(
+        num_retries=1,
+        retry_on="unavailable",
+        retry_back_off=BackoffStrategy(
+            base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=longest)
         ),
     )
 
 
-def _rewrite() -> ExtensionWithMatcher:
+def _rewrite(chain: Chain) -> ExtensionWithMatcher:
     asked = MatcherMatcherListPredicate(
         single_predicate=MatcherMatcherListPredicateSinglePredicate(
             input=XdsExtension(name="authz_metadata", typed_config=any_of(_rewrite_flag())),
@@ -167,7 +177,7 @@ def _rewrite() -> ExtensionWithMatcher:
             ),
         )
     )
-    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc()))
+    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc(chain)))
     return ExtensionWithMatcher(
         extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
         xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=[rule])),
@@ -184,7 +194,7 @@ def _run(processor: ExternalProcessor) -> MatcherOnMatch:
     return MatcherOnMatch(action=action)
 
 
-def _ext_proc() -> ExternalProcessor:
+def _ext_proc(chain: Chain) -> ExternalProcessor:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     return ExternalProcessor(
         stat_prefix="mcp",
@@ -205,5 +215,8 @@ def _ext_proc() -> ExternalProcessor:
         ),
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,
-        grpc_service=GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER)),
+        grpc_service=GrpcService(
+            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER),
+            retry_policy=asks_another(STREAM_AGAIN, _STREAM_WAIT) if chain.more_services else None,
+        ),
     )

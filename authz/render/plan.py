@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from authz.config.addresses import worker_addresses
 from authz.config.settings import Cors, Settings
 from authz.core.server import ANY, Server
 from authz.render.address import Address
@@ -24,6 +25,7 @@ def plan(
     service: str = "",
     http: str = "",
     admin: str = "",
+    workers: int | None = None,
     options: Options | None = None,
 ) -> Chain:
     """Turn settings into a chain.
@@ -34,6 +36,7 @@ def plan(
         service: the service's gRPC address, the settings' own when empty.
         http: the service's HTTP address, the settings' own when empty.
         admin: Envoy's admin address, empty for none.
+        workers: of the service; the settings' own when None. Behind a Unix socket each is an endpoint.
         options: what is added to the chain.
 
     Raises:
@@ -43,10 +46,13 @@ def plan(
     options = options or Options()
     servers = settings.directory.servers
     scheme = "https" if options.clients else "http"
+    first, *more = worker_addresses(service or settings.grpc, workers or settings.workers or 1)
+    own = [address for address in more if address != first]
     return Chain(
         endpoints=tuple(_endpoint(server, settings) for server in servers),
         listen=Address.parse(listen or _default_listen(servers, scheme)),
-        service=Address.parse(service or settings.grpc),
+        service=Address.parse(first),
+        more_services=tuple(Address.parse(address) for address in own),
         http=Address.parse(http or settings.http),
         admin=Address.parse(admin) if admin else None,
         max_request_bytes=settings.max_body,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from authz.config.build import trust_of
 from authz.config.document import read_documents
 from authz.config.native import PolicyFile, schema
-from authz.config.settings import IssuerKeys
+from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
@@ -19,6 +19,8 @@ from tests.support.policy_files import NATIVE, problems, settings, warnings
 EVERYTHING = """\
 listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002", tls: {cert_file: a.crt, key_file: a.key, client_ca_file: /ca.crt}}
 insecure_hosts: [Keys.Internal]
+workers: 3
+drain: {grace_seconds: 0.5, limit_seconds: 7.0}
 limits:
   body_bytes: 2048
   depth: 32
@@ -144,6 +146,7 @@ def test_every_key_reaches_the_settings():
     )
     assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
+    assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert frozenset({"keys.internal"}) == given.insecure_hosts
     assert {

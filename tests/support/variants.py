@@ -81,7 +81,7 @@ class Variant(Gateway):
     def service(self) -> Child:
         """Say how the service is started."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
-        where = ["--grpc", self.grpc, "--http", f"127.0.0.1:{self.ports.http}"]
+        where = ["--grpc", self.grpc, "--http", f"127.0.0.1:{self.ports.http}", "--grace", f"{self.grace:g}"]
         return Child(
             name=self.service_name,
             argv=[sys.executable, "-m", "authz", "serve", "-c", self.policy, *where, *keys],
