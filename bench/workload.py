@@ -39,7 +39,7 @@ class Variant:
 
     Attributes:
         name: what the table calls it.
-        backend: who is asked: `alone` for nobody, `bare`, `authz`, or the name of a peer.
+        backend: who is asked: `alone` for nobody, `native` for Envoy's own filters, `bare`, `authz`, or a peer's name.
         population: which requests are sent.
         denied: whether the backend must refuse every one of them; otherwise it must allow every one.
     """
@@ -52,6 +52,7 @@ class Variant:
 
 VARIANTS = (
     Variant(name="envoy alone", backend="alone", population="mixed"),
+    Variant(name="native", backend="native", population="mixed"),
     Variant(name="bare", backend="bare", population="mixed"),
     Variant(name="cached", backend="authz", population="mixed"),
     Variant(name="fresh", backend="authz", population="fresh"),
@@ -59,6 +60,8 @@ VARIANTS = (
     Variant(name="denied", backend="authz", population="denied", denied=True),
 )
 REFERENCE = "bare"
+IN_ENVOY = frozenset({"alone", "native"})
+"""Backends that are no process of their own."""
 
 
 class Mint:
