@@ -17,7 +17,9 @@ from authz.demo.ports import loopback
 SIZES = (10, 100, 1_000, 5_000)
 """Numbers of tools that are served; the last list has about 4 MB."""
 HEADER = "x-bench-tools"
-_PARAGRAPH = "Does one thing, and says so at some length: what it takes, what it gives, and when to use another. "
+_PARAGRAPH = (
+    "Does one thing, and says so at some length: what it takes, what it gives, and when to use another. "
+)
 
 
 def name_of(number: int) -> str:

@@ -114,8 +114,12 @@ def _adapt(manager: Any, name: str, around: Around) -> None:
             filter_["typed_config"]["stat_prefix"] = name
     for host in manager["route_config"]["virtual_hosts"]:
         for route in host["routes"]:
-            if name in IN_ENVOY:
-                route.pop("typed_per_filter_config", None)  # names a filter that is not there
-            if route["match"].get("path") and not around.upstream:
-                del route["route"]
-                route["direct_response"] = {"status": 200, "body": {"inline_string": UPSTREAM}}
+            _adapt_route(route, name, around)
+
+
+def _adapt_route(route: dict[str, Any], name: str, around: Around) -> None:
+    if name in IN_ENVOY:
+        route.pop("typed_per_filter_config", None)  # names a filter that is not there
+    if route["match"].get("path") and not around.upstream:
+        del route["route"]
+        route["direct_response"] = {"status": 200, "body": {"inline_string": UPSTREAM}}

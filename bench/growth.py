@@ -44,6 +44,4 @@ def growth(passes: Mapping[int, Callable[[], float]], turns: int) -> list[Point]
 
 def _point(size: int, seconds: list[float], smallest: list[float]) -> Point:
     ratios = [mine / other for mine, other in zip(seconds, smallest, strict=True)]
-    return Point(
-        size=size, us=median(seconds) * 1e6, ratio=median(ratios), spread=(min(ratios), max(ratios))
-    )
+    return Point(size=size, us=median(seconds) * 1e6, ratio=median(ratios), spread=(min(ratios), max(ratios)))

@@ -147,7 +147,7 @@ def measure(
         plain.write_text(policy_text(), "utf-8")
         roomy.write_text(policy_text(max(tokens, 16)), "utf-8")
         return {
-            "served": list(_served(plain, tokens, served, limit)),
+            "served": _served(plain, tokens, served, limit),
             "tokens": list(_alone(mint, roomy, lambda worker: _by_tokens(worker, mint, tokens, limit))),
             "soak": list(_alone(mint, plain, lambda worker: _soaked(worker, mint, checks, limit))),
         }
@@ -187,42 +187,38 @@ def _by_tokens(worker: Soaked, mint: Mint, most: int, limit: float) -> Iterator[
         yield {"tokens": count, "rss_kib": after["rss_kib"], "us": us}
 
 
-def _served(policy: Path, tokens: int, further: int, limit: float) -> Iterator[dict[str, Any]]:
+def _served(policy: Path, tokens: int, further: int, limit: float) -> list[dict[str, Any]]:
     with running({}, envoy=False, policy=policy) as stack:
-        traffic, ends = Traffic(stack.mint), time.monotonic() + limit
-        done = 0
-
-        def look() -> dict[str, Any]:
-            return {"checks": done, "tokens": len(traffic.seen), "rss_kib": _memory(stack)}
-
-        yield look()
-        plan = ((traffic.first, tokens // MARKS), (traffic.mixed, further // MARKS))
-        for make, count in plan:
-            for _ in range(MARKS):
-                if time.monotonic() > ends:
-                    return
-                asyncio.run(_over_grpc(stack, (make() for _ in range(count))))
-                done += count
-                yield look()
+        traffic = Traffic(stack.mint)
+        plan = [*[(traffic.first, tokens // MARKS)] * MARKS, *[(traffic.mixed, further // MARKS)] * MARKS]
+        return asyncio.run(_over_grpc(stack, traffic, plan, limit))
 
 
-def _memory(stack: Stack) -> int:
-    return stack.status(SERVICE)["VmRSS"]
-
-
-async def _over_grpc(stack: Stack, requests: Iterator[bytes]) -> None:
+async def _over_grpc(
+    stack: Stack, traffic: Traffic, plan: list[tuple[Callable[[], bytes], int]], limit: float
+) -> list[dict[str, Any]]:
+    marks, ends = [_mark(stack, traffic, 0)], time.monotonic() + limit
     async with grpc.aio.insecure_channel(stack.backends[SERVICE].service) as channel:
         call = channel.unary_unary(METHOD)
 
-        async def caller() -> None:
+        async def caller(requests: Iterator[bytes]) -> None:
             for request in requests:
                 await call(request, timeout=10.0)
 
-        await asyncio.gather(*(caller() for _ in range(_AT_ONCE)))
+        for make, count in plan:
+            if time.monotonic() > ends:
+                break
+            requests = (make() for _ in range(count))
+            await asyncio.gather(*(caller(requests) for _ in range(_AT_ONCE)))
+            marks.append(_mark(stack, traffic, marks[-1]["checks"] + count))
+    return marks
+
+
+def _mark(stack: Stack, traffic: Traffic, checks: int) -> dict[str, Any]:
+    return {"checks": checks, "tokens": len(traffic.seen), "rss_kib": stack.status(SERVICE)["VmRSS"]}
 
 
 def growth(marks: list[dict[str, Any]], first: int, last: int) -> float | None:
     """Give how much larger memory was after `last` Checks than after `first`, as a ratio; None if that was not seen."""
     by_checks = {mark["checks"]: mark["rss_kib"] for mark in marks}
     return by_checks[last] / by_checks[first] if {first, last} <= by_checks.keys() else None
-

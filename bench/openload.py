@@ -61,7 +61,9 @@ class _Connection:
 class Schedule:
     """The requests of one load, each with the moment at which it is meant to be sent."""
 
-    def __init__(self, connections: list[_Connection], requests: Iterator[bytes], rate: float, total: int) -> None:
+    def __init__(
+        self, connections: list[_Connection], requests: Iterator[bytes], rate: float, total: int
+    ) -> None:
         """Plan `total` requests, `rate` a second, beginning now."""
         self._idle = connections
         self._requests = requests

@@ -62,7 +62,9 @@ def main() -> None:
     parser.add_argument("policy")
     parser.add_argument("jwks", type=Path)
     given = parser.parse_args()
-    settings = with_keys(load(given.policy, environment={"BENCH_JWKS": "https://issuer.example.com/"}), given.jwks.read_bytes())
+    settings = with_keys(
+        load(given.policy, environment={"BENCH_JWKS": "https://issuer.example.com/"}), given.jwks.read_bytes()
+    )
     with Path("/dev/null").open("wb") as nowhere:
         audit = AuditLog(nowhere)
         try:

@@ -140,7 +140,9 @@ def population(name: str, mint: Mint) -> list[bytes]:
 
 def http_request(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
     """Make a tools/call as the bytes of HTTP/1.1."""
-    return _request("tools/call", number, {"name": tool, "arguments": arguments}, token, f"mcp-name: {tool}\r\n")
+    return _request(
+        "tools/call", number, {"name": tool, "arguments": arguments}, token, f"mcp-name: {tool}\r\n"
+    )
 
 
 def list_request(number: int, token: str, further: str) -> bytes:
