@@ -43,7 +43,7 @@ def _direct(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _half(given: argparse.Namespace) -> dict[str, Any]:
-    with running({}) as stack:
+    with running({}, populations=("mixed",)) as stack:
         return half.measure(stack, given.seconds, given.rounds)
 
 
@@ -178,7 +178,8 @@ def _read(given: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(msg)
     run = report.merged(json.loads(file.read_text("utf-8")) for file in given.runs)
     if given.into is not None:
-        text = report.insert(given.into.read_text("utf-8"), report.markdown(run))
+        plot = os.path.relpath(given.svg, given.into.parent) if given.svg else ""
+        text = report.insert(given.into.read_text("utf-8"), report.markdown(run, plot))
         given.into.write_text(text, encoding="utf-8")
     return run
 

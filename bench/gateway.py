@@ -8,6 +8,7 @@ has read enough. Where lists are measured, a real upstream takes the place of th
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,6 @@ from authz.render.bootstrap import message
 from authz.render.notes import NOTES
 from authz.render.plan import plan
 from authz.render.tree import plain
-from authz.render.yamltext import emit
 from bench.native import NATIVE, filters, issuer_cluster
 from bench.workload import IN_ENVOY, UPSTREAM
 
@@ -65,14 +65,14 @@ class Around:
 
 
 def configuration(settings: Settings, backends: Iterable[Backend], around: Around) -> str:
-    """Render one Envoy for all backends, as YAML."""
+    """Render one Envoy for all backends, as JSON, which is written faster than YAML."""
     trees = [_tree(settings, backend, around) for backend in backends]
     resources = [tree["static_resources"] for tree in trees]
     merged: dict[str, Any] = {
         key: [item for part in resources for item in part[key]] for key in ("listeners", "clusters")
     }
     merged["clusters"].append(issuer_cluster(urlsplit(around.jwks_uri).port or 80))
-    return emit({"admin": trees[0]["admin"], "static_resources": merged})
+    return json.dumps({"admin": trees[0]["admin"], "static_resources": merged})
 
 
 def _tree(settings: Settings, backend: Backend, around: Around) -> Any:

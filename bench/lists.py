@@ -96,7 +96,7 @@ def measure(seconds: float, rounds: int, sizes: tuple[int, ...] = SIZES) -> dict
     with tempfile.TemporaryDirectory() as place:
         policy = Path(place) / "lists.yaml"
         policy.write_text(policy_text(), "utf-8")
-        with running({}, policy=policy, upstream=True) as stack:
+        with running({}, policy=policy, upstream=True, populations=()) as stack:
             peaks = {(size, way.name): _peak(stack, size, way) for size in sizes for way in WAYS}
             taken = list(_samples(stack, sizes, seconds, rounds))
         alone = in_process(policy, sizes, seconds)

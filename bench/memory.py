@@ -188,7 +188,7 @@ def _by_tokens(worker: Soaked, mint: Mint, most: int, limit: float) -> Iterator[
 
 
 def _served(policy: Path, tokens: int, further: int, limit: float) -> list[dict[str, Any]]:
-    with running({}, envoy=False, policy=policy) as stack:
+    with running({}, envoy=False, policy=policy, populations=()) as stack:
         traffic = Traffic(stack.mint)
         plan = [*[(traffic.first, tokens // MARKS)] * MARKS, *[(traffic.mixed, further // MARKS)] * MARKS]
         return asyncio.run(_over_grpc(stack, traffic, plan, limit))

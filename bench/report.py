@@ -67,11 +67,17 @@ def write_json(file: Path, run: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
-def markdown(run: Mapping[str, Any]) -> str:
-    """Give a run as Markdown: what it was made with, the goals, and every table."""
+def markdown(run: Mapping[str, Any], plot: str = "") -> str:
+    """Give a run as Markdown: what it was made with, the goals, the plot where there is one, and every table.
+
+    Args:
+        run: a document.
+        plot: address of the image; empty for none.
+    """
     facts = "\n".join(f"| {name} | {value} |" for name, value in run["facts"].items())
-    shown = (goals_table(run["goals"]), *tables(run["parts"]))
-    return "\n\n".join([f"| | |\n|---|---|\n{facts}", *map(_markdown, shown)])
+    image = [f"![Calls per second and CPU a call, by variant]({plot})"] if plot else []
+    first = [f"| | |\n|---|---|\n{facts}", _markdown(goals_table(run["goals"])), *image]
+    return "\n\n".join([*first, *map(_markdown, tables(run["parts"]))])
 
 
 def _markdown(table: Table) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -108,7 +108,12 @@ def _get(url: str) -> str:
 
 @contextlib.contextmanager
 def running(
-    peers: Mapping[str, str], *, envoy: bool = True, policy: Path = POLICY, upstream: bool = False
+    peers: Mapping[str, str],
+    *,
+    envoy: bool = True,
+    policy: Path = POLICY,
+    upstream: bool = False,
+    populations: Iterable[str] = POPULATIONS,
 ) -> Iterator[Stack]:
     """Start everything, and end it on the way out.
 
@@ -119,6 +124,7 @@ def running(
         policy: what the service decides by.
         upstream: whether there is an MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; otherwise
             Envoy answers requests itself.
+        populations: names of those that will be sent.
 
     Raises:
         StartFailed: something did not come up.
@@ -130,7 +136,7 @@ def running(
             mint=mint,
             backends=_backends((ALONE, NATIVE, "bare", SERVICE, *peers), processes.logs),
             admin=f"http://127.0.0.1:{free_port()}",
-            requests={name: population(name, mint) for name in POPULATIONS},
+            requests={name: population(name, mint) for name in populations},
         )
         for name, requests in stack.requests.items():
             stack.file(name).write_bytes(to_file(requests))
@@ -202,7 +208,7 @@ def _envoy(stack: Stack, policy: Path, environment: Mapping[str, str], *, upstre
     around = Around(
         admin=stack.admin.removeprefix("http://"), jwks_uri=environment["BENCH_JWKS"], upstream=upstream
     )
-    file = stack.processes.logs / "envoy.yaml"
+    file = stack.processes.logs / "envoy.json"
     file.write_text(configuration(settings, stack.backends.values(), around), encoding="utf-8")
     flags = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
     return Child(

@@ -169,6 +169,7 @@ def test_report_writes_tables_and_plot_from_the_files_alone(parts, tmp_path, mon
     main()
     written = json.loads((tmp_path / "all.json").read_text("utf-8"))
     assert parts.keys() == written["parts"].keys()
-    assert report.markdown(written) in page.read_text("utf-8")
+    assert report.markdown(written, "plot.svg") in page.read_text("utf-8")
+    assert "](plot.svg)" in page.read_text("utf-8")
     assert plot.read_text("utf-8").startswith("<svg")
     assert "0.950" in capsys.readouterr().out
