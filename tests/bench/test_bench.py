@@ -6,7 +6,7 @@ import sys
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
-from bench import half
+from bench import half, load
 from bench.__main__ import chosen, main
 from bench.client import Client
 from bench.core import by_rules, by_tools, exact_rules, pattern_rules
@@ -183,8 +183,9 @@ def stack():
 
 
 @pytest.mark.envoy
-@pytest.mark.parametrize("connections", [1, 3])
-def test_every_variant_is_measured_and_verified_behind_envoy(stack, connections):
+@pytest.mark.parametrize(("connections", "generator"), [(1, load.generator()), (3, "own")])
+def test_every_variant_is_measured_and_verified_behind_envoy(stack, connections, generator, monkeypatch):
+    monkeypatch.setattr("bench.load.generator", lambda: generator)
     variants = [*VARIANTS, Variant(name="peer", backend="peer", population="mixed")]
     samples = list(rounds(variants, [connections], 1, Through(stack, SECONDS)))
     assert [variant.name for variant in variants] == [s.variant for s in samples]
