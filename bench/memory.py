@@ -69,7 +69,9 @@ class Traffic:
 
     def _call(self, number: int) -> bytes:
         chance = self._chance
-        tool = chance.choice(("echo", "get_user_info", "list_files", "system_status", "delete_file"))
+        tool = chance.choice(
+            ("echo", "get_user_info", "list_files", "system_status", "delete_file", f"report_{number}")
+        )
         if number % 10 == 0:
             tool = "".join(chance.choices(_WORD, k=chance.randrange(4, 40)))
         text = "".join(chance.choices(_WORD, k=chance.randrange(8, 400)))

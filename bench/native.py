@@ -111,8 +111,11 @@ _INBOX = {
 _ADMIN = _claims(_ROLES, "admin")
 _DELETERS = {"and_ids": {"ids": [_claims("scope", "files:delete"), _ADMIN]}}
 
+_REPORTERS = {"or_ids": {"ids": [_claims("scope", "files:read"), _claims("scope", "reports:read")]}}
+
 _ALLOWED: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "everybody": ([_called(exact="echo"), _called(exact="get_user_info")], _ANYBODY),
+    "reports": ([_called(prefix="report_")], _REPORTERS),
     "readers": ([_called(exact="list_files")], _claims("scope", "files:read")),
     "deleters": ([_INBOX], _DELETERS),
     "status-for-admins": ([_called(exact="system_status")], _ADMIN),

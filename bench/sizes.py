@@ -52,7 +52,8 @@ def few_rules(settings: Settings, size: int) -> Settings:
 
 
 def _allows(settings: Settings) -> list[Rule]:
-    return [rule for rule in settings.directory.servers[0].policy.rules if rule.effect is Effect.ALLOW]
+    rules = settings.directory.servers[0].policy.rules
+    return [rule for rule in rules if rule.effect is Effect.ALLOW]
 
 
 def _rule(allows: list[Rule], number: int, names: tuple[str, ...]) -> Rule:

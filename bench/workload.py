@@ -23,7 +23,7 @@ CALLERS = 50
 """Tokens in the populations whose tokens are remembered."""
 FRESH = 1250
 """Tokens in the population `fresh`: more than the policy file lets the service remember."""
-REQUESTS = 1000
+REQUESTS = 5000
 """Requests in the other populations."""
 UPSTREAM = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"done"}]}}'
 """What the upstream answers."""
@@ -104,7 +104,10 @@ Call = tuple[str, dict[str, Any]]
 
 
 def _mixed(chance: random.Random) -> Call:
+    """Call one of four tools that rules name, or, once in three times, one of thousands that a pattern fits."""
     name = chance.choice(("echo", "get_user_info", "list_files", "system_status"))
+    if chance.random() < 1 / 3:
+        name = f"report_{chance.randrange(5000)}"
     text = "".join(chance.choices("abcdefghij klmnop", k=chance.randrange(8, 400)))
     return name, {"text": text, "limit": chance.randrange(1000), "tags": ["a", "b"][: chance.randrange(3)]}
 
@@ -117,7 +120,8 @@ def _args(chance: random.Random) -> Call:
 
 
 def _denied(chance: random.Random) -> Call:
-    name = chance.choice(("list_files", "read_secret", "drop_table", "system_status"))
+    number = chance.randrange(5000)
+    name = chance.choice(("list_files", f"{number}_secret", f"drop_{number}", "system_status"))
     return name, {"path": f"/{chance.randrange(10**6)}"}
 
 

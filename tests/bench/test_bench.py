@@ -119,7 +119,9 @@ def test_a_token_that_is_to_be_fresh_is_of_no_other_population(requests):
 
 def test_arguments_and_tools_vary_within_a_population(requests):
     bodies = [json.loads(request.split(b"\r\n\r\n")[1]) for request in requests["mixed"]]
-    assert {"echo", "get_user_info", "list_files", "system_status"} == {b["params"]["name"] for b in bodies}
+    names = {body["params"]["name"] for body in bodies}
+    assert {"echo", "get_user_info", "list_files", "system_status"} < names
+    assert len(names) > len(bodies) / 5
     assert len(bodies) == len({json.dumps(b["params"]["arguments"]) for b in bodies})
 
 
@@ -217,6 +219,9 @@ FULL_ROLES = {"https://mcp.example.com/roles": ["admin"]}
         ("list_files", {}, {"scope": "xfiles:read files:readonly"}, True),
         ("system_status", {}, {"https://mcp.example.com/roles": ["administrator"]}, True),
         ("echo", {}, {}, False),
+        ("report_7", {}, {"scope": "reports:read"}, False),
+        ("report_7", {}, {"scope": "profile"}, True),
+        ("report_secret", {}, {"scope": "reports:read"}, True),
         ("echo_secret", {}, {"scope": "files:read", **FULL_ROLES}, True),
     ],
 )
