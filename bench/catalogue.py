@@ -27,6 +27,11 @@ def name_of(number: int) -> str:
     return f"{('read', 'write', 'search', 'delete', 'convert')[number % 5]}_{number * 7919 % 99991}_item"
 
 
+def description_of(number: int) -> str:
+    """Describe a tool, at some length."""
+    return _PARAGRAPH * (3 + number % 3)
+
+
 def document(count: int) -> bytes:
     """Make the answer to tools/list with so many tools of about 800 bytes each."""
     return json.dumps(
@@ -43,7 +48,7 @@ def _tool(number: int) -> dict[str, object]:
     return {
         "name": name_of(number),
         "title": f"Item {number}",
-        "description": _PARAGRAPH * (3 + number % 3),
+        "description": description_of(number),
         "inputSchema": {"type": "object", "properties": properties, "required": ["path"]},
     }
 

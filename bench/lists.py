@@ -1,6 +1,7 @@
 """Lists of tools by size: the same list untrimmed, looked through with nothing to cut, and with every second tool cut.
 
-All three come through one Envoy from one server (see `catalogue`), one list at a time. Untrimmed is the listener of the
+All three come through one Envoy, one list at a time, from a server that has its lists ready (see `catalogue`), and from
+one on the official SDK. Untrimmed is the listener of the
 bare handler, which lets every response pass; the others are the service's, for callers who may use all tools and for
 callers who may use half of them. What the rewriter itself costs is measured a second time in this process, from Envoy's
 messages to the answers to them, without gRPC.
@@ -25,6 +26,7 @@ from authz.edge.audit import AuditLog
 from authz.edge.ext_authz import Checker
 from authz.edge.ext_proc import NAMESPACE, Processor
 from authz.edge.service import Service
+from bench import sdk_catalogue
 from bench.catalogue import HEADER, SIZES, document, name_of
 from bench.client import Client, body_of, status_of
 from bench.stack import ENVOY, POLICY, SERVICE, Stack, running
@@ -75,9 +77,20 @@ def policy_text() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """One way at one size, once: milliseconds a list, and CPU microseconds a list of the service and of Envoy."""
+    """One way at one size, once.
+
+    Attributes:
+        tools: how many the server has.
+        bytes: of the body that arrived.
+        way: its name.
+        round: number of the round.
+        ms: median time of a list, in milliseconds.
+        service_us: CPU microseconds a list of the backend.
+        envoy_us: CPU microseconds a list of Envoy.
+    """
 
     tools: int
+    bytes: int
     way: str
     round: int
     ms: float
@@ -96,15 +109,24 @@ def measure(seconds: float, rounds: int, sizes: tuple[int, ...] = SIZES) -> dict
     with tempfile.TemporaryDirectory() as place:
         policy = Path(place) / "lists.yaml"
         policy.write_text(policy_text(), "utf-8")
-        with running({}, policy=policy, upstream=True, populations=()) as stack:
-            peaks = {(size, way.name): _peak(stack, size, way) for size in sizes for way in WAYS}
-            taken = list(_samples(stack, sizes, seconds, rounds))
+        ready, peaks = _through(policy, "bench.catalogue", sizes, seconds, rounds)
+        made, others = _through(policy, "bench.sdk_catalogue", (sdk_catalogue.SIZE,), seconds, rounds)
         alone = in_process(policy, sizes, seconds)
     return {
-        "rows": rows(taken, peaks),
+        "rows": rows(ready, peaks),
+        "sdk": rows(made, others),
         "rewriter": alone,
-        "samples": [dataclasses.asdict(sample) for sample in taken],
+        "samples": [dataclasses.asdict(sample) for sample in (*ready, *made)],
     }
+
+
+def _through(
+    policy: Path, upstream: str, sizes: tuple[int, ...], seconds: float, rounds: int
+) -> tuple[list[Taken], dict[tuple[int, str], int]]:
+    """Give the samples of lists of a server, and the backend's peak memory in KiB by size and way."""
+    with running({}, policy=policy, upstream=upstream, populations=()) as stack:
+        peaks = {(size, way.name): _peak(stack, size, way) for size in sizes for way in WAYS}
+        return list(_samples(stack, sizes, seconds, rounds)), peaks
 
 
 def _samples(stack: Stack, sizes: tuple[int, ...], seconds: float, rounds: int) -> Iterator[Taken]:
@@ -130,6 +152,7 @@ def _sample(stack: Stack, size: int, way: Way, number: int, seconds: float) -> T
         used = [after - earlier for earlier, after in zip(before, _cpu(stack, way), strict=True)]
     return Taken(
         tools=size,
+        bytes=expected,
         way=way.name,
         round=number,
         ms=median(times) * 1e3,
@@ -182,7 +205,7 @@ def _row(group: dict[int, Taken], untrimmed: dict[int, Taken], peak: int) -> dic
     ratios = [sample.ms / untrimmed[number].ms for number, sample in group.items()]
     return {
         "tools": first.tools,
-        "bytes": len(document(first.tools)),
+        "bytes": first.bytes,
         "way": first.way,
         "ms": median(sample.ms for sample in group.values()),
         "service_us": median(sample.service_us for sample in group.values()),

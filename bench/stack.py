@@ -112,7 +112,7 @@ def running(
     *,
     envoy: bool = True,
     policy: Path = POLICY,
-    upstream: bool = False,
+    upstream: str = "",
     populations: Iterable[str] = POPULATIONS,
 ) -> Iterator[Stack]:
     """Start everything, and end it on the way out.
@@ -122,8 +122,8 @@ def running(
             they must answer gRPC health checks there.
         envoy: whether Envoy is started.
         policy: what the service decides by.
-        upstream: whether there is an MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; otherwise
-            Envoy answers requests itself.
+        upstream: module of the MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; empty where Envoy
+            answers requests itself.
         populations: names of those that will be sent.
 
     Raises:
@@ -142,11 +142,11 @@ def running(
             stack.file(name).write_bytes(to_file(requests))
         environment = {"BENCH_JWKS": _start_issuer(processes, mint), "BENCH_UPSTREAM": _upstream_url()}
         if upstream:
-            processes.start(_upstream(environment["BENCH_UPSTREAM"]))
+            processes.start(_upstream(upstream, environment["BENCH_UPSTREAM"]))
         for child in _children(stack.backends, peers, policy, environment):
             processes.start(child)
         if envoy:
-            processes.start(_envoy(stack, policy, environment, upstream=upstream))
+            processes.start(_envoy(stack, policy, environment, upstream=bool(upstream)))
         yield stack
 
 
@@ -197,9 +197,9 @@ def _upstream_url() -> str:
     return f"http://127.0.0.1:{free_port()}/mcp"
 
 
-def _upstream(url: str) -> Child:
+def _upstream(module: str, url: str) -> Child:
     where = urlsplit(url)
-    argv = [sys.executable, "-m", "bench.catalogue", str(where.port)]
+    argv = [sys.executable, "-m", module, str(where.port)]
     return Child(name="upstream", argv=argv, ready=port_ready(str(where.hostname), int(where.port or 0)))
 
 

@@ -62,11 +62,15 @@ def test_lists_are_measured_untrimmed_and_trimmed_through_one_envoy(monkeypatch)
     found = lists.measure(0.0, 1, (10, 100))
     ways = ["untrimmed", "nothing to cut", "half cut"]
     assert [(n, way) for n in (10, 100) for way in ways] == [(r["tools"], r["way"]) for r in found["rows"]]
+    (whole,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["way"] != "half cut"}
+    (half,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["way"] == "half cut"}
+    assert 0.4 < half / whole < 0.6
     assert {1.0} == {row["ratio"] for row in found["rows"] if row["way"] == "untrimmed"}
     assert all(row["ms"] > 0 and row["peak_kib"] > 0 for row in found["rows"])
     assert [10, 100] == [row["tools"] for row in found["rewriter"]]
     assert all(row["peak_bytes"] > row["bytes"] for row in found["rewriter"])
-    assert 2 == len(tables({"lists": found}))
+    assert [(1_000, way) for way in ways] == [(r["tools"], r["way"]) for r in found["sdk"]]
+    assert 3 == len(tables({"lists": found}))
 
 
 def answer(names):
