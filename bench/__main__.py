@@ -1,6 +1,6 @@
 """`python -m bench`: what the service costs.
 
-Without a part: all of them, about ten minutes. `envoy` is behind Envoy, beside a bare gRPC handler, Envoy alone, Envoy's
+Without a part: all of them, about a quarter of an hour. `envoy` is behind Envoy, beside a bare gRPC handler, Envoy alone, Envoy's
 own filters and further peers, in interleaved rounds; `half` the same at a fixed rate; `direct` leaves Envoy out; `core`
 and `sizes` leave gRPC out; `lists` is about lists of tools; `memory` about memory. `report` shows the JSON of runs again.
 
@@ -177,6 +177,9 @@ def _read(given: argparse.Namespace) -> dict[str, Any]:
         msg = "report needs at least one RUN.json; `python -m bench --json RUN.json` writes one"
         raise SystemExit(msg)
     run = report.merged(json.loads(file.read_text("utf-8")) for file in given.runs)
+    if given.svg is not None and "envoy" not in run["parts"]:
+        msg = "--svg draws the part envoy, which is in none of these files"
+        raise SystemExit(msg)
     if given.into is not None:
         plot = os.path.relpath(given.svg, given.into.parent) if given.svg else ""
         text = report.insert(given.into.read_text("utf-8"), report.markdown(run, plot))
@@ -191,7 +194,7 @@ def main() -> None:
     report.show(run)
     if given.json is not None:
         report.write_json(given.json, run)
-    if given.svg is not None:
+    if given.svg is not None and "envoy" in run["parts"]:
         given.svg.write_text(svg.plot(run["parts"]["envoy"]["rows"], run["facts"]), encoding="utf-8")
 
 

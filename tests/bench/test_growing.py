@@ -9,6 +9,7 @@ from bench import lists, memory, sizes
 from bench.catalogue import SIZES, document, name_of
 from bench.growth import growth
 from bench.tables import tables
+from bench.ways import WAYS, verified
 from bench.workload import Mint
 
 
@@ -85,7 +86,7 @@ def answer(names):
 )
 def test_a_list_that_is_not_what_it_should_be_is_an_error(way, numbers):
     with pytest.raises(RuntimeError, match="expected every tool in"):
-        lists._verified(answer(map(name_of, numbers)), 4, lists.WAYS[way])
+        verified(answer(map(name_of, numbers)), 4, WAYS[way])
 
 
 def test_callers_tools_and_arguments_vary_in_the_memory_run(mint, monkeypatch):

@@ -174,3 +174,12 @@ def test_report_writes_tables_and_plot_from_the_files_alone(parts, tmp_path, mon
     assert "](plot.svg)" in page.read_text("utf-8")
     assert plot.read_text("utf-8").startswith("<svg")
     assert "0.950" in capsys.readouterr().out
+
+
+def test_a_plot_of_what_was_not_measured_is_refused(parts, tmp_path, monkeypatch):
+    report.write_json(tmp_path / "half.json", report.document({}, {"half": parts["half"]}))
+    monkeypatch.setattr(
+        "sys.argv", ["bench", "report", str(tmp_path / "half.json"), "--svg", str(tmp_path / "x")]
+    )
+    with pytest.raises(SystemExit, match="which is in none of these files"):
+        main()
