@@ -46,6 +46,7 @@ _BODIES = 20_000
 _REGULARS = 2_000
 _AMONG = 10_000
 _AT_ONCE = 16
+_END_SECONDS = 20.0
 _WORD = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -128,8 +129,12 @@ class Soaked:
         return told
 
     def close(self) -> None:
-        """End it."""
-        self._process.communicate(timeout=10.0)
+        """End it; one that takes long to give back its memory is killed."""
+        try:
+            self._process.communicate(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
 
 def measure(
