@@ -33,13 +33,21 @@ def document(facts: Mapping[str, str], parts: Mapping[str, Any]) -> dict[str, An
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make one document of several; where two have the same part or fact, the later one counts."""
-    facts: dict[str, str] = {}
-    parts: dict[str, Any] = {}
-    for one in documents:
-        facts |= one["facts"]
-        parts |= one["parts"]
-    return document(facts, parts)
+    """Make one document of several; of a part that two have the later one counts.
+
+    A fact that is not the same in all of them is told for each, with the parts that it is about.
+    """
+    listed = list(documents)
+    parts = {name: part for one in listed for name, part in one["parts"].items()}
+    names = dict.fromkeys(name for one in listed for name in one["facts"])
+    return document({name: _fact(name, listed) for name in names}, parts)
+
+
+def _fact(name: str, documents: list[Mapping[str, Any]]) -> str:
+    told = {", ".join(one["parts"]): one["facts"].get(name, "not told") for one in documents}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{parts}: {value}" for parts, value in told.items())
 
 
 def show(run: Mapping[str, Any]) -> None:

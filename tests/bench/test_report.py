@@ -120,6 +120,13 @@ def test_runs_of_single_parts_become_one_document_that_is_judged_as_a_whole(part
     assert report.document({"cores": "2"}, parts) == report.merged(several)
 
 
+def test_facts_that_differ_are_told_for_the_parts_that_they_are_about(parts):
+    one = report.document({"cores": "2", "run": "5 rounds"}, {"half": parts["half"], "core": parts["core"]})
+    other = report.document({"cores": "2", "run": "2 rounds"}, {"envoy": parts["envoy"]})
+    facts = report.merged([one, other])["facts"]
+    assert {"cores": "2", "run": "half, core: 5 rounds; envoy: 2 rounds"} == facts
+
+
 def test_markdown_has_each_goal_and_each_table(parts):
     text = report.markdown(report.document({"cores": "2"}, parts))
     assert "| cached token, 16 connections: calls/s against bare | ≥ 0.90 | 0.950 | yes |" in text
