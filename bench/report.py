@@ -6,7 +6,7 @@ after the other, are merged.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return document({name: _fact(name, listed) for name in names}, parts)
 
 
-def _fact(name: str, documents: list[Mapping[str, Any]]) -> str:
-    told = {", ".join(one["parts"]): one["facts"].get(name, "not told") for one in documents}
+def _fact(name: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    told: dict[str, str] = {", ".join(one["parts"]): one["facts"].get(name, "not told") for one in documents}
     if len(set(told.values())) == 1:
         return next(iter(told.values()))
     return "; ".join(f"{parts}: {value}" for parts, value in told.items())
