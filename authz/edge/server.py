@@ -102,13 +102,15 @@ async def serve(
     service = Service(settings, audit, session_key=among.session_key)
     readiness = health.aio.HealthServicer()
     beside = beside or _OwnPort(settings.http)
+    await service.keys.start()
     try:
+        # Before the address is bound: from then on connections come, and wait for an answer.
+        await _keys(service, among.hold)
         server = _grpc_server(service, readiness, shared=among.shared)
     except BindError:
+        await service.keys.close()
         await beside.end()
         raise
-    await service.keys.start()
-    await _keys(service, among.hold)
     await server.start()
     beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
@@ -123,6 +125,8 @@ async def serve(
 
 async def _keys(service: Service, seconds: float) -> None:
     """Wait until no issuer lacks keys, or for so many seconds."""
+    if not seconds:
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while service.without_keys():  # noqa: ASYNC110 - once a start, and keys come without an event

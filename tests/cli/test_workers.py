@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from authz.edge.team import KEYS_SECONDS
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
 from tests.support.running import eventually
@@ -86,6 +87,18 @@ def test_a_worker_that_leaves_a_shared_port_is_not_missed(service):
         leaving.result()
 
     assert {health_pb2.HealthCheckResponse.SERVING} == set(statuses)
+
+
+def test_a_replacement_takes_no_connection_before_it_has_keys(tmp_path):
+    """Its issuer cannot be reached, so it waits; who connects meanwhile is answered by the other worker."""
+    keyless = NATIVE.replace("https://issuer.example/", f"http://{_free()}/")
+    with Served(tmp_path, "--grace", "0", text=keyless) as served:
+        os.kill(served.pids()[0], signal.SIGKILL)
+        assert eventually(lambda: [e["failures"] for e in served.events("keys not fetched")].count(1) == 3)
+
+        assert CONNECTIONS == ask(served.grpc, connections=CONNECTIONS, seconds=KEYS_SECONDS / 2)
+        assert 1 == served.metrics()['mcp_authz_workers{state="up"}']
+        assert 503 == served.get("/readyz").status_code
 
 
 def test_one_that_is_told_to_end_says_so_and_ends_with_its_workers(tmp_path):
@@ -167,14 +180,19 @@ def _taken():
     return holder, f"127.0.0.1:{holder.getsockname()[1]}"
 
 
+def _free():
+    holder, free = _taken()
+    holder.close()
+    return free
+
+
 @pytest.mark.parametrize("which", ["--grpc", "--http"])
 def test_an_address_in_use_ends_the_start_and_leaves_nothing(tmp_path, which):
     """Also when its holder would share it: that is another service, whose answers are not ours."""
     file = tmp_path / "policy.yaml"
     file.write_text(NATIVE)
     holder, taken = _taken()
-    other, free = _taken()
-    other.close()
+    free = _free()
     with holder:
         addresses = {"--grpc": free, "--http": free, which: taken}
         words = [word for pair in addresses.items() for word in pair]
@@ -190,10 +208,8 @@ def test_an_address_in_use_ends_the_start_and_leaves_nothing(tmp_path, which):
 def test_a_socket_that_cannot_be_made_ends_the_start_and_leaves_nothing(tmp_path):
     file = tmp_path / "policy.yaml"
     file.write_text(NATIVE)
-    holder, free = _taken()
-    holder.close()
     where = f"unix:{tmp_path}/none/authz.sock"
-    ended = spawn("serve", "-c", file, "--workers", "2", "--grpc", where, "--http", free)
+    ended = spawn("serve", "-c", file, "--workers", "2", "--grpc", where, "--http", _free())
 
     assert (2, "") == (ended.status, ended.out)
     assert "gRPC cannot listen on unix:" in ended.err.splitlines()[-1]

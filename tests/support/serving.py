@@ -123,13 +123,13 @@ def channel(address):
     return grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
-def ask(address, *, connections=1, each=1, source=""):
-    """Send Checks over so many connections; gives how many were answered."""
+def ask(address, *, connections=1, each=1, source="", seconds=DEADLINE):
+    """Send Checks over so many connections; gives how many were answered, each within so many seconds."""
     answered = 0
     for _ in range(connections):
         with channel(address) as connected:
             call = connected.unary_unary(METHOD)
             for _ in range(each):
-                call(check_request(source), timeout=DEADLINE, wait_for_ready=True)
+                call(check_request(source), timeout=seconds, wait_for_ready=True)
                 answered += 1
     return answered
