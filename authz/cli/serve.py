@@ -9,7 +9,7 @@ import structlog
 import typer
 import uvloop
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked, read_settings
 from authz.config.addresses import check_address, check_tcp_address
 from authz.config.settings import Settings
 from authz.edge.audit import AuditLog
@@ -18,6 +18,7 @@ from authz.edge.server import BindError, PolicyFile
 from authz.edge.server import serve as run
 
 _LOG = structlog.get_logger("authz.serve")
+NO_KEY = "no key for session ids, so a random one is used: sessions end with this service, and no replica knows them"
 
 
 def serve(
@@ -29,6 +30,7 @@ def serve(
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
+    session_key_file: SessionKeys = None,
 ) -> None:
     """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health).
 
@@ -38,12 +40,17 @@ def serve(
     """
 
     def read() -> Settings:
-        return _addressed(read_settings(config, resource, jwks, allow_anonymous=allow_anonymous), grpc, http)
+        settings = read_settings(
+            config, resource, jwks, allow_anonymous=allow_anonymous, session_keys=session_key_file
+        )
+        return _addressed(settings, grpc, http)
 
     settings = read()
     configure(sys.stderr)
     for warning in settings.warnings:
         _LOG.warning("policy", problem=str(warning))
+    if not settings.session_keys:
+        _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
     audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
     try:
         uvloop.run(run(settings, audit, started=lambda: _announce(settings), file=PolicyFile(config, read)))

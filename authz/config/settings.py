@@ -105,6 +105,9 @@ class Settings:
         ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
         candidate: settings whose decisions are compared with these and never applied.
         read: path of every file that these settings come from, to the digest of its content.
+        session_keys: with what session ids are bound: the first signs, each verifies; none for a key of the process.
+        stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+        every_answer: whether the answer to every request passes the rewriter, so that none outlives its token longer.
     """
 
     grpc: str
@@ -125,4 +128,7 @@ class Settings:
     fetching: Fetching = Fetching()
     ca_file: str | None = None
     candidate: "Settings | None" = None
-    read: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    stream_grace: float = 60.0
+    every_answer: bool = False

@@ -1,8 +1,8 @@
 """Decisions -> CheckResponses, as bytes.
 
 An allowed call by the same caller of the same item is answered alike but for the decision's id. So the answer is built
-once per caller and call, kept with the caller, and the id is appended: protobuf reads two messages, one behind the
-other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+once per caller and call, kept with the caller, and the id is appended, as is what a session needs: protobuf reads two
+messages, one behind the other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from authz.core.answer import Answer
 from authz.core.decision import Decision
 from authz.core.request import HttpRequest
 from authz.core.server import Server
+from authz.core.session import HEADER as SESSION
 from authz.edge.record import ITEM_KEYS, clip, verdict
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
@@ -25,6 +26,7 @@ ID_CHARS = 16
 
 _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
@@ -45,10 +47,11 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         decision_id: `ID_CHARS` characters.
     """
     caller = decision.caller
-    spellings = [name for name in request.headers if name[0] == "x" and _is_identity(name)]
+    spellings = [name for name in request.headers if name[0] in "xm" and _is_ours(name)]
     item = decision.item
+    own = _id(decision_id) if decision.session is None else _session(decision, request) + _id(decision_id)
     if caller is None or spellings or (item is not None and len(item.name) > _KEPT_CHARS):
-        return _allow(decision, spellings, server, policy) + _id(decision_id)
+        return _allow(decision, spellings, server, policy) + own
     kept = caller.kept
     key = (decision.method, item, decision.rule, decision.rewrite)
     answer = kept.get(key)
@@ -56,7 +59,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         if len(kept) >= _KEPT:
             kept.clear()
         answer = kept[key] = _allow(decision, spellings, server, policy)
-    return answer + _id(decision_id)
+    return answer + own
 
 
 def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> bytes:
@@ -83,6 +86,23 @@ _ID = metadata("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 def _id(decision_id: str) -> bytes:
     return _ID + decision_id.encode("ascii")
+
+
+def _session(decision: Decision, request: HttpRequest) -> bytes:
+    """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
+
+    A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
+    """
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    if not decision.session:
+        ok.headers_to_remove.append(SESSION)
+        return bytes(response.SerializeToString())
+    _set(ok.headers, ((SESSION, decision.session),))
+    if not decision.rewrite:
+        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
+        option.header.key, option.header.value = SESSION, request.headers[SESSION]
+    return bytes(response.SerializeToString())
 
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
@@ -119,9 +139,18 @@ def _identity(decision: Decision) -> dict[str, str]:
     }
 
 
-def _is_identity(name: str) -> bool:
-    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets."""
-    return "mcp" in name and name.replace("_", "-").replace(".", "-").startswith(_OURS)
+def _is_ours(name: str) -> bool:
+    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets.
+
+    The session id in its own spelling is not among them: it was judged, and is overwritten.
+    """
+    if name[0] == "m":
+        return "session" in name and name != SESSION and _dashed(name) == SESSION
+    return "mcp" in name and _dashed(name).startswith(_OURS)
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-").replace(".", "-")
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:

@@ -64,6 +64,7 @@ async def serve(
     started: Callable[[], None] = lambda: None,
     stop: asyncio.Event | None = None,
     file: PolicyFile | None = None,
+    session_key: bytes | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set.
 
@@ -73,12 +74,13 @@ async def serve(
         started: called once everything is bound and served.
         stop: ends the service when set.
         file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
+        session_key: what binds session ids while the settings name no key, see `Service`.
 
     Raises:
         BindError: an address of the settings cannot be used; nothing was served then.
     """
     stop = stop or _stopped_by_signal()
-    service = Service(settings, audit)
+    service = Service(settings, audit, session_key=session_key)
     readiness = health.aio.HealthServicer()
     web_socket = _listen(settings.http)
     try:

@@ -21,6 +21,7 @@ from tests.support.core import (
     message,
     mirrored,
     modern,
+    own_session,
     post,
     rule,
     server,
@@ -179,7 +180,7 @@ def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_hand
 
 @pytest.mark.parametrize("method", HTTP_METHODS)
 @pytest.mark.parametrize(
-    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": "s"}]
+    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": own_session()}]
 )
 def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
     no_rules = walk(server())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from authz.core.actions import Outcome, refusal
 from authz.core.item import Kind
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
+from tests.support.ext_proc import responses as all_responses
 
 MODE = processing_mode_pb2.ProcessingMode
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
@@ -26,6 +27,12 @@ class Caller:
     sees: set[str]
     server: str = "files"
     request_id: str | int | None = None
+    seconds: float | None = None
+
+    def bound(self, session):
+        if "," in session:
+            raise ValueError(session)
+        return f"{self.server}.{session}"
 
     def visible(self, item):
         return item.name in self.sees
@@ -448,14 +455,8 @@ messages = st.sampled_from(
 @given(st.lists(st.lists(messages, max_size=8), min_size=1, max_size=10))
 def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(scripts):
     async def run():
-        async def replay(script):
-            for request in script:
-                yield request
-
         processor = Processor(resolve=resolve, observe=Observed())
-        return [
-            [response async for response in processor.process(replay(script), None)] for script in scripts
-        ]
+        return [await all_responses(processor, script) for script in scripts]
 
     for script, responses in zip(scripts, asyncio.run(run()), strict=True):
         answers = [kind for kind in kinds(responses) if kind.startswith(("response", "immediate"))]

@@ -23,6 +23,7 @@ from authz.edge.handover import KEY, Reads, pack, unpack
 from authz.edge.service import Service
 from tests.support import core as policies
 from tests.support import tokens
+from tests.support.ext_proc import responses
 
 SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
 READS = Reads.of(Policy(()))
@@ -106,19 +107,12 @@ def processed(service, metadata, label, data):
     first.metadata_context.filter_metadata[NAMESPACE].update(metadata)
     last = proc_pb.ProcessingRequest(response_body=proc_pb.HttpBody(body=data, end_of_stream=True))
 
-    async def requests():
-        yield first
-        yield last
-
-    async def run():
-        processor = Processor(resolve=service.reader, observe=service.metrics)
-        return [response async for response in processor.process(requests(), None)]
-
-    responses = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    processor = Processor(resolve=service.reader, observe=service.metrics)
+    answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), PATIENCE))
     return b"".join(
         response.immediate_response.body
         or response.response_body.response.body_mutation.streamed_response.body
-        for response in responses
+        for response in answered
     )
 
 
