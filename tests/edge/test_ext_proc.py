@@ -1,6 +1,6 @@
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
@@ -10,7 +10,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.core.actions import Outcome, refusal
+from authz.core.actions import Outcome, expired, refusal
 from authz.core.item import Kind
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
 from tests.support.ext_proc import responses as all_responses
@@ -55,6 +55,11 @@ class Observed:
 
 def resolve(metadata):
     return Caller(set(metadata["sees"])) if "sees" in metadata else None
+
+
+def ending(seconds):
+    """Resolve to callers whose responses may stay open for so long, and who asked as number 7."""
+    return lambda metadata: replace(resolve(metadata), seconds=seconds, request_id=7)
 
 
 @asynccontextmanager
@@ -466,3 +471,122 @@ def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(sc
         assert sum(kind.startswith("request") for kind in kinds(responses)) == sum(
             (request.WhichOneof("request") or "").startswith("request") for request in script
         )
+
+
+SESSION = ("mcp-session-id", b"abc")
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (headers(JSON, SESSION), [body(CUT, end=True)]),
+        (headers(SSE, SESSION), []),
+        (headers(JSON, SESSION, status=b"400"), []),
+        (headers(SESSION, status=b"202", end=True), []),
+    ],
+    ids=["JSON", "events", "error", "no body"],
+)
+def test_a_session_id_is_bound_to_who_reads_under_any_status(first, rest):
+    (reply, *_) = exchange(first, *rest)
+
+    assert b"files.abc" == mutation(reply)[0]["mcp-session-id"]
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    ("more", "sees"), [([], None), ([("mcp-session-id", b"d")], ["shown"])], ids=["nobody", "twice"]
+)
+def test_a_session_id_that_cannot_be_bound_is_a_502(more, sees, end):
+    observed = Observed()
+    first = headers(SSE, SESSION, *more, end=end, sees=sees)
+    (reply, *others) = exchange(first, *([] if end else [body(b"data: x\n\n")]), observe=observed)
+
+    assert_bad_gateway(reply)
+    assert ([], [Outcome.REFUSED]) == (others, observed.outcomes)
+
+
+async def read_all(call):
+    """Read until the call is over."""
+    got = []
+    while (reply := await call.read()) is not grpc.aio.EOF:
+        got.append(reply)
+    return got
+
+
+def test_a_stream_ends_when_its_time_is_up_though_nothing_comes():
+    observed = Observed()
+
+    async def run():
+        async with calls(resolve=ending(0.05), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
+            got = [await call.read() for _ in range(3)]
+            await call.write(body(b"data: too late\n\n"))
+            await call.write(body(b"", end=True))
+            await call.done_writing()
+            return got, await read_all(call)
+
+    got, after = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+    assert ["response_headers", "response_body", "response_body"] == kinds(got)
+    assert b"data: " + expired(7) + b"\n\n" == sent(got)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+    assert [] == after
+    assert [Outcome.EXPIRED] == observed.outcomes
+
+
+def test_a_body_that_is_held_is_not_cut_off_when_time_is_up():
+    async def run():
+        async with calls(resolve=ending(0.0)) as process:
+            call = process()
+            await call.write(headers(JSON))
+            await call.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+            waved = await call.read()
+            await call.write(body(LIST, end=True))
+            await call.done_writing()
+            return [waved, *await read_all(call)]
+
+    assert CUT == sent(asyncio.run(asyncio.wait_for(run(), PATIENCE)))
+
+
+def test_a_stream_that_ended_before_its_time_ends_once():
+    async def run():
+        async with calls(resolve=ending(0.05)) as process:
+            call = process()
+            await call.write(headers(SSE))
+            await call.write(body(b"data: x\n\n", end=True))
+            got = [await call.read() for _ in range(3)]
+            await asyncio.wait([asyncio.ensure_future(call.read())], timeout=0.2)
+            call.cancel()
+            return got
+
+    got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+
+
+def test_while_a_client_does_not_read_nothing_is_gathered_and_the_end_comes_next():
+    observed = Observed()
+    event = b"data: " + b"x" * 65_000 + b"\n\n"
+
+    async def flood(call):
+        for _ in range(1000):
+            await call.write(body(event))
+
+    async def run():
+        async with calls(resolve=ending(0.1), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
+            flooding = asyncio.ensure_future(flood(call))
+            done, _ = await asyncio.wait([flooding], timeout=0.5)
+            assert not done
+            got = [await call.read()]
+            while not any(piece.end_of_stream for piece in streamed(got[-1:])):
+                got.append(await call.read())
+            await flooding
+            call.cancel()
+            return got
+
+    got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+    assert [Outcome.EXPIRED] == observed.outcomes
+    assert len(sent(got)) < 100 * len(event)
