@@ -12,7 +12,7 @@ from authz.demo.client import session
 from tests.support.legacy import INITIALIZE, legacy, lines, without_body
 from tests.support.raw_server import response, stream_head
 from tests.support.running import another_gateway, eventually, metrics
-from tests.support.wire import DEADLINE, ask, message
+from tests.support.wire import DEADLINE, ask, call, message
 
 pytestmark = pytest.mark.envoy
 
@@ -26,8 +26,9 @@ ENDED = (
 
 
 def strict(text):
-    """Let tokens end at `exp`, and streams with them."""
-    return text.replace("claims: {", "leeway_seconds: 0\n    claims: {", 1) + "streams: {grace_seconds: 0}\n"
+    """Let tokens end at `exp`, and every stream with them."""
+    streams = "streams: {grace_seconds: 0, every_answer: true}\n"
+    return text.replace("claims: {", "leeway_seconds: 0\n    claims: {", 1) + streams
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def active(gateway):
 
 @pytest.mark.parametrize(
     ("body", "changes", "last"),
-    [(b"", without_body("GET"), b""), (LISTEN, {}, ENDED % b'"l"')],
-    ids=["GET", "subscriptions/listen"],
+    [(b"", without_body("GET"), b""), (LISTEN, {}, ENDED % b'"l"'), (call(), {}, ENDED % b"1")],
+    ids=["GET", "subscriptions/listen", "tools/call"],
 )
 def test_a_stream_ends_cleanly_when_the_token_expires(stack, raw, ending, held, body, changes, last):
     raw.script = [stream_head() + EVENT, EVENT, held]
