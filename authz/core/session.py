@@ -8,6 +8,7 @@ Best Practices, "Session Hijacking"). So a client is never given that id as it i
 Rules of this module:
 
 * Nothing is stored. Whoever has the key verifies what any other process with that key bound.
+* What was verified for a caller is remembered with the caller, so many ids at most: verifying takes some microseconds.
 * The first key signs, every key verifies: so a key is replaced without ending a session.
 * Before each field stands its length, so no two different lists of fields are the same bytes.
 * A tag is compared as text and in constant time. Base64 of 32 bytes has spare bits in its last character; compared as
@@ -30,6 +31,8 @@ MIN_KEY = 32
 """Least bytes of a key: the output of the hash, below which a key weakens the tag (RFC 2104 section 3)."""
 
 _LABEL = "mcp-authz session 1"
+_REMEMBERED = 64
+"""Ids remembered for one caller."""
 _TAG = 43
 _DOT = "."
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -74,6 +77,16 @@ class Sessions:
 
     def admit(self, caller: Caller, sent: str) -> str | None:
         """Give the server's id of a session that a caller may use; None for what is not this caller's, or no id at all."""
+        known = caller.sessions.get((self, sent))
+        if known is None:
+            known = self._verified(caller, sent)
+            if known is not None:
+                if len(caller.sessions) >= _REMEMBERED:
+                    caller.sessions.clear()
+                caller.sessions[self, sent] = known
+        return known
+
+    def _verified(self, caller: Caller, sent: str) -> str | None:
         tag, dot, session = sent[:_TAG], sent[_TAG : _TAG + 1], sent[_TAG + 1 :]
         if dot != _DOT or not sent.isascii() or not 0 < len(session) <= self._longest:
             return None

@@ -15,6 +15,7 @@ from google.rpc import code_pb2
 
 from authz.core.answer import Answer
 from authz.core.decision import Decision
+from authz.core.occasion import Caller
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.core.session import HEADER as SESSION
@@ -49,16 +50,13 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     caller = decision.caller
     spellings = [name for name in request.headers if name[0] in "xm" and _is_ours(name)]
     item = decision.item
-    own = _id(decision_id) if decision.session is None else _session(decision, request) + _id(decision_id)
+    own = _id(decision_id)
+    if decision.session is not None:
+        own += _session(decision, decision.session, request)
     if caller is None or spellings or (item is not None and len(item.name) > _KEPT_CHARS):
         return _allow(decision, spellings, server, policy) + own
-    kept = caller.kept
     key = (decision.method, item, decision.rule, decision.rewrite)
-    answer = kept.get(key)
-    if answer is None:
-        if len(kept) >= _KEPT:
-            kept.clear()
-        answer = kept[key] = _allow(decision, spellings, server, policy)
+    answer = caller.kept.get(key) or _keep(caller, key, _allow(decision, spellings, server, policy))
     return answer + own
 
 
@@ -88,21 +86,42 @@ def _id(decision_id: str) -> bytes:
     return _ID + decision_id.encode("ascii")
 
 
-def _session(decision: Decision, request: HttpRequest) -> bytes:
+def _session(decision: Decision, session: str, request: HttpRequest) -> bytes:
     """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
 
     A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
     """
+    caller = decision.caller
+    if caller is None or not session:
+        return _NO_SESSION
+    sent = request.headers[SESSION]
+    key = (sent, decision.rewrite)
+    answer = caller.kept.get(key)
+    if answer is None:
+        response = _pb.CheckResponse()
+        ok = response.ok_response
+        _set(ok.headers, ((SESSION, session),))
+        if not decision.rewrite:
+            option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
+            option.header.key, option.header.value = SESSION, sent
+        answer = _keep(caller, key, bytes(response.SerializeToString()))
+    return answer
+
+
+def _no_session() -> bytes:
     response = _pb.CheckResponse()
-    ok = response.ok_response
-    if not decision.session:
-        ok.headers_to_remove.append(SESSION)
-        return bytes(response.SerializeToString())
-    _set(ok.headers, ((SESSION, decision.session),))
-    if not decision.rewrite:
-        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
-        option.header.key, option.header.value = SESSION, request.headers[SESSION]
+    response.ok_response.headers_to_remove.append(SESSION)
     return bytes(response.SerializeToString())
+
+
+_NO_SESSION = _no_session()
+
+
+def _keep(caller: Caller, key: object, answer: bytes) -> bytes:
+    if len(caller.kept) >= _KEPT:
+        caller.kept.clear()
+    caller.kept[key] = answer
+    return answer
 
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:

@@ -27,7 +27,6 @@ from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.core.session import MIN_KEY, Sessions
-from authz.core.token import life
 from authz.edge.audit import AuditLog
 from authz.edge.handover import KEY, Reader, Reads, pack, unpack
 from authz.edge.keystore import KeyStore
@@ -89,15 +88,12 @@ class State:
 
     def baggage(self, decision: Decision, request: HttpRequest) -> bytes:
         """Give what the rewriter needs, as metadata to append to an answer; nothing where it does not run."""
-        principal = decision.principal
-        if not decision.rewrite or principal is None:
+        caller = decision.caller
+        if not decision.rewrite or caller is None:
             return b""
-        reads, trust = (
-            self._reads[decision.server],
-            self.servers[decision.server].trusts.get(principal.issuer),
-        )
-        ends = None if trust is None else life(principal, trust)[1]
-        return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id, ends=ends))
+        reads, request_id = self._reads[decision.server], decision.request_id
+        text = pack(caller.principal, request, reads, request_id=request_id, ends=caller.ends)
+        return metadata(KEY, text)
 
 
 def _walk(settings: Settings, identify: Identify, admit: Admit, late: Callable[[], bool]) -> Walk:

@@ -107,7 +107,7 @@ class Tokens:
         trust, keys = trusts[principal.issuer]
         starts, ends = life(principal, trust)
         return _Entry(
-            caller=Caller.of(principal, server.name),
+            caller=Caller.of(principal, server.name, ends),
             issuer=principal.issuer,
             keys=keys,
             starts=starts,
