@@ -26,8 +26,8 @@ from authz.core.reasons import Reason
 from authz.core.rule import Effect, Rule
 
 _REMEMBERED_NAMES = 4096
-_REMEMBERED_VERDICTS = 256
-"""Verdicts kept for one caller; which items there are is the caller's choice."""
+_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 256, 256
+"""Verdicts kept for one caller, and the longest name of an item in one; which items there are is the caller's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class Verdict:
         rule: the rule that decided or came closest, None when no rule is about the item.
         scopes: when more scope would help, all that the operation needs.
         shadows: names of shadow rules under which the answer would differ.
+        steady: whether every request of this caller for the item, by the same method, gets this verdict.
     """
 
     reason: Reason
     rule: Rule | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
+    steady: bool = False
 
 
 Tried = tuple[Rule, tuple[Condition, ...]]
@@ -122,15 +124,17 @@ class Policy:
 
     def judge(self, occasion: Occasion, item: Item) -> Verdict:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
-        candidates = self._remembered.get(item) or self._candidates(item)
-        if not candidates.steady:
-            return self._weigh(candidates, occasion, item)
         known, key = occasion.caller.verdicts, (self, item, occasion.method)
         verdict = known.get(key)
-        if not isinstance(verdict, Verdict):
-            verdict = self._weigh(candidates, occasion, item)
-            if len(known) < _REMEMBERED_VERDICTS:
-                known[key] = verdict
+        if isinstance(verdict, Verdict):
+            return verdict
+        candidates = self._remembered.get(item) or self._candidates(item)
+        verdict = self._weigh(candidates, occasion, item)
+        if not candidates.steady:
+            return verdict
+        verdict = replace(verdict, steady=True)
+        if len(known) < _REMEMBERED_VERDICTS and len(item.name) <= _REMEMBERED_CHARS:
+            known[key] = verdict
         return verdict
 
     def _weigh(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:

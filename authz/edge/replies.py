@@ -1,11 +1,13 @@
 """Decisions -> CheckResponses, as bytes.
 
-An allowed call by the same caller of the same item is answered alike but for the decision's id. So the answer is built
-once per caller and call, kept with the caller, and the id is appended, as is what a session needs: protobuf reads two
-messages, one behind the other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+Requests that share a decision are answered alike but for the decision's id. So the answer is built once, kept with the
+decision, and the id is appended, as is what a session needs: protobuf reads two messages, one behind the other, as
+their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +17,6 @@ from google.rpc import code_pb2
 
 from authz.core.answer import Answer
 from authz.core.decision import Decision
-from authz.core.occasion import Caller
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.core.session import HEADER as SESSION
@@ -31,10 +32,10 @@ _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
-_KEPT = 256
-"""Answers kept for one caller; which calls there are is the caller's choice."""
-_KEPT_CHARS = 256
-"""Longest name whose answer is kept."""
+_ANSWER = "answer"
+_SUSPECT = re.compile(r"^(?:x[-_.]*mcp|mcp(?!-session-id$)[-_.]session[-_.]id$)", re.MULTILINE)
+"""What every spelling of an identity header begins with, every other spelling of the session id, and hardly any other
+header's name."""
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -47,17 +48,34 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
     """
-    caller = decision.caller
-    spellings = [name for name in request.headers if name[0] in "xm" and _is_ours(name)]
-    item = decision.item
-    own = _id(decision_id)
+    kept, names, own = decision.kept, "\n".join(request.headers), _id(decision_id)
     if decision.session is not None:
-        own += _session(decision, decision.session, request)
-    if caller is None or spellings or (item is not None and len(item.name) > _KEPT_CHARS):
+        own += _session(decision.session, request.headers[SESSION], rewrite=decision.rewrite)
+    if kept is None or _SUSPECT.search(names):
+        spellings = [name for name in request.headers if _is_ours(name)]
         return _allow(decision, spellings, server, policy) + own
-    key = (decision.method, item, decision.rule, decision.rewrite)
-    answer = caller.kept.get(key) or _keep(caller, key, _allow(decision, spellings, server, policy))
+    answer: bytes | None = kept.get(_ANSWER)
+    if answer is None:
+        answer = kept[_ANSWER] = _allow(decision, [], server, policy)
     return answer + own
+
+
+@lru_cache(maxsize=4096)
+def _session(session: str, sent: str, *, rewrite: bool) -> bytes:
+    """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
+
+    A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
+    """
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    if not session:
+        ok.headers_to_remove.append(SESSION)
+        return bytes(response.SerializeToString())
+    _set(ok.headers, ((SESSION, session),))
+    if not rewrite:
+        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
+        option.header.key, option.header.value = SESSION, sent
+    return bytes(response.SerializeToString())
 
 
 def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> bytes:
@@ -84,44 +102,6 @@ _ID = metadata("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 def _id(decision_id: str) -> bytes:
     return _ID + decision_id.encode("ascii")
-
-
-def _session(decision: Decision, session: str, request: HttpRequest) -> bytes:
-    """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
-
-    A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
-    """
-    caller = decision.caller
-    if caller is None or not session:
-        return _NO_SESSION
-    sent = request.headers[SESSION]
-    key = (sent, decision.rewrite)
-    answer = caller.kept.get(key)
-    if answer is None:
-        response = _pb.CheckResponse()
-        ok = response.ok_response
-        _set(ok.headers, ((SESSION, session),))
-        if not decision.rewrite:
-            option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
-            option.header.key, option.header.value = SESSION, sent
-        answer = _keep(caller, key, bytes(response.SerializeToString()))
-    return answer
-
-
-def _no_session() -> bytes:
-    response = _pb.CheckResponse()
-    response.ok_response.headers_to_remove.append(SESSION)
-    return bytes(response.SerializeToString())
-
-
-_NO_SESSION = _no_session()
-
-
-def _keep(caller: Caller, key: object, answer: bytes) -> bytes:
-    if len(caller.kept) >= _KEPT:
-        caller.kept.clear()
-    caller.kept[key] = answer
-    return answer
 
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
@@ -163,13 +143,8 @@ def _is_ours(name: str) -> bool:
 
     The session id in its own spelling is not among them: it was judged, and is overwritten.
     """
-    if name[0] == "m":
-        return "session" in name and name != SESSION and _dashed(name) == SESSION
-    return "mcp" in name and _dashed(name).startswith(_OURS)
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-")
+    dashed = name.replace("_", "-").replace(".", "-")
+    return dashed.startswith(_OURS) or (dashed == SESSION and name != SESSION)
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:
