@@ -155,8 +155,10 @@ def _decided(
             return _denied(server, caller, message, verdict, item)
         decision = _shared(server, caller, verdict, item, like)
     if rewrite or session is not None:
-        # A response that is refused later is answered with the request's own id.
-        return structs.replace(decision, request_id=message.request_id if rewrite else None, session=session)
+        answered = (
+            message.request_id if rewrite else None
+        )  # a response that is refused later bears the request's id
+        return structs.replace(decision, request_id=answered, session=session)
     return decision
 
 

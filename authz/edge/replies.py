@@ -33,9 +33,10 @@ _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
 _ANSWER = "answer"
-_SUSPECT = re.compile(r"^(?:x[-_.]*mcp|mcp(?!-session-id$)[-_.]session[-_.]id$)", re.MULTILINE)
-"""What every spelling of an identity header begins with, every other spelling of the session id, and hardly any other
-header's name."""
+_BEGINNINGS = ("x-mcp", "x_mcp", "x.mcp")
+"""How every spelling of an identity header begins, and hardly any other header's name."""
+_SPELLED = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
+"""Every spelling of the session id's header but its own."""
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -51,13 +52,19 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     kept, names, own = decision.kept, "\n".join(request.headers), _id(decision_id)
     if decision.session is not None:
         own += _session(decision.session, request.headers[SESSION], rewrite=decision.rewrite)
-    if kept is None or _SUSPECT.search(names):
+    if kept is None or _may_be_ours(names):
         spellings = [name for name in request.headers if _is_ours(name)]
         return _allow(decision, spellings, server, policy) + own
     answer: bytes | None = kept.get(_ANSWER)
     if answer is None:
         answer = kept[_ANSWER] = _allow(decision, [], server, policy)
     return answer + own
+
+
+def _may_be_ours(names: str) -> bool:
+    """Tell whether among header names, one a line, can be one that only the gateway sets (`_is_ours`)."""
+    identity = "x-mcp" in names or "x_mcp" in names or "x.mcp" in names
+    return identity or ("session" in names and _SPELLED.search(names) is not None)
 
 
 @lru_cache(maxsize=4096)
