@@ -573,7 +573,7 @@ def test_while_a_client_does_not_read_nothing_is_gathered_and_the_end_comes_next
             await call.write(body(event))
 
     async def run():
-        async with calls(resolve=ending(0.1), observe=observed) as process:
+        async with calls(resolve=ending(1.0), observe=observed) as process:
             call = process()
             await call.write(headers(SSE))
             flooding = asyncio.ensure_future(flood(call))
