@@ -1,8 +1,8 @@
 """Decisions -> CheckResponses, as bytes.
 
-Requests that share a decision are answered alike but for the decision's id. So the answer is built once, kept with the
-decision, and the id is appended, as is what a session needs: protobuf reads two messages, one behind the other, as
-their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+Protobuf reads messages that stand one behind the other as their sum. So an allow is put together from three parts: what is
+about the caller, built once and kept with the caller; what is about the call, kept for the calls that were met last; and
+the decision's id, with what a session needs. What it costs grows neither with the callers nor with the tools. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
 import re
@@ -17,6 +17,7 @@ from google.rpc import code_pb2
 
 from authz.core.answer import Answer
 from authz.core.decision import Decision
+from authz.core.item import Item
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.core.session import HEADER as SESSION
@@ -32,11 +33,11 @@ _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
-_ANSWER = "answer"
-_BEGINNINGS = ("x-mcp", "x_mcp", "x.mcp")
-"""How every spelling of an identity header begins, and hardly any other header's name."""
 _SPELLED = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
 """Every spelling of the session id's header but its own."""
+_REMEMBERED = 16_384
+"""Of so many calls (method, rule, item) the part of the answer is kept that is about them."""
+_REMEMBERED_CHARS = 256
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -49,15 +50,18 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
     """
-    kept, names, own = decision.kept, "\n".join(request.headers), _id(decision_id)
+    caller, names = decision.caller, "\n".join(request.headers)
+    told = _told(decision.method, decision.rule, decision.item)
+    own = told + _id(decision_id)
     if decision.session is not None:
         own += _session(decision.session, request.headers[SESSION], rewrite=decision.rewrite)
-    if kept is None or _may_be_ours(names):
+    if caller is None or _may_be_ours(names):
         spellings = [name for name in request.headers if _is_ours(name)]
         return _allow(decision, spellings, server, policy) + own
-    answer: bytes | None = kept.get(_ANSWER)
+    key = ("answer", decision.rewrite)
+    answer = caller.kept.get(key)
     if answer is None:
-        answer = kept[_ANSWER] = _allow(decision, [], server, policy)
+        answer = caller.kept[key] = _allow(decision, [], server, policy)
     return answer + own
 
 
@@ -94,7 +98,8 @@ def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> b
     denied.body = answer.body.decode()
     _set(denied.headers, answer.headers)
     _describe(response, decision, policy)
-    return bytes(response.SerializeToString()) + _id(decision_id)
+    told = _told(decision.method, decision.rule, decision.item)
+    return bytes(response.SerializeToString()) + told + _id(decision_id)
 
 
 def metadata(key: str, text: str) -> bytes:
@@ -109,6 +114,22 @@ _ID = metadata("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 def _id(decision_id: str) -> bytes:
     return _ID + decision_id.encode("ascii")
+
+
+def _told(method: str, rule: str, item: Item | None) -> bytes:
+    """Give what adds to the dynamic metadata of an answer what was called, and by which rule it was decided."""
+    long = item is not None and len(item.name) > _REMEMBERED_CHARS
+    return _call.__wrapped__(method, rule, item) if long else _call(method, rule, item)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _call(method: str, rule: str, item: Item | None) -> bytes:
+    response = _pb.CheckResponse()
+    said = {"rule": rule, "method": clip(method)}
+    if item is not None:
+        said[ITEM_KEYS[item.kind]] = clip(item.name)
+    _say(response, said)
+    return bytes(response.SerializeToString())
 
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
@@ -148,7 +169,8 @@ def _identity(decision: Decision) -> dict[str, str]:
 def _is_ours(name: str) -> bool:
     """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets.
 
-    The session id in its own spelling is not among them: it was judged, and is overwritten.
+    The identity headers begin with `x-mcp`, `x_mcp` or `x.mcp`, which `allow` looks for first, in all names at once. The
+    session id in its own spelling is not among them: it was judged, and is overwritten.
     """
     dashed = name.replace("_", "-").replace(".", "-")
     return dashed.startswith(_OURS) or (dashed == SESSION and name != SESSION)
@@ -156,23 +178,21 @@ def _is_ours(name: str) -> bool:
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:
     """Leave the decision in dynamic metadata, for access logs, rate limits and the rewriter's matcher."""
-    fields = response.dynamic_metadata.fields
-    for name, value in _said(decision, policy).items():
-        if value:
-            fields[name].string_value = value
-    fields["rewrite"].bool_value = decision.rewrite
-
-
-def _said(decision: Decision, policy: str) -> Mapping[str, str]:
-    principal, item = decision.principal, decision.item
-    return {
+    principal = decision.principal
+    said = {
         "decision": verdict(decision),
         "reason": decision.reason.value,
-        "rule": decision.rule,
-        "method": clip(decision.method),
         "server": decision.server,
         "policy": policy,
         "sub": "" if principal is None else clip(principal.subject),
         "client": "" if principal is None else clip(principal.client),
-        **({} if item is None else {ITEM_KEYS[item.kind]: clip(item.name)}),
     }
+    _say(response, said)
+    response.dynamic_metadata.fields["rewrite"].bool_value = decision.rewrite
+
+
+def _say(response: Any, said: Mapping[str, str]) -> None:
+    fields = response.dynamic_metadata.fields
+    for name, value in said.items():
+        if value:
+            fields[name].string_value = value
