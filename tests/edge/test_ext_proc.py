@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from authz.core.actions import Outcome, expired, refusal
 from authz.core.item import Kind
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
+from tests.support.ext_proc import Written
 from tests.support.ext_proc import responses as all_responses
 
 MODE = processing_mode_pb2.ProcessingMode
@@ -564,29 +565,39 @@ def test_a_stream_that_ended_before_its_time_ends_once():
     assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
 
 
-def test_while_a_client_does_not_read_nothing_is_gathered_and_the_end_comes_next():
-    observed = Observed()
-    event = b"data: " + b"x" * 65_000 + b"\n\n"
+class Stalled(Written):
+    """A context whose writes of a body wait until they are let go."""
 
-    async def flood(call):
-        for _ in range(1000):
-            await call.write(body(event))
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def write(self, response):
+        await super().write(response)
+        if response.HasField("response_body"):
+            self.waiting.set()
+            await self.let_go.wait()
+
+
+def test_while_a_client_does_not_read_nothing_more_is_read_for_it_and_the_end_comes_next():
+    taken, observed, context = [], Observed(), Stalled()
+
+    async def requests():
+        for request in [headers(SSE), *[body(b"data: %d\n\n" % number) for number in range(5)]]:
+            taken.append(request)
+            yield request
 
     async def run():
-        async with calls(resolve=ending(1.0), observe=observed) as process:
-            call = process()
-            await call.write(headers(SSE))
-            flooding = asyncio.ensure_future(flood(call))
-            done, _ = await asyncio.wait([flooding], timeout=0.5)
-            assert not done
-            got = [await call.read()]
-            while not any(piece.end_of_stream for piece in streamed(got[-1:])):
-                got.append(await call.read())
-            await flooding
-            call.cancel()
-            return got
+        processor = Processor(resolve=ending(0.0), observe=observed)
+        call = asyncio.ensure_future(processor.process(requests(), context))
+        await context.waiting.wait()
+        await asyncio.wait([call], timeout=0.1)
+        while_stalled = len(taken)
+        context.let_go.set()
+        await call
+        return while_stalled
 
-    got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
-
-    assert [Outcome.EXPIRED] == observed.outcomes
-    assert len(sent(got)) < 100 * len(event)
+    assert 2 == asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert b"data: 0\n\n" + b"data: " + expired(7) + b"\n\n" == sent(context.responses)
+    assert 1 == sum(piece.end_of_stream for piece in streamed(context.responses))
+    assert (6, Outcome.EXPIRED) == (len(taken), observed.outcomes[-1])
