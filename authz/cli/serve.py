@@ -10,22 +10,23 @@ import structlog
 import typer
 from msgspec import structs
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked
 from authz.cli.serving import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
 from authz.config.process import MAX_WORKERS
 from authz.config.settings import Settings
+from authz.core.session import MIN_KEY
 from authz.edge.line import Task
 from authz.edge.logs import configure
 from authz.edge.machine import OPEN_FILES, cores, open_files
 from authz.edge.watch import PolicyFile
 from authz.edge.web import BindError
 
-_SESSION_KEY_BYTES = 32
 _LOG = structlog.get_logger("authz.serve")
+NO_KEY = "no key for session ids, so a random one is used: sessions end with this service, and no replica knows them"
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: File,
     grpc: Annotated[
         str, typer.Option("--grpc", metavar="ADDR", help="gRPC address: host:port or unix:/path.")
@@ -49,6 +50,7 @@ def serve(
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
+    session_key_file: SessionKeys = None,
 ) -> None:
     """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
 
@@ -68,11 +70,14 @@ def serve(
         grpc=grpc,
         http=http,
         grace=grace,
+        session_keys=session_key_file or [],
     )
     settings = read_task(task)
     configure(sys.stderr)
     for warning in settings.warnings:
         _LOG.warning("policy", problem=str(warning))
+    if not settings.session_keys:
+        _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
     _run(settings, task, workers or settings.workers or _usual(settings))
@@ -116,7 +121,7 @@ def _together(settings: Settings, file: PolicyFile, task: Task, workers: int, ou
     from authz.edge.team import StartError  # noqa: PLC0415 - as above
 
     addresses = worker_addresses(settings.grpc, workers)
-    shared, key = len(set(addresses)) == 1, token_bytes(_SESSION_KEY_BYTES)
+    shared, key = len(set(addresses)) == 1, token_bytes(MIN_KEY)
     tasks = [structs.replace(task, grpc=address, shared=shared, session_key=key) for address in addresses]
     command = [sys.executable, "-m", "authz.cli.worker"]
 

@@ -13,7 +13,13 @@ def read_task(task: Task) -> Settings:
     Raises:
         ConfigError: the file or an option cannot be used.
     """
-    settings = read_settings(task.config, task.resource, task.jwks, allow_anonymous=task.allow_anonymous)
+    settings = read_settings(
+        task.config,
+        task.resource,
+        task.jwks,
+        allow_anonymous=task.allow_anonymous,
+        session_keys=task.session_keys,
+    )
     drain = settings.drain
     if task.grace is not None:
         drain = dataclasses.replace(drain, grace=task.grace)

@@ -24,6 +24,7 @@ from authz.config.bounds import Keys, Limits
 from authz.config.casefile import CasesModel
 from authz.config.process import MAX_WORKERS, DrainModel
 from authz.config.section import Section, Text
+from authz.config.sessions import SessionsModel, StreamsModel
 from authz.core.arguments import TYPES, Arguments
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -182,6 +183,8 @@ class PolicyFile(Section):
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
     insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
     keys: Keys = Keys()
+    sessions: SessionsModel = SessionsModel()
+    streams: StreamsModel = StreamsModel()
     ca_file: Text | None = Field(
         None, description="PEM file, relative to this one: the only authorities trusted when keys are fetched"
     )

@@ -137,6 +137,9 @@ class Settings:
         read: path of every file that these settings come from, to the digest of its content.
         workers: processes that decide; None to let the machine say. Read at the start only, as addresses are.
         drain: how the service ends.
+        session_keys: with what session ids are bound: the first signs, each verifies; none for a key of the process.
+        stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+        every_answer: whether the answer to every request passes the rewriter, so that none outlives its token longer.
     """
 
     grpc: str
@@ -158,6 +161,9 @@ class Settings:
     tls: GrpcTls | None = None
     ca_file: str | None = None
     candidate: "Settings | None" = None
-    read: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, str] = field(default_factory=dict, repr=False)
     workers: int | None = None
     drain: Drain = Drain()
+    session_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    stream_grace: float = 60.0
+    every_answer: bool = False

@@ -31,6 +31,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         grpc: gRPC address, "" for the file's.
         http: HTTP address, "" for the file's.
         grace: as the flag `--grace`, None for the file's.
+        session_keys: as the flags `--session-key-file`.
         shared: whether other workers listen at the same gRPC address.
         hold: seconds to wait for every issuer's keys before a call is taken.
         session_key: random bytes that all workers of a service have alike, and that are kept nowhere.
@@ -43,6 +44,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     grpc: str
     http: str
     grace: float | None
+    session_keys: list[str] = []
     shared: bool = False
     hold: float = 0.0
     session_key: bytes | None = None

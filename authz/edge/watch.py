@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from authz.config.load import fingerprint
+from authz.config.files import fingerprint
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 

@@ -73,11 +73,14 @@ RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 """What an allowed request carries upstream; only the service may set these."""
 
-_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"
-"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed."""
+_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed. Mcp-session-id
+too, which reaches the server only as the server minted it."""
+_RESPONSE_MUTATIONS = (
+    "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
+)
 _STREAM_WAIT = 0.25
 """Longest time before a stream is begun anew at another worker."""
-_RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
 """Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
 

@@ -41,6 +41,7 @@ keys:
   stale_for_seconds: 3600
   timeout_seconds: 4
   document_bytes: 65536
+streams: {grace_seconds: 7, every_answer: true}
 tests:
   personas: {a: {sub: x}}
   cases:
@@ -93,6 +94,7 @@ servers:
 BESIDE = """\
 ca_file: ca.pem
 candidate: next.yaml
+sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
 """
 """Keys that name other files, which have tests of their own."""
 
@@ -148,6 +150,7 @@ def test_every_key_reaches_the_settings():
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
+    assert (7, True) == (given.stream_grace, given.every_answer)
     assert frozenset({"keys.internal"}) == given.insecure_hosts
     assert {
         "http://keys.internal/": IssuerKeys(

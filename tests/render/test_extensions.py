@@ -104,12 +104,14 @@ def test_a_try_ends_before_the_check_does(chain):
 
 
 @CHAINS
-def test_the_service_may_change_only_identity_headers_the_token_and_accept_encoding(chain):
+def test_the_service_may_change_only_identity_headers_the_session_the_token_and_accept_encoding(chain):
     rules = filter_named(chain, EXT_AUTHZ)["decoder_header_mutation_rules"]
 
     assert {
         "disallow_all": True,
-        "allow_expression": {"regex": "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"},
+        "allow_expression": {
+            "regex": "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+        },
         "disallow_is_error": True,
     } == rules
 
@@ -139,6 +141,6 @@ def test_the_rewrite_fails_closed_and_sees_only_responses(chain):
 
     assert (False, modes) == (config["failure_mode_allow"], config["processing_mode"])
     assert (
-        "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
+        "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
         == config["mutation_rules"]["allow_expression"]["regex"]
     )
