@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench protos schema lock clean
+.PHONY: demo test lint bench protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -25,6 +25,14 @@ protos: $(VENV)/dev.stamp
 
 schema: $(VENV)/dev.stamp
 	$(BIN)/mcp-authz schema > schema/policy.schema.json
+
+# Envoy's configuration in the manifests, from the policies beside it.
+k8s: $(VENV)/dev.stamp
+	$(BIN)/python k8s/render.py
+
+# The schemas of custom resources, for the tests that read them: needs Go, which keeps them in its module cache.
+crds:
+	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
 
 # The tested set, with hashes, for every platform; needs `uv` on the PATH (only for whoever changes a dependency).
 lock:

@@ -1,0 +1,80 @@
+"""Schemas of custom resources, from Go's module cache, and objects held against them.
+
+`k8s/crds.txt` names modules and files. Nothing is fetched here: where a module is not in the cache, tests skip.
+Rules of the CRDs in CEL (`x-kubernetes-validations`) are not evaluated; the structural schema is, and stricter than a
+cluster does it: an unknown field is an error here, where a cluster would silently drop it.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.support.manifests import K8S, Object
+
+
+def _cache() -> Path:
+    gopath = Path(os.environ.get("GOPATH") or Path.home() / "go")
+    return Path(os.environ.get("GOMODCACHE") or gopath / "pkg" / "mod")
+
+
+@functools.cache
+def _files() -> tuple[Path, ...]:
+    lines = (K8S / "crds.txt").read_text("utf-8").splitlines()
+    found: list[Path] = []
+    for module, version, pattern in (line.split() for line in lines if not line.startswith("#")):
+        found += sorted(_cache().glob(f"{module}@{version}/{pattern}"))
+    return tuple(found)
+
+
+@functools.cache
+def schemas() -> dict[tuple[str, str], Object]:
+    """Group/version and kind to the structural schema; empty where the modules are not in the cache."""
+    known: dict[tuple[str, str], Object] = {}
+    for file in _files():
+        text = re.sub(r"^\{\{.*\}\}$", "", file.read_text("utf-8"), flags=re.MULTILINE)
+        for crd in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if not crd or crd.get("kind") != "CustomResourceDefinition":
+                continue
+            group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
+            for version in crd["spec"]["versions"]:
+                known[f"{group}/{version['name']}", kind] = version["schema"]["openAPIV3Schema"]
+    return known
+
+
+def _strict(schema: Any) -> Any:
+    """A structural schema as JSON Schema that refuses fields it does not name."""
+    if isinstance(schema, list):
+        return [_strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    strict = {
+        key: _strict(value)
+        for key, value in schema.items()
+        if key not in ("properties", "nullable", "format")
+    }
+    if "properties" in schema:
+        strict["properties"] = {key: _strict(value) for key, value in schema["properties"].items()}
+        if not schema.get("x-kubernetes-preserve-unknown-fields"):
+            strict.setdefault("additionalProperties", False)
+    return strict
+
+
+def problems(one: Object) -> list[str]:
+    """What a custom resource's schema finds; skips where the schema is not to be had."""
+    key = (one["apiVersion"], one["kind"])
+    if key not in schemas():
+        if schemas():
+            return [f"no schema for {key}"]
+        pytest.skip("the schemas of custom resources are not in Go's module cache: make crds")
+    schema = _strict(schemas()[key])
+    schema["properties"] = {**schema["properties"], "metadata": {"type": "object"}}
+    found = jsonschema.Draft7Validator(schema).iter_errors(one)
+    return [f"{error.json_path}: {error.message}" for error in found]
