@@ -39,10 +39,8 @@ TENANT = {"AUTH0_DOMAIN": "t.auth0.com", "API_IDENTIFIER": "api"}
 
 def own(one):
     """Whether Kubernetes itself has this kind."""
-    return (
-        "." not in one["apiVersion"].split("/")[0]
-        or (one["apiVersion"].split("/")[0].endswith(".k8s.io")
-        and "gateway" not in one["apiVersion"])
+    return "." not in one["apiVersion"].split("/")[0] or (
+        one["apiVersion"].split("/")[0].endswith(".k8s.io") and "gateway" not in one["apiVersion"]
     )
 
 
@@ -85,7 +83,7 @@ def test_each_custom_resource_fits_its_schema_without_unknown_fields(name):
     assert {} == {one["metadata"]["name"]: found for one in foreign if (found := problems(one))}
 
 
-@pytest.mark.parametrize("missing", ["base/session.key", "overlays/auth0/auth0.env"])
+@pytest.mark.parametrize("missing", ["policy/session.key", "overlays/auth0/auth0.env"])
 def test_nothing_is_built_without_what_only_the_operator_has(missing, tmp_path):
     shutil.copytree(copied(), tmp_path / "k8s")
     (tmp_path / "k8s" / missing).unlink()

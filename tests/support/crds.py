@@ -18,6 +18,13 @@ import yaml
 from tests.support.manifests import K8S, Object
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML 1.1 gives a lone "=" a type of its own; in a schema it is an operator."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+
+
 def _cache() -> Path:
     gopath = Path(os.environ.get("GOPATH") or Path.home() / "go")
     return Path(os.environ.get("GOMODCACHE") or gopath / "pkg" / "mod")
@@ -38,7 +45,7 @@ def schemas() -> dict[tuple[str, str], Object]:
     known: dict[tuple[str, str], Object] = {}
     for file in _files():
         text = re.sub(r"^\{\{.*\}\}$", "", file.read_text("utf-8"), flags=re.MULTILINE)
-        for crd in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for crd in yaml.load_all(text, _Loader):
             if not crd or crd.get("kind") != "CustomResourceDefinition":
                 continue
             group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]

@@ -39,10 +39,8 @@ def copied() -> Path:
     place = Path(tempfile.mkdtemp(prefix="mcp-authz-k8s-")) / "k8s"
     ours = shutil.ignore_patterns("session.key", "auth0.env", "__pycache__")
     shutil.copytree(K8S, place, ignore=ours)
-    for folder in ("base", "service"):
-        (place / folder / "session.key").write_text(
-            "c2Vzc2lvbiBrZXkgb2YgdGhlIHRlc3RzLCBub3QgYSBzZWNyZXQ=\n", encoding="utf-8"
-        )
+    key = "c2Vzc2lvbiBrZXkgb2YgdGhlIHRlc3RzLCBub3QgYSBzZWNyZXQ="
+    (place / "policy/session.key").write_text(f"{key}\n", encoding="utf-8")
     shutil.copyfile(place / "overlays/auth0/auth0.env.example", place / "overlays/auth0/auth0.env")
     (place / "overlays/monitored").mkdir()
     (place / "overlays/monitored/kustomization.yaml").write_text(yaml.safe_dump(_MONITORED), encoding="utf-8")
