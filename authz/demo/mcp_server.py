@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -25,8 +26,6 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from authz.demo.ports import loopback
 
 PATH = "/mcp"
 
@@ -205,13 +204,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m authz.demo.mcp_server", description="MCP server with five tools"
     )
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--host", type=loopback, default="127.0.0.1", help="a loopback address of IPv4")
-    where.add_argument(
+    parser.add_argument(
+        "--host", type=IPv4Address, default="127.0.0.1", help="address to listen on; default: %(default)s"
+    )
+    parser.add_argument(
         "--expose",
         metavar="NAME",
         default="",
-        help="listen on every address and answer to this host name; only where nobody but a gateway gets in",
+        help="allow a host beyond loopback, and answer to this name; only where nobody but a gateway gets in",
     )
     parser.add_argument(
         "--log", type=Path, help="append one JSON line for each request that arrives to this file"
@@ -223,9 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form.add_argument("--json-response", action="store_true", help="legacy results as JSON")
     parser.set_defaults(json_response=False)
     options = parser.parse_args(arguments)
+    if not (options.expose or options.host.is_loopback):
+        parser.error(f"argument --host: {options.host} is not a loopback address; --expose allows it")
     served = app(json_response=options.json_response, log=options.log, name=options.expose)
-    host = "0.0.0.0" if options.expose else options.host
-    sys.stderr.write(f"MCP server http://{options.expose or host}:{options.port}{PATH}\n")
+    host = str(options.host)
+    sys.stderr.write(f"MCP server http://{host}:{options.port}{PATH}\n")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(served, host=host, port=options.port, log_level="warning", access_log=False, ws="none")
 

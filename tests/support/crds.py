@@ -82,6 +82,7 @@ def problems(one: Object) -> list[str]:
             return [f"no schema for {key}"]
         pytest.skip("the schemas of custom resources are not in Go's module cache: make crds")
     schema = _strict(schemas()[key])
-    schema["properties"] = {**schema["properties"], "metadata": {"type": "object"}}
+    of_all = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+    schema["properties"] = {**schema["properties"], **of_all}
     found = jsonschema.Draft7Validator(schema).iter_errors(one)
     return [f"{error.json_path}: {error.message}" for error in found]
