@@ -16,7 +16,7 @@ from typing import Any
 from authz.config.load import load
 from authz.render.bootstrap import bootstrap
 from authz.render.chain import Chain
-from authz.render.extensions import EXT_AUTHZ, guards
+from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
 from authz.render.listener import hardening
 from authz.render.notes import NOTES
 from authz.render.plan import plan
@@ -44,7 +44,8 @@ def chain(policy: str, environment: Mapping[str, str] = _ANY) -> Chain:
 def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) -> dict[str, Any]:
     """Give ext_authz and the rewriter as plain values, each calling the service as its `envoy_grpc` says."""
     tree, _ = plain({"filters": guards(chain(policy))}, NOTES)
-    _cors, ext_authz, rewriter = tree["filters"]  # type: ignore[misc]
+    named: dict[str, Any] = {one["name"]: one for one in tree["filters"]}  # type: ignore[index, union-attr]
+    ext_authz, rewriter = named[EXT_AUTHZ], named[REWRITE]
     for one, target in ((ext_authz, check), (rewriter, rewrite)):
         for grpc in _found(one, "envoy_grpc"):
             grpc.clear()

@@ -153,7 +153,7 @@ def test_each_config_map_and_secret_that_a_pod_names_is_there_and_each_one_there
         if re.search(r"\.(configMap|configMapRef|configMapKeyRef)$", path):
             wanted.add(("ConfigMap", value["name"]))
         if re.search(r"\.secret$", path):
-            wanted.add(("Secret", value["secretName"]))
+            wanted.add(("Secret", value.get("name") or value["secretName"]))
 
     assert there == wanted
 

@@ -6,6 +6,7 @@ Only places differ: paths below a directory of the test, ports, the issuer, and 
 import re
 import signal
 import sys
+from base64 import b64decode
 
 import pytest
 
@@ -40,13 +41,15 @@ class Pod:
         self.environment = {"AUTH0_DOMAIN": issuer, "API_IDENTIFIER": AUDIENCE}
         if any("jwks=" in one for one in container(self.objects, "mcp-gateway", "mcp-authz")["args"]):
             assert set(self.environment) == set(named(self.objects, "ConfigMap", "mcp-auth0")["data"])
-        for volume in ("socket", "policy", "envoy", "session"):
+        for volume in ("socket", "policy", "envoy"):
             (directory / volume).mkdir()
         policy = named(self.objects, "ConfigMap", "mcp-policy")["data"]["policy.yaml"]
         policy = policy.replace("https://YOUR_TENANT.us.auth0.com/", demo.issuer).replace(
             "https://mcp-oauth-demo", AUDIENCE
         )
         (directory / "policy/policy.yaml").write_text(policy, encoding="utf-8")
+        key = named(self.objects, "Secret", "mcp-session-key")["data"]["session.key"]
+        (directory / "policy/session.key").write_bytes(b64decode(key))
         envoy = named(self.objects, "ConfigMap", "mcp-envoy")["data"]["envoy.yaml"]
         (directory / "envoy/envoy.yaml").write_text(self._placed(envoy), encoding="utf-8")
 
@@ -59,7 +62,6 @@ class Pod:
             "0.0.0.0:9002": f"127.0.0.1:{self.http}",
             "/run/mcp-authz": str(self.directory / "socket"),
             "/etc/mcp-authz/policy": str(self.directory / "policy"),
-            "/etc/mcp-authz/session": str(self.directory / "session"),
             "/etc/envoy": str(self.directory / "envoy"),
         }
         for old, new in moves.items():
