@@ -74,7 +74,9 @@ class Pod:
         arguments = [
             re.sub(r"\$\((\w+)\)", lambda found: self.environment[found[1]], one) for one in arguments
         ]
-        arguments = [one.replace("/=https://", "/=http://") for one in arguments]  # the issuer has no certificate
+        arguments = [
+            one.replace("/=https://", "/=http://") for one in arguments
+        ]  # the issuer has no certificate
         up, ready = (
             socket_ready(self.directory / "socket/authz.sock"),
             http_ready(f"http://127.0.0.1:{self.http}/readyz"),
