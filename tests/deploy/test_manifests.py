@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from base64 import b64decode
 
 import jsonschema
 import kubernetes_validate
@@ -15,7 +16,7 @@ import yaml
 from authz.config.load import load
 from authz.edge.metrics import KeyFigures, Metrics
 from tests.support.commands import command
-from tests.support.crds import problems
+from tests.support.crds import problems, proto_fields
 from tests.support.manifests import (
     BUILT,
     K8S,
@@ -235,7 +236,7 @@ def test_images_have_the_versions_that_were_tested(name):
 
 
 def test_the_rendered_files_are_current():
-    spec = importlib.util.spec_from_file_location("render", K8S / "render.py")
+    spec = importlib.util.spec_from_file_location("render", copied() / "render.py")
     render = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(render)
 
@@ -244,12 +245,20 @@ def test_the_rendered_files_are_current():
     assert [] == stale, "make k8s"
 
 
+def mounted(objects, directory):
+    """Write what is mounted beside the policy, and give the policy's path."""
+    policy = directory / "policy.yaml"
+    policy.write_text(named(objects, "ConfigMap", "mcp-policy")["data"]["policy.yaml"], encoding="utf-8")
+    key = named(objects, "Secret", "mcp-session-key")["data"]["session.key"]
+    (directory / "session.key").write_bytes(b64decode(key))
+    return policy
+
+
 @pytest.mark.parametrize("name", ["base", "overlays/auth0"])
 def test_envoy_accepts_its_config_map_whose_limits_are_the_policys(name, tmp_path):
     objects = built(name)
     text = named(objects, "ConfigMap", "mcp-envoy")["data"]["envoy.yaml"]
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(named(objects, "ConfigMap", "mcp-policy")["data"]["policy.yaml"], encoding="utf-8")
+    policy = mounted(objects, tmp_path)
     settings = load(str(policy), environment=TENANT)
 
     done = validate(text, tmp_path)
@@ -261,10 +270,45 @@ def test_envoy_accepts_its_config_map_whose_limits_are_the_policys(name, tmp_pat
     }
 
 
+def test_what_is_said_twice_of_the_services_container_is_the_same():
+    sidecar, alone = (
+        container(built("base"), "mcp-gateway", "mcp-authz"),
+        container(built("service"), "mcp-authz", "mcp-authz"),
+    )
+
+    for key in ("image", "resources", "securityContext", "startupProbe", "livenessProbe", "readinessProbe"):
+        assert sidecar[key] == alone[key], key
+
+
+def test_each_gateway_hands_over_bodies_up_to_the_limit_of_the_policy():
+    limit = load(str(copied() / "policy/policy.yaml"), environment={}).max_body
+    security = named(built("overlays/envoy-gateway"), "SecurityPolicy", "mcp")["spec"]["extAuth"]
+    [provider] = yaml.safe_load((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))[
+        "extensionProviders"
+    ]
+
+    assert limit == security["bodyToExtAuth"]["maxRequestBytes"]
+    assert limit == provider["envoyExtAuthzGrpc"]["includeRequestBodyInCheck"]["maxRequestBytes"]
+
+
+def test_the_lines_for_istios_mesh_configuration_name_fields_that_it_has():
+    [provider] = yaml.safe_load((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))[
+        "extensionProviders"
+    ]
+    grpc, body = (
+        proto_fields("EnvoyExternalAuthorizationGrpcProvider"),
+        proto_fields("EnvoyExternalAuthorizationRequestBody"),
+    )
+
+    asked = provider["envoyExtAuthzGrpc"]
+    assert {"name", "envoyExtAuthzGrpc"} == provider.keys()
+    assert asked.keys() <= grpc
+    assert asked["includeRequestBodyInCheck"].keys() <= body
+
+
 @pytest.mark.parametrize("name", ["base", "service"])
 def test_the_example_policy_is_good_and_has_no_warning(name, tmp_path):
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(named(built(name), "ConfigMap", "mcp-policy")["data"]["policy.yaml"], encoding="utf-8")
+    policy = mounted(built(name), tmp_path)
 
     ended = command("check", "--strict", policy)
 

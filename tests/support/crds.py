@@ -86,3 +86,14 @@ def problems(one: Object) -> list[str]:
     schema["properties"] = {**schema["properties"], **of_all}
     found = jsonschema.Draft7Validator(schema).iter_errors(one)
     return [f"{error.json_path}: {error.message}" for error in found]
+
+
+def proto_fields(message: str) -> set[str]:
+    """Names, as JSON spells them, of a message's fields in Istio's mesh configuration; skips where it is not to be had."""
+    files = list(_cache().glob("istio.io/api@*/mesh/v1alpha1/config.proto"))
+    if not files:
+        pytest.skip("istio.io/api is not in Go's module cache: make crds")
+    body = re.search(rf"message {message} \{{(.*?)\n\s*\}}\n", files[-1].read_text("utf-8"), re.DOTALL)
+    assert body
+    snake = re.findall(r"^\s*[\w.]+ (\w+) = \d+", body[1], re.MULTILINE)
+    return {re.sub(r"_(\w)", lambda found: found[1].upper(), name) for name in snake}
