@@ -1,4 +1,4 @@
-"""Envoy Gateway's and Istio's Envoys with the overlays, driven with real requests; `tests.support.foreign` says how.
+"""Envoy Gateway's and Istio's Envoys with the overlays, driven with real requests; `tests.support.cluster_envoys` says how.
 
 What each cannot do without the patch is shown first.
 """
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from authz.demo.stack import Stack
-from tests.support import foreign
+from tests.support import cluster_envoys
 from tests.support.manifests import built, container, walk
 from tests.support.real_envoy import free_port, running_envoy
 from tests.support.running import EVERYTHING, arrived, socket_of
@@ -54,8 +54,8 @@ def istio_places(stack):
 
 
 WRITTEN = {
-    "envoy gateway": lambda stack, port: foreign.envoy_gateway(port, gateway_places(stack)),
-    "istio": lambda stack, port: foreign.istio(port, istio_places(stack)),
+    "envoy gateway": lambda stack, port: cluster_envoys.envoy_gateway(port, gateway_places(stack)),
+    "istio": lambda stack, port: cluster_envoys.istio(port, istio_places(stack)),
 }
 
 
@@ -155,7 +155,7 @@ def test_envoy_gateways_own_policies_alone_refuse_every_call_as_they_cannot_hand
     stack, tmp_path
 ):
     port = free_port()
-    text = foreign.envoy_gateway(port, gateway_places(stack), without="EnvoyPatchPolicy")
+    text = cluster_envoys.envoy_gateway(port, gateway_places(stack), without="EnvoyPatchPolicy")
 
     found = {path.rpartition(".")[2] for path, _ in walk(yaml.safe_load(text))}
     with running_envoy(text, port, tmp_path) as running:
