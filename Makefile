@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench protos schema lock clean
+.PHONY: demo test lint bench protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -26,11 +26,20 @@ protos: $(VENV)/dev.stamp
 schema: $(VENV)/dev.stamp
 	$(BIN)/mcp-authz schema > schema/policy.schema.json
 
+# Envoy's configuration in the manifests, from the policies beside it.
+k8s: $(VENV)/dev.stamp
+	$(BIN)/python k8s/render.py
+
+# The schemas of custom resources, for the tests that read them: needs Go, which keeps them in its module cache.
+crds:
+	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
+
 # The tested set, with hashes, for every platform; needs `uv` on the PATH (only for whoever changes a dependency).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo pyproject.toml -o requirements/demo.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --no-emit-package mcp-authz pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.txt
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'

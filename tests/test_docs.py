@@ -11,9 +11,12 @@ import yaml
 from authz.config.load import load
 from authz.config.native import PolicyFile
 from authz.core.reasons import TABLE
+from authz.edge.metrics import KeyFigures, Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("envoy/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("envoy/*.md"), *ROOT.glob("k8s/*.md")]
+)
 
 
 def block(document: Path, first_words: str) -> str:
@@ -83,6 +86,20 @@ def test_the_reference_of_reasons_lists_each_reason_once_with_its_status_and_cod
 
     expected = [(reason.value, str(row.status), str(row.code or "")) for reason, row in TABLE.items()]
     assert expected == rows
+
+
+def test_the_runbook_has_each_reason_once():
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    by_reason = text.split("### By reason")[1].split("###")[0]
+
+    assert [reason.value for reason in TABLE] == re.findall(r"^\| `(\w+)` \|", by_reason, re.MULTILINE)
+
+
+def test_the_runbook_names_only_metrics_that_the_service_has():
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    said = Metrics(KeyFigures(lambda: ())).render().decode()
+
+    assert [] == sorted(name for name in set(re.findall(r"\bmcp_authz_\w+", text)) if name not in said)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,7 +1,8 @@
 """The demo's MCP server: five tools on the official SDK, in both eras on /mcp, and a record of what reached it.
 
-It trusts every request, because only a gateway is meant to reach it; so it serves loopback alone. Files are a table
-and nothing is ever deleted. It knows no tokens: whoever calls is whom the gateway's headers name.
+It trusts every request, because only a gateway is meant to reach it; so it serves loopback alone, unless `--expose`
+says by which name a gateway calls it and that something else keeps everybody else away. Files are a table and nothing
+is ever deleted. It knows no tokens: whoever calls is whom the gateway's headers name.
 
 The arrival log has one JSON line for each HTTP request, written before the request is looked at any further. With it
 a test shows that a refused request never arrived. It holds names only, no header's and no argument's value.
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -24,8 +26,6 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from authz.demo.ports import loopback
 
 PATH = "/mcp"
 
@@ -171,10 +171,11 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def app(*, json_response: bool = False, log: Path | None = None) -> ASGIApp:
+def app(*, json_response: bool = False, log: Path | None = None, name: str = "") -> ASGIApp:
     """Return the server as an ASGI application.
 
     Args:
+        name: host name that it answers to beside those of loopback.
         json_response: legacy results as JSON and not as an event stream; modern ones are JSON either way here,
             because no tool notifies.
         log: the arrival log, none by default.
@@ -183,14 +184,15 @@ def app(*, json_response: bool = False, log: Path | None = None) -> ASGIApp:
     for tool in TOOLS:
         server.add_tool(tool)
     served = server.streamable_http_app(
-        streamable_http_path=PATH, json_response=json_response, transport_security=_any_loopback_host()
+        streamable_http_path=PATH, json_response=json_response, transport_security=_hosts(name)
     )
     return ArrivalLog(served, log) if log else served
 
 
-def _any_loopback_host() -> TransportSecuritySettings:
+def _hosts(name: str) -> TransportSecuritySettings:
     # Behind a gateway the Host is the gateway's, whose port is not known here; a web page's own name is still refused.
-    hosts = [f"{host}{port}" for host in ("127.0.0.1", "localhost", "[::1]") for port in ("", ":*")]
+    names = ("127.0.0.1", "localhost", "[::1]", *([name] if name else []))
+    hosts = [f"{host}{port}" for host in names for port in ("", ":*")]
     return TransportSecuritySettings(
         allowed_hosts=hosts, allowed_origins=[f"http://{host}" for host in hosts]
     )
@@ -202,7 +204,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m authz.demo.mcp_server", description="MCP server with five tools"
     )
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
-    parser.add_argument("--host", type=loopback, default="127.0.0.1", help="a loopback address of IPv4")
+    parser.add_argument(
+        "--host", type=IPv4Address, default="127.0.0.1", help="address to listen on; default: %(default)s"
+    )
+    parser.add_argument(
+        "--expose",
+        metavar="NAME",
+        default="",
+        help="allow a host beyond loopback, and answer to this name; only where nobody but a gateway gets in",
+    )
     parser.add_argument(
         "--log", type=Path, help="append one JSON line for each request that arrives to this file"
     )
@@ -213,12 +223,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form.add_argument("--json-response", action="store_true", help="legacy results as JSON")
     parser.set_defaults(json_response=False)
     options = parser.parse_args(arguments)
-    served = app(json_response=options.json_response, log=options.log)
-    sys.stderr.write(f"MCP server http://{options.host}:{options.port}{PATH}\n")
+    if not (options.expose or options.host.is_loopback):
+        parser.error(f"argument --host: {options.host} is not a loopback address; --expose allows it")
+    served = app(json_response=options.json_response, log=options.log, name=options.expose)
+    host = str(options.host)
+    sys.stderr.write(f"MCP server http://{host}:{options.port}{PATH}\n")
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.run(
-            served, host=options.host, port=options.port, log_level="warning", access_log=False, ws="none"
-        )
+        uvicorn.run(served, host=host, port=options.port, log_level="warning", access_log=False, ws="none")
 
 
 if __name__ == "__main__":

@@ -356,3 +356,23 @@ def test_it_refuses_to_serve_anything_but_loopback(host, capsys, monkeypatch):
 
     assert 2 == left.value.code
     assert "--host" in capsys.readouterr().err
+
+
+def test_it_serves_beyond_loopback_only_under_a_name_that_a_gateway_calls_it_by(monkeypatch):
+    served = {}
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: served.update(given, app=app))
+
+    main(["--host", "0.0.0.0", "--expose", "mcp-server"])
+
+    assert "0.0.0.0" == served["host"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("mcp-server", 200), ("mcp-server:8080", 200), ("evil.example", 421)]
+)
+def test_it_answers_to_the_name_it_is_exposed_under_and_to_no_other(host, status, supervisor):
+    port, name = free_port(), f"exposed-{host.replace(':', '-')}"
+    argv = [sys.executable, "-m", "authz.demo.mcp_server", "--port", str(port), "--expose", "mcp-server"]
+    supervisor.start(Child(name=name, argv=argv, ready=port_ready("127.0.0.1", port)))
+
+    assert status == post(f"http://127.0.0.1:{port}/mcp", INITIALIZE, host=host).status_code

@@ -1,0 +1,105 @@
+"""The Kubernetes manifests as `kubectl kustomize` builds them, and what tests ask of the objects.
+
+They are built from a copy with the two files that an operator makes: a session key, and the values of a tenant.
+"""
+
+import functools
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+K8S = ROOT / "k8s"
+BUILT = (
+    "base",
+    "service",
+    "overlays/auth0",
+    "overlays/envoy-gateway",
+    "overlays/istio",
+    "overlays/monitored",
+)
+"""Everything that can be built; the last one is the base with the monitoring component, made here."""
+PODS = ("Deployment",)
+
+Object = dict[str, Any]
+
+_MONITORED = {"resources": ["../../base"], "components": ["../../components/monitoring"]}
+
+
+@functools.cache
+def copied() -> Path:
+    """A copy of the manifests with the operator's own files; one a process."""
+    place = Path(tempfile.mkdtemp(prefix="mcp-authz-k8s-")) / "k8s"
+    ours = shutil.ignore_patterns("session.key", "auth0.env", "__pycache__")
+    shutil.copytree(K8S, place, ignore=ours)
+    key = "c2Vzc2lvbiBrZXkgb2YgdGhlIHRlc3RzLCBub3QgYSBzZWNyZXQ="
+    (place / "policy/session.key").write_text(f"{key}\n", encoding="utf-8")
+    shutil.copyfile(place / "overlays/auth0/auth0.env.example", place / "overlays/auth0/auth0.env")
+    (place / "overlays/monitored").mkdir()
+    (place / "overlays/monitored/kustomization.yaml").write_text(yaml.safe_dump(_MONITORED), encoding="utf-8")
+    return place
+
+
+def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:
+    """`kubectl kustomize` of a folder; skips where there is no kubectl."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    return subprocess.run(
+        [kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@functools.cache
+def built(name: str) -> tuple[Object, ...]:
+    """The objects of a base or overlay."""
+    done = kustomize(copied() / name)
+    assert 0 == done.returncode, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(objects: tuple[Object, ...], *kinds: str) -> list[Object]:
+    """The objects of some kinds."""
+    return [one for one in objects if one["kind"] in kinds]
+
+
+def named(objects: tuple[Object, ...], kind: str, name: str) -> Object:
+    """The one object of a kind whose name is this, or this and a hash."""
+    found = [
+        one
+        for one in of_kind(objects, kind)
+        if re.fullmatch(rf"{name}(-[a-z0-9]{{10}})?", one["metadata"]["name"])
+    ]
+    assert 1 == len(found), (kind, name)
+    return found[0]
+
+
+def pods(objects: tuple[Object, ...]) -> list[tuple[str, Object]]:
+    """Names of workloads and their pod templates."""
+    return [(one["metadata"]["name"], one["spec"]["template"]) for one in of_kind(objects, *PODS)]
+
+
+def containers(spec: Object) -> list[Object]:
+    """Every container of a pod, init containers too."""
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def container(objects: tuple[Object, ...], workload: str, name: str) -> Object:
+    """One container of a workload."""
+    template = dict(pods(objects))[workload]
+    return next(one for one in containers(template["spec"]) if one["name"] == name)
+
+
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below this one with its path."""
+    yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from walk(item, f"{path}.{key}")
