@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench protos schema lock clean
+.PHONY: demo test lint bench conformance protos schema lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -19,6 +19,10 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+
+# The official conformance suite, directly and through Envoy; needs npm.
+conformance: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.conformance
 
 protos: $(VENV)/dev.stamp
 	$(BIN)/python protos/generate.py
@@ -47,4 +51,4 @@ $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
