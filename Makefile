@@ -30,11 +30,13 @@ protos: $(VENV)/dev.stamp
 schema: $(VENV)/dev.stamp
 	$(BIN)/mcp-authz schema > schema/policy.schema.json
 
-# The tested set, with hashes, for every platform; needs `uv` on the PATH (only for whoever changes a dependency).
+# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only for whoever changes a dependency).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo pyproject.toml -o requirements/demo.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --no-emit-package mcp-authz pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
+	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
