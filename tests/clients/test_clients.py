@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import node_or_skip
+from tests.support.node import node_or_skip, run_to_end
 from tests.support.python_1 import python_1_or_skip
 from tests.support.running import another_gateway, shared_stack
 
@@ -57,7 +57,7 @@ def told(command, token):
 
 
 def _run(command, token):
-    return node_or_skip().run(list(map(str, command)), seconds=_SECONDS, env={"TOKEN": token})
+    return run_to_end(list(map(str, command)), seconds=_SECONDS, env={"TOKEN": token})
 
 
 def expected(version, *denied):

@@ -37,22 +37,33 @@ class Node:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Give the variables for it: this Node first on the path, and no proxy in the way."""
-        kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        return {**kept, "PATH": f"{self.binary.parent}{os.pathsep}{os.environ['PATH']}", **more}
+        path = f"{self.binary.parent}{os.pathsep}{os.environ['PATH']}"
+        return {**_without_proxies(), "PATH": path, **more}
 
     def run(
         self, command: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of `command` to its end."""
-        return subprocess.run(
-            command,
-            env=self.environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        return run_to_end(command, seconds=seconds, env=self.environment(**(env or {})))
+
+
+def run_to_end(
+    command: Sequence[str | Path], *, seconds: float, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that takes no input, with these variables on top of the usual ones, without proxies."""
+    return subprocess.run(
+        command,
+        env={**_without_proxies(), **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def _without_proxies() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
 
 
 @cache
