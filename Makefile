@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench protos schema k8s crds lock clean
+.PHONY: demo test lint bench conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -20,6 +20,10 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 
+# The official conformance suite, directly and through Envoy; needs npm.
+conformance: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.conformance
+
 protos: $(VENV)/dev.stamp
 	$(BIN)/python protos/generate.py
 
@@ -34,12 +38,14 @@ k8s: $(VENV)/dev.stamp
 crds:
 	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
 
-# The tested set, with hashes, for every platform; needs `uv` on the PATH (only for whoever changes a dependency).
+# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only for whoever changes a dependency).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo pyproject.toml -o requirements/demo.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --no-emit-package mcp-authz pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
+	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -56,4 +62,4 @@ $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
