@@ -8,7 +8,7 @@ from authz.doctor.fields import authz, field, lines, off, on, overrides, present
 from authz.doctor.finding import Case, Check, Drop, Hit, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.places import scopes
-from authz.doctor.strings import any_matches, full_match
+from authz.doctor.strings import any_matches, full_match, matches
 
 ERROR, WARNING, HINT = Severity
 
@@ -135,11 +135,20 @@ def _hidden_by_list(case: Case) -> Iterator[Hit]:
         missing = [name for name in _READ if allowed.present and not any_matches(allowed, name)]
         if missing:
             yield Hit(allowed, f"lets {', '.join(missing)} not through", (Drop(allowed.path),))
-        patterns = node.at("disallowed_headers", "patterns")
-        for pattern in patterns.items():
-            hidden = [name for name in _READ if any_matches(Node({"patterns": [pattern.value]}), name)]
-            if hidden:
-                yield Hit(pattern, f"hides {', '.join(hidden)}", (Drop(pattern.path),))
+        yield from _hidden_by_patterns(node.at("disallowed_headers"))
+
+
+def _hidden_by_patterns(disallowed: Node) -> Iterator[Hit]:
+    hiding = [
+        (pattern, [name for name in _READ if matches(pattern, name)])
+        for pattern in disallowed.at("patterns").items()
+    ]
+    only = all(hidden for _, hidden in hiding)  # what stays must not be empty, says Envoy
+    for pattern, hidden in hiding:
+        if hidden:
+            yield Hit(
+                pattern, f"hides {', '.join(hidden)}", (Drop(disallowed.path if only else pattern.path),)
+            )
 
 
 def _timeout(case: Case) -> Iterator[Hit]:

@@ -132,7 +132,7 @@ def _on_route(case: Case) -> Iterator[Hit]:
         if route is not None and route.serves_metadata:
             continue
         for _, entry, message in overrides(scope, "ExtProcPerRoute"):
-            if _takes_away(entry, message):
+            if _takes_away(message):
                 yield Hit(
                     entry,
                     f"on {route.name if route else scope.at('name').text or 'all'}",
@@ -148,12 +148,11 @@ def _switched_off(case: Case, scope: Node) -> Iterator[Hit]:
             yield Hit(entry, f"on {scope.at('name').text or 'a route'}", (Drop(entry.path),))
 
 
-def _takes_away(entry: Node, message: Node) -> bool:
+def _takes_away(message: Node) -> bool:
     changed = message.at("overrides")
     mode = changed.at("processing_mode")
     fails_open = changed.at("failure_mode_allow").flag
-    off_here = message.at("disabled").flag and not entry.at("disabled").flag
-    return off_here or fails_open or (mode.present and bool(_flaw(mode)))
+    return message.at("disabled").flag or fails_open or (mode.present and bool(_flaw(mode)))
 
 
 def _forwarding(case: Case) -> Iterator[Hit]:
@@ -205,7 +204,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     field("rewriter-fail-open", ERROR, rewriters, "failure_mode_allow", off, False)(
         "ext_proc lets lists pass when it gets no answer",
-        "Whoever makes the service slow or unreachable sees the whole list.",
+        "Whoever makes the service slow or unreachable sees the whole list, in any body mode but FULL_DUPLEX_STREAMED, "
+        "where Envoy 1.40 answers 503 all the same.",
     ),
     Check(
         id="rewriter-spoofable",

@@ -8,7 +8,7 @@ Rules of this module:
 * What is named but not in the file (RDS, ECDS, CDS, ...) is noted as not seen. Nothing is concluded from its absence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from authz.doctor.filters import Filter, read_filters
@@ -39,6 +39,8 @@ class Chain:
         filters: its HTTP filters, in order.
         filter_list: the list that holds them.
         tables: route configurations whose routes it uses, as far as they are in the file.
+        authz: the ext_authz filter that is taken for ours.
+        rewriter: the ext_proc filter that is taken for ours.
     """
 
     manager: Node
@@ -46,6 +48,8 @@ class Chain:
     filters: tuple[Filter, ...]
     filter_list: Node
     tables: tuple[Node, ...]
+    authz: Filter | None
+    rewriter: Filter | None
 
     @property
     def name(self) -> str:
@@ -62,19 +66,17 @@ class Chain:
         """Whether it has more than routes."""
         return self.manager.present or self.filter_list.present
 
-    @property
-    def authz(self) -> Filter | None:
-        """The ext_authz filter that is taken for ours: of several the last one that is given bodies."""
-        found = self.of("ext_authz")
-        with_body = [each for each in found if each.config.at("with_request_body").present]
-        return _last(with_body or found)
 
-    @property
-    def rewriter(self) -> Filter | None:
-        """The ext_proc filter that is taken for ours: one that asks for ext_authz's metadata before any other."""
-        found = self.of("ext_proc")
-        asked = [each for each in found if each.reads_decision]
-        return _last(asked or found)
+def _authz(filters: Iterable[Filter]) -> Filter | None:
+    """Choose the ext_authz that is ours: of several the last one that is given bodies."""
+    found = [each for each in filters if each.kind == "ext_authz"]
+    return _last([each for each in found if each.config.at("with_request_body").present] or found)
+
+
+def _rewriter(filters: Iterable[Filter]) -> Filter | None:
+    """Choose the ext_proc that is ours: one that asks for ext_authz's metadata before any other."""
+    found = [each for each in filters if each.kind == "ext_proc"]
+    return _last([each for each in found if each.reads_decision] or found)
 
 
 def _last(found: list[Filter]) -> Filter | None:
@@ -180,7 +182,13 @@ class _Finds:
             Unseen(each.node, f"the content of filter {each.name} (ECDS)") for each in read if each.unseen
         ]
         return Chain(
-            manager=manager, listener=listener, filters=read, filter_list=filters, tables=tuple(tables)
+            manager=manager,
+            listener=listener,
+            filters=read,
+            filter_list=filters,
+            tables=tuple(tables),
+            authz=_authz(read),
+            rewriter=_rewriter(read),
         )
 
     def _listener(self, manager: Node) -> Node:
