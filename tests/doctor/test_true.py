@@ -16,12 +16,13 @@ from authz.doctor.fixing import fix
 from authz.doctor.reading import read_text
 from tests.support.holes import AUTHZ, HOLES, LUA, Tree
 from tests.support.real_envoy import free_port, running_envoy
-from tests.support.running import shared_stack
+from tests.support.running import another_gateway, shared_stack
 from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 
 NAMED = {hole.name: hole for hole in HOLES}
+ORIGIN = "http://localhost:6274"
 LIST = message("tools/list")
 CALL = call("echo", message="CANARY-42")
 HIDDEN = "system_status"
@@ -41,8 +42,12 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(pytestconfig):
     stack = shared_stack(pytestconfig)
-    gateway = stack.gateways["native"]
-    base = yaml.safe_load((stack.supervisor.logs / "native.yaml").read_text("utf-8"))
+    gateway = another_gateway(
+        stack, "doctor", edit=lambda text: text.replace('origins: ["*"]', f"origins: [{ORIGIN}]")
+    )
+    stack.supervisor.start(gateway.service())
+    assert gateway.envoy().argv
+    base = yaml.safe_load((stack.supervisor.logs / "doctor.yaml").read_text("utf-8"))
     del base["admin"]
     return Stage(
         base=base,
@@ -208,7 +213,7 @@ def test_through_a_closed_configuration_of_ours_nothing_of_this_gets(stage, tmp_
         assert [] == [
             case.hole for case in CASES if case.through != as_a_success and case.through(stage, port)
         ]
-        assert b"CANARY-42" in asked(stage, port, stage.user, CALL).body
+        assert b"CANARY-42" in asked(stage, port, stage.user, CALL, more=[("origin", ORIGIN)]).body
         assert b"echo" in asked(stage, port, stage.user, LIST).body
 
 
