@@ -16,6 +16,8 @@ from authz.doctor.reading import Source, read_file
 from authz.doctor.report import as_json, as_text, headline
 from authz.doctor.table import ALL
 
+_WANTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
+
 
 def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: Annotated[
@@ -54,7 +56,8 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         ignored = _ignored(ignore or [])
         source = read_file(file)
         settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous) if config else None
-        diagnosis = _fixed(source, settings, ignored, out) if fix else diagnose(source, settings, ignored)
+        diagnosis = _examined(source, settings, ignored)
+        diagnosis = _fixed(source, settings, ignored, out) if fix else diagnosis
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -73,6 +76,13 @@ def _ignored(ignore: list[str]) -> list[str]:
                 [Problem(file="--ignore", message=f"no finding has the id {entry.partition(':')[0]}")]
             )
     return ignore
+
+
+def _examined(source: Source, settings: Settings | None, ignored: list[str]) -> Diagnosis:
+    diagnosis = diagnose(source, settings, ignored)
+    if not diagnosis.survey.of_envoy:
+        raise ConfigError([Problem(file=source.file, message="nothing of Envoy is in it", cure=_WANTED)])
+    return diagnosis
 
 
 def _show(diagnosis: Diagnosis, as_json_: bool) -> None:

@@ -27,7 +27,8 @@ _LEFT_ALONE = {
     "BUFFERED": "event streams are held to their end, and long lists are 500",
     "BUFFERED_PARTIAL": "of a long list only the beginning is looked at",
 }
-_WRAPPED = emit({"http_filters": [pieces.rewriter(pieces.processor("rewriter"))]})
+WRAPPED = emit({"http_filters": [pieces.rewriter(pieces.processor("rewriter"))]})
+"""The rewriter as it must stand in the chain."""
 
 
 def _chains(case: Case) -> Iterator[tuple[Chain, Node]]:
@@ -199,7 +200,7 @@ CHECKS: tuple[Check, ...] = (
         severity=ERROR,
         what="no ext_proc trims the lists",
         risk="Every caller sees the names and descriptions of all tools, prompts and resources.",
-        cure=_WRAPPED + "# behind ext_authz; cluster `rewriter` is the service, as `authz` is\n",
+        cure="# behind ext_authz; cluster `rewriter` is the service, as `authz` is\n" + WRAPPED,
         find=_missing,
     ),
     field("rewriter-fail-open", ERROR, rewriters, "failure_mode_allow", off, False)(
@@ -212,7 +213,7 @@ CHECKS: tuple[Check, ...] = (
         severity=ERROR,
         what="what a client sends decides whether a list is trimmed",
         risk="A client that sets or leaves out the header sees the whole list.",
-        cure=_WRAPPED,
+        cure=WRAPPED,
         find=_spoofable,
     ),
     Check(
@@ -221,7 +222,7 @@ CHECKS: tuple[Check, ...] = (
         what="ext_proc is disabled in the chain, for routes to enable",
         risk="Envoy decides that before ext_authz has spoken, so lists are not trimmed, or a header that selects the "
         "route decides.",
-        cure="# remove `disabled: true`, and let the matcher decide:\n" + _WRAPPED,
+        cure="# remove `disabled: true`, and let the matcher decide:\n" + WRAPPED,
         find=_disabled,
     ),
     Check(
@@ -230,7 +231,7 @@ CHECKS: tuple[Check, ...] = (
         what="ext_proc does not run exactly where ext_authz set rewrite: true",
         risk="Lists that the matcher skips are not trimmed; where it runs too often, calls pay for it and local "
         "replies lose their CORS headers.",
-        cure=_WRAPPED,
+        cure=WRAPPED,
         find=_matcher,
     ),
     Check(
@@ -238,7 +239,7 @@ CHECKS: tuple[Check, ...] = (
         severity=WARNING,
         what="ext_proc runs on every response",
         risk="Every call pays a second round trip to the service, and one that holds no list can be lost with it.",
-        cure=_WRAPPED,
+        cure=WRAPPED,
         find=_always,
     ),
     Check(

@@ -23,7 +23,7 @@ from authz.doctor.node import Path
 
 MAX_DEPTH = 120
 """Nesting of collections; Envoy's own JSON parser stops at 100."""
-MAX_VALUES = 2_000_000
+MAX_VALUES = 500_000
 """Values once aliases are followed; a file that multiplies itself stops here."""
 MAX_BYTES = 64 << 20
 
@@ -169,8 +169,8 @@ def _bound_yaml(text: str, file: str) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            line = event.start_mark.line + 1
-            raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels", line)
+            mark = event.start_mark
+            raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels", mark.line + 1 if mark else 0)
 
 
 def _more(nodes: Iterator[Any]) -> bool:

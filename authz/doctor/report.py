@@ -5,9 +5,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from authz.doctor.checks_rewriter import WRAPPED
 from authz.doctor.diagnosis import Diagnosis
 from authz.doctor.fields import hosts
-from authz.doctor.finding import Finding, Put, Severity
+from authz.doctor.finding import Check, Finding, Put, Severity
 from authz.doctor.node import Path
 from authz.doctor.reading import Source
 from authz.doctor.survey import Survey
@@ -88,8 +89,9 @@ def as_text(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _told(source: Source, finding: Finding) -> Iterator[str]:
     yield headline(source, finding)
-    yield from _wrapped(f"at   {plain(written(finding.hit.node.path))}")
-    yield from _wrapped(f"risk {finding.check.risk}")
+    yield f"    at   {plain(written(finding.hit.node.path))}"
+    pad = " " * 9
+    yield from textwrap.wrap(f"    risk {finding.check.risk}", 110, subsequent_indent=pad)
     yield "    cure"
     yield from textwrap.indent(cure(finding).rstrip("\n"), "      ").splitlines()
 
@@ -100,12 +102,6 @@ def headline(source: Source, finding: Finding) -> str:
     place = f"{source.file}:{line}" if line else source.file
     detail = f" ({finding.hit.detail})" if finding.hit.detail else ""
     return plain(f"{place}: {finding.check.severity}: {finding.check.id}: {finding.check.what}{detail}")
-
-
-def _wrapped(text: str) -> Iterator[str]:
-    yield from textwrap.wrap(
-        text, 108, initial_indent="    ", subsequent_indent=" " * 9, break_long_words=False
-    )
 
 
 _HEAD = """\
@@ -132,4 +128,12 @@ def _topics() -> Iterator[str]:
         yield f"\n## {title}\n"
         for check in checks:
             yield f"\n### {check.id}\n\n{check.severity.capitalize()}: {check.what}.\n{check.risk}\n\n"
-            yield f"```yaml\n{check.cure}```\n"
+            yield f"```yaml\n{_shortened(check)}```\n"
+
+
+def _shortened(check: Check) -> str:
+    """Give the lines of a cure; those of the whole rewriter stand once on the page."""
+    once = check.id == "rewriter-missing"
+    return (
+        check.cure if once else check.cure.replace(WRAPPED, "# the lines of rewriter-missing, in its place\n")
+    )

@@ -18,6 +18,7 @@ _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConn
 _ROUTES = "envoy.config.route.v3.RouteConfiguration"
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _DUMPS = ("ListenersConfigDump", "ClustersConfigDump")
+_ROOTS = ("static_resources", "dynamic_resources", "admin", "configs", "resources", "filter_chains")
 _NOT_IN_FORCE = frozenset({"draining_state", "warming_state", "error_state", "dynamic_warming_clusters"})
 
 
@@ -102,6 +103,11 @@ class Survey:
     unseen: tuple[Unseen, ...]
 
     @property
+    def of_envoy(self) -> bool:
+        """Whether the file is Envoy's at all."""
+        return bool(self.chains or self.clusters) or any(self.root.at(key).present for key in _ROOTS)
+
+    @property
     def guarded(self) -> list[Chain]:
         """The chains that have an ext_authz filter, and routes that stand alone in the file: they may be of such."""
         return [chain for chain in self.chains if chain.authz or not chain.whole]
@@ -124,7 +130,7 @@ def look(root: Node) -> Survey:
 
 def _in_force(root: Node) -> Iterator[Node]:
     """Walk the tree without what a `config_dump` holds twice or no longer uses."""
-    dumped = {kind for each in root.at("configs").items() for kind in _DUMPS if each.type.endswith(kind)}
+    dumped = any(each.type.endswith(_DUMPS) for each in root.at("configs").items())
     waiting = [root]
     while waiting:
         node = waiting.pop()
@@ -132,10 +138,14 @@ def _in_force(root: Node) -> Iterator[Node]:
         inner = [
             child
             for key, child in node.members()
-            if key not in _NOT_IN_FORCE
-            and not (key == "static_resources" and "bootstrap" in node.path and dumped)
+            if key not in _NOT_IN_FORCE and not (dumped and _is_copy(child))
         ]
         waiting += reversed(inner or list(node.items()))
+
+
+def _is_copy(node: Node) -> bool:
+    """Whether a part of a `config_dump` stands a second time where it is used."""
+    return node.path[-2:] == ("bootstrap", "static_resources") or node.key == "static_route_configs"
 
 
 @dataclass(slots=True)

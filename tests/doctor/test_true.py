@@ -5,6 +5,7 @@ Service, issuer and MCP server are those of the demo; only Envoy is started anew
 
 import contextlib
 import copy
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +15,13 @@ import yaml
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fixing import fix
 from authz.doctor.reading import read_text
-from tests.support.holes import AUTHZ, HOLES, LUA, Tree
+from tests.support.holes import AUTHZ, LUA, NAMED, Tree
 from tests.support.real_envoy import free_port, running_envoy
 from tests.support.running import another_gateway, shared_stack
 from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 
-NAMED = {hole.name: hole for hole in HOLES}
 ORIGIN = "http://localhost:6274"
 LIST = message("tools/list")
 CALL = call("echo", message="CANARY-42")
@@ -180,6 +180,28 @@ def planted(stage, case):
     for listener in tree.resources["listeners"]:
         listener["address"]["socket_address"]["port_value"] = free_port()
     return tree.root
+
+
+UNJUDGED = [
+    ("nothing catches other paths", "GET /nowhere HTTP/1.1", None),
+    ("nothing catches other hosts", "GET /mcp HTTP/1.1", "other.example.com"),
+]
+
+
+@pytest.mark.parametrize(("hole", "start", "host"), UNJUDGED, ids=[row[0] for row in UNJUDGED])
+def test_a_request_without_a_route_is_not_judged_and_one_for_the_last_route_is(
+    stage, hole, start, host, tmp_path
+):
+    root = planted(stage, Case(hole, None))
+    mended = fix(read_text(yaml.safe_dump(root, sort_keys=False), "envoy.yaml"))[1].source.tree
+    decisions = []
+    for name, tree in (("broken", root), ("mended", mended)):
+        with serving(tree, tmp_path / name) as port:
+            ask(port, None, b"", start=start, change={"host": host or stage.host})
+        (line,) = (tmp_path / name / "access.log").read_text("utf-8").splitlines()
+        decisions.append(json.loads(line)["decision"])
+
+    assert [None, "deny"] == decisions
 
 
 @contextlib.contextmanager

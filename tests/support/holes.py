@@ -593,3 +593,7 @@ def the_rewriter_comes_by_ecds(tree):
     source = {"path_config_source": {"path": "/e.yaml"}}
     types = ["type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"]
     tree.filters[at] = {"name": PROC, "config_discovery": {"config_source": source, "type_urls": types}}
+
+
+NAMED = {each.name: each for each in HOLES}
+"""Holes by what was done; of several with one name the last."""
