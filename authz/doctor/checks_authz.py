@@ -104,7 +104,7 @@ def _conditional(case: Case) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         if chain.authz and chain.authz.wrapper.present:
             typed = chain.authz.node.at("typed_config")
-            yield Hit(typed, f"filter {chain.authz.name}", (Put(typed.path, chain.authz.config.value),))
+            yield Hit(typed, f"filter {chain.authz.name}", (Put(typed.path, chain.authz.typed.value),))
 
 
 def _http_service(case: Case) -> Iterator[Hit]:

@@ -57,48 +57,48 @@ def _added(case: Case, chain: Chain) -> tuple[Edit, ...]:
     return (added, *copied) if copied or "rewriter" in case.survey.clusters else ()
 
 
-def _wrapped(chain: Chain, config: Node) -> tuple[Edit, ...]:
+def _wrapped(chain: Chain) -> tuple[Edit, ...]:
     """Give what puts our matcher around the filter, in the place of whatever decides now."""
-    if chain.rewriter is None or not config.type:
+    if chain.rewriter is None or not chain.rewriter.typed.type:
         return ()
-    wrapped = pieces.rewriter(config.value)["typed_config"]
+    wrapped = pieces.rewriter(chain.rewriter.typed.value)["typed_config"]
     edits: list[Edit] = [Put((*chain.rewriter.node.path, "typed_config"), wrapped)]
     disabled = chain.rewriter.node.at("disabled")
     return (*edits, Drop(disabled.path)) if disabled.present else tuple(edits)
 
 
 def _spoofable(case: Case) -> Iterator[Hit]:
-    for chain, config in _chains(case):
+    for chain, _ in _chains(case):
         inputs = chain.rewriter.inputs() if chain.rewriter else []
         for node in inputs:
             if node.type.rpartition(".")[2] in _REQUEST_INPUTS:
                 named = node.at("header_name").text
-                yield Hit(node, f"header {named}" if named else "", _wrapped(chain, config))
+                yield Hit(node, f"header {named}" if named else "", _wrapped(chain))
                 break
 
 
 def _disabled(case: Case) -> Iterator[Hit]:
-    for chain, config in _chains(case):
+    for chain, _ in _chains(case):
         if chain.rewriter and chain.rewriter.node.at("disabled").flag:
             edits = (Drop(chain.rewriter.node.at("disabled").path),)
             wrapped = chain.rewriter.wrapper.present
-            yield Hit(chain.rewriter.node.at("disabled"), "", edits if wrapped else _wrapped(chain, config))
+            yield Hit(chain.rewriter.node.at("disabled"), "", edits if wrapped else _wrapped(chain))
 
 
 def _matcher(case: Case) -> Iterator[Hit]:
-    for chain, config in _chains(case):
+    for chain, _ in _chains(case):
         rewriter = chain.rewriter
         if rewriter is None or not rewriter.wrapper.present or rewriter.runs_on_decision:
             continue
         if not any(node.type.rpartition(".")[2] in _REQUEST_INPUTS for node in rewriter.inputs()):
-            yield Hit(rewriter.wrapper, f"filter {rewriter.name}", _wrapped(chain, config))
+            yield Hit(rewriter.wrapper, f"filter {rewriter.name}", _wrapped(chain))
 
 
 def _always(case: Case) -> Iterator[Hit]:
-    for chain, config in _chains(case):
+    for chain, _ in _chains(case):
         rewriter = chain.rewriter
         if rewriter and not rewriter.wrapper.present and not rewriter.node.at("disabled").flag:
-            yield Hit(rewriter.node, f"filter {rewriter.name}", _wrapped(chain, config))
+            yield Hit(rewriter.node, f"filter {rewriter.name}", _wrapped(chain))
 
 
 def _mode(case: Case) -> Iterator[Hit]:

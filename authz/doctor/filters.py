@@ -22,7 +22,8 @@ class Filter:
         name: its configured name, under which routes override it.
         kind: the package of its type, such as `ext_authz`, `lua` or `router`; for a wrapped ext_authz or ext_proc
             that one.
-        config: its configuration, without wrappers.
+        typed: the Any with its configuration, without wrappers.
+        config: what is in that Any.
         wrapper: the matcher around it; absent when there is none.
         unseen: whether the configuration is not in the file.
     """
@@ -31,6 +32,7 @@ class Filter:
     index: int
     name: str
     kind: str
+    typed: Node
     config: Node
     wrapper: Node
     unseen: bool = False
@@ -97,6 +99,7 @@ def _filter(node: Node, index: int, discovered: Sequence[Node]) -> Filter:
         index=index,
         name=name,
         kind=kind_of(inner) or name.rpartition(".")[2],
+        typed=inner,
         config=inner.unpacked(),
         wrapper=Node(None, typed.path) if inner.path == typed.path else typed.unpacked(),
         unseen=unseen,

@@ -47,7 +47,8 @@ def fix(
             break
         closed += chosen
         diagnosis = diagnose(read_text(text, source.file), settings, ignored)
-    return closed, diagnosis
+    left = {(each.check.id, each.hit.node.path) for each in diagnosis.findings}
+    return [each for each in closed if (each.check.id, each.hit.node.path) not in left], diagnosis
 
 
 def _apart(findings: Collection[Finding]) -> list[Finding]:
@@ -76,16 +77,18 @@ def _rewritten(source: Source, edits: list[Edit]) -> str:
     tree, said = copy.deepcopy(source.tree), comments(source)
     for edit in edits:
         said = _apply(tree, said, edit)
+    if tree == source.tree and not source.repeated:
+        return source.text
     if source.json:
         return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
     return emit(tree, said)
 
 
 def _apply(tree: Any, said: _Comments, edit: Edit) -> _Comments:
+    """Carry out an edit, and give the comments where they stand then; what does not fit its place is left out."""
     match edit:
         case Put(path, value):
-            _container(tree, path)[path[-1]] = copy.deepcopy(value)
-            return {at: text for at, text in said.items() if len(at) <= len(path) or at[: len(path)] != path}
+            return _put(_container(tree, path), said, path, value)
         case Drop(path):
             return _drop(_container(tree, path), said, path)
         case Insert(path, index, value):
@@ -96,19 +99,29 @@ def _apply(tree: Any, said: _Comments, edit: Edit) -> _Comments:
         case Move(path, source, target):
             listed = _list(tree, path)
             order = list(range(len(listed)))
-            order.insert(target, order.pop(source))
+            if source < len(order):
+                order.insert(target, order.pop(source))
             listed[:] = [listed[at] for at in order]
             return _renumbered(said, path, order.index)
 
 
+def _put(container: Any, said: _Comments, path: Path, value: Any) -> _Comments:
+    if not _holds(container, path[-1]):
+        return said
+    container[path[-1]] = copy.deepcopy(value)
+    return {at: text for at, text in said.items() if len(at) <= len(path) or at[: len(path)] != path}
+
+
 def _drop(container: Any, said: _Comments, path: Path) -> _Comments:
     gone, key = len(path), path[-1]
+    if not _holds(container, key):
+        return said
+    said = {at: text for at, text in said.items() if at[:gone] != path}
     if isinstance(key, int):
         container.pop(key)
-        said = {at: text for at, text in said.items() if at[:gone] != path}
         return _renumbered(said, path[:-1], lambda at: at - (at > key))
     container.pop(key, None)
-    return {at: text for at, text in said.items() if at[:gone] != path}
+    return said
 
 
 def _renumbered(said: _Comments, path: Path, new: Callable[[int], int]) -> _Comments:
@@ -122,22 +135,31 @@ def _renumbered(said: _Comments, path: Path, new: Callable[[int], int]) -> _Comm
     return {moved(at): text for at, text in said.items()}
 
 
+def _holds(container: Any, key: str | int) -> bool:
+    """Whether a container is of the kind that has such keys, and long enough."""
+    if isinstance(key, int):
+        return isinstance(container, list) and key < len(container)
+    return isinstance(container, dict)
+
+
 def _container(tree: Any, path: Path) -> Any:
-    """Give the mapping or list that holds a path's last step, made where it is missing."""
+    """Give what holds a path's last step, with the mappings that were missing; None where something else stands."""
     for step in path[:-1]:
-        if isinstance(step, int):
-            tree = tree[step]
-        else:
-            key = spelled(tree, step)
-            if not isinstance(tree.get(key), dict | list):
-                tree[key] = {}
-            tree = tree[key]
+        key = step if isinstance(step, int) else spelled(tree, step)
+        if not _holds(tree, key):
+            return None
+        if isinstance(key, str) and tree.get(key) is None:
+            tree[key] = {}
+        tree = tree[key]
     return tree
 
 
 def _list(tree: Any, path: Path) -> list[Any]:
-    container = _container(tree, path)
-    if not isinstance(path[-1], int) and not isinstance(container.get(path[-1]), list):
-        container[path[-1]] = []
-    listed: list[Any] = container[path[-1]]
-    return listed
+    """Give the list at a path, made where there is none; one that belongs to nothing where it cannot be."""
+    container, key = _container(tree, path), path[-1] if path else ""
+    if not path or not _holds(container, key):
+        return []
+    if isinstance(key, str) and container.get(key) is None:
+        container[key] = []
+    listed = container[key]
+    return listed if isinstance(listed, list) else []

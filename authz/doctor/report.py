@@ -41,9 +41,7 @@ def looked_at(survey: Survey) -> list[str]:
     """Say which parts were looked at, one line each."""
     lines = []
     for chain in survey.chains:
-        routes = sum(
-            len(host.value.get("routes") or ()) for host in hosts(chain) if isinstance(host.value, dict)
-        )
+        routes = sum(1 for host in hosts(chain) for _ in host.at("routes").items())
         guarded = "judged by ext_authz" if chain.authz else "without ext_authz"
         lines.append(f"{chain.name}: {len(chain.filters)} filter(s), {routes} route(s), {guarded}")
     return [*lines, f"{len(survey.clusters)} cluster(s)"]

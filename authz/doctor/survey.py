@@ -118,7 +118,7 @@ def look(root: Node) -> Survey:
     places = list(_in_force(root))
     found = _Finds(root, places)
     chains = tuple(found.chains())
-    clusters = {node.at("name").text: node for node in found.clusters()}
+    clusters = {node.at("name").text: node for node in found.clusters() if isinstance(node.value, dict)}
     return Survey(
         root=root,
         chains=chains,
