@@ -105,10 +105,11 @@ def _fixed(source: Source, settings: Settings | None, ignored: list[str], out: s
                 )
             ]
         )
+    before = diagnose(source, settings, ignored).findings
     closed, diagnosis = close(source, settings, ignored)
     _write(diagnosis.source.text, out)
     for finding in closed:
-        typer.echo(f"closed {headline(source, finding)}", err=True)
+        typer.echo(f"closed {headline(source, finding, placed=finding in before)}", err=True)
     for finding in diagnosis.findings:
         typer.echo(f"left   {headline(diagnosis.source, finding)}", err=True)
     return diagnosis

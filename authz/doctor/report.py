@@ -94,9 +94,9 @@ def _told(source: Source, finding: Finding) -> Iterator[str]:
     yield from textwrap.indent(cure(finding).rstrip("\n"), "      ").splitlines()
 
 
-def headline(source: Source, finding: Finding) -> str:
-    """Give a finding in one line."""
-    line = source.line(finding.hit.node.path)
+def headline(source: Source, finding: Finding, *, placed: bool = True) -> str:
+    """Give a finding in one line; without its line in the file where that is not known."""
+    line = source.line(finding.hit.node.path) if placed else 0
     place = f"{source.file}:{line}" if line else source.file
     detail = f" ({finding.hit.detail})" if finding.hit.detail else ""
     return plain(f"{place}: {finding.check.severity}: {finding.check.id}: {finding.check.what}{detail}")
