@@ -43,7 +43,8 @@ def looked_at(survey: Survey) -> list[str]:
     for chain in survey.chains:
         routes = sum(1 for host in hosts(chain) for _ in host.at("routes").items())
         guarded = "judged by ext_authz" if chain.authz else "without ext_authz"
-        lines.append(f"{chain.name}: {len(chain.filters)} filter(s), {routes} route(s), {guarded}")
+        filters = f"{len(chain.filters)} filter(s), {guarded}" if chain.whole else "filters not seen"
+        lines.append(f"{chain.name}: {routes} route(s), {filters}")
     return [*lines, f"{len(survey.clusters)} cluster(s)"]
 
 

@@ -33,7 +33,7 @@ def test_a_clean_file_is_said_to_be_clean_with_what_was_looked_at(doctor):
     file, ended = doctor(OURS)
 
     assert (0, "") == (ended.status, ended.err)
-    assert f"{file}: looked at listener mcp: 4 filter(s)" in ended.out
+    assert f"{file}: looked at listener mcp: " in ended.out
     assert f"{file}: looked at 4 cluster(s)\n{file}: clean\n" in ended.out
 
 

@@ -66,8 +66,8 @@ def test_of_a_config_dump_everything_is_seen_also_what_came_by_xds(dump):
     diagnosis = diagnose(read_text(dump[0], "dump.json"))
 
     assert ["authz-fail-open"] == [finding.check.id for finding in diagnosis.findings]
-    assert ["listener mcp: 4 filter(s)", "4 cluster(s)"] == [
-        line[:25] for line in looked_at(diagnosis.survey)
+    assert ["4 filter(s), judged by ext_authz", "4 cluster(s)"] == [
+        line.rpartition("route(s), ")[2] for line in looked_at(diagnosis.survey)
     ]
 
 
