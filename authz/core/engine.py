@@ -11,11 +11,12 @@ Each step gives what the next one needs or the denial that ends the walk. A deni
 starts with; `_decide` is the only place where anything else can be built.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
 from authz.core.decision import Decision
+from authz.core.endpoint import addressed, body_flaw, repeated_flaw
 from authz.core.envelope import peek_id
 from authz.core.item import Item
 from authz.core.limits import Limits
@@ -31,22 +32,6 @@ from authz.core.server import Directory, Server
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
-
-SINGLE_HEADERS: Mapping[str, Reason] = {
-    "authorization": Reason.MALFORMED_TOKEN,
-    "content-type": Reason.BAD_CONTENT_TYPE,
-    "content-encoding": Reason.BAD_ENCODING,
-    "content-length": Reason.BAD_MESSAGE,
-    "host": Reason.UNKNOWN_ENDPOINT,
-    ":authority": Reason.UNKNOWN_ENDPOINT,
-    "origin": Reason.BAD_ORIGIN,
-    "mcp-method": Reason.HEADER_MISMATCH,
-    "mcp-name": Reason.HEADER_MISMATCH,
-    "mcp-protocol-version": Reason.HEADER_MISMATCH,
-    "mcp-session-id": Reason.SESSION_MISMATCH,
-    "last-event-id": Reason.BAD_MESSAGE,
-}
-"""Headers that two readers could take differently when they are repeated, with the reason for refusing them."""
 
 _PEEK_BYTES = 16384
 """Largest body that is parsed for its id before the caller is known."""
@@ -80,10 +65,10 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     Returns:
         The decision; for every input there is one, and unless every step agreed it is a denial.
     """
-    server, flaw = _addressed(request, walk.directory)
+    server, flaw = addressed(request, walk.directory)
     if server is None:
         return Decision(reason=Reason.UNKNOWN_ENDPOINT)
-    flaw = _repeated(request) or flaw or _body_flaw(request, walk.max_body)
+    flaw = repeated_flaw(request) or flaw or body_flaw(request, walk.max_body)
     if flaw is not None:
         return Decision(reason=flaw, server=server.name, version=_declared(request))
     caller = walk.identify(server, request.headers.get("authorization"))
@@ -102,71 +87,6 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
 
 def _declared(request: HttpRequest) -> str:
     return request.headers.get("mcp-protocol-version", "")
-
-
-def _addressed(request: HttpRequest, directory: Directory) -> tuple[Server | None, Reason | None]:
-    """Select the server, and say what is wrong with the transport apart from the body; worked out once for each shape."""
-    header = request.headers.get
-    shape = (
-        request.method,
-        request.host,
-        request.path,
-        header("origin"),
-        header("content-type"),
-        header("content-encoding"),
-    )
-    known = directory.shapes.get(shape)
-    if known is None:
-        server = directory.select(request.host, request.path)
-        known = server, None if server is None else _shape_flaw(request, server)
-        if len(directory.shapes) < _REMEMBERED_SHAPES and sum(map(len, filter(None, shape))) < _SHAPE_CHARS:
-            directory.shapes[shape] = known
-    return known
-
-
-_REMEMBERED_SHAPES, _SHAPE_CHARS = 1024, 1024
-"""How many shapes of requests are remembered, and how long one may be; senders choose them."""
-
-
-def _repeated(request: HttpRequest) -> Reason | None:
-    if request.repeated:
-        for header, reason in SINGLE_HEADERS.items():
-            if header in request.repeated:
-                return reason
-    return None
-
-
-def _shape_flaw(request: HttpRequest, server: Server) -> Reason | None:
-    headers = request.headers
-    if not server.accepts_origin(headers.get("origin")):
-        return Reason.BAD_ORIGIN
-    if request.method in HTTP_METHODS:
-        return None
-    if request.method != "POST":
-        return Reason.UNKNOWN_METHOD
-    if not _is_json(headers.get("content-type", "")):
-        return Reason.BAD_CONTENT_TYPE
-    identity = headers.get("content-encoding", "identity").strip().lower() == "identity"
-    return None if identity else Reason.BAD_ENCODING
-
-
-def _body_flaw(request: HttpRequest, max_body: int) -> Reason | None:
-    declared = request.headers.get("content-length")
-    whole = request.body_complete and (declared is None or declared == str(len(request.body)))
-    if request.method in HTTP_METHODS:
-        return None if whole and not request.body else Reason.BAD_MESSAGE
-    if len(request.body) > max_body:
-        return Reason.BODY_TOO_LARGE
-    return None if whole else Reason.PARTIAL_BODY
-
-
-def _is_json(content_type: str) -> bool:
-    """Tell whether the media type is application/json, with no charset but UTF-8 (RFC 8259 section 8.1)."""
-    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    charsets = [
-        value for name, _, value in (part.partition("=") for part in parameters) if name.strip() == "charset"
-    ]
-    return media_type == "application/json" and all(value.strip(' "') == "utf-8" for value in charsets)
 
 
 def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rejected:

@@ -23,7 +23,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.answer import answer
 from authz.core.decision import Decision
-from authz.core.engine import SINGLE_HEADERS
+from authz.core.endpoint import SINGLE_HEADERS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.edge.metrics import SAMPLED
@@ -138,6 +138,7 @@ def read_request(message: Any) -> HttpRequest:
 
 _NAMES = frozenset({"mcp-name", "last-event-id"})
 """Headers whose value is free text and may hold a comma of its own."""
+_ONCE = tuple(SINGLE_HEADERS)
 _JOINED = tuple(SINGLE_HEADERS.keys() - _NAMES)
 _URI_METHOD = "resources/read"
 
@@ -149,7 +150,7 @@ def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
         headers, repeated = _joined(listed)
         return headers, _with_comma(headers, _JOINED) | repeated
     headers = http.headers
-    names = _JOINED if headers.get("mcp-method") == _URI_METHOD else SINGLE_HEADERS
+    names = _JOINED if headers.get("mcp-method") == _URI_METHOD else _ONCE
     return headers, _with_comma(headers, names)
 
 
@@ -169,5 +170,9 @@ _NONE: frozenset[str] = frozenset()
 
 
 def _with_comma(headers: Mapping[str, str], names: Iterable[str]) -> frozenset[str]:
-    found = [name for name in names if name in headers and "," in headers[name]]
-    return frozenset(found) if found else _NONE
+    get, found = headers.get, _NONE
+    for name in names:
+        value = get(name)
+        if value is not None and "," in value:
+            found |= {name}
+    return found

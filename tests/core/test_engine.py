@@ -5,10 +5,12 @@ import json
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.engine import SINGLE_HEADERS, check
+from authz.core.endpoint import SINGLE_HEADERS
+from authz.core.engine import check
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
 from authz.core.methods import HTTP_METHODS, METHODS, Era
+from authz.core.occasion import Caller
 from authz.core.reasons import Reason
 from authz.core.rule import Denial
 from tests.support import tokens
@@ -22,6 +24,7 @@ from tests.support.core import (
     mirrored,
     modern,
     post,
+    principal,
     rule,
     server,
     walk,
@@ -342,29 +345,38 @@ def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(meth
 def test_a_clients_response_passes_and_is_called_one():
     decision = check(post({"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}), walk(server()))
 
-    assert (True, "response", 7, False) == (
-        decision.allowed,
-        decision.method,
-        decision.request_id,
-        decision.rewrite,
-    )
+    assert (True, "response", False) == (decision.allowed, decision.method, decision.rewrite)
 
 
 def test_an_allow_says_who_may_do_what_by_which_rule():
     decision = check(call("echo", {"secret": "s3cret"}), walk(server(rule("allow", "echo", name="r1"))))
 
-    assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", 1, "2025-03-26") == (
+    assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", "2025-03-26") == (
         decision.server,
         decision.method,
         decision.item,
         decision.rule,
-        decision.request_id,
         decision.version,
     )
     assert decision.principal is not None
     assert "auth0|alice" == decision.principal.subject
     assert "s3cret" not in repr(decision)
     assert good_token() not in repr(decision)
+
+
+def test_a_decision_that_depends_on_arguments_is_made_each_time():
+    caller = Caller.of(principal(), "demo")
+    picky = walk(server(rule("allow", "echo", args="args.n == 1")), identify=lambda *_: caller)
+
+    assert [True, False, True] == [check(call("echo", {"n": n}), picky).allowed for n in (1, 2, 1)]
+
+
+def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
+    caller = Caller.of(principal(), "demo")
+    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
+    listing = [check(post(message("tools/list", id=number)), same) for number in (1, 2)]
+
+    assert [1, 2] == [decision.request_id for decision in listing]
 
 
 @pytest.mark.parametrize(
