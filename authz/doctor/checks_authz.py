@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from authz.core.engine import SINGLE_HEADERS
+from authz.core.endpoint import SINGLE_HEADERS
 from authz.doctor import pieces
 from authz.doctor.fields import authz, field, lines, off, on, overrides, present, said
 from authz.doctor.finding import Case, Check, Drop, Hit, Put, Severity
