@@ -21,7 +21,8 @@ ARROWS = {
     "demo": {"config", "render", "core"},
     "oauth": {"edge", "config", "core"},
     "tools": {"config", "core", "proto"},
-    "cli": {"edge", "render", "demo", "oauth", "tools", "config", "core"},
+    "doctor": {"render", "tools", "config", "core"},
+    "cli": {"edge", "render", "demo", "oauth", "tools", "doctor", "config", "core"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -52,7 +53,7 @@ IMPURE = [
     "pydantic",
     "yaml",
 ]
-SERVE_LEAVES_OUT = ["envoy_data_plane", "authz.render", "authz.demo", "mcp"]
+SERVE_LEAVES_OUT = ["envoy_data_plane", "authz.render", "authz.demo", "authz.doctor", "mcp"]
 
 
 def module_of(path):

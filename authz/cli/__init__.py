@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "demo": "authz.cli.demo:demo",
         "serve": "authz.cli.serve:serve",
         "envoy": "authz.cli.envoy:envoy",
+        "doctor": "authz.cli.doctor:doctor",
         "check": "authz.cli.check:check",
         "test": "authz.cli.test:run_cases",
         "explain": "authz.cli.explain:explain",

@@ -34,6 +34,7 @@ def folder(tmp_path, monkeypatch):
         "policy.yaml": policy,
         "next.yaml": policy.replace("scopes: [files:read]", "roles: [admin]"),
         "agentgateway-policy.yaml": kubernetes.read_text(encoding="utf-8"),
+        "routes.yaml": block(PAGE, "yaml", "name: gateway"),
         "cases.yaml": block(PAGE, "yaml", "personas:"),
         "audit.jsonl": block(PAGE, "json", "{"),
     }
@@ -45,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_page_has_an_example_of_each_command_that_needs_no_network():
     shown = {line.split()[1] for line, _, _ in EXAMPLES}
 
-    assert {"check", "test", "explain", "diff", "replay", "import", "envoy"} == shown
+    assert {"check", "doctor", "test", "explain", "diff", "replay", "import", "envoy"} == shown
 
 
 @pytest.mark.parametrize(("line", "output", "status"), EXAMPLES)

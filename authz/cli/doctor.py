@@ -1,0 +1,125 @@
+"""`mcp-authz doctor`: what is wrong with this Envoy configuration?"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authz.cli.options import AllowAnonymous, Jwks, Resource, read_settings
+from authz.config.problems import ConfigError, Problem
+from authz.config.settings import Settings
+from authz.doctor.diagnosis import Diagnosis, diagnose
+from authz.doctor.fixing import fix as close
+from authz.doctor.reading import Source, read_file
+from authz.doctor.report import as_json, as_text, headline
+from authz.doctor.table import ALL
+
+_WANTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
+
+
+def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENVOY", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
+        ),
+    ],
+    config: Annotated[
+        str,
+        typer.Option("-c", "--config", metavar="FILE", help="Policy file to compare limits and paths with."),
+    ] = "",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a corrected file; what is left goes to stderr.")
+    ] = False,
+    out: Annotated[str, typer.Option("-o", "--out", metavar="OUT", help="With --fix: write here.")] = "",
+    as_json_: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore", metavar="ID[:TEXT]", help="Leave out a finding, or those that mention TEXT."
+        ),
+    ] = None,
+    resource: Resource = "",
+    jwks: Jwks = None,
+    allow_anonymous: AllowAnonymous = False,
+) -> None:
+    """Name every hole in an Envoy configuration, with what can happen and the lines that close it.
+
+    Exit status: 0 clean (hints do not count), 1 findings, 2 the file or an option cannot be used.
+    With --fix it is that of the corrected file.
+
+    Example: mcp-authz doctor envoy.yaml -c policy.yaml
+    """
+    try:
+        ignored = _ignored(ignore or [])
+        source = read_file(file)
+        settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous) if config else None
+        diagnosis = _examined(source, settings, ignored)
+        diagnosis = _fixed(source, settings, ignored, out) if fix else diagnosis
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(2) from None
+    if not fix:
+        _show(diagnosis, as_json_)
+    if not diagnosis.clean:
+        raise typer.Exit(1)
+
+
+def _ignored(ignore: list[str]) -> list[str]:
+    known = {check.id for check in ALL}
+    for entry in ignore:
+        if entry.partition(":")[0] not in known:
+            raise ConfigError(
+                [Problem(file="--ignore", message=f"no finding has the id {entry.partition(':')[0]}")]
+            )
+    return ignore
+
+
+def _examined(source: Source, settings: Settings | None, ignored: list[str]) -> Diagnosis:
+    diagnosis = diagnose(source, settings, ignored)
+    if not diagnosis.survey.of_envoy:
+        raise ConfigError([Problem(file=source.file, message="nothing of Envoy is in it", cure=_WANTED)])
+    return diagnosis
+
+
+def _show(diagnosis: Diagnosis, as_json_: bool) -> None:
+    if as_json_:
+        typer.echo(json.dumps(as_json(diagnosis), indent=2))
+        return
+    for line in as_text(diagnosis):
+        typer.echo(line)
+
+
+def _fixed(source: Source, settings: Settings | None, ignored: list[str], out: str) -> Diagnosis:
+    if "configs" in source.tree:
+        cure = "correct the files that it was loaded from"
+        raise ConfigError(
+            [
+                Problem(
+                    file=source.file,
+                    message="a config_dump cannot be loaded, so it is not corrected",
+                    cure=cure,
+                )
+            ]
+        )
+    before = diagnose(source, settings, ignored).findings
+    closed, diagnosis = close(source, settings, ignored)
+    _write(diagnosis.source.text, out)
+    for finding in closed:
+        typer.echo(f"closed {headline(source, finding, placed=finding in before)}", err=True)
+    for finding in diagnosis.findings:
+        typer.echo(f"left   {headline(diagnosis.source, finding)}", err=True)
+    return diagnosis
+
+
+def _write(text: str, out: str) -> None:
+    if not out:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(file=out, message=f"cannot be written: {error.strerror}")]) from None

@@ -1,0 +1,264 @@
+"""A file to a tree of plain values that knows its lines and comments.
+
+Rules of this module:
+
+* A file is read as Envoy 1.40 reads it: of two equal keys the last one counts, of several YAML documents the first.
+  Both are kept in mind, because the author may believe otherwise.
+* JSON is read as JSON. It is YAML, too, which gives the lines; where YAML does not agree there are none.
+* Every alias becomes a copy, so that a change in one place is one.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+import yaml
+from yaml.reader import ReaderError
+
+from authz.config.problems import ConfigError, Problem
+from authz.doctor.node import Path
+
+MAX_DEPTH = 120
+"""Nesting of collections; Envoy's own JSON parser stops at 100."""
+MAX_VALUES = 500_000
+"""Values once aliases are followed; a file that multiplies itself stops here."""
+MAX_BYTES = 64 << 20
+
+_TAG = "tag:yaml.org,2002:"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML has it: twenty times faster."""
+_SCALARS = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read.
+
+    Attributes:
+        file: its name as the user gave it.
+        text: its content.
+        tree: the first document, as plain values; keys are texts.
+        lines: path to the line, from 1, at which a value's key or list element begins.
+        json: whether it is JSON, which is also how it is written back.
+        repeated: paths of keys that stand twice in one mapping.
+        more: whether documents follow that Envoy does not read.
+    """
+
+    file: str
+    text: str = field(repr=False)
+    tree: dict[str, Any] = field(repr=False)
+    lines: dict[Path, int] = field(repr=False)
+    json: bool = False
+    repeated: tuple[Path, ...] = ()
+    more: bool = False
+
+    def line(self, path: Path) -> int:
+        """Give the line of a value, or of the closest one around it; 0 where no line is known."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 0)
+
+
+def read_file(name: str) -> Source:
+    """Read a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is neither YAML nor JSON, or holds no mapping.
+    """
+    try:
+        data = File(name).read_bytes()
+    except OSError as error:
+        raise _unreadable(name, f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise _unreadable(name, f"longer than {MAX_BYTES} bytes")
+    try:
+        return read_text(data.decode("utf-8-sig"), name)
+    except UnicodeDecodeError:
+        raise _unreadable(name, "not UTF-8", cure="give a configuration in YAML or JSON") from None
+
+
+def read_text(text: str, file: str) -> Source:
+    """Read a configuration from its text.
+
+    Args:
+        text: YAML or JSON.
+        file: its name, for problems.
+
+    Raises:
+        ConfigError: the text is neither, or holds no mapping.
+    """
+    try:
+        loaded = _json(text)
+        source = _from_json(text, file, loaded) if loaded is not None else _from_yaml(text, file)
+    except RecursionError:
+        raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels") from None
+    if not isinstance(source.tree, dict):
+        raise _unreadable(
+            file, "a mapping is needed at the top", cure="give a bootstrap, a listener or a config_dump"
+        )
+    return source
+
+
+def _unreadable(file: str, message: str, line: int = 0, cure: str = "") -> ConfigError:
+    return ConfigError([Problem(file=file, line=line, message=message, cure=cure)])
+
+
+def _json(text: str) -> Any:
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _from_json(text: str, file: str, loaded: Any) -> Source:
+    _bound(loaded, file)
+    try:
+        placed = _from_yaml(text, file)
+    except (ConfigError, RecursionError):
+        return Source(file, text, loaded, {}, json=True)
+    return Source(file, text, loaded, placed.lines, json=True, repeated=placed.repeated)
+
+
+def _bound(loaded: Any, file: str) -> None:
+    """Refuse a value that is nested too deep; what reads it further may then recurse."""
+    level = [loaded]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _from_yaml(text: str, file: str) -> Source:
+    try:
+        _bound_yaml(text, file)
+        nodes = yaml.compose_all(text, Loader=_LOADER)
+        first = next(nodes, None)
+        more = first is not None and _more(nodes)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _unreadable(file, "a character that YAML forbids", line) from None
+    except yaml.YAMLError as error:
+        mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "not YAML"
+        raise _unreadable(file, f"not valid YAML: {said}", mark.line + 1 if mark else 0) from None
+    if first is None:
+        raise _unreadable(file, "empty")
+    builder = _Builder(file)
+    tree = builder.value(first, ())
+    return Source(file, text, tree, builder.lines, repeated=tuple(builder.repeated), more=more)
+
+
+def _bound_yaml(text: str, file: str) -> None:
+    """Refuse a first document that is nested too deep: libyaml composes by recursion without a limit of its own.
+
+    Raises:
+        yaml.YAMLError: the text is no YAML.
+        ConfigError: it is nested too deep.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels", mark.line + 1 if mark else 0)
+
+
+def _more(nodes: Iterator[Any]) -> bool:
+    """Whether a document follows, good or bad: Envoy reads the first one and stops."""
+    try:
+        return any(node is not None for node in nodes)
+    except yaml.YAMLError:
+        return True
+
+
+class _Builder:
+    """Builds plain values from nodes and notes where they stand."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[Path, int] = {}
+        self.repeated: list[Path] = []
+        self.scalars = yaml.SafeLoader("")
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if len(path) > MAX_DEPTH:
+            raise _unreadable(self.file, f"nested deeper than {MAX_DEPTH} levels", node.start_mark.line + 1)
+        if len(self.lines) > MAX_VALUES:
+            raise _unreadable(self.file, f"more than {MAX_VALUES} values", cure="use fewer aliases")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            here = (*path, key)
+            if key in values:
+                self.repeated.append(here)
+            self.lines[here] = key_node.start_mark.line + 1
+            values[key] = self.value(value_node, here)
+        return values
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        text = str(node.value)
+        if node.tag not in _SCALARS or re.fullmatch(r"[-+]?\.(inf|nan)", text, re.IGNORECASE):
+            return text
+        try:
+            return self.scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, KeyError):
+            return text
+
+
+def comments(source: Source) -> dict[Path, str]:
+    """Give the comments of a YAML file by the path of the value that they stand before or beside; JSON has none."""
+    if source.json:
+        return {}
+    first: dict[int, Path] = {}
+    for path, line in sorted(source.lines.items(), key=lambda item: len(item[0])):
+        if path:
+            first.setdefault(line, path)
+    order = sorted(first)
+    found: dict[Path, list[str]] = {}
+    for line, beside, text in _spoken(source.text):
+        place = next((each for each in order if each >= line), 0)
+        if beside:
+            place = next((each for each in reversed(order) if each <= line), 0)
+        if place:
+            found.setdefault(first[place], []).append(text)
+    return {path: "\n".join(lines) for path, lines in found.items()}
+
+
+def _spoken(text: str) -> Iterator[tuple[int, bool, str]]:
+    """Give the comments of a YAML text: line from 1, whether it stands beside a value, words.
+
+    Only the gaps between tokens are looked at, so that a "#" in a value is none.
+    """
+    end = 0
+    for token in yaml.scan(text, Loader=_LOADER):
+        start = token.start_mark
+        yield from _in_gap(text, end, start.index)
+        end = max(end, token.end_mark.index)
+    yield from _in_gap(text, end, len(text))
+
+
+def _in_gap(text: str, start: int, end: int) -> Iterator[tuple[int, bool, str]]:
+    for found in re.finditer(r"#([^\n]*)", text[start:end]):
+        at = start + found.start()
+        line_start = text.rfind("\n", 0, at) + 1
+        words = found[1].strip()
+        if words:
+            yield text.count("\n", 0, at) + 1, bool(text[line_start:at].strip()), words

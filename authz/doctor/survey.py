@@ -1,0 +1,254 @@
+"""What is in a file: chains (a connection manager with its filters and routes), clusters, and what could not be seen.
+
+Rules of this module:
+
+* Messages are found by their type wherever they stand: in a bootstrap, an LDS answer, a `config_dump`, a bare listener.
+  The four sections that `mcp-authz envoy --part filters` writes are a chain, too.
+* Of a `config_dump` only what is in force counts: no draining or warming state, and no second copy in its bootstrap.
+* What is named but not in the file (RDS, ECDS, CDS, ...) is noted as not seen. Nothing is concluded from its absence.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from authz.doctor.filters import Filter, read_filters
+from authz.doctor.node import Node
+
+_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTES = "envoy.config.route.v3.RouteConfiguration"
+_CLUSTER = "envoy.config.cluster.v3.Cluster"
+_DUMPS = ("ListenersConfigDump", "ClustersConfigDump")
+_ROOTS = ("static_resources", "dynamic_resources", "admin", "configs", "resources", "filter_chains")
+_NOT_IN_FORCE = frozenset({"draining_state", "warming_state", "error_state", "dynamic_warming_clusters"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A part that the file names and does not hold."""
+
+    node: Node
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """One connection manager.
+
+    Attributes:
+        manager: the HttpConnectionManager; absent where a file holds only filters or only routes.
+        listener: the listener around it; absent in a part.
+        filters: its HTTP filters, in order.
+        filter_list: the list that holds them.
+        tables: route configurations whose routes it uses, as far as they are in the file.
+        authz: the ext_authz filter that is taken for ours.
+        rewriter: the ext_proc filter that is taken for ours.
+    """
+
+    manager: Node
+    listener: Node
+    filters: tuple[Filter, ...]
+    filter_list: Node
+    tables: tuple[Node, ...]
+    authz: Filter | None
+    rewriter: Filter | None
+
+    @property
+    def name(self) -> str:
+        """What the chain is called in a report."""
+        named = self.listener.at("name").text or self.manager.at("stat_prefix").text
+        return f"listener {named}" if self.listener.present else f"part {named}".strip()
+
+    def of(self, kind: str) -> list[Filter]:
+        """Give the filters of a kind."""
+        return [each for each in self.filters if each.kind == kind]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has more than routes."""
+        return self.manager.present or self.filter_list.present
+
+
+def _authz(filters: Iterable[Filter]) -> Filter | None:
+    """Choose the ext_authz that is ours: of several the last one that is given bodies."""
+    found = [each for each in filters if each.kind == "ext_authz"]
+    return _last([each for each in found if each.config.at("with_request_body").present] or found)
+
+
+def _rewriter(filters: Iterable[Filter]) -> Filter | None:
+    """Choose the ext_proc that is ours: one that asks for ext_authz's metadata before any other."""
+    found = [each for each in filters if each.kind == "ext_proc"]
+    return _last([each for each in found if each.reads_decision] or found)
+
+
+def _last(found: list[Filter]) -> Filter | None:
+    return found[-1] if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A file as the checks see it.
+
+    Attributes:
+        root: the whole tree.
+        chains: every connection manager.
+        clusters: clusters by name.
+        all_clusters: whether a cluster that is not here does not exist.
+        unseen: what is named and not in the file.
+    """
+
+    root: Node
+    chains: tuple[Chain, ...]
+    clusters: Mapping[str, Node]
+    all_clusters: bool
+    unseen: tuple[Unseen, ...]
+
+    @property
+    def of_envoy(self) -> bool:
+        """Whether the file is Envoy's at all."""
+        return bool(self.chains or self.clusters) or any(self.root.at(key).present for key in _ROOTS)
+
+    @property
+    def guarded(self) -> list[Chain]:
+        """The chains that have an ext_authz filter, and routes that stand alone in the file: they may be of such."""
+        return [chain for chain in self.chains if chain.authz or not chain.whole]
+
+
+def look(root: Node) -> Survey:
+    """Find everything in a file."""
+    places = list(_in_force(root))
+    found = _Finds(root, places)
+    chains = tuple(found.chains())
+    clusters = {node.at("name").text: node for node in found.clusters() if isinstance(node.value, dict)}
+    return Survey(
+        root=root,
+        chains=chains,
+        clusters=clusters,
+        all_clusters=found.sees_clusters(),
+        unseen=tuple(found.unseen()),
+    )
+
+
+def _in_force(root: Node) -> Iterator[Node]:
+    """Walk the tree without what a `config_dump` holds twice or no longer uses."""
+    dumped = any(each.type.endswith(_DUMPS) for each in root.at("configs").items())
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        inner = [
+            child
+            for key, child in node.members()
+            if key not in _NOT_IN_FORCE and not (dumped and _is_copy(child))
+        ]
+        waiting += reversed(inner or list(node.items()))
+
+
+def _is_copy(node: Node) -> bool:
+    """Whether a part of a `config_dump` stands a second time where it is used."""
+    return node.path[-2:] == ("bootstrap", "static_resources") or node.key == "static_route_configs"
+
+
+@dataclass(slots=True)
+class _Finds:
+    root: Node
+    places: list[Node]
+    typed: dict[str, list[Node]] = field(default_factory=dict)
+    used: set[tuple[str | int, ...]] = field(default_factory=set)
+    missing: list[Unseen] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for node in self.places:
+            if isinstance(node.value, dict) and node.type:
+                self.typed.setdefault(node.type, []).append(node.unpacked())
+
+    def of_type(self, name: str) -> list[Node]:
+        return self.typed.get(name, [])
+
+    def chains(self) -> Iterator[Chain]:
+        for manager in self.of_type(_MANAGER):
+            yield self._chain(manager, self._listener(manager), manager.at("http_filters"))
+        yield from self._part()
+        for table in self._tables():
+            if table.path not in self.used:
+                yield self._chain(Node(None, table.path), Node(None), Node(None, table.path), [table])
+
+    def _part(self) -> Iterator[Chain]:
+        """Give the chain of a file that is no whole message: a connection manager, or the renderer's sections."""
+        manager, filters = self.root.at("http_connection_manager"), self.root.at("http_filters")
+        if self.root.type or not (manager.present or filters.present):
+            return
+        if self.root.at("route_config").present or self.root.at("rds").present:
+            yield self._chain(self.root, Node(None), filters)
+        else:
+            yield self._chain(manager, Node(None), filters, self._tables()[-1:])
+
+    def _chain(self, manager: Node, listener: Node, filters: Node, tables: list[Node] | None = None) -> Chain:
+        tables = self._own_tables(manager) if tables is None else tables
+        for table in tables:
+            self.used.add(table.path)
+            self._unseen_routes(table)
+        read = tuple(read_filters(filters, self.of_type("envoy.config.core.v3.TypedExtensionConfig")))
+        self.missing += [
+            Unseen(each.node, f"the content of filter {each.name} (ECDS)") for each in read if each.unseen
+        ]
+        return Chain(
+            manager=manager,
+            listener=listener,
+            filters=read,
+            filter_list=filters,
+            tables=tuple(tables),
+            authz=_authz(read),
+            rewriter=_rewriter(read),
+        )
+
+    def _listener(self, manager: Node) -> Node:
+        """Give the innermost listener around a connection manager."""
+        around, node = Node(None), self.root
+        for step in manager.path:
+            node = Node(node.value[step], (*node.path, step))
+            if node.at("filter_chains").present or node.at("default_filter_chain").present:
+                around = node
+        return around
+
+    def _tables(self) -> list[Node]:
+        own = [self.root] if self.root.at("virtual_hosts").present else []
+        return [*self.of_type(_ROUTES), *own]
+
+    def _own_tables(self, manager: Node) -> list[Node]:
+        if manager.at("route_config").present:
+            return [manager.at("route_config")]
+        name = manager.at("rds", "route_config_name").text
+        found = [node for node in self._tables() if name and node.at("name").text == name]
+        if not found:
+            what = f"route configuration {name} (RDS)" if name else "the routes"
+            self.missing.append(Unseen(manager.at("scoped_routes" if not name else "rds"), what))
+        return found[:1]
+
+    def _unseen_routes(self, table: Node) -> None:
+        if table.at("vhds").present:
+            self.missing.append(Unseen(table.at("vhds"), "virtual hosts (VHDS)"))
+        trees = [
+            host.at("matcher") for host in table.at("virtual_hosts").items() if host.at("matcher").present
+        ]
+        self.missing += [Unseen(tree, "the routes of a matcher tree") for tree in trees]
+
+    def clusters(self) -> Iterator[Node]:
+        yield from self.of_type(_CLUSTER)
+        for path in (("static_resources", "clusters"), ("clusters",)):
+            yield from self.root.at(*path).items()
+        for node in self.places:
+            if node.path[-1:] == ("static_resources",) and len(node.path) > 1:
+                yield from node.at("clusters").items()
+
+    def sees_clusters(self) -> bool:
+        if self.root.at("configs").present:
+            return any(node.type.endswith("ClustersConfigDump") for node in self.places)
+        own = self.root.at("clusters").present or self.root.at("static_resources").present
+        return own and not self.root.at("dynamic_resources", "cds_config").present
+
+    def unseen(self) -> Iterator[Unseen]:
+        yield from self.missing
+        dynamic = self.root.at("dynamic_resources")
+        for key, what in (("lds_config", "listeners (LDS)"), ("cds_config", "clusters (CDS)")):
+            if dynamic.at(key).present:
+                yield Unseen(dynamic.at(key), what)

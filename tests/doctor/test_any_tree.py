@@ -1,0 +1,136 @@
+"""Whatever a file says, the doctor answers; what it writes, it does not change again."""
+
+import contextlib
+import copy
+import json
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from authz.config.problems import ConfigError
+from authz.doctor.diagnosis import diagnose
+from authz.doctor.fixing import fix
+from authz.doctor.reading import read_text
+from authz.doctor.report import as_json, as_text
+from tests.support.holes import ours
+
+OURS = ours()
+KEYS = st.sampled_from(
+    [
+        "@type",
+        "type_url",
+        "value",
+        "name",
+        "http_filters",
+        "typed_config",
+        "route_config",
+        "virtual_hosts",
+        "routes",
+        "match",
+        "route",
+        "clusters",
+        "static_resources",
+        "listeners",
+        "filter_chains",
+        "configs",
+        "admin",
+        "typed_per_filter_config",
+        "http_connection_manager",
+        "disabled",
+        "cluster",
+    ]
+)
+TYPES = st.sampled_from(
+    sorted(
+        {
+            "type.googleapis.com/xds.type.v3.TypedStruct",
+            "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+            "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "envoy.filters.http.ext_authz",
+            "",
+        }
+    )
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | TYPES
+    | st.just("0s")
+    | st.just("*")
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+DOCUMENTS = st.dictionaries(KEYS, TREES, max_size=5)
+
+
+def places(value, path=()):
+    """Every path in a tree."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+PLACES = sorted(places(OURS), key=str)
+
+
+@st.composite
+def broken(draw):
+    """Ours, with anything put in the place of a few values, or values taken out."""
+    tree = copy.deepcopy(OURS)
+    for *around, last in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
+        target = tree
+        for step in around:
+            known = isinstance(target, dict) and step in target
+            known = known or (isinstance(target, list) and isinstance(step, int) and step < len(target))
+            target = target[step] if known else None
+        if isinstance(target, dict) and draw(st.booleans()):
+            target.pop(last, None)
+        elif isinstance(target, dict) or (isinstance(target, list) and last < len(target)):
+            target[last] = draw(TREES)
+    return tree
+
+
+def examined(text):
+    """Diagnose, tell and fix; what was fixed must stay."""
+    source = read_text(text, "f")
+    diagnosis = diagnose(source)
+    assert list(as_text(diagnosis))
+    json.dumps(as_json(diagnosis))
+    _, after = fix(source)
+    closed, again = fix(after.source)
+    assert ([], after.source.text) == (closed, again.source.text)
+
+
+@given(DOCUMENTS)
+@settings(max_examples=60)
+def test_any_document_is_answered_in_yaml_and_in_json(tree):
+    examined(yaml.safe_dump(tree, allow_unicode=True))
+    examined(json.dumps(json.loads(json.dumps(tree).replace("NaN", "0").replace("Infinity", "0"))))
+
+
+@given(broken())
+@settings(max_examples=60)
+def test_ours_with_anything_in_any_place_is_answered_and_fixed_once_and_for_all(tree):
+    examined(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+@given(st.text(max_size=60) | st.text(alphabet="[]{}:-#&*!|>'\"\n a", max_size=40))
+def test_any_text_is_read_or_refused_with_its_problems(text):
+    with contextlib.suppress(ConfigError):
+        examined(text)
