@@ -28,6 +28,7 @@ from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.server import Directory, Server
+from authz.core.versions import is_known
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
@@ -173,13 +174,16 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     row = HTTP_METHODS.get(request.method)
     if row is None:
         return read_message(request, opened=server.methods, limits=limits)
+    version = _declared(request)
+    if not is_known(version):
+        return Rejected(reason=Reason.UNSUPPORTED_VERSION, method=request.method, version=version)
     return Message(
         method=request.method,
         row=row,
         request_id=None,
         items=(),
         arguments={},
-        version=_declared(request),
+        version=version,
     )
 
 

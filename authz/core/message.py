@@ -9,7 +9,7 @@ Rules of this file:
   argument names that collide when case is folded.
 * The version decides the era, whoever names it, header or body (see `versions`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
-  headers against body (-32020), then the method (404, -32601).
+  headers against body (-32020), then the version (-32022), then the method (404, -32601).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from authz.core.mirror import headers_agree
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.strictjson import StrictJSONError, loads
-from authz.core.versions import ASSUMED_VERSION, is_modern
+from authz.core.versions import ASSUMED_VERSION, is_known, is_modern
 
 INVALID_PARAMS = -32602
 
@@ -195,7 +195,8 @@ class _Reader:
             return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
         if version is not None and version != header:
             return self._reject(Reason.HEADER_MISMATCH)
-        return self._agreement_flaw(params, required=request_needs_meta)
+        flaw = self._agreement_flaw(params, required=request_needs_meta)
+        return flaw or (None if is_known(header) else self._reject(Reason.UNSUPPORTED_VERSION))
 
     def _agreement_flaw(self, params: Mapping[str, Any], *, required: bool) -> Rejected | None:
         if headers_agree(self.request.headers, self.value["method"], params, required=required):

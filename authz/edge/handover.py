@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from authz.core.decision import RequestId
-from authz.core.item import Item
+from authz.core.item import Item, is_nameable
+from authz.core.limits import DEFAULT_LIMITS
 from authz.core.methods import USES
 from authz.core.occasion import Caller, Occasion, visible_headers
 from authz.core.policy import Policy
@@ -110,6 +111,7 @@ class Reader:
     occasion: Occasion
     remaining_ms: int
     request_id: RequestId = None
+    longest: int = DEFAULT_LIMITS.name
     known: dict[Item, bool] = field(default_factory=dict)
 
     @property
@@ -121,22 +123,35 @@ class Reader:
         """Tell whether the caller may see an item: the judgement of a call, without arguments."""
         known = self.known.get(item)
         if known is None:
-            occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
-            known = self.known[item] = self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
+            known = self.known[item] = self._may_name(item) and self._may_use(item)
         return known
+
+    def _may_name(self, item: Item) -> bool:
+        return len(item.name) <= self.longest and is_nameable(item)
+
+    def _may_use(self, item: Item) -> bool:
+        occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
+        return self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
 
     def ttl_ms(self) -> int:
         """Give the milliseconds for which the caller's token is still good."""
         return self.remaining_ms
 
 
-def unpack(metadata: Mapping[str, object], servers: Mapping[str, Server], now: float) -> Reader | None:
+def unpack(
+    metadata: Mapping[str, object],
+    servers: Mapping[str, Server],
+    now: float,
+    *,
+    longest: int = DEFAULT_LIMITS.name,
+) -> Reader | None:
     """Read what a Check handed over.
 
     Args:
         metadata: ext_authz's dynamic metadata.
         servers: the protected servers by name.
         now: seconds since the epoch.
+        longest: characters of the longest name that a request may name, and so a list may show.
 
     Returns:
         Who reads, None when the metadata does not say or names an unknown server.
@@ -167,4 +182,4 @@ def unpack(metadata: Mapping[str, object], servers: Mapping[str, Server], now: f
         source=baggage.source,
     )
     occasion = Occasion(Caller.of(principal, server.name), request, "", None)
-    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)), baggage.request_id)
+    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)), baggage.request_id, longest)

@@ -168,7 +168,7 @@ class Service:
     def reader(self, metadata_: Mapping[str, object]) -> Reader | None:
         """Give who reads a response, from what a Check handed over; None when that is not known."""
         state = self._states.get(str(metadata_.get("policy", "")), self.state)
-        return unpack(metadata_, state.servers, time.time())
+        return unpack(metadata_, state.servers, time.time(), longest=state.settings.limits.name)
 
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""

@@ -333,6 +333,21 @@ def test_the_response_is_rewritten_for_allowed_list_methods_alone(method):
     assert not check(replaced(request, {"headers": {}}), OPEN).rewrite
 
 
+@pytest.mark.parametrize("method", HTTP_METHODS)
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2025-03-26", Reason.ALLOWED),
+        ("2025-11-25", Reason.ALLOWED),
+        ("2026-07-28", Reason.ALLOWED),
+        ("2099-01-01", Reason.UNSUPPORTED_VERSION),
+        ("1.0", Reason.UNSUPPORTED_VERSION),
+    ],
+)
+def test_a_stream_request_declares_a_version_that_is_known_or_none(method, version, expected):
+    assert expected is reason(stream(method, {"mcp-protocol-version": version}))
+
+
 @pytest.mark.parametrize(("method", "rewrite"), [("GET", True), ("DELETE", False)])
 def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(method, rewrite):
     assert rewrite is check(stream(method), OPEN).rewrite
