@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.raw_server import raw_server, response, stream_head
 from tests.support.running import another_gateway, eventually, tokens_of
-from tests.support.wire import DEADLINE, ask, call, message, request
+from tests.support.wire import DEADLINE, ask, call, legacy, message, request
 
 pytestmark = pytest.mark.envoy
 
@@ -44,10 +44,6 @@ EVERY_TOOL = json.dumps(
     separators=(",", ":"),
 ).encode()
 DONE = b'{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'
-
-
-def legacy(method, params=None):
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}).encode()
 
 
 LISTEN = message("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["file:///public/a"]}})
