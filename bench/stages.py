@@ -37,8 +37,8 @@ _pb: Any = external_auth_pb2
 STAGES: tuple[tuple[str, object, str], ...] = (
     ("read_request", ext_authz, "read_request"),
     ("engine", service, "check"),
-    ("address", engine, "_addressed"),
-    ("body", engine, "_body_flaw"),
+    ("address", engine, "addressed"),
+    ("body", engine, "body_flaw"),
     ("identify", Tokens, "identify"),
     ("read_message", engine, "read_message"),
     ("judge", Policy, "judge"),

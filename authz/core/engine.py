@@ -8,14 +8,18 @@
     6 deadline   a yes that comes too late is a no
 
 Each step gives what the next one needs or the denial that ends the walk. A denial is the value that everything
-starts with; `_decide` is the only place where anything else can be built.
+starts with; `_allow` is the only place where anything else can be built.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from authz.core.decision import Decision
+from authz.core.endpoint import addressed, body_flaw, repeated_flaw
 from authz.core.envelope import peek_id
 from authz.core.item import Item
 from authz.core.limits import Limits
@@ -32,22 +36,6 @@ from authz.core.versions import is_known
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
-
-SINGLE_HEADERS: Mapping[str, Reason] = {
-    "authorization": Reason.MALFORMED_TOKEN,
-    "content-type": Reason.BAD_CONTENT_TYPE,
-    "content-encoding": Reason.BAD_ENCODING,
-    "content-length": Reason.BAD_MESSAGE,
-    "host": Reason.UNKNOWN_ENDPOINT,
-    ":authority": Reason.UNKNOWN_ENDPOINT,
-    "origin": Reason.BAD_ORIGIN,
-    "mcp-method": Reason.HEADER_MISMATCH,
-    "mcp-name": Reason.HEADER_MISMATCH,
-    "mcp-protocol-version": Reason.HEADER_MISMATCH,
-    "mcp-session-id": Reason.SESSION_MISMATCH,
-    "last-event-id": Reason.BAD_MESSAGE,
-}
-"""Headers that two readers could take differently when they are repeated, with the reason for refusing them."""
 
 _PEEK_BYTES = 16384
 """Largest body that is parsed for its id before the caller is known."""
@@ -81,10 +69,10 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     Returns:
         The decision; for every input there is one, and unless every step agreed it is a denial.
     """
-    server, flaw = _addressed(request, walk.directory)
+    server, flaw = addressed(request, walk.directory)
     if server is None:
         return Decision(reason=Reason.UNKNOWN_ENDPOINT)
-    flaw = _repeated(request) or flaw or _body_flaw(request, walk.max_body)
+    flaw = repeated_flaw(request) or flaw or body_flaw(request, walk.max_body)
     if flaw is not None:
         return Decision(reason=flaw, server=server.name, version=_declared(request))
     caller = walk.identify(server, request.headers.get("authorization"))
@@ -95,79 +83,14 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     message = _read(request, server, walk.limits)
     if isinstance(message, Rejected):
         return _rejected(message, server, caller)
-    verdict, item = _judge(request, server, caller, message, walk.limits)
-    if verdict.reason is Reason.ALLOWED and walk.late():
-        verdict = Verdict(Reason.DEADLINE)
-    return _decide(request, server, caller, message, verdict, item)
+    decision = _decided(request, server, caller, message, walk.limits)
+    if decision.allowed and walk.late():
+        return _denied(server, caller, message, Verdict(Reason.DEADLINE), decision.item)
+    return decision
 
 
 def _declared(request: HttpRequest) -> str:
     return request.headers.get("mcp-protocol-version", "")
-
-
-def _addressed(request: HttpRequest, directory: Directory) -> tuple[Server | None, Reason | None]:
-    """Select the server, and say what is wrong with the transport apart from the body; worked out once for each shape."""
-    header = request.headers.get
-    shape = (
-        request.method,
-        request.host,
-        request.path,
-        header("origin"),
-        header("content-type"),
-        header("content-encoding"),
-    )
-    known = directory.shapes.get(shape)
-    if known is None:
-        server = directory.select(request.host, request.path)
-        known = server, None if server is None else _shape_flaw(request, server)
-        if len(directory.shapes) < _REMEMBERED_SHAPES and sum(map(len, filter(None, shape))) < _SHAPE_CHARS:
-            directory.shapes[shape] = known
-    return known
-
-
-_REMEMBERED_SHAPES, _SHAPE_CHARS = 1024, 1024
-"""How many shapes of requests are remembered, and how long one may be; senders choose them."""
-
-
-def _repeated(request: HttpRequest) -> Reason | None:
-    if request.repeated:
-        for header, reason in SINGLE_HEADERS.items():
-            if header in request.repeated:
-                return reason
-    return None
-
-
-def _shape_flaw(request: HttpRequest, server: Server) -> Reason | None:
-    headers = request.headers
-    if not server.accepts_origin(headers.get("origin")):
-        return Reason.BAD_ORIGIN
-    if request.method in HTTP_METHODS:
-        return None
-    if request.method != "POST":
-        return Reason.UNKNOWN_METHOD
-    if not _is_json(headers.get("content-type", "")):
-        return Reason.BAD_CONTENT_TYPE
-    identity = headers.get("content-encoding", "identity").strip().lower() == "identity"
-    return None if identity else Reason.BAD_ENCODING
-
-
-def _body_flaw(request: HttpRequest, max_body: int) -> Reason | None:
-    declared = request.headers.get("content-length")
-    whole = request.body_complete and (declared is None or declared == str(len(request.body)))
-    if request.method in HTTP_METHODS:
-        return None if whole and not request.body else Reason.BAD_MESSAGE
-    if len(request.body) > max_body:
-        return Reason.BODY_TOO_LARGE
-    return None if whole else Reason.PARTIAL_BODY
-
-
-def _is_json(content_type: str) -> bool:
-    """Tell whether the media type is application/json, with no charset but UTF-8 (RFC 8259 section 8.1)."""
-    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    charsets = [
-        value for name, _, value in (part.partition("=") for part in parameters) if name.strip() == "charset"
-    ]
-    return media_type == "application/json" and all(value.strip(' "') == "utf-8" for value in charsets)
 
 
 def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rejected:
@@ -187,37 +110,101 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     )
 
 
+def _decided(
+    request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
+) -> Decision:
+    """Decide by policy. What every like request of a caller is allowed is decided once, and found again."""
+    rewrite = _can_hold_list(request, message)
+    like = message.method, message.items, message.version, rewrite
+    decision: Decision | None = caller.decided.get(like)
+    if decision is None:
+        verdict, item = _judge(request, server, caller, message, limits)
+        if verdict.reason is not Reason.ALLOWED:
+            return _denied(server, caller, message, verdict, item)
+        decision = _shared(server, caller, verdict, item, like)
+    if rewrite:  # a response that is refused later is answered with the request's own id
+        return structs.replace(decision, request_id=message.request_id)
+    return decision
+
+
 def _judge(
     request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
 ) -> tuple[Verdict, Item | None]:
     """Judge every item the message names; the first that is not allowed is the answer, else the last."""
-    verdict, item = _NAMES_NOTHING, None
+    verdict, item, steady = _NAMES_NOTHING, None, True
     occasion = Occasion(caller, request, message.method, message.arguments, limits.args)
     for item in message.items:
         verdict = server.policy.judge(occasion, item)
+        steady = steady and verdict.steady
         if verdict.reason is not Reason.ALLOWED:
             break
-    return verdict, item
+    return (verdict if steady is verdict.steady else replace(verdict, steady=steady)), item
 
 
-_NAMES_NOTHING = Verdict(Reason.ALLOWED)
+_NAMES_NOTHING = Verdict(Reason.ALLOWED, steady=True)
 """What policy says of a method that names nothing: a valid token was enough."""
 
+_Like = tuple[str, tuple[Item, ...], str, bool]
+"""What like requests of a caller have in common: method, items, version, and whether the response can hold a list."""
 
-def _decide(
-    request: HttpRequest,
+_SHARED, _SHARED_CHARS = 256, 512
+"""Decisions kept for one caller, and how many characters the names in one may have; senders choose them."""
+
+
+def _shared(server: Server, caller: Caller, verdict: Verdict, item: Item | None, like: _Like) -> Decision:
+    """Give the allow that like requests share, as long as there is room to keep it."""
+    decided, alike = caller.decided, (like, verdict.rule, verdict.shadows)
+    decision: Decision | None = decided.get(alike)
+    if decision is not None:
+        return decision
+    _, items, version, _ = like
+    room = len(decided) < _SHARED and len(version) + sum(len(each.name) for each in items) <= _SHARED_CHARS
+    decision = _allow(server, caller, verdict, item, like, kept={} if room else None)
+    if room:
+        decided[alike] = decision
+        if verdict.steady:
+            decided[like] = decision
+    return decision
+
+
+def _allow(
     server: Server,
     caller: Caller,
-    message: Message,
     verdict: Verdict,
     item: Item | None,
+    like: _Like,
+    kept: dict[object, Any] | None,
 ) -> Decision:
-    """Build the decision; the one place in which an allow is made."""
-    allowed = verdict.reason is Reason.ALLOWED
-    rule = verdict.rule
+    """Build an allow; the one place in which this is done."""
+    method, _, version, rewrite = like
     return Decision(
         reason=verdict.reason,
-        allowed=allowed,
+        allowed=verdict.reason is Reason.ALLOWED,
+        server=server.name,
+        method=method or _RESPONSE,
+        item=item,
+        rule=verdict.rule.name if verdict.rule is not None else "",
+        caller=caller,
+        version=version,
+        rewrite=rewrite,
+        shadows=verdict.shadows,
+        kept=kept,
+    )
+
+
+def _denied(
+    server: Server, caller: Caller, message: Message, verdict: Verdict, item: Item | None
+) -> Decision:
+    """Build a denial by policy, or for lack of time.
+
+    What only the server hides is answered as the server answers: a rule's own manner would tell that there is one.
+    """
+    rule = verdict.rule
+    own_hide = None if rule is None else rule.hide
+    hide = server.hide if own_hide is None else own_hide
+    own_denial = None if rule is None or (hide and own_hide is None) else rule.denial
+    return Decision(
+        reason=verdict.reason,
         server=server.name,
         method=message.method or _RESPONSE,
         item=item,
@@ -225,11 +212,10 @@ def _decide(
         caller=caller,
         request_id=message.request_id,
         version=message.version,
-        rewrite=allowed and _can_hold_list(request, message),
         scopes=verdict.scopes,
         shadows=verdict.shadows,
-        denial=(rule.denial if rule is not None else None) or server.denial,
-        hide=server.hide if rule is None or rule.hide is None else rule.hide,
+        denial=own_denial or server.denial,
+        hide=hide,
     )
 
 
@@ -237,9 +223,10 @@ def _can_hold_list(request: HttpRequest, message: Message) -> bool:
     """Tell whether the response can hold a list.
 
     In a legacy session any answer can: a server finds the stream for an answer by the request's id, so two requests
-    under one id, of which one asks for a list, can get each other's answers.
+    under one id, of which one asks for a list, can get each other's answers. A client's own response gets none.
     """
-    in_session = message.request_id is not None and "mcp-session-id" in request.headers
+    answered = message.request_id is not None and message.method != ""
+    in_session = answered and "mcp-session-id" in request.headers
     return message.row.lists or in_session
 
 

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     RESOURCE = "resource"
     TASK = "task"
 
+    __hash__ = str.__hash__  # an Enum's own is Python code, and every look-up of an item asks for it
+
 
 class Item(msgspec.Struct, frozen=True):
     """One nameable thing of an MCP server.

@@ -141,7 +141,7 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> Verdict:
         msg = "the message is not exactly one of request, notification, result and error"
         raise UnfitError(msg)
     if "method" in envelope:
-        return Untouched() if "id" in envelope or may_know(envelope, visible) else Withheld()
+        return Untouched() if may_know(envelope, visible) else Withheld()
     if "result" not in envelope:
         return Untouched()
     result = open_object(envelope["result"], _RESULT_KEYS)

@@ -13,7 +13,7 @@ Rules of this file:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -90,7 +90,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NO_METHODS: frozenset[str] = frozenset()
-_RESPONSE = Method(eras=Era.LEGACY)
+_RESPONSE = Method(eras=(Era.LEGACY,))
+_NO_ROW = Method(eras=())
+"""What stands for the row of a method that the table does not know: no era knows it."""
 
 
 def read_message(
@@ -123,7 +125,13 @@ def read_message(
         return Rejected(reason=flaw, request_id=request_id, version=version)
     if "method" not in value:
         return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
-    return _Reader(request, value, request_id, opened, limits).read()
+    read = _read(request, value, request_id, opened, limits)
+    if isinstance(read, Message):
+        return read
+    reason, code = read
+    return Rejected(
+        reason=reason, code=code, request_id=request_id, method=str(value["method"]), version=version
+    )
 
 
 def _response(
@@ -145,91 +153,103 @@ def _response(
     )
 
 
+_Flaw = tuple[Reason, int | None]
+"""Why a message with a method is not accepted, and the JSON-RPC code when it is not the reason's own."""
+
+_BAD: _Flaw = (Reason.BAD_MESSAGE, None)
+_INCOMPLETE: _Flaw = (Reason.BAD_MESSAGE, INVALID_PARAMS)
+_MISMATCH: _Flaw = (Reason.HEADER_MISMATCH, None)
+_UNSUPPORTED: _Flaw = (Reason.UNSUPPORTED_VERSION, None)
+_UNKNOWN: _Flaw = (Reason.UNKNOWN_METHOD, None)
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _read(
+    request: HttpRequest,
+    value: Mapping[str, Any],
+    request_id: RequestId,
+    opened: frozenset[str],
+    limits: Limits,
+) -> Message | _Flaw:
+    """Read a message that has a method."""
+    params = value.get("params", _EMPTY)
+    meta = params.get("_meta", _EMPTY) if isinstance(params, dict) else _EMPTY
+    if not _is_object(params, _PARAMS) or not _is_object(meta, _META):
+        return _BAD
+    method, is_request = value["method"], "id" in value
+    header = request.headers.get("mcp-protocol-version", "")
+    era = Era.MODERN if is_modern(header) or META_VERSION in meta else Era.LEGACY
+    if era is Era.MODERN and (flaw := _meta_flaw(meta, header, required=is_request)):
+        return flaw
+    if flaw := _header_flaw(request.headers, method, params, required=is_request and era is Era.MODERN):
+        return flaw
+    row = METHODS.get(method) or (VENDOR if method in opened else _NO_ROW)
+    if era not in row.eras or (row.notification == is_request and row is not VENDOR):
+        return _BAD if era in row.eras else _UNKNOWN
+    items = row.names(params) if row.names else ()
+    arguments = params.get("arguments", _EMPTY)
+    if items is None or not _bounded(items, limits) or _ambiguous(arguments, params):
+        return _INCOMPLETE
+    return Message(
+        method=method,
+        row=row,
+        request_id=request_id,
+        items=items,
+        arguments=arguments if row.arguments else _EMPTY,
+        version=header or ASSUMED_VERSION,
+    )
+
+
+def _is_object(value: Any, known: frozenset[str]) -> bool:
+    """Tell whether a value is an object, absent or present, none of whose keys only looks like a known one."""
+    return value is _EMPTY or (isinstance(value, dict) and not imitates(value, known))
+
+
+def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw | None:
+    """Say what is wrong with the metadata of a modern message; only a request must have it."""
+    version = meta.get(META_VERSION)
+    complete = isinstance(version, str) and isinstance(meta.get(META_CAPABILITIES), dict)
+    if required and not complete:
+        return _INCOMPLETE
+    return None if version is None or version == header else _MISMATCH
+
+
+def _header_flaw(
+    headers: Mapping[str, str], method: str, params: Mapping[str, Any], *, required: bool
+) -> _Flaw | None:
+    """Say what is wrong with the headers that repeat the body, or with the version that they declare."""
+    if not headers_agree(headers, method, params, required=required):
+        return _MISMATCH
+    return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
+
+
+def _bounded(items: tuple[Item, ...], limits: Limits) -> bool:
+    if len(items) > limits.items:
+        return False
+    for item in items:  # noqa: SIM110 - on every request's path, where a generator costs more than the loop
+        if len(item.name) > limits.name:
+            return False
+    return True
+
+
+def _ambiguous(arguments: Any, params: Mapping[str, Any]) -> bool:
+    """Tell whether the arguments, or what else stands below the params, could be read in two ways."""
+    if arguments is not _EMPTY and (not isinstance(arguments, dict) or _collisions(arguments)):
+        return True
+    inner = [params[key] for key in ("ref", "notifications") if key in params]
+    return any(isinstance(part, dict) and imitates(part, _INNER) for part in inner) if inner else False
+
+
+_CONTAINERS = (dict, list)
+
+
 def _collisions(value: Any) -> bool:
     """Tell whether names collide in any object of the arguments; a rule may read at every depth."""
     if isinstance(value, dict):
-        if collide(value):
+        if value and collide(value):
             return True
         value = value.values()
-    return any(_collisions(part) for part in value if isinstance(part, dict | list))
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads a message that has a method; a class only so that its steps share what they know."""
-
-    request: HttpRequest
-    value: Mapping[str, Any]
-    request_id: RequestId
-    opened: frozenset[str]
-    limits: Limits
-
-    def read(self) -> Message | Rejected:
-        params = self.value.get("params", {})
-        if not isinstance(params, dict) or imitates(params, _PARAMS):
-            return self._reject(Reason.BAD_MESSAGE)
-        meta = params.get("_meta", {})
-        if not isinstance(meta, dict) or imitates(meta, _META):
-            return self._reject(Reason.BAD_MESSAGE)
-        header = self.request.headers.get("mcp-protocol-version", "")
-        if is_modern(header) or META_VERSION in meta:
-            return self._modern_flaw(header, meta, params) or self._judge(params, header, Era.MODERN)
-        return self._agreement_flaw(params, required=False) or self._judge(params, header, Era.LEGACY)
-
-    def _reject(self, reason: Reason, code: int | None = None) -> Rejected:
-        return Rejected(
-            reason=reason,
-            code=code,
-            request_id=self.request_id,
-            method=self.value["method"],
-            version=self.request.headers.get("mcp-protocol-version", ""),
-        )
-
-    def _modern_flaw(
-        self, header: str, meta: Mapping[str, Any], params: Mapping[str, Any]
-    ) -> Rejected | None:
-        request_needs_meta = "id" in self.value
-        version = meta.get(META_VERSION)
-        complete = isinstance(version, str) and isinstance(meta.get(META_CAPABILITIES), dict)
-        if request_needs_meta and not complete:
-            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
-        if version is not None and version != header:
-            return self._reject(Reason.HEADER_MISMATCH)
-        flaw = self._agreement_flaw(params, required=request_needs_meta)
-        return flaw or (None if is_known(header) else self._reject(Reason.UNSUPPORTED_VERSION))
-
-    def _agreement_flaw(self, params: Mapping[str, Any], *, required: bool) -> Rejected | None:
-        if headers_agree(self.request.headers, self.value["method"], params, required=required):
-            return None
-        return self._reject(Reason.HEADER_MISMATCH)
-
-    def _judge(self, params: Mapping[str, Any], header: str, era: Era) -> Message | Rejected:
-        method = self.value["method"]
-        row = METHODS.get(method) or (VENDOR if method in self.opened else None)
-        if row is None or not row.eras & era:
-            return self._reject(Reason.UNKNOWN_METHOD)
-        is_request = "id" in self.value
-        if row is not VENDOR and row.notification == is_request:
-            return self._reject(Reason.BAD_MESSAGE)
-        items = row.names(params) if row.names else ()
-        arguments = params.get("arguments", {})
-        if items is None or not self._bounded(items) or not isinstance(arguments, dict):
-            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
-        if _collisions(arguments) or self._inner_imitation(params):
-            return self._reject(Reason.BAD_MESSAGE, INVALID_PARAMS)
-        return Message(
-            method=method,
-            row=row,
-            request_id=self.request_id,
-            items=items,
-            arguments=arguments if row.arguments else {},
-            version=header or ASSUMED_VERSION,
-        )
-
-    def _bounded(self, items: tuple[Item, ...]) -> bool:
-        return len(items) <= self.limits.items and all(len(item.name) <= self.limits.name for item in items)
-
-    @staticmethod
-    def _inner_imitation(params: Mapping[str, Any]) -> bool:
-        inner = (params.get("ref"), params.get("notifications"))
-        return any(isinstance(part, dict) and imitates(part, _INNER) for part in inner)
+    for part in value:  # noqa: SIM110 - as above
+        if isinstance(part, _CONTAINERS) and _collisions(part):
+            return True
+    return False

@@ -15,7 +15,7 @@ Rules of this file:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Flag, auto
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -26,12 +26,11 @@ Namer = Callable[[Params], tuple[Item, ...] | None]
 """Reads the items that a message names from its params; None when they are missing or of the wrong type."""
 
 
-class Era(Flag):
+class Era(Enum):
     """Which generation of the protocol: the handshake of 2025 and before, or per-request metadata since 2026-07-28."""
 
-    LEGACY = auto()
-    MODERN = auto()
-    BOTH = LEGACY | MODERN
+    LEGACY = "legacy"
+    MODERN = "modern"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Method:
         notification: whether it is sent without an id and without an answer.
     """
 
-    eras: Era = Era.BOTH
+    eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
     names: Namer | None = None
     mirror: str | None = None
     lists: bool = False
@@ -107,7 +106,7 @@ def _subscriptions(params: Params) -> tuple[Item, ...] | None:
 
 
 def _rows() -> dict[str, Method]:
-    legacy, modern = Era.LEGACY, Era.MODERN
+    legacy, modern = (Era.LEGACY,), (Era.MODERN,)
     task, uri = _one(Kind.TASK, "taskId"), _one(Kind.RESOURCE, "uri")
     return {
         "initialize": Method(eras=legacy),

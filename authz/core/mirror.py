@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from authz.core.methods import METHODS
@@ -38,14 +38,14 @@ def headers_agree(
         params: the body's params.
         required: whether an absent header is a disagreement (the modern era) or not (before).
     """
-    mirrors: list[tuple[str, object, Callable[[str], str | None]]] = [("mcp-method", method, str)]
+    sent = headers.get("mcp-method")
+    if sent != method and (required or sent is not None):
+        return False
     row = METHODS.get(method)
-    if row is not None and row.mirror is not None:
-        mirrors.append(("mcp-name", params.get(row.mirror), decode_mirrored))
-    for name, value, read in mirrors:
-        sent = headers.get(name)
-        if sent is None and not required:
-            continue
-        if sent is None or value is None or read(sent) != value:
-            return False
-    return True
+    if row is None or row.mirror is None:
+        return True
+    sent = headers.get("mcp-name")
+    if sent is None:
+        return not required
+    value = params.get(row.mirror)
+    return value is not None and decode_mirrored(sent) == value

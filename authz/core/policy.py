@@ -9,25 +9,28 @@ Theory.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.
-* A judgement looks only at the rules that can be about the item: exact names are found by hash, patterns are tried
-  once per name and remembered in a bounded table.
+* A judgement looks only at the rules that can be about the item (see `index`); which they are is remembered for each
+  name, in a bounded table.
 * A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
   a different answer names the rule.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from authz.core.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.expression import CALLER_NAMES, Truth
-from authz.core.item import Item, Kind
+from authz.core.index import Index
+from authz.core.item import Item
 from authz.core.occasion import Occasion
 from authz.core.reasons import Reason
 from authz.core.rule import Effect, Rule
 
-_REMEMBERED_NAMES = 4096
-_REMEMBERED_VERDICTS = 256
-"""Verdicts kept for one caller; which items there are is the caller's choice."""
+_REMEMBERED_NAMES = 16_384
+"""Names whose rules are remembered, more than any catalogue has that is listed in one piece."""
+_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 256, 256
+"""Verdicts kept for one caller, and the longest name of an item in one; which items there are is the caller's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,17 @@ class Verdict:
         rule: the rule that decided or came closest, None when no rule is about the item.
         scopes: when more scope would help, all that the operation needs.
         shadows: names of shadow rules under which the answer would differ.
+        steady: whether every request of this caller for the item, by the same method, gets this verdict.
     """
 
     reason: Reason
     rule: Rule | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
+    steady: bool = False
 
+
+_Key = TypeVar("_Key")
 
 Tried = tuple[Rule, tuple[Condition, ...]]
 """A rule with the conditions it has, in the order in which they are tried."""
@@ -95,6 +102,13 @@ def _is_steady(rule: Rule) -> bool:
     return not on_call and (rule.when is None or rule.when.reads <= _STEADY_NAMES)
 
 
+def _put(table: dict[_Key, _Candidates], key: _Key, value: _Candidates) -> None:
+    """Remember something in a table that holds so much at most; what came first goes first."""
+    if len(table) >= _REMEMBERED_NAMES:
+        del table[next(iter(table))]
+    table[key] = value
+
+
 @dataclass(slots=True, eq=False)
 class Policy:
     """The rules of one server, indexed.
@@ -106,31 +120,28 @@ class Policy:
 
     rules: tuple[Rule, ...]
     open_when_empty: bool = False
-    _exact: dict[Kind, dict[str, list[Rule]]] = field(init=False, repr=False)
-    _patterned: tuple[Rule, ...] = field(init=False, repr=False)
+    _index: Index = field(init=False, repr=False)
     _remembered: dict[Item, _Candidates] = field(init=False, repr=False)
+    _sets: dict[tuple[Rule, ...], _Candidates] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the rules by the names they select."""
-        self._exact = {kind: {} for kind in Kind}
-        self._patterned = tuple(rule for rule in self.rules if any(rule.selector.patterns.values()))
-        self._remembered = {}
-        for rule in self.rules:
-            for kind, names in rule.selector.exact.items():
-                for name in names:
-                    self._exact[kind].setdefault(name, []).append(rule)
+        self._index = Index(self.rules)
+        self._remembered, self._sets = {}, {}
 
     def judge(self, occasion: Occasion, item: Item) -> Verdict:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
-        candidates = self._remembered.get(item) or self._candidates(item)
-        if not candidates.steady:
-            return self._weigh(candidates, occasion, item)
         known, key = occasion.caller.verdicts, (self, item, occasion.method)
         verdict = known.get(key)
-        if not isinstance(verdict, Verdict):
-            verdict = self._weigh(candidates, occasion, item)
-            if len(known) < _REMEMBERED_VERDICTS:
-                known[key] = verdict
+        if isinstance(verdict, Verdict):
+            return verdict
+        candidates = self._remembered.get(item) or self._candidates(item)
+        verdict = self._weigh(candidates, occasion, item)
+        if not candidates.steady:
+            return verdict
+        verdict = replace(verdict, steady=True)
+        if len(known) < _REMEMBERED_VERDICTS and len(item.name) <= _REMEMBERED_CHARS:
+            known[key] = verdict
         return verdict
 
     def _weigh(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
@@ -152,13 +163,17 @@ class Policy:
     def _candidates(self, item: Item) -> _Candidates:
         found = self._remembered.get(item)
         if found is None:
-            exact = self._exact[item.kind].get(item.name, [])
-            listed = {id(rule): rule for rule in exact}
-            listed |= {id(rule): rule for rule in self._patterned if rule.selector.selects(item)}
-            found = _candidates(listed.values())
-            if len(self._remembered) >= _REMEMBERED_NAMES:
-                del self._remembered[next(iter(self._remembered))]
-            self._remembered[item] = found
+            found = self._sorted(self._index.about(item))
+            if len(item.name) <= _REMEMBERED_CHARS:
+                _put(self._remembered, item, found)
+        return found
+
+    def _sorted(self, rules: tuple[Rule, ...]) -> _Candidates:
+        """Sort rules out; names about which the same rules are share the outcome."""
+        found = self._sets.get(rules)
+        if found is None:
+            found = _candidates(rules)
+            _put(self._sets, rules, found)
         return found
 
     def _apply(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:

@@ -23,7 +23,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.answer import answer
 from authz.core.decision import Decision
-from authz.core.engine import SINGLE_HEADERS
+from authz.core.endpoint import SINGLE_HEADERS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.edge.metrics import SAMPLED
@@ -167,5 +167,9 @@ _NONE: frozenset[str] = frozenset()
 
 
 def _with_comma(headers: Mapping[str, str], names: Iterable[str]) -> frozenset[str]:
-    found = [name for name in names if name in headers and "," in headers[name]]
-    return frozenset(found) if found else _NONE
+    get, found = headers.get, _NONE
+    for name in names:
+        value = get(name)
+        if value is not None and "," in value:
+            found |= {name}
+    return found

@@ -103,6 +103,10 @@ def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, 
     return dict(values) if names is None else {name: values[name] for name in names if name in values}
 
 
+_REMEMBERED = 8192
+"""Items whose visibility one response remembers: enough for a large list, and a bound for a stream that never ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Who reads a list, as the rewriter needs it."""
@@ -123,6 +127,8 @@ class Reader:
         """Tell whether the caller may see an item: the judgement of a call, without arguments."""
         known = self.known.get(item)
         if known is None:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
             known = self.known[item] = self._may_name(item) and self._may_use(item)
         return known
 

@@ -1,8 +1,7 @@
 """Decisions -> CheckResponses, as bytes.
 
-An allowed call by the same caller of the same item is answered alike but for the decision's id. So the answer is built
-once per caller and call, kept with the caller, and the id is appended: protobuf reads two messages, one behind the
-other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+Requests that share a decision are answered alike but for the decision's id. So the answer is built once, kept with the
+decision, and the id is appended: protobuf reads two messages, one behind the other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
 from collections.abc import Mapping
@@ -28,10 +27,9 @@ _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
-_KEPT = 256
-"""Answers kept for one caller; which calls there are is the caller's choice."""
-_KEPT_CHARS = 256
-"""Longest name whose answer is kept."""
+_ANSWER = "answer"
+_BEGINNINGS = ("x-mcp", "x_mcp", "x.mcp")
+"""How every spelling of an identity header begins, and hardly any other header's name."""
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -44,18 +42,13 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
     """
-    caller = decision.caller
-    spellings = [name for name in request.headers if name[0] == "x" and _is_identity(name)]
-    item = decision.item
-    if caller is None or spellings or (item is not None and len(item.name) > _KEPT_CHARS):
+    kept, names = decision.kept, "\n".join(request.headers)
+    if kept is None or "x-mcp" in names or "x_mcp" in names or "x.mcp" in names:
+        spellings = [name for name in request.headers if _is_identity(name)]
         return _allow(decision, spellings, server, policy) + _id(decision_id)
-    kept = caller.kept
-    key = (decision.method, item, decision.rule, decision.rewrite)
-    answer = kept.get(key)
+    answer: bytes | None = kept.get(_ANSWER)
     if answer is None:
-        if len(kept) >= _KEPT:
-            kept.clear()
-        answer = kept[key] = _allow(decision, spellings, server, policy)
+        answer = kept[_ANSWER] = _allow(decision, [], server, policy)
     return answer + _id(decision_id)
 
 
@@ -121,7 +114,7 @@ def _identity(decision: Decision) -> dict[str, str]:
 
 def _is_identity(name: str) -> bool:
     """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets."""
-    return "mcp" in name and name.replace("_", "-").replace(".", "-").startswith(_OURS)
+    return name.replace("_", "-").replace(".", "-").startswith(_OURS)
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:

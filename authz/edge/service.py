@@ -58,17 +58,21 @@ class State:
         """Decide about a request that arrived at this moment of the performance counter."""
         deadline = began + self.settings.check_seconds
 
-        def identify(server: Server, authorization: str | None) -> Caller | Refused:
-            caller = self.tokens.identify(server, authorization)
-            stages.mark("token")
-            return caller
-
+        identify = self.tokens.identify if stages is UNTIMED else self._timed(stages)
         walk = _walk(self.settings, identify, lambda: time.perf_counter() >= deadline)
         made = check(request, walk)
         candidate, tokens = self.settings.candidate, self._candidate_tokens
         if candidate is None or tokens is None or walk.late():
             return made
         return _compared(made, request, _walk(candidate, tokens.identify, lambda: False))
+
+    def _timed(self, stages: Stages) -> Identify:
+        def identify(server: Server, authorization: str | None) -> Caller | Refused:
+            caller = self.tokens.identify(server, authorization)
+            stages.mark("token")
+            return caller
+
+        return identify
 
     def forget(self) -> None:
         """Forget every verified token."""

@@ -141,7 +141,7 @@ def test_a_stage_is_timed_without_the_stages_inside_it(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "absent"),
-    [("mixed", {"answer", "deny"}), ("fresh", {"answer", "deny"}), ("denied", {"allow"})],
+    [("mixed", {"answer", "deny", "judge"}), ("fresh", {"answer", "deny", "judge"}), ("denied", {"allow"})],
 )
 def test_every_stage_of_a_check_is_found_and_put_back(name, absent, mint, requests):
     before = [getattr(owner, attribute) for _, owner, attribute in STAGES]

@@ -5,10 +5,12 @@ import json
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.engine import SINGLE_HEADERS, check
+from authz.core.endpoint import SINGLE_HEADERS
+from authz.core.engine import check
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
 from authz.core.methods import HTTP_METHODS, METHODS, Era
+from authz.core.occasion import Caller
 from authz.core.reasons import Reason
 from authz.core.rule import Denial
 from tests.support import tokens
@@ -22,6 +24,7 @@ from tests.support.core import (
     mirrored,
     modern,
     post,
+    principal,
     rule,
     server,
     walk,
@@ -354,32 +357,74 @@ def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(meth
     assert not check(stream(method, {"authorization": ...}), OPEN).rewrite
 
 
+def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_notification_gets_is_not():
+    session, context = {"mcp-session-id": "s"}, walk(server(ALLOW_ALL))
+    read = [
+        check(post(body, session), context).rewrite
+        for body in (
+            message("ping"),
+            {"jsonrpc": "2.0", "id": 7, "result": {}},
+            message("notifications/initialized", id=...),
+        )
+    ]
+
+    assert [True, False, False] == read
+
+
 def test_a_clients_response_passes_and_is_called_one():
     decision = check(post({"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}), walk(server()))
 
-    assert (True, "response", 7, False) == (
-        decision.allowed,
-        decision.method,
-        decision.request_id,
-        decision.rewrite,
-    )
+    assert (True, "response", False) == (decision.allowed, decision.method, decision.rewrite)
 
 
 def test_an_allow_says_who_may_do_what_by_which_rule():
     decision = check(call("echo", {"secret": "s3cret"}), walk(server(rule("allow", "echo", name="r1"))))
 
-    assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", 1, "2025-03-26") == (
+    assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", "2025-03-26") == (
         decision.server,
         decision.method,
         decision.item,
         decision.rule,
-        decision.request_id,
         decision.version,
     )
     assert decision.principal is not None
     assert "auth0|alice" == decision.principal.subject
     assert "s3cret" not in repr(decision)
     assert good_token() not in repr(decision)
+
+
+def test_like_requests_of_one_caller_share_one_decision_and_no_others_do():
+    caller = Caller.of(principal(), "demo")
+    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
+    shared = check(call("echo", {"n": 1}), same)
+
+    assert shared is check(call("echo", {"n": 2}), same)
+    assert shared is not check(call("other", {"n": 1}), same)
+    assert shared is not check(call("echo", {"n": 1}), walk(server(ALLOW_ALL)))
+
+
+def test_a_decision_that_depends_on_arguments_is_made_each_time():
+    caller = Caller.of(principal(), "demo")
+    picky = walk(server(rule("allow", "echo", args="args.n == 1")), identify=lambda *_: caller)
+
+    assert [True, False, True] == [check(call("echo", {"n": n}), picky).allowed for n in (1, 2, 1)]
+
+
+def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
+    caller = Caller.of(principal(), "demo")
+    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
+    listing = [check(post(message("tools/list", id=number)), same) for number in (1, 2)]
+
+    assert [1, 2] == [decision.request_id for decision in listing]
+
+
+def test_names_that_a_caller_makes_up_are_not_all_kept():
+    caller = Caller.of(principal(), "demo")
+    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
+
+    assert all(check(call(f"tool-{number}"), same).allowed for number in range(1000))
+    assert check(call("x" * 2000), same).kept is None
+    assert 512 >= len(caller.decided)
 
 
 @pytest.mark.parametrize(
@@ -389,6 +434,9 @@ def test_an_allow_says_who_may_do_what_by_which_rule():
         ({}, {"denial": Denial.HTTP, "hide": True}, (Denial.HTTP, True)),
         ({"denial": Denial.JSONRPC, "hide": True}, {"denial": Denial.HTTP}, (Denial.JSONRPC, True)),
         ({"hide": False}, {"hide": True}, (Denial.AUTO, False)),
+        ({"denial": Denial.HTTP, "hide": False}, {"hide": True}, (Denial.HTTP, False)),
+        ({"denial": Denial.HTTP}, {"hide": True}, (Denial.AUTO, True)),
+        ({"denial": Denial.HTTP}, {"hide": True, "denial": Denial.JSONRPC}, (Denial.JSONRPC, True)),
     ],
 )
 def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected):

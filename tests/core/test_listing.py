@@ -200,6 +200,12 @@ def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, para
     assert Withheld() == trim(NOTICE % (method, params % b"hidden"), all_but("hidden"), ttl_ms=None)
 
 
+def test_such_a_notification_that_poses_as_a_request_is_withheld_too():
+    document = NOTICE.replace(b'"jsonrpc"', b'"id":1,"jsonrpc"') % (b"resources/updated", b'{"uri":"hidden"}')
+
+    assert Withheld() == trim(document, all_but("hidden"), ttl_ms=None)
+
+
 SUBSCRIBED = b'{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["%b"],"taskIds":["%b"]}}'
 
 

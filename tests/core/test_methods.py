@@ -5,7 +5,7 @@ import pytest
 from authz.core.item import Item, Kind
 from authz.core.methods import HTTP_METHODS, METHODS, USES, Era
 
-BOTH, LEGACY, MODERN = Era.BOTH, Era.LEGACY, Era.MODERN
+BOTH, LEGACY, MODERN = (Era.LEGACY, Era.MODERN), (Era.LEGACY,), (Era.MODERN,)
 
 REQUESTS = {
     "initialize": LEGACY,

@@ -27,7 +27,7 @@ def listed(rules, who=None, name="echo", **options):
 
 
 def test_without_a_rule_nothing_is_allowed():
-    assert Verdict(Reason.NO_RULE) == judge([], arguments={})
+    assert Verdict(Reason.NO_RULE, steady=True) == judge([], arguments={})
 
 
 def test_a_policy_that_is_open_when_empty_is_open_only_when_it_is_empty():
@@ -273,8 +273,8 @@ def test_a_shadow_rule_changes_nothing_and_is_named_where_it_would(rules, allowe
 
 def test_what_is_remembered_of_names_is_bounded_and_forgetting_changes_no_answer():
     policy = Policy((rule("allow", "tool-1*"),))
-    names = [f"tool-{number}" for number in range(9000)]
+    names = [f"tool-{number}" for number in range(20_000)]
     first = [policy.judge(occasion(), tool(name)).reason for name in names]
 
-    assert len(policy._remembered) <= 4096
+    assert len(policy._remembered) <= 16_384
     assert first == [policy.judge(occasion(), tool(name)).reason for name in names]

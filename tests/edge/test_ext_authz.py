@@ -3,7 +3,7 @@
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 
-from authz.core.engine import SINGLE_HEADERS
+from authz.core.endpoint import SINGLE_HEADERS
 from authz.edge.ext_authz import read_request
 
 FREE_TEXT = {"mcp-name", "last-event-id"}

@@ -76,6 +76,15 @@ def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
     assert listed is reader.visible(Item(kind, name))
 
 
+def test_a_stream_that_names_ever_new_things_fills_no_memory():
+    reader = handed_over(pack(policies.principal(), ASKED, READS))
+    for number in range(20_000):
+        reader.visible(Item(Kind.RESOURCE, f"file:///{number}"))
+
+    assert reader.visible(Item(Kind.TOOL, "echo"))
+    assert len(reader.known) <= 8192
+
+
 @contextmanager
 def service():
     """A service that holds the default issuer's key."""

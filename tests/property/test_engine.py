@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.decision import Decision
-from authz.core.engine import SINGLE_HEADERS, check
+from authz.core.endpoint import SINGLE_HEADERS
+from authz.core.engine import check
 from authz.core.methods import METHODS
 from authz.core.reasons import Reason
 from tests.support.core import (
