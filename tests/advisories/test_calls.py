@@ -13,7 +13,7 @@ from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 
 from authz.core.methods import METHODS, Era
 from authz.demo.tokens import BAD_TOKENS
-from tests.support.running import TOOLS, arrived, recorded, socket_of
+from tests.support.running import TOOLS, another_gateway, arrived, recorded, socket_of
 from tests.support.wire import DEADLINE, LEGACY_HEADERS, MODERN, ask, call, headers, legacy, message
 
 pytestmark = pytest.mark.envoy
@@ -255,3 +255,45 @@ def test_bytes_that_are_no_check_end_their_call_and_nothing_else(stack, port, ad
             check(garbage, timeout=DEADLINE)
 
     assert 200 == ask(port, admin, BODY).status
+
+
+@pytest.fixture(scope="module")
+def hiding(stack):
+    """A gateway that hides what it denies, and has a rule that would deny in another manner."""
+    gateway = another_gateway(
+        stack,
+        "hiding",
+        edit=lambda text: text.replace('origins: ["*"]', 'origins: ["*"]\n    hide: true').replace(
+            "- name: deleters", "- name: deleters\n        denial: http"
+        ),
+    )
+    gateway.start()
+    return gateway.ports.envoy
+
+
+@pytest.mark.parametrize("era", ["2025-06-18", "2025-11-25", MODERN])
+def test_a_hidden_tool_is_denied_as_one_that_does_not_exist_to_the_byte(stack, hiding, era):
+    """Lacking a role, lacking a scope, wrong arguments, no such tool: one answer but for the name that was asked for."""
+    seen, token = set(), stack.token(scope="files:delete", roles=["admin"])
+    denied = {"list_files": token, "delete_file": token, "system_status": stack.token(), "made_up": token}
+
+    def attack():
+        for tool, sender in denied.items():
+            params = {"name": tool, "arguments": {"filename": "/etc/passwd"}}
+            if era == MODERN:
+                answer = ask(hiding, sender, message("tools/call", params))
+            else:
+                change = {**LEGACY_HEADERS, "mcp-protocol-version": era}
+                answer = ask(hiding, sender, legacy("tools/call", params), change=change)
+            fields = {
+                name: value
+                for name, value in answer.headers.items()
+                if name not in ("date", "content-length")
+            }
+            seen.add((answer.status, tuple(fields.items()), answer.body.replace(tool.encode(), b"NAME")))
+
+    assert [] == arrived(stack, attack, port=hiding)
+    ((status, fields, body),) = seen
+    assert 200 == status
+    assert "www-authenticate" not in dict(fields)
+    assert {"code": -32602, "message": "Unknown tool: NAME"} == json.loads(body)["error"]
