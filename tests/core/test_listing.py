@@ -374,6 +374,7 @@ def test_a_trimmed_list_is_the_list_that_a_slow_filter_makes(listed, hidden, sty
 PIECES = [
     *(b'{ } [ ] : , "result" "error" "method" "tools" "Tools" "name" "hidden" "id" 1 null \\ "'.split()),
     *(b'{"id":1,"result": {"tools": [{"name":"hidden"}] "tools":[] \xff \xef\xbb\xbf \x00 ""'.split()),
+    *(b'{"method":"notifications/resources/updated" "params":{ "uri" "uri":"hidden" "URI" }}'.split()),
 ]
 
 
@@ -385,4 +386,6 @@ def test_whatever_the_bytes_there_is_a_verdict_and_no_list_with_the_hidden_item_
         return
     sent = json.loads(verdict.document if isinstance(verdict, Trimmed) else document)
     result = sent.get("result", {})
+    if isinstance(verdict, Untouched) and sent.get("method") == "notifications/resources/updated":
+        assert "hidden" != sent["params"]["uri"]
     assert not [tool for tool in result.get("tools", ()) if tool["name"] == "hidden"]

@@ -310,9 +310,9 @@ def _resident(stack, name):
 
 
 def _stopped(server):
-    """Whether the server got nothing rid of for half a second."""
+    """Whether the server got nothing rid of for a second and a half."""
     before = server.sent
-    threading.Event().wait(0.5)
+    threading.Event().wait(1.5)
     return before == server.sent
 
 
@@ -323,7 +323,9 @@ def _stopped(server):
 def test_readers_that_do_not_read_hold_the_server_up_and_fill_no_memory(
     stack, gateway, server, port, tokens, asked
 ):
-    """Measured: 10 MiB a reader until the server waits, of which the service and Envoy hold 3 to 5 each."""
+    """Measured: 10 to 12 MiB a reader until the server waits, with what the kernel holds, and 2 to 6 MiB of growth in
+    the service and in Envoy; without bounds on the windows of HTTP/2 it was 22 MiB, and 16 MiB in Envoy.
+    """
     readers, parts = 5, (gateway.service_name, gateway.envoy_name)
     server.script, server.sent = lambda _: itertools.chain([stream_head()], itertools.repeat(FLOOD)), 0
     before = [_resident(stack, part) for part in parts]
@@ -332,9 +334,9 @@ def test_readers_that_do_not_read_hold_the_server_up_and_fill_no_memory(
             open_ones.enter_context(opened(port, request(port, token, **asked)))
 
         assert eventually(lambda: server.sent > 0 and _stopped(server))
-        assert server.sent < readers * 24 * MIB
+        assert server.sent < readers * 16 * MIB
         for part, held in zip(parts, before, strict=True):
-            assert _resident(stack, part) - held < readers * 16 * MIB
+            assert _resident(stack, part) - held < readers * 10 * MIB
         server.script = [response(DONE)]
         assert DONE == ask(port, tokens[-1], call()).body  # and nobody else waits
 
