@@ -1,9 +1,11 @@
-"""The decision alone, in one thread without gRPC: stages, policies of growing size, lists of growing size."""
+"""The decision alone, in one thread without gRPC and mostly without the edge: stages, rules, patterns, lists."""
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -21,85 +23,38 @@ from authz.core.request import HttpRequest
 from authz.core.rule import Effect, Rule, Selector
 from authz.core.server import Directory, Server
 from authz.edge.ext_authz import read_request
-from bench import report
+from bench.catalogue import SIZES, document, name_of
 from bench.clock import microseconds
-from bench.machine import machine
+from bench.growth import Point, growth
 from bench.stages import breakdown, checker
 from bench.workload import HOST, ISSUER, POPULATIONS, Mint, check_request, population
 
 _pb: Any = external_auth_pb2
 RULES = (10, 100, 1_000, 10_000)
-TOOLS = (5, 50, 500, 5_000)
-UNSEEN = 5_000
-"""Names in turn, of which none is remembered until it returns: policies remember fewer."""
-_SIZES = 7
-"""Measurements that share the time: four populations, and three kinds of growing size."""
+CALLS = 1_000
+"""Calls of one turn."""
+TURNS = 15
 _PRINCIPAL = Principal(
     issuer=ISSUER, subject="user", client="client", scopes=("read",), roles=(), claims={}, expires=2**40
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """What one size costs.
-
-    Attributes:
-        size: number of rules or tools.
-        us: microseconds for one decision or one list.
-    """
-
-    size: int
-    us: float
+def measure(seconds: float) -> dict[str, Any]:
+    """Measure everything, the stages in about so many seconds; give it as it goes into the JSON document."""
+    return {
+        **_stages(seconds),
+        "rules": [asdict(point) for point in by_rules(exact_rules, RULES)],
+        "patterns": [asdict(point) for point in by_rules(pattern_rules, RULES)],
+        "lists": [asdict(point) for point in by_tools(SIZES)],
+    }
 
 
-def run(seconds: float) -> None:
-    """Measure everything in about so many seconds and print it."""
-    report.header(machine())
-    share = seconds / _SIZES
-    _print_stages(share)
-    heading = ("rules", "us", "times the smallest")
-    report.table("One decision, rules with exact names", heading, _grown(by_rules(share, exact_rules)))
-    report.table(
-        "One decision, patterns, a name not seen before", heading, _grown(by_rules(share, pattern_rules))
-    )
-    points = list(by_tools(share))
-    lines = [
-        (*line, f"{point.us / point.size:.2f}") for point, line in zip(points, _grown(points), strict=True)
-    ]
-    report.table(
-        "One list, every second tool hidden", ("tools", "us", "times the smallest", "us a tool"), lines
-    )
-
-
-def _grown(points: Iterator[Point] | list[Point]) -> list[tuple[str, ...]]:
-    listed = list(points)
-    return [(f"{p.size:,}", f"{p.us:,.1f}", f"{p.us / listed[0].us:.2f}") for p in listed]
-
-
-def _print_stages(share: float) -> None:
+def _stages(seconds: float) -> dict[str, Any]:
     mint = Mint()
+    share = seconds / (len(POPULATIONS) + 1)
     with checker(mint) as service:
-        found = {name: breakdown(service, population(name, mint), share) for name in POPULATIONS}
-    parsed = parsing(share / 10, population("mixed", mint))
-    names = [
-        name
-        for name in dict.fromkeys(n for part in found.values() for n in part)
-        if name not in {"other", "whole"}
-    ]
-    ordered = [
-        *sorted(names, key=lambda name: -max(part.get(name, 0.0) for part in found.values())),
-        "other",
-        "whole",
-    ]
-    lines = [[name, *(_cell(part, name) for part in found.values())] for name in ordered]
-    report.table("One Check without gRPC, microseconds", ("stage", *found), lines)
-    report.table(
-        "Protobuf, microseconds", ("message", "us"), [(name, f"{us:.1f}") for name, us in parsed.items()]
-    )
-
-
-def _cell(part: Mapping[str, float], name: str) -> str:
-    return f"{part[name]:.1f}" if name in part else "-"
+        found = {name: dict(breakdown(service, population(name, mint), share)) for name in POPULATIONS}
+    return {"stages": found, "parsing": parsing(share / 10, population("mixed", mint))}
 
 
 def parsing(seconds: float, requests: list[bytes]) -> dict[str, float]:
@@ -115,7 +70,7 @@ def parsing(seconds: float, requests: list[bytes]) -> dict[str, float]:
 
 def exact_rules(count: int) -> tuple[Rule, ...]:
     """Make rules that each name one tool."""
-    return tuple(_rule(number, f"tool-{number}") for number in range(count))
+    return tuple(_rule(number, name_of(number)) for number in range(count))
 
 
 def pattern_rules(count: int) -> tuple[Rule, ...]:
@@ -128,28 +83,39 @@ def _rule(number: int, name: str) -> Rule:
     return Rule(name=f"rule-{number}", effect=Effect.ALLOW, selector=selector, scopes=frozenset({"read"}))
 
 
-def by_rules(seconds: float, make: Callable[[int], tuple[Rule, ...]]) -> Iterator[Point]:
-    """Time one allowed tools/call under policies of growing size."""
-    for size in RULES:
-        walk, calls = _walk(Policy(make(size))), _calls(size, make is pattern_rules)
+def by_rules(
+    make: Callable[[int], tuple[Rule, ...]], sizes: tuple[int, ...], count: int = CALLS
+) -> list[Point]:
+    """Time an allowed tools/call under policies of growing size: `check`, for a caller who is known.
+
+    Exact names are all called, in random order. Patterns are met by names that no one has called before, because
+    what a name is matched with is remembered.
+    """
+    passes = {}
+    for size in sizes:
+        walk, calls = _walk(Policy(make(size))), _calls(size, unseen=make is pattern_rules)
         if not check(next(calls), walk).allowed:
             msg = "the call that is timed must be allowed"
             raise RuntimeError(msg)
-        yield Point(size=size, us=microseconds(partial(_next, calls, walk), seconds / len(RULES)))
+        slow = make is pattern_rules and size > CALLS
+        passes[size] = partial(_turn, calls, walk, max(1, count // 50 if slow else count))
+    return growth(passes, TURNS)
 
 
-def _next(calls: Iterator[HttpRequest], walk: Walk) -> None:
-    check(next(calls), walk)
+def _turn(calls: Iterator[HttpRequest], walk: Walk, count: int) -> float:
+    requests = list(itertools.islice(calls, count))
+    began = time.process_time()
+    for request in requests:
+        check(request, walk)
+    return (time.process_time() - began) / count
 
 
-def _calls(size: int, unseen: bool) -> Iterator[HttpRequest]:
-    """Give requests: for exact names the same hundred, for patterns more names than a policy remembers."""
-    names = (
-        [f"call-{number}-end" for number in range(UNSEEN)]
-        if unseen
-        else [f"tool-{number * size // 100}" for number in range(100)]
-    )
-    return itertools.cycle([_request(name) for name in names])
+def _calls(size: int, *, unseen: bool) -> Iterator[HttpRequest]:
+    if unseen:
+        return (_request(f"call-{number}-end") for number in itertools.count())
+    names = [name_of(number) for number in range(size)]
+    chance = random.Random(size)
+    return (_request(name) for _ in itertools.count() for name in chance.sample(names, size))
 
 
 def _request(tool: str) -> HttpRequest:
@@ -172,37 +138,29 @@ def _walk(policy: Policy) -> Walk:
     )
 
 
-def catalogue(count: int) -> bytes:
-    """Make the answer to tools/list with so many tools of a usual size."""
-    schema = {"type": "object", "properties": {"text": {"type": "string", "description": "what to say"}}}
-    tools = [
-        {
-            "name": f"tool-{number}",
-            "description": "Does one thing, and says so at some length. " * 4,
-            "inputSchema": schema,
-        }
-        for number in range(count)
-    ]
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}, separators=(",", ":")).encode()
-
-
-def by_tools(seconds: float) -> Iterator[Point]:
+def by_tools(sizes: tuple[int, ...]) -> list[Point]:
     """Time the trimming of growing lists, of which every second tool is hidden."""
-    for size in TOOLS:
+    passes = {}
+    for size in sizes:
         policy = Policy(exact_rules(size)[::2])
-        occasion = Occasion(Caller.of(_PRINCIPAL, "bench"), _request("tool-0"), "tools/call", None)
-        document = catalogue(size)
-
-        def once(
-            policy: Policy = policy, occasion: Occasion = occasion, document: bytes = document
-        ) -> object:
-            return trim(document, lambda item: _visible(policy, occasion, item), ttl_ms=None)
-
-        trimmed = once()
-        if not isinstance(trimmed, Trimmed) or trimmed.counts[0].trimmed != size // 2:
+        occasion = Occasion(Caller.of(_PRINCIPAL, "bench"), _request(name_of(0)), "tools/call", None)
+        once = partial(_trimmed, policy, occasion, document(size))
+        verdict = once()
+        if not isinstance(verdict, Trimmed) or verdict.counts[0].trimmed != size // 2:
             msg = "the list that is timed must lose every second tool"
             raise RuntimeError(msg)
-        yield Point(size=size, us=microseconds(once, seconds / len(TOOLS)))
+        passes[size] = partial(_timed, once)
+    return growth(passes, TURNS)
+
+
+def _trimmed(policy: Policy, occasion: Occasion, list_: bytes) -> object:
+    return trim(list_, lambda item: _visible(policy, occasion, item), ttl_ms=None)
+
+
+def _timed(once: Callable[[], object]) -> float:
+    began = time.process_time()
+    once()
+    return time.process_time() - began
 
 
 def _visible(policy: Policy, occasion: Occasion, item: Item) -> bool:

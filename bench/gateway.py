@@ -2,21 +2,25 @@
 
 Each backend gets a listener and clusters of its own in one Envoy. The upstream is the route's direct response, which
 costs next to nothing and still passes every filter. `alone` has the same listener and no filter but one that waits for
-the whole body, as ext_authz does: Envoy hangs up after a direct response that it gives before the body is in.
+the whole body, as ext_authz does: Envoy hangs up after a direct response that it gives before the body is in. `native`
+has Envoy's own filters in the place of the service's, and the one that waits, because the mcp filter goes on when it
+has read enough. Where lists are measured, a real upstream takes the place of the direct response.
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from authz.config.settings import Settings
 from authz.render.bootstrap import message
 from authz.render.notes import NOTES
 from authz.render.plan import plan
 from authz.render.tree import plain
-from authz.render.yamltext import emit
-from bench.workload import UPSTREAM
+from bench.native import NATIVE, filters, issuer_cluster
+from bench.workload import IN_ENVOY, UPSTREAM
 
 ALONE = "alone"
 _BUFFER = {
@@ -45,23 +49,39 @@ class Backend:
     http: str
 
 
-def configuration(settings: Settings, backends: Iterable[Backend], admin: str) -> str:
-    """Render one Envoy for all backends, as YAML."""
-    trees = [_tree(settings, backend, admin) for backend in backends]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What Envoy needs beside the backends.
+
+    Attributes:
+        admin: address of its admin interface.
+        jwks_uri: where the issuer on loopback serves its keys.
+        upstream: whether requests go on to the upstream of the policy file; otherwise Envoy answers them itself.
+    """
+
+    admin: str
+    jwks_uri: str
+    upstream: bool = False
+
+
+def configuration(settings: Settings, backends: Iterable[Backend], around: Around) -> str:
+    """Render one Envoy for all backends, as JSON, which is written faster than YAML."""
+    trees = [_tree(settings, backend, around) for backend in backends]
     resources = [tree["static_resources"] for tree in trees]
     merged: dict[str, Any] = {
         key: [item for part in resources for item in part[key]] for key in ("listeners", "clusters")
     }
-    return emit({"admin": trees[0]["admin"], "static_resources": merged})
+    merged["clusters"].append(issuer_cluster(urlsplit(around.jwks_uri).port or 80))
+    return json.dumps({"admin": trees[0]["admin"], "static_resources": merged})
 
 
-def _tree(settings: Settings, backend: Backend, admin: str) -> Any:
+def _tree(settings: Settings, backend: Backend, around: Around) -> Any:
     chain = plan(
         settings,
         listen=f"127.0.0.1:{backend.port}",
         service=backend.service,
         http=backend.http,
-        admin=admin,
+        admin=around.admin,
     )
     tree: Any = plain(message(dataclasses.replace(chain, access_log=False)), NOTES)[0]
     resources = tree["static_resources"]
@@ -69,7 +89,7 @@ def _tree(settings: Settings, backend: Backend, admin: str) -> Any:
     tree["static_resources"] = resources = _renamed(resources, own)
     for listener in resources["listeners"]:
         listener["name"] = backend.name
-        _adapt(listener["filter_chains"][0]["filters"][0]["typed_config"], backend.name)
+        _adapt(listener["filter_chains"][0]["filters"][0]["typed_config"], backend.name, around)
     return tree
 
 
@@ -82,15 +102,24 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def _adapt(manager: Any, name: str) -> None:
+def _adapt(manager: Any, name: str, around: Around) -> None:
     manager["stat_prefix"] = name
+    cors, *_, router = manager["http_filters"]
     if name == ALONE:
-        manager["http_filters"] = [_BUFFER, manager["http_filters"][-1]]
+        manager["http_filters"] = [_BUFFER, router]
+    if name == NATIVE:
+        manager["http_filters"] = [cors, _BUFFER, *filters(around.jwks_uri), router]
     for filter_ in manager["http_filters"]:
         if filter_["name"] == "envoy.filters.http.ext_authz":
             filter_["typed_config"]["stat_prefix"] = name
     for host in manager["route_config"]["virtual_hosts"]:
         for route in host["routes"]:
-            if route["match"].get("path"):
-                del route["route"]
-                route["direct_response"] = {"status": 200, "body": {"inline_string": UPSTREAM}}
+            _adapt_route(route, name, around)
+
+
+def _adapt_route(route: dict[str, Any], name: str, around: Around) -> None:
+    if name in IN_ENVOY:
+        route.pop("typed_per_filter_config", None)  # names a filter that is not there
+    if route["match"].get("path") and not around.upstream:
+        del route["route"]
+        route["direct_response"] = {"status": 200, "body": {"inline_string": UPSTREAM}}

@@ -10,7 +10,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -91,10 +91,16 @@ def summary(times: list[float], seconds: float, busy: float) -> dict[str, float]
     return {
         "calls": len(times),
         "seconds": seconds,
-        "p50_ms": times[len(times) // 2] * 1e3,
-        "p99_ms": times[len(times) * 99 // 100] * 1e3,
+        "p50_ms": percentile(times, 0.5) * 1e3,
+        "p99_ms": percentile(times, 0.99) * 1e3,
+        "p999_ms": percentile(times, 0.999) * 1e3,
         "busy": busy / seconds,
     }
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Give the smallest of ordered values that is exceeded by at most the rest, `1 - share`, of them."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 async def generate(

@@ -12,6 +12,8 @@ from pathlib import Path
 SCRIPT = Path(__file__).with_name("wrk.lua")
 _MARK = "\nresult "
 _GRACE = 30.0
+OPEN_CONNECTIONS = 64
+"""Connections of a load at a given rate: so many requests may be under way before one has to wait for another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +25,18 @@ class Load:
         seconds: time they took together.
         p50_ms: median time of one, in milliseconds.
         p99_ms: the time that one in a hundred exceeds.
+        p999_ms: the time that one in a thousand exceeds; it takes thousands of calls to mean anything.
         busy: share of the time in which the generator used a core; near 1 it measured itself.
+        late_ms: by how much one send in a hundred was later than it was meant; 0 where no schedule was kept.
     """
 
     calls: int
     seconds: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     busy: float
+    late_ms: float = 0.0
 
 
 def generator() -> str:
@@ -54,6 +60,12 @@ def over_http(port: int, connections: int, seconds: float, file: Path, start: in
     if generator() == "wrk":
         return _wrk(port, connections, seconds, file, start)
     return _python("bench.httpload", ["--port", str(port)], connections, seconds, file, start)
+
+
+def at_rate(port: int, rate: float, seconds: float, file: Path, start: int) -> Load:
+    """Load a listener with so many requests a second, whether it keeps up or not; see `over_http`."""
+    where = ["--port", str(port), "--rate", str(rate)]
+    return _python("bench.openload", where, OPEN_CONNECTIONS, seconds, file, start)
 
 
 def over_grpc(

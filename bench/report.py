@@ -1,86 +1,108 @@
-"""Figures as tables for people and as JSON for programs."""
+"""A run as tables in the terminal, as JSON, and as Markdown inside a document.
 
-import dataclasses
+Everything that is shown is made from the JSON document, so that a table in the documentation and the file it came from
+cannot differ. A document has `facts`, `parts` by name and `goals`; several of them, say of parts that were measured one
+after the other, are merged.
+"""
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Drawn
 
-from bench.rounds import Row, Sample
+from bench import goals
+from bench.tables import Table, tables
+from bench.tables import goals as goals_table
 
-_HEADINGS = (
-    "connections",
-    "variant",
-    "calls/s",
-    "p50 ms",
-    "p99 ms",
-    "CPU us",
-    "Envoy us",
-    "rate / bare",
-    "low..high",
-    "CPU / bare",
-    "generator",
-)
+BEGIN = "<!-- bench:begin -->"
+END = "<!-- bench:end -->"
 
 
 def console() -> Console:
     """Give where tables go; wide enough for them where the output is no terminal."""
     plain = Console()
-    return plain if plain.is_terminal else Console(width=140)
+    return plain if plain.is_terminal else Console(width=170)
 
 
-def header(facts: Mapping[str, str]) -> None:
-    """Print what a run was made with."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
+def document(facts: Mapping[str, str], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Give everything about a run: what it was made with, what was measured, and which goals held."""
+    return {"facts": dict(facts), "parts": dict(parts), "goals": goals.judged(parts)}
+
+
+def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make one document of several; of a part that two have the later one counts.
+
+    A fact that is not the same in all of them is told for each, with the parts that it is about.
+    """
+    listed = list(documents)
+    parts = {name: part for one in listed for name, part in one["parts"].items()}
+    names = dict.fromkeys(name for one in listed for name in one["facts"])
+    return document({name: _fact(name, listed) for name in names}, parts)
+
+
+def _fact(name: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    told: dict[str, str] = {", ".join(one["parts"]): one["facts"].get(name, "not told") for one in documents}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{parts}: {value}" for parts, value in told.items())
+
+
+def show(run: Mapping[str, Any]) -> None:
+    """Print a run."""
+    grid = Drawn.grid(padding=(0, 2))
+    for name, value in run["facts"].items():
         grid.add_row(name, value)
-    console().print(grid)
+    screen = console()
+    screen.print(grid)
+    for table in (*tables(run["parts"]), goals_table(run["goals"])):
+        screen.print(_drawn(table))
 
 
-def table(title: str, headings: Sequence[str], lines: Iterable[Sequence[str]], *, words: int = 1) -> None:
-    """Print a table whose first `words` columns hold words and whose others hold figures."""
-    made = Table(title=title, title_justify="left")
-    for index, heading in enumerate(headings):
-        made.add_column(heading, justify="left" if index < words else "right")
-    for line in lines:
+def _drawn(table: Table) -> Drawn:
+    made = Drawn(title=table.title, title_justify="left")
+    for index, heading in enumerate(table.headings):
+        made.add_column(heading, justify="left" if index < table.words else "right")
+    for line in table.lines:
         made.add_row(*line)
-    console().print(made)
+    return made
 
 
-def rates(title: str, rows: Iterable[Row]) -> None:
-    """Print medians and ratios."""
-    table(title, _HEADINGS, map(_line, rows), words=2)
+def write_json(file: Path, run: Mapping[str, Any]) -> None:
+    """Write a run."""
+    file.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
-def _line(row: Row) -> list[str]:
-    low, high = row.rate_spread
-    return [
-        str(row.connections),
-        row.variant,
-        f"{row.rate:,.0f}",
-        f"{row.p50_ms:.2f}",
-        f"{row.p99_ms:.2f}",
-        _figure(row.backend_us, ".0f"),
-        _figure(row.envoy_us, ".0f"),
-        _figure(row.rate_ratio, ".3f"),
-        f"{low:.2f}..{high:.2f}" if row.rate_ratio else "-",
-        _figure(row.cpu_ratio, ".2f"),
-        f"{row.busy:.0%}",
-    ]
+def markdown(run: Mapping[str, Any], plot: str = "") -> str:
+    """Give a run as Markdown: what it was made with, the goals, the plot where there is one, and every table.
+
+    Args:
+        run: a document.
+        plot: address of the image; empty for none.
+    """
+    facts = "\n".join(f"| {name} | {value} |" for name, value in run["facts"].items())
+    image = [f"![Calls per second and CPU a call, by variant]({plot})"] if plot else []
+    first = [f"| | |\n|---|---|\n{facts}", _markdown(goals_table(run["goals"])), *image]
+    return "\n\n".join([*first, *map(_markdown, tables(run["parts"]))])
 
 
-def _figure(value: float, form: str) -> str:
-    return format(value, form) if value else "-"
+def _markdown(table: Table) -> str:
+    rule = ["---" if index < table.words else "---:" for index in range(len(table.headings))]
+    lines = ["| " + " | ".join(line) + " |" for line in (table.headings, *table.lines)]
+    return "\n".join([f"### {table.title}", "", lines[0], "|" + "|".join(rule) + "|", *lines[1:]])
 
 
-def write_json(file: Path, facts: Mapping[str, str], rows: Iterable[Row], samples: Iterable[Sample]) -> None:
-    """Write everything: the facts, the medians, and every sample they were taken from."""
-    document: dict[str, Any] = {
-        "facts": dict(facts),
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "samples": [dataclasses.asdict(sample) for sample in samples],
-    }
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+def insert(text: str, section: str) -> str:
+    """Put a section between the marks of a text, in the place of what is there.
+
+    Raises:
+        ValueError: the text does not have each of the two marks once, in their order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or END in before or BEGIN in after or END in after:
+        msg = f"expected {BEGIN} and {END} once each"
+        raise ValueError(msg)
+    return f"{before}{BEGIN}\n\n{section}\n\n{END}{after}"

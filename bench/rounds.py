@@ -6,7 +6,7 @@ must say that each call was put to the backend and answered as the variant wants
 no token was remembered. What fails the check is an error, not a figure.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -44,6 +44,11 @@ class Sample:
     def rate(self) -> float:
         """Calls per second."""
         return self.load.calls / self.load.seconds
+
+    @property
+    def total_us(self) -> float:
+        """CPU time of backend and Envoy together, in microseconds a call."""
+        return self.backend_us + self.envoy_us
 
 
 Measure = Callable[[Variant, int], tuple[load.Load, float, float]]
@@ -86,8 +91,7 @@ class Through:
         )
         used = tuple(after - before for before, after in zip(cpu, self._cpu(backend.name), strict=True))
         stack.sent[variant.population] = start + found.calls + connections
-        key = "denied" if variant.denied else "ok"
-        _verify(variant, found.calls, connections, stack.counters(backend.name)[key] - counted[key])
+        check_counters(stack, variant, counted, found.calls, connections)
         if variant.population == "fresh" and backend.name == SERVICE:
             misses = stack.lookups().get("miss", 0) - looked.get("miss", 0)
             _verify(variant, found.calls, connections, misses)
@@ -95,6 +99,18 @@ class Through:
 
     def _cpu(self, backend: str) -> tuple[float, float]:
         return self._stack.cpu(backend), self._stack.cpu(ENVOY)
+
+
+def check_counters(
+    stack: Stack, variant: Variant, before: Mapping[str, int], calls: int, connections: int
+) -> None:
+    """Compare what Envoy counted since `before` with the calls of a load.
+
+    Raises:
+        Untrue: it put fewer or more to the backend, or they were answered otherwise than the variant wants.
+    """
+    key = "denied" if variant.denied else "ok"
+    _verify(variant, calls, connections, stack.counters(variant.backend)[key] - before[key])
 
 
 def _verify(variant: Variant, calls: int, connections: int, counted: int) -> None:
@@ -136,12 +152,14 @@ class Row:
         rate: calls per second.
         p50_ms: median of the medians, in milliseconds.
         p99_ms: median of the 99th percentiles.
+        p999_ms: median of the 99.9th percentiles.
         backend_us: CPU microseconds of the backend per call.
         envoy_us: CPU microseconds of Envoy per call.
         busy: the generator's share of a core.
         rate_ratio: median ratio of calls per second; 0 without a reference.
         rate_spread: lowest and highest of these ratios.
         cpu_ratio: median ratio of the backend's CPU per call; 0 without a reference or a backend.
+        total_ratio: median ratio of the CPU of backend and Envoy together; 0 without a reference.
     """
 
     variant: str
@@ -149,12 +167,14 @@ class Row:
     rate: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     backend_us: float
     envoy_us: float
     busy: float
     rate_ratio: float
     rate_spread: tuple[float, float]
     cpu_ratio: float
+    total_ratio: float
 
 
 def rows(samples: Iterable[Sample]) -> list[Row]:
@@ -170,16 +190,19 @@ def _row(group: dict[int, Sample], reference: dict[int, Sample]) -> Row:
     pairs = [(sample, reference[number]) for number, sample in group.items() if number in reference]
     rates = [sample.rate / other.rate for sample, other in pairs]
     costs = [sample.backend_us / other.backend_us for sample, other in pairs if other.backend_us]
+    totals = [sample.total_us / other.total_us for sample, other in pairs if other.total_us]
     return Row(
         variant=samples[0].variant,
         connections=samples[0].connections,
         rate=median(sample.rate for sample in samples),
         p50_ms=median(sample.load.p50_ms for sample in samples),
         p99_ms=median(sample.load.p99_ms for sample in samples),
+        p999_ms=median(sample.load.p999_ms for sample in samples),
         backend_us=median(sample.backend_us for sample in samples),
         envoy_us=median(sample.envoy_us for sample in samples),
         busy=median(sample.load.busy for sample in samples),
         rate_ratio=median(rates) if rates else 0.0,
         rate_spread=(min(rates), max(rates)) if rates else (0.0, 0.0),
         cpu_ratio=median(costs) if costs else 0.0,
+        total_ratio=median(totals) if totals else 0.0,
     )

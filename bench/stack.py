@@ -4,9 +4,10 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,10 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.config.load import load
 from authz.demo.binary import envoy_binary
 from authz.demo.ports import free_port
-from authz.demo.probes import Probe, http_ready, socket_ready
+from authz.demo.probes import Probe, http_ready, port_ready, socket_ready
 from authz.demo.processes import Child, Supervisor
-from bench.gateway import ALONE, Backend, configuration
-from bench.workload import POPULATIONS, Mint, population, to_file
+from bench.gateway import ALONE, Around, Backend, configuration
+from bench.native import NATIVE
+from bench.workload import IN_ENVOY, POPULATIONS, Mint, population, to_file
 
 POLICY = Path(__file__).with_name("policy.yaml")
 ENVOY = "envoy"
@@ -38,7 +40,8 @@ class Stack:
     """What is running.
 
     Attributes:
-        processes: the children by name: `envoy` and every backend but `alone`.
+        processes: the children by name: `envoy` and every backend but `alone` and `native`.
+        mint: the issuer whose tokens the backends accept.
         backends: by name.
         admin: URL of Envoy's admin interface.
         requests: the populations.
@@ -46,6 +49,7 @@ class Stack:
     """
 
     processes: _Processes
+    mint: Mint = field(repr=False)
     backends: Mapping[str, Backend]
     admin: str
     requests: Mapping[str, list[bytes]] = field(repr=False)
@@ -56,24 +60,34 @@ class Stack:
         return self.processes.logs / f"{name}.requests"
 
     def cpu(self, name: str) -> float:
-        """Give the CPU seconds, user and system, that a child and its threads have used; 0 for `alone`."""
-        if name == ALONE:
+        """Give the CPU seconds, user and system, that a child and its threads have used; 0 where it is no process."""
+        if name in IN_ENVOY:
             return 0.0
         line = Path(f"/proc/{self.processes.pid(name)}/stat").read_text("ascii")
         fields = line.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def counters(self, backend: str) -> dict[str, int]:
-        """Give Envoy's counters for a backend: `ok` and `denied` by ext_authz; for `alone` answers with 2xx as `ok`."""
+        """Give Envoy's counters for a backend: `ok` and `denied` by ext_authz, and by status where it is not asked."""
         names = {
             "ok": f"http.{backend}.ext_authz.{backend}.ok",
             "denied": f"http.{backend}.ext_authz.{backend}.denied",
         }
-        if backend == ALONE:
-            names = {"ok": f"http.{ALONE}.downstream_rq_2xx"}
+        if backend in IN_ENVOY:
+            names = {"ok": f"http.{backend}.downstream_rq_2xx", "denied": f"http.{backend}.downstream_rq_4xx"}
         lines = _get(f"{self.admin}/stats?usedonly").splitlines()
         values = dict(line.rsplit(": ", 1) for line in lines if line.startswith("http."))
         return {key: int(values.get(name, 0)) for key, name in names.items()}
+
+    def status(self, name: str) -> dict[str, int]:
+        """Give the memory of a child in KiB: `VmRSS` now, `VmHWM` the most since `forget_peak`."""
+        lines = Path(f"/proc/{self.processes.pid(name)}/status").read_text("ascii").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return {key: int(fields[key].split()[0]) for key in ("VmRSS", "VmHWM")}
+
+    def forget_peak(self, name: str) -> None:
+        """Let the peak of a child's memory begin anew."""
+        Path(f"/proc/{self.processes.pid(name)}/clear_refs").write_text("5", "ascii")
 
     def lookups(self) -> dict[str, int]:
         """Give how the service's token look-ups ended, by outcome."""
@@ -93,13 +107,24 @@ def _get(url: str) -> str:
 
 
 @contextlib.contextmanager
-def running(peers: Mapping[str, str], *, envoy: bool = True) -> Iterator[Stack]:
+def running(
+    peers: Mapping[str, str],
+    *,
+    envoy: bool = True,
+    policy: Path = POLICY,
+    upstream: str = "",
+    populations: Iterable[str] = POPULATIONS,
+) -> Iterator[Stack]:
     """Start everything, and end it on the way out.
 
     Args:
         peers: name to command of further ext_authz servers; `{socket}` in it is the path they must listen on, and
             they must answer gRPC health checks there.
         envoy: whether Envoy is started.
+        policy: what the service decides by.
+        upstream: module of the MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; empty where Envoy
+            answers requests itself.
+        populations: names of those that will be sent.
 
     Raises:
         StartFailed: something did not come up.
@@ -108,17 +133,20 @@ def running(peers: Mapping[str, str], *, envoy: bool = True) -> Iterator[Stack]:
     with _Processes() as processes:
         stack = Stack(
             processes=processes,
-            backends=_backends((ALONE, "bare", SERVICE, *peers), processes.logs),
+            mint=mint,
+            backends=_backends((ALONE, NATIVE, "bare", SERVICE, *peers), processes.logs),
             admin=f"http://127.0.0.1:{free_port()}",
-            requests={name: population(name, mint) for name in POPULATIONS},
+            requests={name: population(name, mint) for name in populations},
         )
         for name, requests in stack.requests.items():
             stack.file(name).write_bytes(to_file(requests))
-        environment = {"BENCH_JWKS": _start_issuer(processes, mint)}
-        for child in _children(stack.backends, peers, environment):
+        environment = {"BENCH_JWKS": _start_issuer(processes, mint), "BENCH_UPSTREAM": _upstream_url()}
+        if upstream:
+            processes.start(_upstream(upstream, environment["BENCH_UPSTREAM"]))
+        for child in _children(stack.backends, peers, policy, environment):
             processes.start(child)
         if envoy:
-            processes.start(_envoy(stack, environment))
+            processes.start(_envoy(stack, policy, environment, upstream=bool(upstream)))
         yield stack
 
 
@@ -147,12 +175,12 @@ def _start_issuer(processes: _Processes, mint: Mint) -> str:
 
 
 def _children(
-    backends: Mapping[str, Backend], peers: Mapping[str, str], environment: Mapping[str, str]
+    backends: Mapping[str, Backend], peers: Mapping[str, str], policy: Path, environment: Mapping[str, str]
 ) -> Iterator[Child]:
     bare, service = backends["bare"], backends[SERVICE]
     python = [sys.executable, "-m"]
     yield Child(name="bare", argv=[*python, "bench.bare", bare.service], ready=_up(bare))
-    serve = ["serve", "-c", str(POLICY), "--grpc", service.service, "--http", service.http]
+    serve = ["serve", "-c", str(policy), "--grpc", service.service, "--http", service.http]
     ready = http_ready(f"http://{service.http}/readyz")
     yield Child(name=SERVICE, argv=[*python, "authz", *serve], env=environment, ready=ready)
     for name, command in peers.items():
@@ -165,11 +193,23 @@ def _up(backend: Backend) -> Probe:
     return socket_ready(Path(backend.service.removeprefix("unix:")))
 
 
-def _envoy(stack: Stack, environment: Mapping[str, str]) -> Child:
-    settings = load(str(POLICY), environment=environment)
-    admin = stack.admin.removeprefix("http://")
-    file = stack.processes.logs / "envoy.yaml"
-    file.write_text(configuration(settings, stack.backends.values(), admin), encoding="utf-8")
+def _upstream_url() -> str:
+    return f"http://127.0.0.1:{free_port()}/mcp"
+
+
+def _upstream(module: str, url: str) -> Child:
+    where = urlsplit(url)
+    argv = [sys.executable, "-m", module, str(where.port)]
+    return Child(name="upstream", argv=argv, ready=port_ready(str(where.hostname), int(where.port or 0)))
+
+
+def _envoy(stack: Stack, policy: Path, environment: Mapping[str, str], *, upstream: bool) -> Child:
+    settings = load(str(policy), environment=environment)
+    around = Around(
+        admin=stack.admin.removeprefix("http://"), jwks_uri=environment["BENCH_JWKS"], upstream=upstream
+    )
+    file = stack.processes.logs / "envoy.json"
+    file.write_text(configuration(settings, stack.backends.values(), around), encoding="utf-8")
     flags = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
     return Child(
         name=ENVOY, argv=[envoy_binary(), "-c", file, *flags], ready=http_ready(f"{stack.admin}/ready")

@@ -20,7 +20,7 @@ from unittest import mock
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.config.load import load
-from authz.config.settings import IssuerKeys
+from authz.config.settings import IssuerKeys, Settings
 from authz.core import engine
 from authz.core.policy import Policy
 from authz.edge import ext_authz, service
@@ -86,15 +86,27 @@ class Timer:
             yield
 
 
+def settings_of(mint: Mint, policy: Path = POLICY) -> Settings:
+    """Give the settings of a policy file, with the issuer's keys at hand."""
+    environment = {
+        "BENCH_JWKS": "https://issuer.example.com/jwks.json",
+        "BENCH_UPSTREAM": "http://127.0.0.1:9/mcp",
+    }
+    return with_keys(load(str(policy), environment=environment), mint.jwks())
+
+
+def with_keys(settings: Settings, jwks: bytes) -> Settings:
+    """Give settings under which nothing is fetched."""
+    return dataclasses.replace(settings, keys={ISSUER: IssuerKeys(issuer=ISSUER, inline=jwks)})
+
+
 @contextlib.contextmanager
-def checker(mint: Mint) -> Iterator[Checker]:
-    """Give the service's own handler, with the bench policy and the issuer's keys at hand."""
-    settings = load(str(POLICY), environment={"BENCH_JWKS": "https://issuer.example.com/jwks.json"})
-    settings = dataclasses.replace(settings, keys={ISSUER: IssuerKeys(issuer=ISSUER, inline=mint.jwks())})
+def checker(mint: Mint, settings: Settings | None = None) -> Iterator[Checker]:
+    """Give the service's own handler, deciding by `settings` or by the bench policy; its records go nowhere."""
     with Path(os.devnull).open("wb") as nowhere:
         audit = AuditLog(nowhere)
         try:
-            yield Checker(Service(settings, audit))
+            yield Checker(Service(settings or settings_of(mint), audit))
         finally:
             audit.close()
 

@@ -1,8 +1,6 @@
 """A few requests before each sample: they fill caches, and show that the variant is answered as it should be."""
 
-import socket
-
-from bench.httpload import answer_missing
+from bench.client import Client, body_of, status_of
 
 CALLS = 60
 """More than there are callers, so that every token that can be remembered is."""
@@ -23,23 +21,26 @@ def warm(port: int, requests: list[bytes], start: int, *, denied: bool) -> int:
     Raises:
         RuntimeError: an answer was of the other kind.
     """
-    wanted = b'"error"' if denied else b'"result"'
-    with socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection:
+    with Client(port) as client:
         for number in range(start, start + CALLS):
-            connection.sendall(requests[number % len(requests)])
-            answer = _answer(connection)
-            if wanted not in answer.partition(b"\r\n\r\n")[2]:
-                msg = f"expected {wanted.decode()} in the answer: {answer.decode(errors='replace')[:500]}"
+            answer = client.ask(requests[number % len(requests)])
+            if is_denied(answer) != denied:
+                wanted = "a denial" if denied else "a result"
+                msg = f"expected {wanted} as the answer: {answer.decode(errors='replace')[:500]}"
                 raise RuntimeError(msg)
     return CALLS
 
 
-def _answer(connection: socket.socket) -> bytes:
-    received = b""
-    while answer_missing(received):
-        part = connection.recv(65_536)
-        if not part:
-            msg = "closed in the middle of an answer"
-            raise RuntimeError(msg)
-        received += part
-    return received
+def is_denied(answer: bytes) -> bool:
+    """Tell a denial from a result.
+
+    Raises:
+        RuntimeError: it is neither.
+    """
+    status, body = status_of(answer), body_of(answer)
+    if status == 200 and b'"result"' in body:
+        return False
+    if status in {401, 403} or (status == 200 and b'"error"' in body):
+        return True
+    msg = f"expected a result or a denial as the answer: {answer.decode(errors='replace')[:500]}"
+    raise RuntimeError(msg)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from envoy.service.auth.v3 import external_auth_pb2
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 HOST = "mcp.example.com"
 ISSUER = "https://issuer.example.com/"
@@ -23,12 +23,12 @@ CALLERS = 50
 """Tokens in the populations whose tokens are remembered."""
 FRESH = 1250
 """Tokens in the population `fresh`: more than the policy file lets the service remember."""
-REQUESTS = 1000
+REQUESTS = 5000
 """Requests in the other populations."""
 UPSTREAM = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"done"}]}}'
 """What the upstream answers."""
 
-_ALL = {"scope": "files:read files:delete", "https://mcp.example.com/roles": ["admin", "staff"]}
+FULL = {"scope": "files:read files:delete", "https://mcp.example.com/roles": ["admin", "staff"]}
 _NONE = {"scope": "profile", "https://mcp.example.com/roles": ["staff"]}
 _pb: Any = external_auth_pb2
 
@@ -39,7 +39,7 @@ class Variant:
 
     Attributes:
         name: what the table calls it.
-        backend: who is asked: `alone` for nobody, `bare`, `authz`, or the name of a peer.
+        backend: who is asked: `alone` for nobody, `native` for Envoy's own filters, `bare`, `authz`, or a peer's name.
         population: which requests are sent.
         denied: whether the backend must refuse every one of them; otherwise it must allow every one.
     """
@@ -52,6 +52,7 @@ class Variant:
 
 VARIANTS = (
     Variant(name="envoy alone", backend="alone", population="mixed"),
+    Variant(name="native", backend="native", population="mixed"),
     Variant(name="bare", backend="bare", population="mixed"),
     Variant(name="cached", backend="authz", population="mixed"),
     Variant(name="fresh", backend="authz", population="fresh"),
@@ -59,22 +60,31 @@ VARIANTS = (
     Variant(name="denied", backend="authz", population="denied", denied=True),
 )
 REFERENCE = "bare"
+IN_ENVOY = frozenset({"alone", "native"})
+"""Backends that are no process of their own."""
 
 
 class Mint:
-    """An issuer with one RSA key of 2048 bits."""
+    """An issuer with an RSA key of 2048 bits, and one on P-256 for runs that need tokens by the hundred thousand."""
 
     def __init__(self) -> None:
-        """Make the key."""
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        """Make the keys."""
+        self._keys: dict[str, Any] = {
+            "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+            "ES256": ec.generate_private_key(ec.SECP256R1()),
+        }
         self._now = int(time.time())
 
     def jwks(self) -> bytes:
-        """Give the key set."""
-        key = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return json.dumps({"keys": [{**key, "kid": "bench", "use": "sig", "alg": "RS256"}]}).encode()
+        """Give the key set; the name of a key is its algorithm's."""
+        public = {
+            "RS256": RSAAlgorithm.to_jwk(self._keys["RS256"].public_key(), as_dict=True),
+            "ES256": ECAlgorithm.to_jwk(self._keys["ES256"].public_key(), as_dict=True),
+        }
+        keys = [{**key, "kid": name, "use": "sig", "alg": name} for name, key in public.items()]
+        return json.dumps({"keys": keys}).encode()
 
-    def token(self, name: str, number: int, grants: Mapping[str, Any]) -> str:
+    def token(self, name: str, number: int, grants: Mapping[str, Any], algorithm: str = "RS256") -> str:
         """Sign a token of population `name` for caller `number`, good for a day."""
         claims = {
             "iss": ISSUER,
@@ -86,7 +96,7 @@ class Mint:
             "exp": self._now + 86_400,
             **grants,
         }
-        return jwt.encode(claims, self._key, "RS256", {"kid": "bench", "typ": "at+jwt"})
+        return jwt.encode(claims, self._keys[algorithm], algorithm, {"kid": algorithm, "typ": "at+jwt"})
 
 
 Call = tuple[str, dict[str, Any]]
@@ -94,7 +104,10 @@ Call = tuple[str, dict[str, Any]]
 
 
 def _mixed(chance: random.Random) -> Call:
+    """Call one of four tools that rules name, or, once in three times, one of thousands that a pattern fits."""
     name = chance.choice(("echo", "get_user_info", "list_files", "system_status"))
+    if chance.random() < 1 / 3:
+        name = f"report_{chance.randrange(5000)}"
     text = "".join(chance.choices("abcdefghij klmnop", k=chance.randrange(8, 400)))
     return name, {"text": text, "limit": chance.randrange(1000), "tags": ["a", "b"][: chance.randrange(3)]}
 
@@ -107,14 +120,15 @@ def _args(chance: random.Random) -> Call:
 
 
 def _denied(chance: random.Random) -> Call:
-    name = chance.choice(("list_files", "read_secret", "drop_table", "system_status"))
+    number = chance.randrange(5000)
+    name = chance.choice(("list_files", f"{number}_secret", f"drop_{number}", "system_status"))
     return name, {"path": f"/{chance.randrange(10**6)}"}
 
 
 POPULATIONS: Mapping[str, tuple[Callable[[random.Random], Call], Mapping[str, Any], int, int]] = {
-    "mixed": (_mixed, _ALL, CALLERS, REQUESTS),
-    "fresh": (_mixed, _ALL, FRESH, FRESH),
-    "args": (_args, _ALL, CALLERS, REQUESTS),
+    "mixed": (_mixed, FULL, CALLERS, REQUESTS),
+    "fresh": (_mixed, FULL, FRESH, FRESH),
+    "args": (_args, FULL, CALLERS, REQUESTS),
     "denied": (_denied, _NONE, CALLERS, REQUESTS),
 }
 """Name to: what is called, what tokens grant, number of tokens, number of requests."""
@@ -125,22 +139,33 @@ def population(name: str, mint: Mint) -> list[bytes]:
     call, grants, callers, count = POPULATIONS[name]
     chance = random.Random(name)
     tokens = [mint.token(name, number, grants) for number in range(callers)]
-    return [_http(number, *call(chance), tokens[number % callers]) for number in range(count)]
+    return [http_request(number, *call(chance), tokens[number % callers]) for number in range(count)]
 
 
-def _http(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
+def http_request(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
+    """Make a tools/call as the bytes of HTTP/1.1."""
+    return _request(
+        "tools/call", number, {"name": tool, "arguments": arguments}, token, f"mcp-name: {tool}\r\n"
+    )
+
+
+def list_request(number: int, token: str, further: str) -> bytes:
+    """Make a tools/list; `further` are header lines, each with its line end."""
+    return _request("tools/list", number, {}, token, further)
+
+
+def _request(method: str, number: int, params: dict[str, Any], token: str, further: str) -> bytes:
     meta = {
         "io.modelcontextprotocol/protocolVersion": VERSION,
         "io.modelcontextprotocol/clientCapabilities": {},
         "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
     }
-    params = {"name": tool, "arguments": arguments, "_meta": meta}
-    message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": meta}}
     body = json.dumps(message, separators=(",", ":")).encode()  # as the Python and TypeScript SDKs write it
     head = (
         f"POST /mcp HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
         "content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
-        f"mcp-protocol-version: {VERSION}\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n"
+        f"mcp-protocol-version: {VERSION}\r\nmcp-method: {method}\r\n{further}"
         f"user-agent: bench/1\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -4,7 +4,6 @@ Imports are read from the source, so that one inside a function counts as much a
 """
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,17 +165,17 @@ def functions_that_pass(word):
 
 
 def test_an_allow_is_made_in_one_place():
-    assert [("authz.core.engine", "_allow")] == functions_that_pass("allowed")
+    assert [("authz.core.engine", "_decide")] == functions_that_pass("allowed")
 
 
-def test_no_decision_is_changed_after_it_was_made_but_for_the_id_that_its_answer_bears():
+def test_no_decision_is_changed_after_it_was_made():
     texts = {module_of(path): path.read_text() for path in FILES}
 
     assert [] == [name for name, text in texts.items() if "object.__setattr__" in text]
-    assert [] == [name for name, text in texts.items() if ".allowed = " in text]
-    replaced = re.compile(r"replace\((?:self\.)?decision\b[^)]*\)")
-    assert [("authz.core.engine", "replace(decision, request_id=message.request_id)")] == [
-        (name, change) for name, text in texts.items() for change in replaced.findall(text)
+    assert [] == [
+        name
+        for name, text in texts.items()
+        if "replace(decision" in text or "replace(self.decision" in text or ".allowed = " in text
     ]
 
 

@@ -1,7 +1,5 @@
 """What was decided about one request, and for whom."""
 
-from typing import Any
-
 import msgspec
 
 from authz.core.item import Item
@@ -14,11 +12,8 @@ from authz.core.rule import Denial
 RequestId = str | int | None
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of the walk; a denial unless built otherwise, and it is built otherwise only by the engine.
-
-    Two decisions are equal only when they are the same object. The engine gives a caller the same object for like
-    requests, so an edge can keep what it made of it.
 
     Attributes:
         reason: why; `Reason.ALLOWED` exactly when `allowed`.
@@ -28,7 +23,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         item: the thing asked for, when the method names one.
         rule: name of the rule that decided, empty when none did.
         caller: who asks, once the token was verified.
-        request_id: the JSON-RPC id to answer with; None when there is none, it is unknown, or nothing is answered.
+        request_id: the JSON-RPC id to answer with; None when there is none or it is unknown.
         version: the MCP protocol version that the request declares, empty when it declares none.
         rewrite: whether the response can hold a list that must be trimmed.
         scopes: for a denial that more scope would cure, every scope the operation needs.
@@ -37,8 +32,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
         refused: why the token was not accepted, when it was not.
-        kept: for a decision that like requests share, what an edge made of it, under keys of its own; None for a
-            decision about one request only.
     """
 
     reason: Reason = Reason.INTERNAL
@@ -57,7 +50,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     hide: bool = False
     code: int | None = None
     refused: Refused | None = None
-    kept: dict[object, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a record that contradicts itself."""

@@ -8,15 +8,12 @@
     6 deadline   a yes that comes too late is a no
 
 Each step gives what the next one needs or the denial that ends the walk. A denial is the value that everything
-starts with; `_allow` is the only place where anything else can be built.
+starts with; `_decide` is the only place where anything else can be built.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from authz.core.decision import Decision
 from authz.core.endpoint import addressed, body_flaw, repeated_flaw
@@ -31,6 +28,7 @@ from authz.core.principal import ANONYMOUS
 from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
+from authz.core.rule import Denial, Rule
 from authz.core.server import Directory, Server
 from authz.core.versions import is_known
 
@@ -83,10 +81,10 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     message = _read(request, server, walk.limits)
     if isinstance(message, Rejected):
         return _rejected(message, server, caller)
-    decision = _decided(request, server, caller, message, walk.limits)
-    if decision.allowed and walk.late():
-        return _denied(server, caller, message, Verdict(Reason.DEADLINE), decision.item)
-    return decision
+    verdict, item = _judge(request, server, caller, message, walk.limits)
+    if verdict.reason is Reason.ALLOWED and walk.late():
+        verdict = Verdict(Reason.DEADLINE)
+    return _decide(request, server, caller, message, verdict, item)
 
 
 def _declared(request: HttpRequest) -> str:
@@ -110,101 +108,38 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     )
 
 
-def _decided(
-    request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
-) -> Decision:
-    """Decide by policy. What every like request of a caller is allowed is decided once, and found again."""
-    rewrite = _can_hold_list(request, message)
-    like = message.method, message.items, message.version, rewrite
-    decision: Decision | None = caller.decided.get(like)
-    if decision is None:
-        verdict, item = _judge(request, server, caller, message, limits)
-        if verdict.reason is not Reason.ALLOWED:
-            return _denied(server, caller, message, verdict, item)
-        decision = _shared(server, caller, verdict, item, like)
-    if rewrite:  # a response that is refused later is answered with the request's own id
-        return structs.replace(decision, request_id=message.request_id)
-    return decision
-
-
 def _judge(
     request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
 ) -> tuple[Verdict, Item | None]:
     """Judge every item the message names; the first that is not allowed is the answer, else the last."""
-    verdict, item, steady = _NAMES_NOTHING, None, True
+    verdict, item = _NAMES_NOTHING, None
     occasion = Occasion(caller, request, message.method, message.arguments, limits.args)
     for item in message.items:
         verdict = server.policy.judge(occasion, item)
-        steady = steady and verdict.steady
         if verdict.reason is not Reason.ALLOWED:
             break
-    return (verdict if steady is verdict.steady else replace(verdict, steady=steady)), item
+    return verdict, item
 
 
-_NAMES_NOTHING = Verdict(Reason.ALLOWED, steady=True)
+_NAMES_NOTHING = Verdict(Reason.ALLOWED)
 """What policy says of a method that names nothing: a valid token was enough."""
 
-_Like = tuple[str, tuple[Item, ...], str, bool]
-"""What like requests of a caller have in common: method, items, version, and whether the response can hold a list."""
 
-_SHARED, _SHARED_CHARS = 256, 512
-"""Decisions kept for one caller, and how many characters the names in one may have; senders choose them."""
-
-
-def _shared(server: Server, caller: Caller, verdict: Verdict, item: Item | None, like: _Like) -> Decision:
-    """Give the allow that like requests share, as long as there is room to keep it."""
-    decided, alike = caller.decided, (like, verdict.rule, verdict.shadows)
-    decision: Decision | None = decided.get(alike)
-    if decision is not None:
-        return decision
-    _, items, version, _ = like
-    room = len(decided) < _SHARED and len(version) + sum(len(each.name) for each in items) <= _SHARED_CHARS
-    decision = _allow(server, caller, verdict, item, like, kept={} if room else None)
-    if room:
-        decided[alike] = decision
-        if verdict.steady:
-            decided[like] = decision
-    return decision
-
-
-def _allow(
+def _decide(
+    request: HttpRequest,
     server: Server,
     caller: Caller,
+    message: Message,
     verdict: Verdict,
     item: Item | None,
-    like: _Like,
-    kept: dict[object, Any] | None,
 ) -> Decision:
-    """Build an allow; the one place in which this is done."""
-    method, _, version, rewrite = like
-    return Decision(
-        reason=verdict.reason,
-        allowed=verdict.reason is Reason.ALLOWED,
-        server=server.name,
-        method=method or _RESPONSE,
-        item=item,
-        rule=verdict.rule.name if verdict.rule is not None else "",
-        caller=caller,
-        version=version,
-        rewrite=rewrite,
-        shadows=verdict.shadows,
-        kept=kept,
-    )
-
-
-def _denied(
-    server: Server, caller: Caller, message: Message, verdict: Verdict, item: Item | None
-) -> Decision:
-    """Build a denial by policy, or for lack of time.
-
-    What only the server hides is answered as the server answers: a rule's own manner would tell that there is one.
-    """
+    """Build the decision; the one place in which an allow is made."""
+    allowed = verdict.reason is Reason.ALLOWED
     rule = verdict.rule
-    own_hide = None if rule is None else rule.hide
-    hide = server.hide if own_hide is None else own_hide
-    own_denial = None if rule is None or (hide and own_hide is None) else rule.denial
+    denial, hide = _manner(server, rule)
     return Decision(
         reason=verdict.reason,
+        allowed=allowed,
         server=server.name,
         method=message.method or _RESPONSE,
         item=item,
@@ -212,11 +147,22 @@ def _denied(
         caller=caller,
         request_id=message.request_id,
         version=message.version,
+        rewrite=allowed and _can_hold_list(request, message),
         scopes=verdict.scopes,
         shadows=verdict.shadows,
-        denial=own_denial or server.denial,
+        denial=denial,
         hide=hide,
     )
+
+
+def _manner(server: Server, rule: Rule | None) -> tuple[Denial, bool]:
+    """Say how a denial is answered, and whether it is hidden; a rule's own say goes before its server's.
+
+    But what only the server hides is answered as the server answers: a rule's own manner would tell that there is one.
+    """
+    if rule is None or (rule.hide is None and server.hide):
+        return server.denial, server.hide
+    return rule.denial or server.denial, bool(rule.hide)
 
 
 def _can_hold_list(request: HttpRequest, message: Message) -> bool:

@@ -25,7 +25,7 @@ class Caller:
         roles: the principal's roles as a set.
         known: values of conditions that read only the caller, filled as they are met.
         verdicts: what the policy says of items where it depends on nothing but the caller, filled as they are met.
-        decided: decisions that like requests of this caller share, filled as they are met.
+        kept: what an edge keeps for this caller, under keys of its own; dies with the caller.
     """
 
     principal: Principal
@@ -34,7 +34,7 @@ class Caller:
     roles: frozenset[str]
     known: dict[Expression, Truth] = field(default_factory=dict, repr=False)
     verdicts: dict[object, Any] = field(default_factory=dict, repr=False)
-    decided: dict[object, Any] = field(default_factory=dict, repr=False)
+    kept: dict[object, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, principal: Principal, server: str) -> "Caller":

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import msgspec
+
 from authz.core.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.expression import CALLER_NAMES, Truth
 from authz.core.index import Index
@@ -29,12 +31,11 @@ from authz.core.rule import Effect, Rule
 
 _REMEMBERED_NAMES = 16_384
 """Names whose rules are remembered, more than any catalogue has that is listed in one piece."""
-_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 256, 256
+_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 1024, 256
 """Verdicts kept for one caller, and the longest name of an item in one; which items there are is the caller's choice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the rules say about one item.
 
     Attributes:
@@ -42,14 +43,12 @@ class Verdict:
         rule: the rule that decided or came closest, None when no rule is about the item.
         scopes: when more scope would help, all that the operation needs.
         shadows: names of shadow rules under which the answer would differ.
-        steady: whether every request of this caller for the item, by the same method, gets this verdict.
     """
 
     reason: Reason
     rule: Rule | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
-    steady: bool = False
 
 
 _Key = TypeVar("_Key")
@@ -67,14 +66,15 @@ class _Candidates:
         requires: rules that must hold.
         allows: rules that allow.
         with_shadows: the same and the shadow rules, None when there are none.
-        steady: whether the verdict follows from the caller, the item and the method alone.
+        lasting: whether the verdict follows from the caller, the item and the method alone, and takes an expression
+            to find, so that it is worth remembering.
     """
 
     denies: tuple[Tried, ...]
     requires: tuple[Tried, ...]
     allows: tuple[Tried, ...]
     with_shadows: "_Candidates | None" = None
-    steady: bool = False
+    lasting: bool = False
 
 
 def _sorted_out(rules: Iterable[Rule]) -> _Candidates:
@@ -90,7 +90,8 @@ def _candidates(rules: Iterable[Rule]) -> _Candidates:
     listed = list(rules)
     applied = [rule for rule in listed if not rule.shadow]
     shadowed = _sorted_out(listed) if len(applied) < len(listed) else None
-    return replace(_sorted_out(applied), with_shadows=shadowed, steady=all(map(_is_steady, listed)))
+    lasting = all(map(_is_steady, listed)) and any(rule.when is not None for rule in listed)
+    return replace(_sorted_out(applied), with_shadows=shadowed, lasting=lasting)
 
 
 _STEADY_NAMES = CALLER_NAMES | {"mcp"}
@@ -131,17 +132,15 @@ class Policy:
 
     def judge(self, occasion: Occasion, item: Item) -> Verdict:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
+        candidates = self._remembered.get(item) or self._candidates(item)
+        if not candidates.lasting:
+            return self._weigh(candidates, occasion, item)
         known, key = occasion.caller.verdicts, (self, item, occasion.method)
         verdict = known.get(key)
-        if isinstance(verdict, Verdict):
-            return verdict
-        candidates = self._remembered.get(item) or self._candidates(item)
-        verdict = self._weigh(candidates, occasion, item)
-        if not candidates.steady:
-            return verdict
-        verdict = replace(verdict, steady=True)
-        if len(known) < _REMEMBERED_VERDICTS and len(item.name) <= _REMEMBERED_CHARS:
-            known[key] = verdict
+        if not isinstance(verdict, Verdict):
+            verdict = self._weigh(candidates, occasion, item)
+            if len(known) < _REMEMBERED_VERDICTS and len(item.name) <= _REMEMBERED_CHARS:
+                known[key] = verdict
         return verdict
 
     def _weigh(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:

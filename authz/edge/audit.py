@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from authz.core.decision import Decision
-from authz.edge.record import Facts, line
+import msgspec
 
+from authz.core.decision import Decision
+from authz.edge.record import Facts, make_record
+
+_ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
 _BATCH = 1000
 
@@ -60,7 +63,7 @@ class AuditLog:
     def _drain(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
-            lines = b"".join([line(*self._waiting.popleft()) for _ in range(count)])
+            lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
             try:
                 rest = memoryview(lines)
                 while rest:

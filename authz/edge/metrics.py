@@ -15,14 +15,12 @@ from authz.core.item import Kind
 from authz.core.keys import Skip
 from authz.core.methods import HTTP_METHODS, METHODS
 from authz.edge.record import verdict
-from authz.edge.tally import Labels, Tally, Timing
+from authz.edge.tally import Tally, Timing
 
 OTHER = "_other"
 SAMPLED = 16
 """Of how many Checks one is timed stage by stage; the others pay nothing for it."""
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
-_Labels = tuple[Labels, Labels | None]
-_LABELS = "labels"
 _KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
 
 
@@ -94,29 +92,16 @@ class Metrics:
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one decision."""
-        kept = decision.kept
-        labels: _Labels | None = None if kept is None else kept.get(_LABELS)
-        if labels is None:
-            labels = self._labels(decision)
-            if kept is not None:
-                kept[_LABELS] = labels
-        decided, tool = labels
-        self._decisions.add(decided)
-        if tool is not None:
-            self._tools.add(tool)
-        for rule in decision.shadows:
-            self._shadows.add((decision.server, rule))
-        self._check.add(decided[:1], seconds)
-
-    def _labels(self, decision: Decision) -> "_Labels":
-        """Give the labels under which a decision is counted, and those of its tool when it is about one."""
-        said, server, item = verdict(decision), decision.server, decision.item
+        said = verdict(decision)
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
-        decided = server, method, decision.rule, said, decision.reason.value
-        if item is None or item.kind is not Kind.TOOL:
-            return decided, None
-        named = item.name in self._named.get(server, ())
-        return decided, (server, item.name if named else OTHER, said)
+        server, item = decision.server, decision.item
+        self._decisions.add((server, method, decision.rule, said, decision.reason.value))
+        if item is not None and item.kind is Kind.TOOL:
+            named = item.name in self._named.get(server, ())
+            self._tools.add((server, item.name if named else OTHER, said))
+        for rule in decision.shadows:
+            self._shadows.add((server, rule))
+        self._check.add((server,), seconds)
 
     def staged(self, stage: str, seconds: float) -> None:
         """Count the time of one stage: parse, token, policy or respond."""

@@ -6,7 +6,6 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
-from msgspec import structs
 
 from authz.core.decision import Decision
 from authz.core.item import Kind
@@ -92,32 +91,6 @@ def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
         source=facts.source,
         **item,
     )
-
-
-def line(decision: Decision, facts: Facts, seconds: float) -> bytes:
-    """Write the record as one line of JSON; for decisions that like requests share, most of it is written once."""
-    kept = decision.kept
-    rest = None if kept is None else kept.get(_REST)
-    if rest is None:
-        rest = _rest(decision, facts)
-        if kept is not None:
-            kept[_REST] = rest
-    source = b'"source":%b,' % _ENCODE(facts.source) if facts.source else b""
-    at, name, took = _time(facts.at).encode(), facts.decision_id.encode(), int(seconds * 1e6)
-    return b'{"time":"%b","decision_id":"%b",%b"duration_us":%d,%b\n' % (at, name, source, took, rest)
-
-
-_ENCODE = msgspec.json.Encoder().encode
-_REST = "record"
-_FIRST = b'"decision":'
-"""The first member that follows from the decision alone."""
-
-
-def _rest(decision: Decision, facts: Facts) -> bytes:
-    """Write what all records of a decision have in common: the object's end, from its member `decision` on."""
-    alike = structs.replace(facts, at=0.0, decision_id="", source="")
-    text: bytes = _ENCODE(make_record(decision, alike, 0.0))
-    return text[text.index(_FIRST) :]
 
 
 def _time(at: float) -> str:

@@ -1,10 +1,12 @@
 """Decisions -> CheckResponses, as bytes.
 
-Requests that share a decision are answered alike but for the decision's id. So the answer is built once, kept with the
-decision, and the id is appended: protobuf reads two messages, one behind the other, as their sum. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+Protobuf reads messages that stand one behind the other as their sum. So an allow is put together from three parts: what is
+about the caller, built once and kept with the caller; what is about the call, kept for the calls that were met last; and
+the decision's id. What it costs grows neither with the callers nor with the tools. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ from google.rpc import code_pb2
 
 from authz.core.answer import Answer
 from authz.core.decision import Decision
+from authz.core.item import Item
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.edge.record import ITEM_KEYS, clip, verdict
@@ -27,9 +30,9 @@ _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
-_ANSWER = "answer"
-_BEGINNINGS = ("x-mcp", "x_mcp", "x.mcp")
-"""How every spelling of an identity header begins, and hardly any other header's name."""
+_REMEMBERED = 16_384
+"""Of so many calls (method, rule, item) the part of the answer is kept that is about them."""
+_REMEMBERED_CHARS = 256
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -42,14 +45,16 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
     """
-    kept, names = decision.kept, "\n".join(request.headers)
-    if kept is None or "x-mcp" in names or "x_mcp" in names or "x.mcp" in names:
+    caller, names = decision.caller, "\n".join(request.headers)
+    told = _told(decision.method, decision.rule, decision.item)
+    if caller is None or "x-mcp" in names or "x_mcp" in names or "x.mcp" in names:
         spellings = [name for name in request.headers if _is_identity(name)]
-        return _allow(decision, spellings, server, policy) + _id(decision_id)
-    answer: bytes | None = kept.get(_ANSWER)
+        return _allow(decision, spellings, server, policy) + told + _id(decision_id)
+    key = ("answer", decision.rewrite)
+    answer = caller.kept.get(key)
     if answer is None:
-        answer = kept[_ANSWER] = _allow(decision, [], server, policy)
-    return answer + _id(decision_id)
+        answer = caller.kept[key] = _allow(decision, [], server, policy)
+    return answer + told + _id(decision_id)
 
 
 def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> bytes:
@@ -61,7 +66,8 @@ def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> b
     denied.body = answer.body.decode()
     _set(denied.headers, answer.headers)
     _describe(response, decision, policy)
-    return bytes(response.SerializeToString()) + _id(decision_id)
+    told = _told(decision.method, decision.rule, decision.item)
+    return bytes(response.SerializeToString()) + told + _id(decision_id)
 
 
 def metadata(key: str, text: str) -> bytes:
@@ -76,6 +82,22 @@ _ID = metadata("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 def _id(decision_id: str) -> bytes:
     return _ID + decision_id.encode("ascii")
+
+
+def _told(method: str, rule: str, item: Item | None) -> bytes:
+    """Give what adds to the dynamic metadata of an answer what was called, and by which rule it was decided."""
+    long = item is not None and len(item.name) > _REMEMBERED_CHARS
+    return _call.__wrapped__(method, rule, item) if long else _call(method, rule, item)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _call(method: str, rule: str, item: Item | None) -> bytes:
+    response = _pb.CheckResponse()
+    said = {"rule": rule, "method": clip(method)}
+    if item is not None:
+        said[ITEM_KEYS[item.kind]] = clip(item.name)
+    _say(response, said)
+    return bytes(response.SerializeToString())
 
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
@@ -113,29 +135,30 @@ def _identity(decision: Decision) -> dict[str, str]:
 
 
 def _is_identity(name: str) -> bool:
-    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets."""
+    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets.
+
+    Every one of them begins with `x-mcp`, `x_mcp` or `x.mcp`, which `allow` looks for first, in all names at once.
+    """
     return name.replace("_", "-").replace(".", "-").startswith(_OURS)
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:
     """Leave the decision in dynamic metadata, for access logs, rate limits and the rewriter's matcher."""
-    fields = response.dynamic_metadata.fields
-    for name, value in _said(decision, policy).items():
-        if value:
-            fields[name].string_value = value
-    fields["rewrite"].bool_value = decision.rewrite
-
-
-def _said(decision: Decision, policy: str) -> Mapping[str, str]:
-    principal, item = decision.principal, decision.item
-    return {
+    principal = decision.principal
+    said = {
         "decision": verdict(decision),
         "reason": decision.reason.value,
-        "rule": decision.rule,
-        "method": clip(decision.method),
         "server": decision.server,
         "policy": policy,
         "sub": "" if principal is None else clip(principal.subject),
         "client": "" if principal is None else clip(principal.client),
-        **({} if item is None else {ITEM_KEYS[item.kind]: clip(item.name)}),
     }
+    _say(response, said)
+    response.dynamic_metadata.fields["rewrite"].bool_value = decision.rewrite
+
+
+def _say(response: Any, said: Mapping[str, str]) -> None:
+    fields = response.dynamic_metadata.fields
+    for name, value in said.items():
+        if value:
+            fields[name].string_value = value

@@ -6,14 +6,18 @@ import sys
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
-from bench.__main__ import main
+from bench import half, load
+from bench.__main__ import chosen, main
+from bench.client import Client
 from bench.core import by_rules, by_tools, exact_rules, pattern_rules
-from bench.httpload import answer_missing
+from bench.httpload import answer_missing, percentile
 from bench.load import Load
-from bench.report import write_json
+from bench.native import NATIVE
 from bench.rounds import Direct, Sample, Through, Untrue, _verify, rounds, rows
 from bench.stack import running
 from bench.stages import STAGES, Timer, breakdown, checker
+from bench.tables import tables
+from bench.warm import is_denied
 from bench.workload import (
     CALLERS,
     FRESH,
@@ -23,6 +27,7 @@ from bench.workload import (
     Variant,
     check_request,
     from_file,
+    http_request,
     population,
     to_file,
 )
@@ -41,7 +46,7 @@ def requests(mint):
 
 
 def sample(variant, number, *, calls=100, seconds=1.0, backend_us=100.0, connections=1):
-    load = Load(calls=calls, seconds=seconds, p50_ms=1.0, p99_ms=2.0, busy=0.5)
+    load = Load(calls=calls, seconds=seconds, p50_ms=1.0, p99_ms=2.0, p999_ms=3.0, busy=0.5)
     return Sample(
         variant=variant,
         connections=connections,
@@ -66,6 +71,16 @@ def test_ratios_are_taken_within_a_round_and_then_the_median():
 def test_cpu_ratios_are_of_the_backends_time_per_call():
     row = rows([sample("bare", 0, backend_us=200.0), sample("x", 0, backend_us=300.0)])[1]
     assert 1.5 == row.cpu_ratio
+
+
+def test_what_envoy_does_itself_is_compared_by_the_cpu_of_envoy_and_backend_together():
+    row = rows([sample("bare", 0, backend_us=199.0), sample("native", 0, backend_us=0.0)])[1]
+    assert (0.0, 1.0 / 200.0) == (row.cpu_ratio, row.total_ratio)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 500), (0.99, 990), (0.999, 999), (1.0, 999)])
+def test_a_percentile_is_the_value_that_the_rest_exceeds(share, value):
+    assert value == percentile(range(1000), share)
 
 
 def test_a_variant_is_never_compared_across_numbers_of_connections():
@@ -104,7 +119,9 @@ def test_a_token_that_is_to_be_fresh_is_of_no_other_population(requests):
 
 def test_arguments_and_tools_vary_within_a_population(requests):
     bodies = [json.loads(request.split(b"\r\n\r\n")[1]) for request in requests["mixed"]]
-    assert {"echo", "get_user_info", "list_files", "system_status"} == {b["params"]["name"] for b in bodies}
+    names = {body["params"]["name"] for body in bodies}
+    assert {"echo", "get_user_info", "list_files", "system_status"} < names
+    assert len(names) > len(bodies) / 5
     assert len(bodies) == len({json.dumps(b["params"]["arguments"]) for b in bodies})
 
 
@@ -141,7 +158,7 @@ def test_a_stage_is_timed_without_the_stages_inside_it(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "absent"),
-    [("mixed", {"answer", "deny", "judge"}), ("fresh", {"answer", "deny", "judge"}), ("denied", {"allow"})],
+    [("mixed", {"answer", "deny"}), ("fresh", {"answer", "deny"}), ("denied", {"allow"})],
 )
 def test_every_stage_of_a_check_is_found_and_put_back(name, absent, mint, requests):
     before = [getattr(owner, attribute) for _, owner, attribute in STAGES]
@@ -152,14 +169,12 @@ def test_every_stage_of_a_check_is_found_and_put_back(name, absent, mint, reques
 
 
 @pytest.mark.parametrize("make", [exact_rules, pattern_rules])
-def test_the_call_that_is_timed_is_allowed_at_every_size(make, monkeypatch):
-    monkeypatch.setattr("bench.core.RULES", (10, 200))
-    assert [10, 200] == [point.size for point in by_rules(0.0, make)]
+def test_the_call_that_is_timed_is_allowed_at_every_size(make):
+    assert [10, 200] == [point.size for point in by_rules(make, (10, 200), count=5)]
 
 
-def test_the_list_that_is_timed_loses_every_second_tool(monkeypatch):
-    monkeypatch.setattr("bench.core.TOOLS", (5, 50))
-    assert [5, 50] == [point.size for point in by_tools(0.0)]
+def test_the_list_that_is_timed_loses_every_second_tool():
+    assert [10, 100] == [point.size for point in by_tools((10, 100))]
 
 
 @pytest.fixture(scope="module")
@@ -170,21 +185,77 @@ def stack():
 
 
 @pytest.mark.envoy
-@pytest.mark.parametrize("connections", [1, 3])
-def test_every_variant_is_measured_and_verified_behind_envoy(stack, connections, tmp_path):
+@pytest.mark.parametrize(("connections", "generator"), [(1, load.generator()), (3, "own")])
+def test_every_variant_is_measured_and_verified_behind_envoy(stack, connections, generator, monkeypatch):
+    monkeypatch.setattr("bench.load.generator", lambda: generator)
     variants = [*VARIANTS, Variant(name="peer", backend="peer", population="mixed")]
     samples = list(rounds(variants, [connections], 1, Through(stack, SECONDS)))
     assert [variant.name for variant in variants] == [s.variant for s in samples]
-    assert all(s.load.calls > 0 for s in samples)
-    write_json(tmp_path / "out.json", {"cores": "2"}, rows(samples), samples)
-    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
-    assert {"facts", "rows", "samples"} == written.keys()
-    assert len(variants) == len(written["samples"]) == len(written["rows"])
+    assert all(s.load.calls > 0 and s.load.p50_ms <= s.load.p99_ms <= s.load.p999_ms for s in samples)
+    assert sum(row.envoy_us for row in rows(samples)) > 0
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_envoys_own_filters_decide_as_the_service_does(stack, name):
+    denied = any(v.denied for v in VARIANTS if v.population == name)
+    for backend in ("authz", NATIVE):
+        assert {denied} == set(decisions(stack, backend, stack.requests[name][:80]))
+
+
+FULL_ROLES = {"https://mcp.example.com/roles": ["admin"]}
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize(
+    ("tool", "arguments", "grants", "denied"),
+    [
+        ("delete_file", {"filename": "/inbox/a"}, {"scope": "files:delete", **FULL_ROLES}, False),
+        ("delete_file", {"filename": "/etc/passwd"}, {"scope": "files:delete", **FULL_ROLES}, True),
+        ("delete_file", {"filename": "/inbox/../a"}, {"scope": "files:delete", **FULL_ROLES}, True),
+        ("delete_file", {}, {"scope": "files:delete", **FULL_ROLES}, True),
+        ("delete_file", {"filename": "/inbox/a"}, {"scope": "files:delete"}, True),
+        ("list_files", {}, {"scope": "profile files:read"}, False),
+        ("list_files", {}, {"scope": "xfiles:read files:readonly"}, True),
+        ("system_status", {}, {"https://mcp.example.com/roles": ["administrator"]}, True),
+        ("echo", {}, {}, False),
+        ("report_7", {}, {"scope": "reports:read"}, False),
+        ("report_7", {}, {"scope": "profile"}, True),
+        ("report_secret", {}, {"scope": "reports:read"}, True),
+        ("echo_secret", {}, {"scope": "files:read", **FULL_ROLES}, True),
+    ],
+)
+def test_envoys_own_filters_have_the_same_policy(stack, tool, arguments, grants, denied):
+    request = http_request(1, tool, arguments, stack.mint.token("one", 1, grants))
+    assert [[denied]] * 2 == [decisions(stack, backend, [request]) for backend in ("authz", NATIVE)]
+
+
+@pytest.mark.envoy
+def test_envoys_own_filters_refuse_a_token_of_another_issuer(stack):
+    request = http_request(1, "echo", {}, Mint().token("one", 1, {}))
+    assert [[True]] * 2 == [decisions(stack, backend, [request]) for backend in ("authz", NATIVE)]
+
+
+def decisions(stack, backend, requests):
+    with Client(stack.backends[backend].port) as client:
+        return [is_denied(client.ask(request)) for request in requests]
+
+
+@pytest.mark.envoy
+def test_half_load_is_half_of_the_peak_and_both_are_sent_it(stack, monkeypatch):
+    monkeypatch.setattr("bench.half.find_peak", lambda *_: 200.0)
+    found = half.measure(stack, 0.5, 2)
+    assert (200.0, 100.0) == (found["peak"], found["rate"])
+    assert ["bare", "cached", "cached", "bare"] == [s["variant"] for s in found["samples"]]
+    assert {50} == {s["load"]["calls"] for s in found["samples"]}
+    assert 1.0 == found["rows"][0]["p99_ratio"]
+    assert tables({"half": found})[0].lines[1][0] == "cached"
 
 
 @pytest.mark.envoy
 def test_every_variant_but_envoy_alone_is_measured_without_envoy(stack):
-    variants = [variant for variant in VARIANTS if variant.backend != "alone"]
+    variants = chosen(None, {}, envoy=False)
+    assert {"bare", "authz"} == {variant.backend for variant in variants}
     samples = list(rounds(variants, [2], 1, Direct(stack, SECONDS)))
     assert [variant.name for variant in variants] == [s.variant for s in samples]
 
@@ -216,9 +287,10 @@ def test_a_token_that_was_remembered_is_an_error_where_none_may_be(stack):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--variant", "nonsense"], "no variant nonsense; there are: envoy alone, bare"),
+        (["--variant", "nonsense"], "no variant nonsense; there are: envoy alone, native, bare"),
         (["--connections", "0"], "from 1 to 256"),
         (["--peer", "bare=true"], "NAME=COMMAND with a new name"),
+        (["report"], "at least one RUN.json"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_named(arguments, said, monkeypatch, capsys):

@@ -393,16 +393,6 @@ def test_an_allow_says_who_may_do_what_by_which_rule():
     assert good_token() not in repr(decision)
 
 
-def test_like_requests_of_one_caller_share_one_decision_and_no_others_do():
-    caller = Caller.of(principal(), "demo")
-    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
-    shared = check(call("echo", {"n": 1}), same)
-
-    assert shared is check(call("echo", {"n": 2}), same)
-    assert shared is not check(call("other", {"n": 1}), same)
-    assert shared is not check(call("echo", {"n": 1}), walk(server(ALLOW_ALL)))
-
-
 def test_a_decision_that_depends_on_arguments_is_made_each_time():
     caller = Caller.of(principal(), "demo")
     picky = walk(server(rule("allow", "echo", args="args.n == 1")), identify=lambda *_: caller)
@@ -416,15 +406,6 @@ def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
     listing = [check(post(message("tools/list", id=number)), same) for number in (1, 2)]
 
     assert [1, 2] == [decision.request_id for decision in listing]
-
-
-def test_names_that_a_caller_makes_up_are_not_all_kept():
-    caller = Caller.of(principal(), "demo")
-    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
-
-    assert all(check(call(f"tool-{number}"), same).allowed for number in range(1000))
-    assert check(call("x" * 2000), same).kept is None
-    assert 512 >= len(caller.decided)
 
 
 @pytest.mark.parametrize(

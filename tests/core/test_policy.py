@@ -27,7 +27,7 @@ def listed(rules, who=None, name="echo", **options):
 
 
 def test_without_a_rule_nothing_is_allowed():
-    assert Verdict(Reason.NO_RULE, steady=True) == judge([], arguments={})
+    assert Verdict(Reason.NO_RULE) == judge([], arguments={})
 
 
 def test_a_policy_that_is_open_when_empty_is_open_only_when_it_is_empty():

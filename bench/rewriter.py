@@ -1,0 +1,98 @@
+"""The rewriter alone: from Envoy's messages about a list to the bytes of the answers to them, half of the list cut.
+
+The metadata is what a real Check of the list's request left. gRPC is not there; reading and writing of its messages is.
+"""
+
+import asyncio
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from envoy.service.auth.v3 import external_auth_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2
+
+from authz.edge.audit import AuditLog
+from authz.edge.ext_authz import Checker
+from authz.edge.ext_proc import NAMESPACE, Processor
+from authz.edge.service import Service
+from bench.catalogue import document
+from bench.stages import settings_of
+from bench.ways import WAYS, requests_for, verified
+from bench.workload import Mint, check_request
+
+_auth: Any = external_auth_pb2
+_proc: Any = external_processor_pb2
+_PIECE = 1 << 16
+"""Bytes of a body that Envoy hands over at a time, about."""
+_MIN_LISTS = 3
+
+
+def measure(policy: Path, sizes: tuple[int, ...], seconds: float) -> list[dict[str, Any]]:
+    """Measure lists of each size, about `seconds` each; give them as they go into the JSON document."""
+    mint = Mint()
+    settings = settings_of(mint, policy)
+    with Path("/dev/null").open("wb") as nowhere:
+        audit = AuditLog(nowhere)
+        try:
+            service = Service(settings, audit)
+            processor = Processor(
+                resolve=service.reader, observe=service.metrics, max_bytes=settings.max_list
+            )
+            return [asyncio.run(_rewriter(service, processor, mint, size, seconds)) for size in sizes]
+        finally:
+            audit.close()
+
+
+async def _rewriter(
+    service: Service, processor: Processor, mint: Mint, size: int, seconds: float
+) -> dict[str, Any]:
+    way, body = WAYS[-1], document(size)
+    request = requests_for(mint, size, way)[0]
+    answer = await Checker(service).check(_auth.CheckRequest.FromString(check_request(request)), None)
+    messages = _messages(_auth.CheckResponse.FromString(answer).dynamic_metadata, body)
+    tracemalloc.start()
+    rewritten = await _process(processor, messages)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    verified(b"HTTP/1.1 200 OK\r\n\r\n" + rewritten, size, way)
+    taken: list[float] = []
+    ends = time.perf_counter() + seconds
+    while len(taken) < _MIN_LISTS or time.perf_counter() < ends:
+        began = time.process_time()
+        await _process(processor, messages)
+        taken.append(time.process_time() - began)
+    return {"tools": size, "bytes": len(body), "us": median(taken) * 1e6, "peak_bytes": peak}
+
+
+def _messages(metadata: Any, body: bytes) -> list[bytes]:
+    """Give what Envoy sends about a response, serialised."""
+    head = _proc.ProcessingRequest()
+    head.metadata_context.filter_metadata[NAMESPACE].CopyFrom(metadata)
+    fields = ((":status", b"200"), ("content-type", b"application/json"))
+    for name, value in fields:
+        head.response_headers.headers.headers.add(key=name, raw_value=value)
+    pieces = [body[at : at + _PIECE] for at in range(0, len(body), _PIECE)]
+    chunks = []
+    for number, piece in enumerate(pieces, 1):
+        chunk = _proc.ProcessingRequest()
+        chunk.response_body.body, chunk.response_body.end_of_stream = piece, number == len(pieces)
+        chunks.append(chunk)
+    return [message.SerializeToString() for message in (head, *chunks)]
+
+
+async def _process(processor: Processor, messages: list[bytes]) -> bytes:
+    """Let the rewriter look through a response; give the body that it lets pass."""
+
+    async def sent() -> AsyncIterator[Any]:
+        for message in messages:
+            yield _proc.ProcessingRequest.FromString(message)
+
+    parts: list[bytes] = []
+    async for reply in processor.process(sent(), None):
+        reply.SerializeToString()  # as gRPC does before it sends
+        if reply.HasField("response_body"):
+            parts.append(reply.response_body.response.body_mutation.streamed_response.body)
+    return b"".join(parts)
