@@ -1,6 +1,8 @@
 """The documentation says what the code does: its examples load, its lists are complete, its links lead somewhere."""
 
+import base64
 import re
+import secrets
 from pathlib import Path
 
 import pytest
@@ -49,10 +51,20 @@ def test_the_bounds_of_the_policy_reference_load_and_are_the_defaults(tmp_path):
     loaded, plain = (load(str(tmp_path / name), environment={}) for name in ("policy.yaml", "next.yaml"))
 
     shown = yaml.safe_load(bounds)
-    for key in ("limits", "keys"):
+    for key in ("limits", "keys", "streams"):
         assert PolicyFile.model_fields[key].default.model_dump() == shown[key]
     assert (plain.limits, plain.fetching) == (loaded.limits, loaded.fetching)
     assert plain.digest == loaded.candidate.digest
+
+
+def test_the_sessions_of_the_policy_reference_load_with_a_key_made_as_it_says(tmp_path):
+    sessions, rest = block(ROOT / "docs" / "policy.md", "sessions:"), block(ROOT / "README.md", "issuers:")
+    (tmp_path / "policy.yaml").write_text(sessions + rest, encoding="utf-8")
+    keys = [base64.b64encode(secrets.token_bytes(32)) for _ in range(2)]
+    (tmp_path / "session.key").write_bytes(keys[0] + b"\n")
+
+    loaded = load(str(tmp_path / "policy.yaml"), environment={"OLD_SESSION_KEY": keys[1].decode()})
+    assert tuple(keys) == loaded.session_keys
 
 
 def test_the_policy_reference_names_every_key_of_every_section():

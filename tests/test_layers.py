@@ -195,11 +195,18 @@ def in_a_fresh_process(code):
 
 
 def test_the_serving_path_does_not_import_what_only_other_commands_need():
-    code = "import sys, authz.cli.serve; print(*sys.modules)"
+    code = "import sys, authz.cli.serve, authz.cli.worker; print(*sys.modules)"
     loaded = in_a_fresh_process(code)
 
     assert "authz.edge.server" in loaded
     assert [] == [name for name in loaded if within(name, SERVE_LEAVES_OUT)]
+
+
+def test_a_supervisor_loads_no_grpc():
+    loaded = in_a_fresh_process("import sys, authz.cli.serve, authz.edge.supervisor; print(*sys.modules)")
+
+    assert "authz.edge.team" in loaded
+    assert [] == [name for name in loaded if within(name, ["grpc", "uvloop", "envoy", "authz.edge.server"])]
 
 
 TOGETHER = [

@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "authz.cli.explain:explain",
         "diff": "authz.cli.diff:diff",
         "replay": "authz.cli.replay:replay",
+        "stats": "authz.cli.stats:stats",
         "token": "authz.cli.token:token",
         "import": "authz.cli.importing:import_",
         "schema": "authz.cli.schema:schema",

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from authz.cli import envoyflags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
 from authz.config.addresses import check_address
+from authz.config.process import MAX_WORKERS
 
 
 class Part(StrEnum):
@@ -16,6 +18,9 @@ class Part(StrEnum):
 
     BOOTSTRAP = "bootstrap"
     FILTERS = "filters"
+
+
+_SHADOW = "warning: --shadow: this configuration refuses nothing and protects nothing; render without it to protect\n"
 
 
 def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -34,6 +39,27 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     admin: Annotated[
         str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default none.")
     ] = "",
+    tls_cert: flag.TlsCert = "",
+    tls_key: flag.TlsKey = "",
+    service_ca: flag.ServiceCa = "",
+    service_cert: flag.ServiceCert = "",
+    service_key: flag.ServiceKey = "",
+    upstream_ca: flag.UpstreamCa = "",
+    native_filter: flag.NativeFilter = False,
+    shadow: flag.Shadow = False,
+    otel: flag.Otel = "",
+    otel_percent: flag.OtelPercent = 1.0,
+    rate_limit: flag.RateLimit = "",
+    max_connections: flag.MaxConnections = 10_000,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=MAX_WORKERS,
+            help="Workers behind a Unix socket, each an endpoint; default the file's, else one.",
+        ),
+    ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
@@ -42,18 +68,38 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
     """
-    for flag, text in (("--listen", listen), ("--service", service), ("--http", http), ("--admin", admin)):
-        checked(flag, text or ":1", check_address, "")
+    addresses = {"listen": listen, "service": service, "http": http, "admin": admin}
+    for name, text in addresses.items():
+        checked(f"--{name}", text or ":1", check_address, "")
+    options = flag.Flags(
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        service_ca=service_ca,
+        service_cert=service_cert,
+        service_key=service_key,
+        upstream_ca=upstream_ca,
+        native_filter=native_filter,
+        shadow=shadow,
+        otel=otel,
+        otel_percent=otel_percent,
+        rate_limit=rate_limit,
+        max_connections=max_connections,
+    ).options(listener=part is Part.BOOTSTRAP)
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
     from authz.render.plan import plan  # noqa: PLC0415 - as above
 
     try:
-        chain = plan(settings, listen=listen, service=service, http=http, admin=admin)
+        chain = plan(settings, **addresses, workers=workers, options=options)
     except ValueError as error:
         typer.echo(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None
-    text = bootstrap(chain) if part is Part.BOOTSTRAP else filters(chain)
+    if shadow:
+        sys.stderr.write(_SHADOW)
+    _write(out, bootstrap(chain) if part is Part.BOOTSTRAP else filters(chain))
+
+
+def _write(out: str, text: str) -> None:
     if not out:
         sys.stdout.write(text)
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from authz.config.addresses import check_endpoint, check_http_url
-from authz.config.load import Options, load
+from authz.config.load import SESSION_KEY, Options, load
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 
@@ -35,8 +35,23 @@ AllowAnonymous = Annotated[
 ]
 
 
+SessionKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        SESSION_KEY,
+        metavar="FILE",
+        help="Key that binds session ids; given twice, the first signs and both verify. Kubernetes documents only.",
+    ),
+]
+
+
 def read_settings(
-    file: str, resource: str, jwks: list[str] | None, *, allow_anonymous: bool = False
+    file: str,
+    resource: str,
+    jwks: list[str] | None,
+    *,
+    allow_anonymous: bool = False,
+    session_keys: list[str] | None = None,
 ) -> Settings:
     """Load a policy file with what the command line adds.
 
@@ -49,7 +64,13 @@ def read_settings(
     if resource:
         checked("--resource", resource, check_endpoint, "")
     urls = {issuer: url for issuer, _, url in pairs}
-    return load(file, options=Options(resource=resource, jwks=urls, allow_anonymous=allow_anonymous))
+    options = Options(
+        resource=resource,
+        jwks=urls,
+        allow_anonymous=allow_anonymous,
+        session_keys=tuple(session_keys or ()),
+    )
+    return load(file, options=options)
 
 
 def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:

@@ -1,65 +1,139 @@
 """`mcp-authz serve`: the service."""
 
-import dataclasses
+import asyncio
 import sys
 from io import FileIO
+from secrets import token_bytes
 from typing import Annotated
 
 import structlog
 import typer
-import uvloop
+from msgspec import structs
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
-from authz.config.addresses import check_address, check_tcp_address
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked
+from authz.cli.serving import read_task
+from authz.config.addresses import check_address, check_tcp_address, worker_addresses
+from authz.config.process import MAX_WORKERS
 from authz.config.settings import Settings
-from authz.edge.audit import AuditLog
+from authz.core.session import MIN_KEY
+from authz.edge.line import Task
 from authz.edge.logs import configure
-from authz.edge.server import BindError, PolicyFile
-from authz.edge.server import serve as run
+from authz.edge.machine import OPEN_FILES, cores, open_files
+from authz.edge.watch import PolicyFile
+from authz.edge.web import BindError
 
 _LOG = structlog.get_logger("authz.serve")
+NO_KEY = "no key for session ids, so a random one is used: sessions end with this service, and no replica knows them"
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: File,
     grpc: Annotated[
         str, typer.Option("--grpc", metavar="ADDR", help="gRPC address: host:port or unix:/path.")
     ] = "",
     http: Annotated[str, typer.Option("--http", metavar="ADDR", help="HTTP address: host:port.")] = "",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=MAX_WORKERS,
+            help="Processes that decide; default the file's, else one a core, and one behind a Unix socket.",
+        ),
+    ] = None,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            "--grace", min=0, max=300, help="Seconds to answer on after SIGTERM; default the file's, else 3."
+        ),
+    ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
+    session_key_file: SessionKeys = None,
 ) -> None:
-    """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health).
+    """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
 
     One audit record a decision goes to stdout as a JSON line; the service's own log goes to stderr.
+    On SIGTERM health says NOT_SERVING, calls are answered for the grace, and what is under way is finished within a
+    limit; a second SIGTERM ends at once. SIGHUP reads the policy file again.
 
     Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock
     """
-
-    def read() -> Settings:
-        return _addressed(read_settings(config, resource, jwks, allow_anonymous=allow_anonymous), grpc, http)
-
-    settings = read()
+    checked("--grpc", grpc or "localhost:1", check_address, "")
+    checked("--http", http or "localhost:1", check_tcp_address, "")
+    task = Task(
+        config=config,
+        resource=resource,
+        jwks=jwks or [],
+        allow_anonymous=allow_anonymous,
+        grpc=grpc,
+        http=http,
+        grace=grace,
+        session_keys=session_key_file or [],
+    )
+    settings = read_task(task)
     configure(sys.stderr)
     for warning in settings.warnings:
         _LOG.warning("policy", problem=str(warning))
-    audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
+    if not settings.session_keys:
+        _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
+    if open_files() < OPEN_FILES:
+        _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
+    _run(settings, task, workers or settings.workers or _usual(settings))
+
+
+def _usual(settings: Settings) -> int:
+    """Give how many workers there are when nobody says: a Unix socket is a sidecar's, which shares its pod's cores."""
+    return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
+
+
+def _run(settings: Settings, task: Task, workers: int) -> None:
+    out = FileIO(sys.stdout.fileno(), "wb", closefd=False)
+    file = PolicyFile(task.config, lambda: read_task(task))
     try:
-        uvloop.run(run(settings, audit, started=lambda: _announce(settings), file=PolicyFile(config, read)))
+        if workers == 1:
+            _alone(settings, file, out)
+        else:
+            _together(settings, file, task, workers, out)
     except BindError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from None
+
+
+def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
+    """Serve in this process."""
+    import uvloop  # noqa: PLC0415 - a supervisor needs neither
+
+    from authz.edge.audit import AuditLog  # noqa: PLC0415 - as above
+    from authz.edge.server import serve as run  # noqa: PLC0415 - loads gRPC
+
+    audit = AuditLog(out)
+    try:
+        uvloop.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file))
     finally:
         audit.close()
 
 
-def _announce(settings: Settings) -> None:
-    _LOG.info("serving", grpc=settings.grpc, http=settings.http, policy=settings.digest)
+def _together(settings: Settings, file: PolicyFile, task: Task, workers: int, out: FileIO) -> None:
+    """Serve by workers."""
+    from authz.edge.supervisor import supervise  # noqa: PLC0415 - not for a process alone
+    from authz.edge.team import StartError  # noqa: PLC0415 - as above
+
+    addresses = worker_addresses(settings.grpc, workers)
+    shared, key = len(set(addresses)) == 1, token_bytes(MIN_KEY)
+    tasks = [structs.replace(task, grpc=address, shared=shared, session_key=key) for address in addresses]
+    command = [sys.executable, "-m", "authz.cli.worker"]
+
+    def started() -> None:
+        _announce(settings, workers)
+
+    try:
+        asyncio.run(supervise(settings, tasks, command, out, file=file, started=started))
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(2) from None
 
 
-def _addressed(settings: Settings, grpc: str, http: str) -> Settings:
-    """Let the flags win over the file's addresses."""
-    checked("--grpc", grpc or "localhost:1", check_address, "")
-    checked("--http", http or "localhost:1", check_tcp_address, "")
-    return dataclasses.replace(settings, grpc=grpc or settings.grpc, http=http or settings.http)
+def _announce(settings: Settings, workers: int) -> None:
+    _LOG.info("serving", grpc=settings.grpc, http=settings.http, policy=settings.digest, workers=workers)

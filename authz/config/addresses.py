@@ -34,6 +34,19 @@ def check_tcp_address(text: str) -> str:
     return check_address(text)
 
 
+def worker_addresses(address: str, workers: int) -> tuple[str, ...]:
+    """Give the gRPC address of each worker: one shared port, or a Unix socket each.
+
+    The first socket has the name that was given, the others a number before its suffix: authz.sock, authz-1.sock.
+    """
+    if not address.startswith("unix:"):
+        return (address,) * workers
+    folder, slash, name = address.rpartition("/")
+    stem, dot, suffix = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    more = (f"{folder}{slash}{stem}-{number}{dot}{suffix}" for number in range(1, workers))
+    return (address, *more)
+
+
 def check_host(text: str) -> str:
     """Accept the name or address of a host, without a port, and give it in lower case."""
     if not _HOST.fullmatch(text):

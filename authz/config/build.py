@@ -9,6 +9,7 @@ from authz.config.bounds import bounds_of, fetching_of
 from authz.config.document import Document, Path
 from authz.config.native import Issuer, PolicyFile, ServerModel
 from authz.config.problems import ConfigError, Problem
+from authz.config.process import drain_of
 from authz.config.rules import RulesReader
 from authz.config.settings import Cors, IssuerKeys, Settings
 from authz.core.item import Kind
@@ -55,6 +56,8 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
         fetching=fetching_of(file.keys),
+        workers=file.workers,
+        drain=drain_of(file.drain),
         **bounds_of(file.limits),
     )
 

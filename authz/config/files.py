@@ -1,5 +1,6 @@
 """Files that a user writes, read whole."""
 
+import hashlib
 from pathlib import Path
 
 from authz.config.problems import ConfigError, Problem
@@ -24,3 +25,8 @@ def read_text(path: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
+
+
+def fingerprint(content: bytes) -> str:
+    """Tell contents of files apart; what `Settings.read` holds."""
+    return hashlib.sha256(content).hexdigest()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from authz.config.celtree import Node, Parsed, literal_key, nodes, parse, path_of, position
 from authz.config.document import Document, Path
 from authz.config.problems import Problem
-from authz.config.useless import useless
+from authz.config.useless import Coverage
 from authz.core.rule import Rule
 
 _TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
@@ -130,16 +130,18 @@ def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iter
     if not rules:
         message = "no rule, so no tool, prompt, resource or task can be used"
         yield document.problem(path, message, "allow something")
-    patterns = sum(len(listed) for rule in rules for listed in rule.selector.patterns.values())
-    if patterns > _MAX_PATTERNS:
-        message = f"{patterns} names with *, and each is tried on every name that is met for the first time"
+    listed = [pattern for rule in rules for each in rule.selector.patterns.values() for pattern in each]
+    loose = sum(not (pattern.parts[0] or pattern.parts[-1]) for pattern in listed)
+    if loose > _MAX_PATTERNS:
+        message = f"{loose} names begin and end with *, and each is tried on every name that is met for the first time"
         yield document.problem(
-            path, message, f"use at most {_MAX_PATTERNS}; names without * are found by hash"
+            path, message, f"use at most {_MAX_PATTERNS}; names that begin or end with text are found by it"
         )
+    coverage = Coverage(rules)
     for index, rule in enumerate(rules):
         if rule.shadow:
             continue
-        for key, message, cure in useless(index, rules):
+        for key, message, cure in coverage.useless(rule):
             yield document.problem((*path, index, *key), message, cure)
 
 

@@ -1,6 +1,5 @@
 """A policy file of either form, with the files that it names -> settings."""
 
-import hashlib
 import os
 import ssl
 from collections.abc import Mapping
@@ -9,12 +8,15 @@ from pathlib import Path
 
 from authz.config.build import build
 from authz.config.document import Document, read_documents
-from authz.config.files import read_text
+from authz.config.files import fingerprint, read_text
 from authz.config.kubernetes import build_kubernetes, is_kubernetes
-from authz.config.native import PolicyFile
+from authz.config.native import ListenTls, PolicyFile
 from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Settings
+from authz.config.sessions import with_key_files, with_sessions
+from authz.config.settings import GrpcTls, Settings
 from authz.config.validation import validate
+
+SESSION_KEY = "--session-key-file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,13 @@ class Options:
         resource: the public URL of the server, empty to follow the request's host.
         jwks: `iss` to the URL of its key set, in place of what a document names.
         allow_anonymous: whether a document may let callers without a valid token in.
+        session_keys: files with the keys that bind session ids; the first signs.
     """
 
     resource: str = ""
     jwks: Mapping[str, str] = field(default_factory=dict)
     allow_anonymous: bool = False
+    session_keys: tuple[str, ...] = ()
 
 
 def load(
@@ -51,11 +55,6 @@ def load(
     return _load(path, os.environ if environment is None else environment, options or Options())
 
 
-def fingerprint(content: bytes) -> str:
-    """Tell contents of files apart; what `Settings.read` holds."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def _load(path: str, environment: Mapping[str, str], options: Options, main: str = "") -> Settings:
     """Read a file, or with `main` the candidate that the main file names."""
     text = read_text(path)
@@ -66,20 +65,20 @@ def _load(path: str, environment: Mapping[str, str], options: Options, main: str
 def _settings(path: str, text: str, environment: Mapping[str, str], options: Options, main: str) -> Settings:
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
-        return build_kubernetes(
+        settings = build_kubernetes(
             documents,
             text,
             resource=options.resource,
             jwks=options.jwks,
             allow_anonymous=options.allow_anonymous,
         )
-    if options.resource or options.jwks:
-        message, cure = "is for Kubernetes documents", "write resource and jwks_uri into the file"
-        flag = "--resource" if options.resource else "--jwks"
-        raise ConfigError([Problem(file=flag, message=message, cure=cure)])
+        return with_key_files(settings, SESSION_KEY, options.session_keys)
+    _no_options(options)
     document = _only(documents, path)
     file = validate(PolicyFile, document)
-    settings = _with_authorities(build(file, document, text), file, document)
+    settings = with_sessions(build(file, document, text), file.sessions, file.streams, document, text)
+    settings = _with_authorities(settings, file, document)
+    settings = replace(settings, tls=_tls(path, file.listen.tls))
     if file.candidate is None:
         return settings
     if main:
@@ -90,8 +89,28 @@ def _settings(path: str, text: str, environment: Mapping[str, str], options: Opt
     )
 
 
+def _no_options(options: Options) -> None:
+    """Refuse options that a native file has keys for."""
+    given = (
+        ("--resource", options.resource, "resource"),
+        ("--jwks", options.jwks, "jwks_uri"),
+        (SESSION_KEY, options.session_keys, "sessions.key_file"),
+    )
+    for flag, value, key in given:
+        if value:
+            cure = f"write {key} into the file"
+            raise ConfigError([Problem(file=flag, message="is for Kubernetes documents", cure=cure)])
+
+
 def _beside(path: str, name: str) -> str:
     return str(Path(path).parent / name)
+
+
+def _tls(path: str, model: ListenTls | None) -> GrpcTls | None:
+    """Say where the certificate is; only `serve` reads it, so that a file can be checked and rendered without keys."""
+    if model is None:
+        return None
+    return GrpcTls(**{key: _beside(path, name) for key, name in model.model_dump().items()})
 
 
 def _with_authorities(settings: Settings, file: PolicyFile, document: Document) -> Settings:
@@ -106,7 +125,7 @@ def _with_authorities(settings: Settings, file: PolicyFile, document: Document) 
         why = "not PEM" if isinstance(error, ValueError | ssl.SSLError) else error.strerror
         message = f"no certificate authorities can be had from {path}: {why}"
         raise ConfigError([document.problem(("ca_file",), message, "give a PEM file")]) from None
-    return replace(settings, ca_file=path, read={path: fingerprint(content)})
+    return replace(settings, ca_file=path, read={**settings.read, path: fingerprint(content)})
 
 
 def _with_candidate(settings: Settings, candidate: Settings, document: Document) -> Settings:

@@ -22,7 +22,9 @@ from authz.config.addresses import (
 )
 from authz.config.bounds import Keys, Limits
 from authz.config.casefile import CasesModel
+from authz.config.process import MAX_WORKERS, DrainModel
 from authz.config.section import Section, Text
+from authz.config.sessions import SessionsModel, StreamsModel
 from authz.core.arguments import TYPES, Arguments
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -36,11 +38,20 @@ Authority = Annotated[str, AfterValidator(check_authority)]
 Host = Annotated[str, AfterValidator(check_host)]
 
 
+class ListenTls(Section):
+    """Mutual TLS on the gRPC port: only Envoys with a certificate of this authority may ask."""
+
+    cert_file: Text = Field(description="PEM file, relative to this one: the service's certificate")
+    key_file: Text = Field(description="PEM file with its private key")
+    client_ca_file: Text = Field(description="PEM file: the authorities whose certificates Envoy may show")
+
+
 class Listen(Section):
     """Where the service listens; the flags of `serve` win."""
 
     grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
     http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
+    tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain")
 
 
 class Claims(Section):
@@ -163,11 +174,17 @@ class PolicyFile(Section):
     """The whole file."""
 
     listen: Listen = Listen()
+    workers: int | None = Field(
+        None, ge=1, le=MAX_WORKERS, description="processes; default one a core, and one behind a Unix socket"
+    )
+    drain: DrainModel = DrainModel()
     limits: Limits = Limits()
     issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
     insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
     keys: Keys = Keys()
+    sessions: SessionsModel = SessionsModel()
+    streams: StreamsModel = StreamsModel()
     ca_file: Text | None = Field(
         None, description="PEM file, relative to this one: the only authorities trusted when keys are fetched"
     )

@@ -81,6 +81,35 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcTls:
+    """Paths of the PEM files for mutual TLS on the gRPC port.
+
+    Attributes:
+        cert_file: the service's certificate and those that lead to its authority.
+        key_file: its private key.
+        client_ca_file: authorities whose certificates a client may show.
+    """
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How the service ends when it is told to; the defaults of both forms of file. In seconds.
+
+    Attributes:
+        grace: how long it answers on after its health says NOT_SERVING. Envoy asks every two seconds and takes the
+            first NOT_SERVING for an answer, so the default lets every Envoy ask once.
+        limit: how long calls and streams under way may then still take.
+    """
+
+    grace: float = 3.0
+    limit: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
 
@@ -102,9 +131,15 @@ class Settings:
         insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
             loopback needs no mention.
         fetching: when and how keys are fetched.
+        tls: mutual TLS on the gRPC port; None for plain text.
         ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
         candidate: settings whose decisions are compared with these and never applied.
         read: path of every file that these settings come from, to the digest of its content.
+        workers: processes that decide; None to let the machine say. Read at the start only, as addresses are.
+        drain: how the service ends.
+        session_keys: with what session ids are bound: the first signs, each verifies; none for a key of the process.
+        stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+        every_answer: whether the answer to every request passes the rewriter, so that none outlives its token longer.
     """
 
     grpc: str
@@ -123,6 +158,12 @@ class Settings:
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()
+    tls: GrpcTls | None = None
     ca_file: str | None = None
     candidate: "Settings | None" = None
-    read: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, str] = field(default_factory=dict, repr=False)
+    workers: int | None = None
+    drain: Drain = Drain()
+    session_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    stream_grace: float = 60.0
+    every_answer: bool = False

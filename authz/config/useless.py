@@ -12,6 +12,7 @@ from authz.config.celtree import names_equal_to
 from authz.config.document import Path
 from authz.core.condition import ALLOW_ORDER, conditions
 from authz.core.expression import Expression, Truth, activate
+from authz.core.index import Index
 from authz.core.item import Item, Kind
 from authz.core.rule import Effect, Rule, Selector
 
@@ -26,54 +27,66 @@ _DOES = {Effect.ALLOW: "allows", Effect.DENY: "denies"}
 _NARROW, _CORRECT = "remove it, or narrow the other", "correct it, or remove the rule"
 
 
-def useless(index: int, rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
-    """Say why a rule of a native file can never matter.
+class Coverage:
+    """The rules of a native file's server, and which of them are about a name without asking for anything."""
 
-    Args:
-        index: which of the rules; one that is applied, not a shadow.
-        rules: the server's rules, in the file's order.
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Take the server's rules in the file's order."""
+        self._places = {id(rule): place for place, rule in enumerate(rules)}
+        self._open = {
+            effect: Index(rule for rule in rules if rule.effect is effect and _asks_nothing(rule))
+            for effect in Effect
+        }
 
-    Yields:
-        The place below the rule, what is so, and the cure.
-    """
-    rule = rules[index]
-    yield from (((), message, _NARROW) for message in _covered(index, rule, rules))
-    for key, condition in (("when", rule.when), ("args", rule.args)):
-        if condition is not None and _never_holds(condition, rule):
-            message = f"can never hold for what the rule names, so the rule never {_DOES[rule.effect]}"
-            yield (key,), message, _CORRECT
+    def useless(self, rule: Rule) -> Iterator[tuple[Path, str, str]]:
+        """Say why a rule can never matter.
 
+        Args:
+            rule: one that is applied, not a shadow.
 
-def _covered(index: int, rule: Rule, rules: Sequence[Rule]) -> Iterator[str]:
-    """Say what other rule makes this one useless; at most one sentence."""
-    denies = [other for other in _unconditional(rules, Effect.DENY) if other is not rule]
-    if rule.effect is Effect.ALLOW and _covers(denies, rule):
-        names = ", ".join(other.name for other in denies)
-        yield f"can never allow: what it names is denied to everybody by {names}"
-        return
-    for other in _unconditional(rules, rule.effect):
-        earlier = any(other is candidate for candidate in rules[:index])
-        if other is not rule and _covers([other], rule) and (earlier or not _mutual(rule, other)):
-            yield f"changes nothing: {other.name} is about the same names and asks for nothing"
+        Yields:
+            The place below the rule, what is so, and the cure.
+        """
+        yield from (((), message, _NARROW) for message in self._covered(rule))
+        for key, condition in (("when", rule.when), ("args", rule.args)):
+            if condition is not None and _never_holds(condition, rule):
+                message = f"can never hold for what the rule names, so the rule never {_DOES[rule.effect]}"
+                yield (key,), message, _CORRECT
+
+    def _covered(self, rule: Rule) -> Iterator[str]:
+        """Say what other rule makes this one useless; at most one sentence."""
+        texts = list(_texts(rule.selector))
+        denied = [self._others(Effect.DENY, text, rule) for text in texts]
+        if rule.effect is Effect.ALLOW and all(denied):
+            names = ", ".join(dict.fromkeys(other.name for others in denied for other in others))
+            yield f"can never allow: what it names is denied to everybody by {names}"
             return
+        for other in self._covering(rule, texts):
+            earlier = self._places[id(other)] < self._places[id(rule)]
+            if earlier or not _mutual(rule, other):
+                yield f"changes nothing: {other.name} is about the same names and asks for nothing"
+                return
+
+    def _covering(self, rule: Rule, texts: Sequence[Item]) -> Iterator[Rule]:
+        """Give the other rules of the same effect, each of which is about every name of this one."""
+        first, *rest = ({id(each): each for each in self._others(rule.effect, text, rule)} for text in texts)
+        for key, other in first.items():
+            if all(key in others for others in rest):
+                yield other
+
+    def _others(self, effect: Effect, text: Item, rule: Rule) -> list[Rule]:
+        """Give the rules of an effect that ask for nothing and are about a name, but for this one, in the file's order."""
+        found = [other for other in self._open[effect].about(text) if other is not rule]
+        return sorted(found, key=lambda other: self._places[id(other)])
 
 
-def _unconditional(rules: Sequence[Rule], effect: Effect) -> list[Rule]:
-    return [
-        rule
-        for rule in rules
-        if rule.effect is effect and not rule.shadow and not conditions(rule, ALLOW_ORDER)
-    ]
+def _asks_nothing(rule: Rule) -> bool:
+    return not rule.shadow and not conditions(rule, ALLOW_ORDER)
 
 
 def _mutual(rule: Rule, other: Rule) -> bool:
     """Tell whether the two could each take the other's place."""
-    return not conditions(rule, ALLOW_ORDER) and _covers([rule], other)
-
-
-def _covers(wide: Sequence[Rule], narrow: Rule) -> bool:
-    """Tell whether every name of a rule is a name of others."""
-    return all(any(other.selector.selects(item) for other in wide) for item in _texts(narrow.selector))
+    return _asks_nothing(rule) and all(rule.selector.selects(text) for text in _texts(other.selector))
 
 
 def _texts(selector: Selector) -> Iterator[Item]:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from authz.core.decision import RequestId
 from authz.core.listing import Count
+from authz.core.reasons import TABLE, Reason
 
 
 class Outcome(StrEnum):
@@ -17,6 +18,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     PASSED = "passed"
     REFUSED = "refused"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +84,17 @@ _REFUSAL = (
     b'{"jsonrpc":"2.0","id":%b,'
     b'"error":{"code":-32603,"message":"the response of the MCP server could not be checked"}}'
 )
+
+
+def expired(request_id: RequestId) -> bytes:
+    """Give the JSON-RPC error that ends a stream whose caller's token expired.
+
+    Args:
+        request_id: id of the request that is answered; None when it is not known.
+
+    Returns:
+        The message: ASCII, on one line.
+    """
+    row, reason = TABLE[Reason.EXPIRED_TOKEN], Reason.EXPIRED_TOKEN.value
+    error = {"code": row.code, "message": row.text, "data": {"reason": reason}}
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}, separators=(",", ":")).encode()

@@ -25,7 +25,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         caller: who asks, once the token was verified.
         request_id: the JSON-RPC id to answer with; None when there is none or it is unknown.
         version: the MCP protocol version that the request declares, empty when it declares none.
-        rewrite: whether the response can hold a list that must be trimmed.
+        rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open.
+        session: the session id that goes upstream in place of the one that was sent; empty when none may go, None
+            when none was sent.
         scopes: for a denial that more scope would cure, every scope the operation needs.
         shadows: names of shadow rules that would have decided otherwise.
         denial: how a denial by policy is answered.
@@ -44,6 +46,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     request_id: RequestId = None
     version: str = ""
     rewrite: bool = False
+    session: str | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     denial: Denial = Denial.AUTO

@@ -11,6 +11,7 @@ from authz.core.methods import HTTP_METHODS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.server import Directory, Server
+from authz.core.session import HEADER as SESSION
 
 SINGLE_HEADERS: Mapping[str, Reason] = {
     "authorization": Reason.MALFORMED_TOKEN,
@@ -23,7 +24,7 @@ SINGLE_HEADERS: Mapping[str, Reason] = {
     "mcp-method": Reason.HEADER_MISMATCH,
     "mcp-name": Reason.HEADER_MISMATCH,
     "mcp-protocol-version": Reason.HEADER_MISMATCH,
-    "mcp-session-id": Reason.SESSION_MISMATCH,
+    SESSION: Reason.SESSION_MISMATCH,
     "last-event-id": Reason.BAD_MESSAGE,
 }
 """Headers that two readers could take differently when they are repeated, with the reason for refusing them."""

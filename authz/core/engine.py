@@ -4,8 +4,9 @@
     2 token      Authorization -> caller
     3 JSON       bytes -> value         } `message.read_message`
     4 message    value -> one message   }
-    5 policy     every item the message names must be allowed
-    6 deadline   a yes that comes too late is a no
+    5 session    a legacy session id must be the caller's own; it goes upstream as the server minted it
+    6 policy     every item the message names must be allowed
+    7 deadline   a yes that comes too late is a no
 
 Each step gives what the next one needs or the denial that ends the walk. A denial is the value that everything
 starts with; `_decide` is the only place where anything else can be built.
@@ -30,10 +31,19 @@ from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.rule import Denial, Rule
 from authz.core.server import Directory, Server
-from authz.core.versions import is_known
+from authz.core.session import HEADER as SESSION
+from authz.core.versions import is_known, is_modern
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
+
+Admit = Callable[[Caller, str], str | None]
+"""Turns the session id that a caller sent into the server's own; None when it is not the caller's (`core.session`)."""
+
+
+def _nobodys(_caller: Caller, _sent: str) -> None:
+    """Admit no session id."""
+
 
 _PEEK_BYTES = 16384
 """Largest body that is parsed for its id before the caller is known."""
@@ -48,6 +58,8 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
         late: tells whether the time for this decision has run out.
         max_body: largest body in bytes.
         limits: bounds on what a message may hold.
+        admit: gives the server's id for a session id; without it every session id is refused.
+        every_answer: whether the answer to every request passes the rewriter, so that none outlives its token.
     """
 
     directory: Directory
@@ -55,6 +67,8 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
     late: Callable[[], bool]
     max_body: int
     limits: Limits
+    admit: Admit = _nobodys
+    every_answer: bool = False
 
 
 def check(request: HttpRequest, walk: Walk) -> Decision:
@@ -81,10 +95,14 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     message = _read(request, server, walk.limits)
     if isinstance(message, Rejected):
         return _rejected(message, server, caller)
+    session = _session(request, message, caller, walk.admit)
+    if isinstance(session, Rejected):
+        return _rejected(session, server, caller)
     verdict, item = _judge(request, server, caller, message, walk.limits)
     if verdict.reason is Reason.ALLOWED and walk.late():
         verdict = Verdict(Reason.DEADLINE)
-    return _decide(request, server, caller, message, verdict, item)
+    rewrite = _is_rewritten(message, session, walk)
+    return _decide(server, caller, message, verdict, item, session=session, rewrite=rewrite)
 
 
 def _declared(request: HttpRequest) -> str:
@@ -108,6 +126,25 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     )
 
 
+def _session(request: HttpRequest, message: Message, caller: Caller, admit: Admit) -> str | Rejected | None:
+    """Give the session id that goes upstream: None for none, empty for one that must not go.
+
+    In the modern era the header means nothing (2026-07-28, Transports), so it is taken off and not judged. A server of
+    both eras must not see it either way.
+    """
+    sent = request.headers.get(SESSION)
+    if sent is None:
+        return None
+    if is_modern(message.version):
+        return ""
+    return admit(caller, sent) or Rejected(
+        reason=Reason.SESSION_MISMATCH,
+        request_id=message.request_id,
+        method=message.method or _RESPONSE,
+        version=message.version,
+    )
+
+
 def _judge(
     request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
 ) -> tuple[Verdict, Item | None]:
@@ -126,12 +163,14 @@ _NAMES_NOTHING = Verdict(Reason.ALLOWED)
 
 
 def _decide(
-    request: HttpRequest,
     server: Server,
     caller: Caller,
     message: Message,
     verdict: Verdict,
     item: Item | None,
+    *,
+    session: str | None,
+    rewrite: bool,
 ) -> Decision:
     """Build the decision; the one place in which an allow is made."""
     allowed = verdict.reason is Reason.ALLOWED
@@ -147,7 +186,8 @@ def _decide(
         caller=caller,
         request_id=message.request_id,
         version=message.version,
-        rewrite=allowed and _can_hold_list(request, message),
+        rewrite=allowed and rewrite,
+        session=session if allowed else None,
         scopes=verdict.scopes,
         shadows=verdict.shadows,
         denial=denial,
@@ -165,15 +205,17 @@ def _manner(server: Server, rule: Rule | None) -> tuple[Denial, bool]:
     return rule.denial or server.denial, bool(rule.hide)
 
 
-def _can_hold_list(request: HttpRequest, message: Message) -> bool:
-    """Tell whether the response can hold a list.
+def _is_rewritten(message: Message, session: str | None, walk: Walk) -> bool:
+    """Tell whether the response must pass the rewriter.
 
-    In a legacy session any answer can: a server finds the stream for an answer by the request's id, so two requests
-    under one id, of which one asks for a list, can get each other's answers. A client's own response gets none.
+    In a legacy session any answer can hold a list: a server finds the stream for an answer by the request's id, so two
+    requests under one id, of which one asks for a list, can get each other's answers. A client's own response gets none.
     """
+    row = message.row
+    if row.lists or row.opens or row.stays:
+        return True
     answered = message.request_id is not None and message.method != ""
-    in_session = answered and "mcp-session-id" in request.headers
-    return message.row.lists or in_session
+    return answered and (bool(session) or walk.every_answer)
 
 
 _RESPONSE = "response"

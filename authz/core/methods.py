@@ -8,6 +8,8 @@ Rules of this file:
   token and no rule.
 * `lists` marks methods whose response can name what was not asked for: a list, a skill's files, the notifications of
   a subscription. It is then trimmed to what the caller may use.
+* `opens` marks the method whose response can begin a session, `stays` those whose response can stay open for as long
+  as the client likes.
 * `eras`: 2026-07-28 dropped the handshake and with it some methods; a method of the other era is unknown.
 * `GET` and `DELETE` are rows too, because the streamable transport uses them without a message: a GET stream can
   redeliver the response of an earlier list request (Last-Event-ID), so it counts as a list.
@@ -42,6 +44,8 @@ class Method:
         names: reads the items it names, None when it names nothing.
         mirror: the param that a modern client repeats in the `Mcp-Name` header, None when there is none (SEP-2243).
         lists: whether the response can name items beside those that were asked for.
+        opens: whether the response can begin a session.
+        stays: whether the response can stay open, so that the caller's token can expire meanwhile.
         arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
         notification: whether it is sent without an id and without an answer.
     """
@@ -50,6 +54,8 @@ class Method:
     names: Namer | None = None
     mirror: str | None = None
     lists: bool = False
+    opens: bool = False
+    stays: bool = False
     arguments: bool = False
     notification: bool = False
 
@@ -109,7 +115,7 @@ def _rows() -> dict[str, Method]:
     legacy, modern = (Era.LEGACY,), (Era.MODERN,)
     task, uri = _one(Kind.TASK, "taskId"), _one(Kind.RESOURCE, "uri")
     return {
-        "initialize": Method(eras=legacy),
+        "initialize": Method(eras=legacy, opens=True),
         "server/discover": Method(eras=modern),
         "ping": Method(eras=legacy),
         "logging/setLevel": Method(eras=legacy),
@@ -123,7 +129,7 @@ def _rows() -> dict[str, Method]:
         "resources/subscribe": Method(eras=legacy, names=uri),
         "resources/unsubscribe": Method(eras=legacy, names=uri),
         "resources/directory/read": Method(names=uri, lists=True),
-        "subscriptions/listen": Method(eras=modern, names=_subscriptions, lists=True),
+        "subscriptions/listen": Method(eras=modern, names=_subscriptions, lists=True, stays=True),
         "completion/complete": Method(names=_reference),
         "tasks/list": Method(eras=legacy, lists=True),
         "tasks/get": Method(names=task, mirror="taskId"),
@@ -142,7 +148,9 @@ def _rows() -> dict[str, Method]:
 
 METHODS: Mapping[str, Method] = MappingProxyType(_rows())
 
-HTTP_METHODS: Mapping[str, Method] = MappingProxyType({"GET": Method(lists=True), "DELETE": Method()})
+HTTP_METHODS: Mapping[str, Method] = MappingProxyType(
+    {"GET": Method(lists=True, stays=True), "DELETE": Method()}
+)
 """HTTP methods that carry no message. POST is not here: what it needs is its message's row."""
 
 VENDOR = Method()

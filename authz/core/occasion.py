@@ -26,6 +26,8 @@ class Caller:
         known: values of conditions that read only the caller, filled as they are met.
         verdicts: what the policy says of items where it depends on nothing but the caller, filled as they are met.
         kept: what an edge keeps for this caller, under keys of its own; dies with the caller.
+        sessions: session ids that were verified for this caller, filled as they are met.
+        ends: moment from which the caller's token is no longer accepted, in seconds since the epoch; None for never.
     """
 
     principal: Principal
@@ -35,11 +37,13 @@ class Caller:
     known: dict[Expression, Truth] = field(default_factory=dict, repr=False)
     verdicts: dict[object, Any] = field(default_factory=dict, repr=False)
     kept: dict[object, bytes] = field(default_factory=dict, repr=False)
+    sessions: dict[object, str] = field(default_factory=dict, repr=False)
+    ends: float | None = None
 
     @classmethod
-    def of(cls, principal: Principal, server: str) -> "Caller":
+    def of(cls, principal: Principal, server: str, ends: float | None = None) -> "Caller":
         """Prepare a principal for decisions at a server."""
-        return cls(principal, server, frozenset(principal.scopes), frozenset(principal.roles))
+        return cls(principal, server, frozenset(principal.scopes), frozenset(principal.roles), ends=ends)
 
 
 @dataclass(slots=True, eq=False)

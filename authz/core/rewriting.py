@@ -18,6 +18,9 @@ Rules of this module:
   must not wait for an answer that was in it. An answer that comes after all finds nobody waiting.
 * A notification about something its reader may not see loses its data and keeps its id. Clients pass over such an
   event (WHATWG HTML 9.2.6), but count it for resumption. As a JSON body, which no client expects, it is refused.
+* A stream whose caller's token expired is ended between two events (`expire`). The request that it answers is answered
+  with an error, unless the server gave its events ids: then the client can come back for the answer with a new token
+  (Last-Event-ID), which an error would keep it from. A body that is held is let finish: it is one answer, not a stream.
 * An event's data passes unread only when there is no opening brace in it: without one there is no JSON object
   (priming events, the endpoint event of the 2024-11-05 transport). There may be none outside its data either. This
   settles comments, unknown fields and readers with another notion of where a line ends.
@@ -30,7 +33,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from authz.core.actions import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop, refusal
+from authz.core.actions import (
+    Actions,
+    Body,
+    Headers,
+    Judged,
+    Outcome,
+    Release,
+    Replace,
+    Stop,
+    expired,
+    refusal,
+)
 from authz.core.decision import RequestId
 from authz.core.item import Visible
 from authz.core.listing import MAX_BYTES, Trimmed, Untouched, Withheld, trim
@@ -94,6 +108,10 @@ class Rewriter:
         """Take the end of the body."""
         return self._until_over(self._reader.end()) if self._reader else iter(())
 
+    def expire(self) -> Actions:
+        """End a response that is being sent, because its caller's token expired; one that is held goes on."""
+        return self._until_over(self._reader.expire()) if self._reader else iter(())
+
     def _until_over(self, actions: Actions) -> Actions:
         if self._over:
             return
@@ -110,6 +128,7 @@ class _Reader(Protocol):
     def open(self) -> Actions: ...
     def chunk(self, data: bytes) -> Actions: ...
     def end(self) -> Actions: ...
+    def expire(self) -> Actions: ...
 
 
 class _Unjudged:
@@ -128,6 +147,10 @@ class _Unjudged:
 
     def end(self) -> Actions:
         return iter(())
+
+    def expire(self) -> Actions:
+        yield Judged(Outcome.EXPIRED)
+        yield Stop()
 
 
 class _Whole:
@@ -158,6 +181,9 @@ class _Whole:
         if allowed:
             yield Body(allowed)
 
+    def expire(self) -> Actions:
+        return iter(())
+
 
 class _Unreadable(_Whole):
     """A body that cannot be judged: it may have no byte."""
@@ -172,16 +198,18 @@ class _Events:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._parser = Parser(max_bytes=reading.max_bytes)
+        self._resumable = False
 
     def open(self) -> Actions:
         yield Headers(length=None, rewritten=True)
 
     def chunk(self, data: bytes) -> Actions:
         for event in self._parser.feed(data):
+            self._resumable = self._resumable or event.named
             yield from self._judged(event)
         if self._parser.overflowed:
             yield Judged(Outcome.REFUSED)
-            yield from self._answer()
+            yield from self._answer(refusal)
             yield Stop()
 
     def end(self) -> Actions:
@@ -196,7 +224,7 @@ class _Events:
         if event.raw.count(b"{") != event.data.count(b"{"):
             yield Judged(Outcome.REFUSED)
             if event.data:
-                yield from self._answer()
+                yield from self._answer(refusal)
             return
         judged, allowed = _judge(event.data, self._reading)
         yield judged
@@ -207,10 +235,16 @@ class _Events:
         else:
             yield Body(event.raw if allowed == event.data else with_data(event, allowed))
 
-    def _answer(self) -> Actions:
+    def expire(self) -> Actions:
+        yield Judged(Outcome.EXPIRED)
+        if not self._resumable:
+            yield from self._answer(expired)
+        yield Stop()
+
+    def _answer(self, error: Callable[[RequestId], bytes]) -> Actions:
         """Answer the request in an event of its own; there is none to answer when its id is not known."""
         if self._reading.request_id is not None:
-            yield Body(b"data: " + refusal(self._reading.request_id) + b"\n\n")
+            yield Body(b"data: " + error(self._reading.request_id) + b"\n\n")
 
 
 def _judge(message: bytes, reading: Reading) -> tuple[Judged, bytes | None]:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _EOL = re.compile(rb"\r\n|\r|\n")
+_ID_LINES = (b"\nid:", b"\rid:")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -35,6 +36,11 @@ class Event:
 
     raw: bytes
     data: bytes
+
+    @property
+    def named(self) -> bool:
+        """Whether it has an id, so that a stream can be resumed after it; a line that looks like one counts."""
+        return any(start in self.raw for start in _ID_LINES) or self.raw.startswith(b"id:")
 
 
 class Parser:

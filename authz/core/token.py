@@ -80,5 +80,23 @@ def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: f
     return replace(refused, issuer=trust.issuer) if refused else principal(claims, trust)
 
 
+def life(principal: Principal, trust: Trust) -> tuple[float, float]:
+    """Give the moments from which, and from which no longer, a verified token is accepted.
+
+    Args:
+        principal: who the token says is calling.
+        trust: the terms under which it was verified.
+
+    Returns:
+        Two moments in seconds since the epoch: those at which `verify` changes its mind, leeway included.
+    """
+    claims, leeway = principal.claims, trust.leeway
+    starts = max(claims.get("nbf", float("-inf")), claims.get("iat", float("-inf"))) - leeway
+    ends = principal.expires + leeway
+    if trust.max_token_age is not None:
+        ends = min(ends, claims["iat"] + trust.max_token_age + leeway)
+    return starts, ends
+
+
 def _check_typ(jws: Jws, trust: Trust) -> Refused | None:
     return None if jws.typ in trust.types else malformed("the header's typ is not that of an access token")

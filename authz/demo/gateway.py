@@ -41,6 +41,7 @@ class Gateway:
         ports: where it listens.
         jwks: `iss` to key set URL, for Kubernetes documents.
         supervisor: starts and ends the processes.
+        grace: seconds that the service answers on once it was told to end.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Gateway:
     ports: Ports
     supervisor: Supervisor
     jwks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    grace: float = 0.0
 
     @property
     def url(self) -> str:
@@ -88,6 +90,7 @@ class Gateway:
         """Say how the service is started."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
         where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
+        where += ["--grace", f"{self.grace:g}"]
         socket_up, ready = socket_ready(self._socket), http_ready(f"{self.http}/readyz")
         return Child(
             name=self.service_name,

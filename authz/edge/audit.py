@@ -17,6 +17,8 @@ from authz.edge.record import Facts, make_record
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
 _BATCH = 1000
+LAST_SECONDS = 5.0
+"""Longest time that the last records may take to be written."""
 
 
 class Stream(Protocol):
@@ -50,10 +52,10 @@ class AuditLog:
             return
         self._waiting.append((decision, facts, seconds))
 
-    def close(self) -> None:
-        """Write what waits, then stop."""
+    def close(self, seconds: float = LAST_SECONDS) -> None:
+        """Write what waits, then stop; a stream that takes nothing for so many seconds is given up."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stop.wait(_INTERVAL):

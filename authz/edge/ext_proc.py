@@ -12,10 +12,16 @@ Rules of this module:
 * Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
   Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
   bears the id of the JSON-RPC request once that is known.
+* A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
+  that cannot be bound is a failure.
+* When the caller's token has expired and the grace is over, a response that is being sent is ended as if the server
+  had ended it. A timer does that, also while no message comes; a lock keeps it and the answers to messages apart.
+  While a client does not read, the end waits behind what the client has not taken; nothing more is read meanwhile.
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -29,6 +35,8 @@ from authz.core.decision import RequestId
 from authz.core.item import Item, Kind
 from authz.core.listing import MAX_BYTES
 from authz.core.rewriting import Reading, Rewriter
+from authz.core.session import HEADER as SESSION
+from authz.edge.delayed import Delayed
 from authz.edge.ext_proc_messages import (
     VALIDATORS,
     bad_gateway,
@@ -60,8 +68,15 @@ class Caller(Protocol):
     def request_id(self) -> RequestId:
         """Id of the caller's JSON-RPC request; None when it has none or it is not known."""
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the response may stay open; None for as long as it likes."""
+
     def visible(self, item: Item) -> bool:
         """Tell whether the caller may see an item in a list."""
+
+    def bound(self, session: str) -> str:
+        """Give the id by which the caller may use the server's session; raises ValueError where there is none."""
 
     def ttl_ms(self) -> int | None:
         """Longest time in milliseconds the caller's client may keep a list; None: the server's own."""
@@ -90,12 +105,25 @@ class Processor:
         self._observe = observe
         self._max_bytes = max_bytes
 
-    async def process(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:
+    async def process(self, requests: AsyncIterator[Any], context: Any) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = _Stream(self._reading, self._observe)
-        async for request in requests:
-            for response in stream.answer(request):
-                yield response
+        stream = _Stream(self._resolve, self._observe, self._max_bytes)
+        turn = asyncio.Lock()
+        end: Delayed | None = None
+
+        async def send(responses: Iterable[Any]) -> None:
+            async with turn:
+                for response in responses:
+                    await context.write(response)
+
+        try:
+            async for request in requests:
+                await send(stream.answer(request))
+                if end is None and stream.seconds is not None:
+                    end = Delayed(stream.seconds, lambda: send(stream.expire()))
+        finally:
+            if end is not None:
+                end.call_off()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Give what a `grpc.aio` server takes in `add_generic_rpc_handlers` to serve this."""
@@ -106,30 +134,22 @@ class Processor:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Process": process})
 
-    def _reading(self, namespaces: Mapping[str, Any]) -> tuple[str, Reading]:
-        metadata = MessageToDict(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
-        caller = self._resolve(metadata)
-        if caller is None:
-            return "", Reading(visible=None, max_bytes=self._max_bytes)
-        reading = Reading(
-            visible=caller.visible,
-            ttl_ms=caller.ttl_ms(),
-            max_bytes=self._max_bytes,
-            request_id=caller.request_id,
-        )
-        return caller.server, reading
-
 
 class _Stream:
-    """One call."""
+    """One call.
 
-    def __init__(
-        self, reading: Callable[[Mapping[str, Any]], tuple[str, Reading]], observe: Observer
-    ) -> None:
-        self._reading = reading
+    Attributes:
+        seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
+    """
+
+    def __init__(self, resolve: Resolve, observe: Observer, max_bytes: int) -> None:
+        self.seconds: float | None = None
+        self._resolve = resolve
         self._observe = observe
+        self._max_bytes = max_bytes
         self._server = ""
         self._request_id: RequestId = None
+        self._session: str | None = None
         self._modes: Any = None
         self._rewriter: Rewriter | None = None
         self._validators: list[str] = []
@@ -147,6 +167,15 @@ class _Stream:
         elif kind and not self._over:
             yield from self._guarded(kind, request)
 
+    def expire(self) -> Iterator[Any]:
+        """Answer that the caller's token expired."""
+        if self._rewriter is None or self._over:
+            return
+        try:
+            yield from self._carry_out(self._rewriter.expire())
+        except Exception:  # noqa: BLE001 - whatever fails, the response ends
+            yield from self._fail()
+
     def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
         try:
             yield from _HANDLERS[kind](self, request)
@@ -159,12 +188,28 @@ class _Stream:
         if self._rewriter or not (message.end_of_stream or self._full_duplex()):
             yield from self._fail()
             return
-        self._server, reading = self._reading(request.metadata_context.filter_metadata)
-        self._request_id = reading.request_id
-        self._rewriter = Rewriter(reading)
+        caller = self._reader(request.metadata_context.filter_metadata)
         values = field_values(message.headers)
+        self._session = _bound(values.get(SESSION), caller)
         self._validators = [name for name in VALIDATORS if name in values]
+        self._rewriter = Rewriter(self._reading(caller))
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
+
+    def _reader(self, namespaces: Mapping[str, Any]) -> Caller | None:
+        caller = self._resolve(MessageToDict(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
+        if caller is not None:
+            self._server, self._request_id, self.seconds = caller.server, caller.request_id, caller.seconds
+        return caller
+
+    def _reading(self, caller: Caller | None) -> Reading:
+        if caller is None:
+            return Reading(visible=None, max_bytes=self._max_bytes)
+        return Reading(
+            visible=caller.visible,
+            ttl_ms=caller.ttl_ms(),
+            max_bytes=self._max_bytes,
+            request_id=caller.request_id,
+        )
 
     def body(self, request: Any) -> Iterator[Any]:
         """Take one response_body."""
@@ -198,10 +243,10 @@ class _Stream:
                     self._record(action)
                 case Release():
                     self._headers_sent = self._over = True
-                    yield headers_reply(None, ())
+                    yield headers_reply(None, (), self._session)
                 case Headers():
                     self._headers_sent = True
-                    yield headers_reply(action, self._validators)
+                    yield headers_reply(action, self._validators, self._session)
                 case Body():
                     yield from pieces(action.data)
                 case Replace():
@@ -227,6 +272,20 @@ class _Stream:
             self._over = True
             yield bad_gateway(self._request_id)
         self._observe.rewritten(Outcome.REFUSED)
+
+
+def _bound(session: str | None, caller: Caller | None) -> str | None:
+    """Give what the client gets for the server's session id.
+
+    Raises:
+        ValueError: the id cannot be bound, or it is not known to whom.
+    """
+    if session is None:
+        return None
+    if caller is None:
+        msg = "a session for nobody"
+        raise ValueError(msg)
+    return caller.bound(session)
 
 
 _HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyType(

@@ -10,6 +10,7 @@ from envoy.type.v3 import http_status_pb2
 from authz.core.actions import Headers, refusal
 from authz.core.decision import RequestId
 from authz.core.rewriting import Head
+from authz.core.session import HEADER as SESSION
 
 VALIDATORS = ("etag", "content-digest", "digest")
 """Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
@@ -43,12 +44,13 @@ def read_head(values: Mapping[str, str]) -> Head:
     )
 
 
-def headers_reply(change: Headers | None, validators: Iterable[str]) -> Any:
+def headers_reply(change: Headers | None, validators: Iterable[str], session: str | None = None) -> Any:
     """Send the headers on, changed or not.
 
     Args:
         change: what to do about the length; None changes nothing.
         validators: names of the headers to remove when the body is rewritten.
+        session: the session id to send in place of the server's; None where it has none.
     """
     reply = _pb.ProcessingResponse()
     reply.response_headers.SetInParent()
@@ -59,6 +61,8 @@ def headers_reply(change: Headers | None, validators: Iterable[str]) -> Any:
         _set(mutation, "content-length", str(change.length))
     if change and change.rewritten:
         mutation.remove_headers.extend(validators)
+    if session is not None:
+        _set(mutation, SESSION, session)
     return reply
 
 

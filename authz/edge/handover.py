@@ -3,7 +3,7 @@
 The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
 visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and of
 claims and headers only those that the server's rules read. The request's id goes with it, so that a refusal of the
-response answers the request. It is one JSON text under one key, `caller`, because Envoy's metadata would turn every
+response answers the request, and the moment at which the token is no longer accepted, so that a stream can end then. It is one JSON text under one key, `caller`, because Envoy's metadata would turn every
 integer into a double.
 """
 
@@ -23,6 +23,7 @@ from authz.core.principal import Principal
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.server import Server
+from authz.core.session import Sessions
 
 KEY = "caller"
 
@@ -43,6 +44,7 @@ class _Baggage(msgspec.Struct, omit_defaults=True):
     headers: dict[str, str]
     source: str = ""
     request_id: RequestId = None
+    ends: float | None = None
 
 
 _DECODE = msgspec.json.Decoder(_Baggage).decode
@@ -70,7 +72,14 @@ def _union(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
     return None if any(part is None for part in sets) else frozenset().union(*(part for part in sets if part))
 
 
-def pack(principal: Principal, request: HttpRequest, reads: Reads, *, request_id: RequestId = None) -> str:
+def pack(
+    principal: Principal,
+    request: HttpRequest,
+    reads: Reads,
+    *,
+    request_id: RequestId = None,
+    ends: float | None = None,
+) -> str:
     """Write what the rewriter needs.
 
     Args:
@@ -78,6 +87,7 @@ def pack(principal: Principal, request: HttpRequest, reads: Reads, *, request_id
         request: in what circumstances.
         reads: what of both is written.
         request_id: id of the JSON-RPC request, with which a refusal of its response is answered.
+        ends: moment from which the caller's token is no longer accepted, in seconds since the epoch; None for never.
     """
     headers = visible_headers(request)
     return _ENCODE(
@@ -95,6 +105,7 @@ def pack(principal: Principal, request: HttpRequest, reads: Reads, *, request_id
             headers=_only(headers, reads.headers),
             source=request.source,
             request_id=request_id,
+            ends=ends,
         ),
     ).decode()
 
@@ -109,13 +120,26 @@ _REMEMBERED = 8192
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads a list, as the rewriter needs it."""
+    """Who reads a response, as the rewriter needs it.
+
+    Attributes:
+        target: the server that answers.
+        occasion: the caller and the circumstances.
+        remaining_ms: milliseconds until the caller's token expires.
+        request_id: id of the caller's JSON-RPC request; None when it has none or it is not known.
+        seconds: how long the response may stay open; None for as long as it likes.
+        sessions: binds the session that the response begins; None refuses every session.
+        longest: characters of the longest name that a request may name, and so a list may show.
+        known: what is visible, filled as it is asked.
+    """
 
     target: Server
     occasion: Occasion
     remaining_ms: int
     request_id: RequestId = None
     longest: int = DEFAULT_LIMITS.name
+    seconds: float | None = None
+    sessions: Sessions | None = None
     known: dict[Item, bool] = field(default_factory=dict)
 
     @property
@@ -139,6 +163,17 @@ class Reader:
         occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
         return self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
 
+    def bound(self, session: str) -> str:
+        """Give the id by which the caller may use the server's session.
+
+        Raises:
+            ValueError: the id cannot be bound.
+        """
+        if self.sessions is None:
+            msg = "there is no key to bind sessions with"
+            raise ValueError(msg)
+        return self.sessions.bind(self.occasion.caller, session)
+
     def ttl_ms(self) -> int:
         """Give the milliseconds for which the caller's token is still good."""
         return self.remaining_ms
@@ -150,6 +185,8 @@ def unpack(
     now: float,
     *,
     longest: int = DEFAULT_LIMITS.name,
+    sessions: Sessions | None = None,
+    grace: float = 0.0,
 ) -> Reader | None:
     """Read what a Check handed over.
 
@@ -158,6 +195,8 @@ def unpack(
         servers: the protected servers by name.
         now: seconds since the epoch.
         longest: characters of the longest name that a request may name, and so a list may show.
+        sessions: binds sessions.
+        grace: seconds for which a response may stay open after its caller's token is no longer accepted.
 
     Returns:
         Who reads, None when the metadata does not say or names an unknown server.
@@ -188,4 +227,12 @@ def unpack(
         source=baggage.source,
     )
     occasion = Occasion(Caller.of(principal, server.name), request, "", None)
-    return Reader(server, occasion, max(0, int((baggage.exp - now) * 1000)), baggage.request_id, longest)
+    return Reader(
+        target=server,
+        occasion=occasion,
+        remaining_ms=max(0, int((baggage.exp - now) * 1000)),
+        request_id=baggage.request_id,
+        seconds=None if baggage.ends is None else max(0.0, baggage.ends + grace - now),
+        sessions=sessions,
+        longest=longest,
+    )

@@ -1,29 +1,48 @@
-"""What the service says over HTTP: protected-resource metadata, metrics, liveness and readiness.
+"""What the service says over HTTP: protected-resource metadata, metrics, liveness, readiness and the console.
 
 Nothing here asks for a token: a client without one begins with the metadata document, and the rest is for the
 operator's network, into which Envoy routes only the well-known path.
 """
 
+from collections.abc import Iterable
+
+import msgspec
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from authz.core.answer import METADATA_PATH, resource_url
 from authz.core.server import Server
-from authz.edge.service import Service
+from authz.edge.console import HEADERS, page
+from authz.edge.figures import figures, samples_of
+from authz.edge.outlook import Outlook
 
 _OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def application(service: Service) -> Starlette:
-    """Build the ASGI application of one worker."""
-    endpoints = _Endpoints(service)
+class _Collected(Collector):
+    """Metrics that were collected already, in the form that Prometheus' writer takes."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def application(outlook: Outlook) -> Starlette:
+    """Build the ASGI application of a service."""
+    endpoints = _Endpoints(outlook)
     return Starlette(
         routes=[
             Route(METADATA_PATH, endpoints.metadata),
             Route(METADATA_PATH + "/{path:path}", endpoints.metadata),
             Route("/metrics", endpoints.metrics),
+            Route("/", endpoints.console),
             Route("/healthz", endpoints.healthz),
             Route("/readyz", endpoints.readyz),
         ],
@@ -31,8 +50,8 @@ def application(service: Service) -> Starlette:
 
 
 class _Endpoints:
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, outlook: Outlook) -> None:
+        self._outlook = outlook
 
     async def metadata(self, request: Request) -> Response:
         """Give the document of the server that the well-known path belongs to (RFC 9728 section 3)."""
@@ -46,7 +65,7 @@ class _Endpoints:
 
     def _described(self, host: str, path: str) -> Server | None:
         """Find the server at a path, whose final slash a client may have left out; at the root also the only one."""
-        directory = self._service.settings.directory
+        directory = self._outlook.settings.directory
         found = directory.select(host, path) or directory.select(host, f"{path}/")
         if found is None and path == "/" and len(directory.servers) == 1:
             found = directory.select(host, directory.servers[0].path)
@@ -54,22 +73,22 @@ class _Endpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Every metric in Prometheus' text format."""
-        return Response(self._service.metrics.render(), media_type=_OPENMETRICS)
+        return Response(generate_latest(_Collected(await self._outlook.metrics())), media_type=_OPENMETRICS)
+
+    async def console(self, _: Request) -> Response:
+        """How the service is, for people."""
+        found = figures(samples_of(await self._outlook.metrics()))
+        text = page(self._outlook.settings, await self._outlook.condition(), found)
+        return HTMLResponse(text, headers=HEADERS)
 
     async def healthz(self, _: Request) -> Response:
         """Liveness: the process answers."""
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> Response:
-        """Readiness: every issuer has a usable key."""
-        missing = self._service.without_keys()
-        body = {
-            "ready": not missing,
-            "policy": self._service.settings.digest,
-            "issuers_without_keys": missing,
-            "reload_problem": self._service.problem,
-        }
-        return JSONResponse(body, status_code=503 if missing else 200)
+        """Readiness: every issuer has a usable key, and the service is not ending."""
+        condition = await self._outlook.condition()
+        return JSONResponse(msgspec.to_builtins(condition), status_code=200 if condition.ready else 503)
 
 
 def document(server: Server, scheme: str, host: str) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 Protobuf reads messages that stand one behind the other as their sum. So an allow is put together from three parts: what is
 about the caller, built once and kept with the caller; what is about the call, kept for the calls that were met last; and
-the decision's id. What it costs grows neither with the callers nor with the tools. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+the decision's id, with what a session needs. What it costs grows neither with the callers nor with the tools. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from authz.core.decision import Decision
 from authz.core.item import Item
 from authz.core.request import HttpRequest
 from authz.core.server import Server
+from authz.core.session import HEADER as SESSION
 from authz.edge.record import ITEM_KEYS, clip, verdict
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
@@ -27,9 +29,12 @@ ID_CHARS = 16
 
 _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _OURS = "x-mcp-"
+_SPELLED = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
+"""Every spelling of the session id's header but its own."""
 _REMEMBERED = 16_384
 """Of so many calls (method, rule, item) the part of the answer is kept that is about them."""
 _REMEMBERED_CHARS = 256
@@ -47,14 +52,41 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     """
     caller, names = decision.caller, "\n".join(request.headers)
     told = _told(decision.method, decision.rule, decision.item)
-    if caller is None or "x-mcp" in names or "x_mcp" in names or "x.mcp" in names:
-        spellings = [name for name in request.headers if _is_identity(name)]
-        return _allow(decision, spellings, server, policy) + told + _id(decision_id)
+    own = told + _id(decision_id)
+    if decision.session is not None:
+        own += _session(decision.session, request.headers[SESSION], rewrite=decision.rewrite)
+    if caller is None or _may_be_ours(names):
+        spellings = [name for name in request.headers if _is_ours(name)]
+        return _allow(decision, spellings, server, policy) + own
     key = ("answer", decision.rewrite)
     answer = caller.kept.get(key)
     if answer is None:
         answer = caller.kept[key] = _allow(decision, [], server, policy)
-    return answer + told + _id(decision_id)
+    return answer + own
+
+
+def _may_be_ours(names: str) -> bool:
+    """Tell whether among header names, one a line, can be one that only the gateway sets (`_is_ours`)."""
+    identity = "x-mcp" in names or "x_mcp" in names or "x.mcp" in names
+    return identity or ("session" in names and _SPELLED.search(names) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _session(session: str, sent: str, *, rewrite: bool) -> bytes:
+    """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
+
+    A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
+    """
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    if not session:
+        ok.headers_to_remove.append(SESSION)
+        return bytes(response.SerializeToString())
+    _set(ok.headers, ((SESSION, session),))
+    if not rewrite:
+        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
+        option.header.key, option.header.value = SESSION, sent
+    return bytes(response.SerializeToString())
 
 
 def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> bytes:
@@ -134,12 +166,14 @@ def _identity(decision: Decision) -> dict[str, str]:
     }
 
 
-def _is_identity(name: str) -> bool:
+def _is_ours(name: str) -> bool:
     """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets.
 
-    Every one of them begins with `x-mcp`, `x_mcp` or `x.mcp`, which `allow` looks for first, in all names at once.
+    The identity headers begin with `x-mcp`, `x_mcp` or `x.mcp`, which `allow` looks for first, in all names at once. The
+    session id in its own spelling is not among them: it was judged, and is overwritten.
     """
-    return name.replace("_", "-").replace(".", "-").startswith(_OURS)
+    dashed = name.replace("_", "-").replace(".", "-")
+    return dashed.startswith(_OURS) or (dashed == SESSION and name != SESSION)
 
 
 def _describe(response: Any, decision: Decision, policy: str) -> None:

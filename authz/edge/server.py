@@ -7,54 +7,71 @@ gRPC and HTTP share one event loop; a Check never waits for anything in it but t
 import asyncio
 import contextlib
 import signal
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import grpc
-import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from authz.config.settings import Settings
+from authz.config.settings import GrpcTls, Settings
 from authz.edge import ext_authz, ext_proc
 from authz.edge.audit import AuditLog
+from authz.edge.drain import Ending, drain
 from authz.edge.http import application
+from authz.edge.own import Own
 from authz.edge.service import Service
-from authz.edge.watch import Watcher
+from authz.edge.tls import TlsError, credentials
+from authz.edge.watch import PolicyFile, Watcher
+from authz.edge.web import BindError, HttpPort
 
-DRAIN_SECONDS = 10.0
-"""Longest time that calls under way have to finish once the service was told to end."""
 _SOCKET_MODE = 0o660
-_BACKLOG = 512
+_LOOK_SECONDS = 0.05
 _MESSAGE_OVERHEAD = 1_048_576
 """Room in a gRPC message beside the body it carries."""
 
 
-class BindError(Exception):
-    """An address that cannot be listened on; the text names it and the cause."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
-    """Where settings come from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Among:
+    """What a process has as one of several that serve together.
 
     Attributes:
-        path: the file.
-        load: reads it; raises ConfigError when it cannot be used.
+        shared: whether the others listen at the same gRPC port.
+        hold: seconds to wait for every issuer's keys before a call is taken.
+        session_key: random bytes that all have alike; None for a key of the process.
     """
 
-    path: str
-    load: Callable[[], Settings]
+    shared: bool = False
+    hold: float = 0.0
+    session_key: bytes | None = field(default=None, repr=False)
 
 
-class _Web(uvicorn.Server):
-    """uvicorn without signal handlers: the worker has one place that ends it."""
+ALONE = Among()
 
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as uvicorn declares it
-        yield
+
+class Beside(Protocol):
+    """What a process does beside gRPC: it answers HTTP, or its supervisor."""
+
+    def begin(self, service: Service, ending: Ending) -> None:
+        """Begin to answer about a service that serves."""
+
+    async def end(self) -> None:
+        """Answer what is under way, then close."""
+
+
+class _OwnPort:
+    """The HTTP port of a service of one process."""
+
+    def __init__(self, address: str) -> None:
+        self._port = HttpPort(address)
+
+    def begin(self, service: Service, ending: Ending) -> None:
+        self._port.begin(application(Own(service, ending)))
+
+    async def end(self) -> None:
+        await self._port.end()
 
 
 async def serve(
@@ -62,44 +79,58 @@ async def serve(
     audit: AuditLog,
     *,
     started: Callable[[], None] = lambda: None,
-    stop: asyncio.Event | None = None,
+    ending: Ending | None = None,
     file: PolicyFile | None = None,
+    beside: Beside | None = None,
+    among: Among = ALONE,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `stop` is set.
+    """Serve until SIGTERM or SIGINT, or until `ending` is told.
 
     Args:
         settings: what to serve by.
         audit: takes a record of every decision; closed by the caller.
         started: called once everything is bound and served.
-        stop: ends the service when set.
+        ending: ends the service; by signals when None.
         file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
+        beside: what is done beside gRPC; the settings' HTTP port when None.
+        among: what this process has as one of several.
 
     Raises:
         BindError: an address of the settings cannot be used; nothing was served then.
     """
-    stop = stop or _stopped_by_signal()
-    service = Service(settings, audit)
+    ending = ending or Ending.by_signals()
+    service = Service(settings, audit, session_key=among.session_key)
     readiness = health.aio.HealthServicer()
-    web_socket = _listen(settings.http)
-    try:
-        server = _grpc_server(service, readiness)
-    except BindError:
-        web_socket.close()
-        raise
-    web = _Web(uvicorn.Config(application(service), log_config=None, lifespan="off", server_header=False))
+    beside = beside or _OwnPort(settings.http)
     await service.keys.start()
+    try:
+        # Before the address is bound: from then on connections come, and wait for an answer.
+        await _keys(service, among.hold)
+        server = _grpc_server(service, readiness, shared=among.shared)
+    except BindError:
+        await service.keys.close()
+        await beside.end()
+        raise
     await server.start()
-    web_task = asyncio.create_task(web.serve(sockets=[web_socket]))
+    beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
     await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
     started()
-    await stop.wait()
-    await readiness.enter_graceful_shutdown()
-    await server.stop(DRAIN_SECONDS)
-    web.should_exit = True
-    await web_task
+    await ending.begun.wait()
+    await drain(server, readiness, ending, service.settings.drain)
+    await beside.end()
     watching.cancel()
     await service.keys.close()
+
+
+async def _keys(service: Service, seconds: float) -> None:
+    """Wait until no issuer lacks keys, or for so many seconds."""
+    if not seconds:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while service.without_keys():  # noqa: ASYNC110 - once a start, and keys come without an event
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _watch(file: PolicyFile | None, service: Service) -> None:
@@ -112,20 +143,12 @@ async def _watch(file: PolicyFile | None, service: Service) -> None:
     await watcher.run()
 
 
-def _stopped_by_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def _grpc_server(service: Service, readiness: health.aio.HealthServicer) -> grpc.aio.Server:
+def _grpc_server(service: Service, readiness: health.aio.HealthServicer, *, shared: bool) -> grpc.aio.Server:
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
     server = grpc.aio.server(
         options=[
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shared)),
             ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_send_message_length", largest),
@@ -141,13 +164,18 @@ def _grpc_server(service: Service, readiness: health.aio.HealthServicer) -> grpc
     health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
     names = (ext_authz.SERVICE, ext_proc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    _bind_grpc(server, settings.grpc)
+    _bind_grpc(server, settings.grpc, settings.tls)
     return server
 
 
-def _bind_grpc(server: grpc.aio.Server, address: str) -> None:
+def _bind_grpc(server: grpc.aio.Server, address: str, tls: GrpcTls | None) -> None:
     try:
-        bound = server.add_insecure_port(address)
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials(tls))
+    except TlsError as error:
+        raise BindError(str(error)) from None
     except RuntimeError:
         bound = 0
     if not bound:
@@ -155,19 +183,3 @@ def _bind_grpc(server: grpc.aio.Server, address: str) -> None:
         raise BindError(msg)
     if address.startswith("unix:"):
         Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
-
-
-def _listen(address: str) -> socket.socket:
-    """Bind the HTTP socket, before anything is served."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        listener.close()
-        msg = f"HTTP cannot listen on {address}: {error.strerror or error}"
-        raise BindError(msg) from None
-    listener.listen(_BACKLOG)
-    return listener

@@ -10,6 +10,7 @@ disagree is noted among the decision's shadows; nothing else of the decision, an
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,11 +21,12 @@ from msgspec import structs
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.engine import Identify, Walk, check
+from authz.core.engine import Admit, Identify, Walk, check
 from authz.core.occasion import Caller
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.server import Server
+from authz.core.session import MIN_KEY, Sessions
 from authz.edge.audit import AuditLog
 from authz.edge.handover import KEY, Reader, Reads, pack, unpack
 from authz.edge.keystore import KeyStore
@@ -46,10 +48,17 @@ _LOG = structlog.get_logger("authz.policy")
 class State:
     """What follows from one policy file."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, candidate_tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: Tokens,
+        sessions: Sessions,
+        candidate_tokens: Tokens | None = None,
+    ) -> None:
         """Prepare to decide by these settings; a candidate's terms of trust are its own, so are its tokens."""
         self.settings = settings
         self.tokens = tokens
+        self.sessions = sessions
         self._candidate_tokens = candidate_tokens
         self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
         self._reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
@@ -59,12 +68,13 @@ class State:
         deadline = began + self.settings.check_seconds
 
         identify = self.tokens.identify if stages is UNTIMED else self._timed(stages)
-        walk = _walk(self.settings, identify, lambda: time.perf_counter() >= deadline)
+        admit = self.sessions.admit
+        walk = _walk(self.settings, identify, admit, lambda: time.perf_counter() >= deadline)
         made = check(request, walk)
         candidate, tokens = self.settings.candidate, self._candidate_tokens
         if candidate is None or tokens is None or walk.late():
             return made
-        return _compared(made, request, _walk(candidate, tokens.identify, lambda: False))
+        return _compared(made, request, _walk(candidate, tokens.identify, admit, lambda: False))
 
     def _timed(self, stages: Stages) -> Identify:
         def identify(server: Server, authorization: str | None) -> Caller | Refused:
@@ -82,20 +92,23 @@ class State:
 
     def baggage(self, decision: Decision, request: HttpRequest) -> bytes:
         """Give what the rewriter needs, as metadata to append to an answer; nothing where it does not run."""
-        principal = decision.principal
-        if not decision.rewrite or principal is None:
+        caller = decision.caller
+        if not decision.rewrite or caller is None:
             return b""
-        reads = self._reads[decision.server]
-        return metadata(KEY, pack(principal, request, reads, request_id=decision.request_id))
+        reads, request_id = self._reads[decision.server], decision.request_id
+        text = pack(caller.principal, request, reads, request_id=request_id, ends=caller.ends)
+        return metadata(KEY, text)
 
 
-def _walk(settings: Settings, identify: Identify, late: Callable[[], bool]) -> Walk:
+def _walk(settings: Settings, identify: Identify, admit: Admit, late: Callable[[], bool]) -> Walk:
     return Walk(
         directory=settings.directory,
         identify=identify,
         late=late,
         max_body=settings.max_body,
         limits=settings.limits,
+        admit=admit,
+        every_answer=settings.every_answer,
     )
 
 
@@ -121,9 +134,17 @@ class _Unobserved:
 class Service:
     """One worker's state; everything in it is this process's own."""
 
-    def __init__(self, settings: Settings, audit: AuditLog) -> None:
-        """Prepare to decide by these settings; `audit` takes a record of every decision."""
+    def __init__(self, settings: Settings, audit: AuditLog, *, session_key: bytes | None = None) -> None:
+        """Prepare to decide by these settings.
+
+        Args:
+            settings: what the policy file says.
+            audit: takes a record of every decision.
+            session_key: what binds session ids while the file names no key; a new random one when None. Processes that
+                answer for one another need the same.
+        """
         self.audit = audit
+        self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
         self.metrics = Metrics(KeyFigures(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
@@ -138,6 +159,8 @@ class Service:
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""
+        if self.settings.session_keys and not settings.session_keys:
+            _LOG.warning("the policy names no session key any more, so one of this process is used")
         if _key_terms(settings) != _key_terms(self.settings):
             old, self.keys = self.keys, self._key_store(settings)
             self.keys.adopt(old)
@@ -172,7 +195,15 @@ class Service:
     def reader(self, metadata_: Mapping[str, object]) -> Reader | None:
         """Give who reads a response, from what a Check handed over; None when that is not known."""
         state = self._states.get(str(metadata_.get("policy", "")), self.state)
-        return unpack(metadata_, state.servers, time.time(), longest=state.settings.limits.name)
+        now = self.state
+        return unpack(
+            metadata_,
+            state.servers,
+            time.time(),
+            sessions=now.sessions,
+            longest=state.settings.limits.name,
+            grace=now.settings.stream_grace,
+        )
 
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""
@@ -181,7 +212,8 @@ class Service:
     def _put_in_force(self, settings: Settings) -> None:
         tokens = Tokens(self.keys, self.metrics, size=settings.tokens, clock=time.time)
         others = Tokens(self.keys, _Unobserved(), size=settings.tokens, clock=time.time)
-        self.state = State(settings, tokens, others if settings.candidate else None)
+        sessions = Sessions(settings.session_keys or (self._session_key,), longest=settings.limits.name)
+        self.state = State(settings, tokens, sessions, others if settings.candidate else None)
         self._states[settings.digest] = self.state
         self._states.move_to_end(settings.digest)
         while len(self._states) > _REMEMBERED_STATES:

@@ -19,11 +19,9 @@ from typing import Protocol
 
 from authz.core.keys import KeySet
 from authz.core.occasion import Caller
-from authz.core.principal import Principal
 from authz.core.refused import Refused
 from authz.core.server import Server
-from authz.core.token import bearer, verify
-from authz.core.trust import Trust
+from authz.core.token import bearer, life, verify
 
 
 class Keys(Protocol):
@@ -107,9 +105,9 @@ class Tokens:
         if isinstance(principal, Refused):
             return principal
         trust, keys = trusts[principal.issuer]
-        starts, ends = _life(principal, trust)
+        starts, ends = life(principal, trust)
         return _Entry(
-            caller=Caller.of(principal, server.name),
+            caller=Caller.of(principal, server.name, ends),
             issuer=principal.issuer,
             keys=keys,
             starts=starts,
@@ -120,13 +118,3 @@ class Tokens:
         self._entries[place] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
-
-
-def _life(principal: Principal, trust: Trust) -> tuple[float, float]:
-    """Give the moments from which, and from which no longer, a verified token is accepted."""
-    claims, leeway = principal.claims, trust.leeway
-    starts = max(claims.get("nbf", float("-inf")), claims.get("iat", float("-inf"))) - leeway
-    ends = principal.expires + leeway
-    if trust.max_token_age is not None:
-        ends = min(ends, claims["iat"] + trust.max_token_age + leeway)
-    return starts, ends

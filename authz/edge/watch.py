@@ -13,11 +13,12 @@ Rules of this module:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from authz.config.load import fingerprint
+from authz.config.files import fingerprint
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 
@@ -28,6 +29,19 @@ INTERVAL = 1.0
 
 Load = Callable[[], Settings]
 Apply = Callable[[Settings], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """Where settings come from.
+
+    Attributes:
+        path: the file.
+        load: reads it; raises ConfigError when it cannot be used.
+    """
+
+    path: str
+    load: Load
 
 
 class Watcher:

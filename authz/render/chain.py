@@ -5,9 +5,10 @@ Cheap to import; the renderer itself (`authz.render.bootstrap`) is not, and is n
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Self
+from dataclasses import dataclass, field
+
+from authz.render.address import Address, is_host, require
+from authz.render.options import NATIVE_BODY_BYTES, Options
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 """Where protected-resource metadata lives (RFC 9728 section 3.1); reachable without a token."""
@@ -16,70 +17,9 @@ TRY_SLACK = 0.1
 """Seconds of the whole time for a Check that are left for a second try."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,=:@-]+(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?)?")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#*,]+")
 _TOKENS = re.compile(r"[A-Za-z0-9-]+(, [A-Za-z0-9-]+)*")
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """A socket: either `host` and `port`, or the `path` of a Unix socket.
-
-    Attributes:
-        host: IP literal without brackets, or a DNS name; empty means every address when listening.
-        port: 1 to 65535; 0 for a Unix socket.
-        path: absolute path of a Unix socket; empty for TCP.
-    """
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse what is neither one kind of address nor the other."""
-        if self.path:
-            _require(self.path.startswith("/"), f"unix socket path must be absolute: {self.path!r}")
-            _require(
-                not self.host and not self.port, "an address has a unix path or a host and port, not both"
-            )
-        else:
-            _require(0 < self.port < 65536, f"port must be 1 to 65535: {self.port}")
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `host:port`, `[v6]:port`, `:port` or `unix:/path`.
-
-        Raises:
-            ValueError: the text is none of these.
-        """
-        if text.startswith("unix:"):
-            return cls(path=text.removeprefix("unix:"))
-        host, colon, port = text.rpartition(":")
-        shaped = bool(colon) and re.fullmatch(r"[0-9]{1,5}", port) and (not host or _HOST.fullmatch(host))
-        _require(bool(shaped), f"expected host:port, :port or unix:/path, got {text!r}")
-        return cls(host=host.strip("[]"), port=int(port))
-
-    @property
-    def is_name(self) -> bool:
-        """Whether the host must be looked up in DNS."""
-        if not self.host:
-            return False
-        try:
-            ip_address(self.host)
-        except ValueError:
-            return True
-        return False
-
-    @property
-    def authority(self) -> str:
-        """`host:port` as a Host header spells it, an IPv6 literal in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def bare_host(host: str) -> str:
@@ -119,28 +59,28 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         """Refuse what could not be routed exactly, or would be routed around the authorization."""
-        _require(
+        require(
             bool(_NAME.fullmatch(self.name)),
             f"endpoint name must be letters, digits, '_', '.', '-': {self.name!r}",
         )
-        _require(bool(self.hosts), f"endpoint {self.name}: hosts must not be empty; '*' is any host")
+        require(bool(self.hosts), f"endpoint {self.name}: hosts must not be empty; '*' is any host")
         for host in self.hosts:
-            ok = host == "*" or bool(_HOST.fullmatch(bare_host(host)))
-            _require(ok, f"endpoint {self.name}: not a host name or '*': {host!r}")
+            ok = host == "*" or is_host(bare_host(host))
+            require(ok, f"endpoint {self.name}: not a host name or '*': {host!r}")
         for path in (self.path, self.upstream_path or "/"):
             ok = bool(_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
-            _require(ok, f"endpoint {self.name}: not a plain absolute path: {path!r}")
+            require(ok, f"endpoint {self.name}: not a plain absolute path: {path!r}")
         public = self.path == METADATA_PATH or self.path.startswith(METADATA_PATH + "/")
-        _require(not public, f"endpoint {self.name}: {METADATA_PATH} is served without authorization")
+        require(not public, f"endpoint {self.name}: {METADATA_PATH} is served without authorization")
         for origin in self.origins:
-            _require(
+            require(
                 bool(_ORIGIN.fullmatch(origin)), f"endpoint {self.name}: not an origin or '*': {origin!r}"
             )
         for names in (self.cors_allow_headers, self.cors_expose_headers):
-            _require(
+            require(
                 bool(_TOKENS.fullmatch(names)), f"endpoint {self.name}: not header names joined with ', '"
             )
-        _require(bool(self.upstream.host), f"endpoint {self.name}: upstream_host must not be empty")
+        require(bool(self.upstream.host), f"endpoint {self.name}: upstream_host must not be empty")
 
     @property
     def upstream(self) -> Address:
@@ -166,12 +106,13 @@ class Chain:
         endpoints: at least one; no two may claim the same host and path.
         listen: where clients connect.
         service: the service's gRPC address (ext_authz and ext_proc).
+        more_services: the addresses of its further workers, where each has its own.
         http: the service's HTTP address (protected-resource metadata).
         admin: Envoy's admin interface; None leaves it off.
         max_request_bytes: the largest request body that is judged; a larger one gets 413.
         check_timeout: seconds after which an unanswered Check becomes 503.
         access_log: write one JSON line a request to standard output.
-        trusted_ca: PEM bundle, on Envoy's machine, that verifies the certificates of TLS upstreams.
+        options: what is added.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -182,13 +123,26 @@ class Chain:
     max_request_bytes: int = 1 << 20
     check_timeout: float = 0.5
     access_log: bool = True
-    trusted_ca: str = "/etc/ssl/certs/ca-certificates.crt"
+    more_services: tuple[Address, ...] = ()
+    options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
         """Refuse a chain that Envoy would reject or route ambiguously."""
-        _require(bool(self.endpoints), "a chain needs at least one endpoint")
-        _require(_distinct(e.name for e in self.endpoints), "endpoint names must differ")
+        require(bool(self.endpoints), "a chain needs at least one endpoint")
+        require(_distinct(e.name for e in self.endpoints), "endpoint names must differ")
         claims = [(host, e.path) for e in self.endpoints for host in {bare_host(h) for h in e.hosts}]
-        _require(_distinct(claims), "two endpoints claim the same host and path (ports are ignored)")
-        _require(0 < self.max_request_bytes < 1 << 32, "max_request_bytes must be 1 to 4294967295")
-        _require(2 * TRY_SLACK <= self.check_timeout <= 61, "check_timeout must be 0.2 to 61 seconds")
+        require(_distinct(claims), "two endpoints claim the same host and path (ports are ignored)")
+        require(0 < self.max_request_bytes < 1 << 32, "max_request_bytes must be 1 to 4294967295")
+        require(2 * TRY_SLACK <= self.check_timeout <= 61, "check_timeout must be 0.2 to 61 seconds")
+        small = not self.options.native_filter or self.max_request_bytes <= NATIVE_BODY_BYTES
+        require(
+            small,
+            f"--native-filter: Envoy's MCP filter reads at most {NATIVE_BODY_BYTES} bytes of a request; "
+            "lower limits.body_bytes, or leave it out",
+        )
+        mutual = self.options.service is not None
+        require(
+            not (mutual and self.service.path),
+            "--service-ca: a Unix socket has no name that a certificate could be for; give --service host:port, or leave "
+            "it out",
+        )

@@ -1,4 +1,4 @@
-"""The clusters of a chain: the service's three faces, and one MCP server each.
+"""The clusters of a chain: the service's three faces, one for each MCP server, and the collector of spans.
 
 The service appears three times on purpose. `authz` is asked before every request and must always have room;
 `rewriter` holds a stream open as long as an SSE response lasts; `authz_http` serves public metadata.
@@ -17,13 +17,11 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 )
 from envoy_data_plane.envoy.config.core.v3 import Address as EnvoyAddress
 from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
     HealthCheck,
     HealthCheckGrpcHealthCheck,
     Http2ProtocolOptions,
     Pipe,
     SocketAddress,
-    TransportSocket,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -33,23 +31,25 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     Endpoint as EnvoyEndpoint,
 )
-from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
-    CertificateValidationContext,
-    CommonTlsContext,
-    UpstreamTlsContext,
-)
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptions,
     HttpProtocolOptionsExplicitHttpConfig,
 )
 from envoy_data_plane.envoy.type.v3 import Percent
 
-from authz.render.chain import Address, Chain, Endpoint
+from authz.render.address import Address
+from authz.render.chain import Chain, Endpoint
+from authz.render.tls import to_server, to_service
 from authz.render.tree import any_of
+from authz.render.workers import RETRIES
 
 AUTHZ = "authz"
 REWRITER = "rewriter"
 AUTHZ_HTTP = "authz_http"
+OTEL = "otel"
+
+_BUFFER_BYTES = 32_768
+"""What a connection may hold back of a response that is not read, before Envoy stops reading (soft)."""
 
 
 _STREAM_WINDOW = 1_048_576
@@ -67,24 +67,32 @@ def socket(address: Address, *, default_host: str) -> EnvoyAddress:
 
 def clusters(chain: Chain) -> list[Cluster]:
     """Every cluster that the chain's filters and routes name."""
-    return [*(_server(endpoint, chain.trusted_ca) for endpoint in chain.endpoints), *service_clusters(chain)]
+    servers = [_server(endpoint, chain.options.upstream_ca) for endpoint in chain.endpoints]
+    traced = chain.options.tracing
+    return [*servers, *service_clusters(chain), *([_otel(traced.collector)] if traced else [])]
 
 
 def service_clusters(chain: Chain) -> list[Cluster]:
-    """The clusters that reach the service itself."""
-    return [_authz(chain.service), _rewriter(chain.service), _cluster(AUTHZ_HTTP, chain.http)]
+    """The clusters that reach the service itself; a shadow rewrites nothing."""
+    workers = (chain.service, *chain.more_services)
+    asked = [_authz(*workers)] if chain.options.shadow else [_authz(*workers), _rewriter(*workers)]
+    if chain.options.service is not None:
+        for cluster in asked:
+            cluster.transport_socket = to_service(chain.service, chain.options.service)
+    return [*asked, _cluster(AUTHZ_HTTP, chain.http)]
 
 
-def _cluster(name: str, address: Address) -> Cluster:
+def _cluster(name: str, address: Address, *more: Address) -> Cluster:
     kind = ClusterDiscoveryType.STRICT_DNS if address.is_name else ClusterDiscoveryType.STATIC
-    target = EnvoyEndpoint(address=socket(address, default_host="127.0.0.1"))
+    targets = [EnvoyEndpoint(address=socket(one, default_host="127.0.0.1")) for one in (address, *more)]
     cluster = Cluster(
         name=name,
         type=kind,
         connect_timeout=timedelta(seconds=1),
+        per_connection_buffer_limit_bytes=_BUFFER_BYTES,
         load_assignment=ClusterLoadAssignment(
             cluster_name=name,
-            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target)])],
+            endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=target) for target in targets])],
         ),
     )
     if address.is_name:
@@ -92,8 +100,8 @@ def _cluster(name: str, address: Address) -> Cluster:
     return cluster
 
 
-def _grpc(name: str, address: Address) -> Cluster:
-    cluster = _cluster(name, address)
+def _grpc(name: str, *addresses: Address) -> Cluster:
+    cluster = _cluster(name, *addresses)
     cluster.connect_timeout = timedelta(milliseconds=250)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
     h2 = HttpProtocolOptionsExplicitHttpConfig(
@@ -112,8 +120,20 @@ def _limits(cluster: Cluster, limits: CircuitBreakersThresholds) -> Cluster:
     return cluster
 
 
-def _authz(address: Address) -> Cluster:
-    cluster = _grpc(AUTHZ, address)
+def _authz(*addresses: Address) -> Cluster:
+    cluster = _watched(_grpc(AUTHZ, *addresses))
+    limits = CircuitBreakersThresholds(
+        max_connections=64,
+        max_pending_requests=512,
+        max_requests=2048,
+        max_retries=16 if len(addresses) == 1 else RETRIES,
+        track_remaining=True,
+    )
+    return _limits(cluster, limits)
+
+
+def _watched(cluster: Cluster) -> Cluster:
+    """Choose only endpoints whose gRPC health says SERVING."""
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
     cluster.health_checks = [
         HealthCheck(
@@ -125,32 +145,28 @@ def _authz(address: Address) -> Cluster:
             grpc_health_check=HealthCheckGrpcHealthCheck(),
         )
     ]
-    limits = CircuitBreakersThresholds(
-        max_connections=64, max_pending_requests=512, max_requests=2048, max_retries=16, track_remaining=True
-    )
-    return _limits(cluster, limits)
-
-
-def _rewriter(address: Address) -> Cluster:
-    limits = CircuitBreakersThresholds(
-        max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
-    )
-    return _limits(_grpc(REWRITER, address), limits)
-
-
-def _server(endpoint: Endpoint, trusted_ca: str) -> Cluster:
-    limits = CircuitBreakersThresholds(max_connections=4096, max_pending_requests=1024, max_requests=4096)
-    cluster = _limits(_cluster(endpoint.cluster, endpoint.upstream), limits)
-    if endpoint.upstream_tls:
-        cluster.transport_socket = _tls(endpoint.upstream, trusted_ca)
     return cluster
 
 
-def _tls(upstream: Address, trusted_ca: str) -> TransportSocket:
-    roots = CertificateValidationContext(trusted_ca=DataSource(filename=trusted_ca))
-    context = UpstreamTlsContext(
-        sni=upstream.host,
-        auto_sni_san_validation=True,
-        common_tls_context=CommonTlsContext(validation_context=roots),
+def _rewriter(*addresses: Address) -> Cluster:
+    limits = CircuitBreakersThresholds(
+        max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
-    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=any_of(context))
+    cluster = _grpc(REWRITER, *addresses)
+    if len(addresses) > 1:
+        limits.max_retries = RETRIES
+        _watched(cluster)
+    return _limits(cluster, limits)
+
+
+def _otel(address: Address) -> Cluster:
+    limits = CircuitBreakersThresholds(max_connections=4, max_pending_requests=64, max_requests=64)
+    return _limits(_grpc(OTEL, address), limits)
+
+
+def _server(endpoint: Endpoint, upstream_ca: str) -> Cluster:
+    limits = CircuitBreakersThresholds(max_connections=4096, max_pending_requests=1024, max_requests=4096)
+    cluster = _limits(_cluster(endpoint.cluster, endpoint.upstream), limits)
+    if endpoint.upstream_tls:
+        cluster.transport_socket = to_server(endpoint.upstream, upstream_ca)
+    return cluster

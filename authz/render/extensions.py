@@ -2,10 +2,15 @@
 
 cors comes first, so that preflights are answered without a token and denials carry the headers without which a
 browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set.
+Envoy's own MCP filter, where it is wanted, stands before ext_authz, and the rate limit behind it, whose metadata it
+counts by.
+
+A shadow is ext_authz alone, without leave to change a header: a request goes upstream as it would without the service.
 """
 
 from datetime import timedelta
 
+from betterproto2 import Message
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutationRules
 from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
@@ -27,6 +32,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
     ProcessingModeBodySendMode,
     ProcessingModeHeaderSendMode,
 )
+from envoy_data_plane.envoy.extensions.filters.http.mcp.v3 import Mcp, McpTrafficMode
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import (
@@ -53,28 +59,43 @@ from envoy_data_plane.xds.type.matcher.v3 import (
 
 from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
+from authz.render.ratelimit import local_rate_limit
 from authz.render.tree import any_of
+from authz.render.workers import CHECK_AGAIN, STREAM_AGAIN, asks_another
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 """The filter's name, and the namespace of the dynamic metadata that the service sets."""
 REWRITE = "mcp-rewrite"
+NATIVE = "envoy.filters.http.mcp"
+RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 """What an allowed request carries upstream; only the service may set these."""
 
-_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"
-"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed."""
-_RESPONSE_MUTATIONS = "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
+_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed. Mcp-session-id
+too, which reaches the server only as the server minted it."""
+_RESPONSE_MUTATIONS = (
+    "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
+)
+_STREAM_WAIT = 0.25
+"""Longest time before a stream is begun anew at another worker."""
 """Content-type too: Envoy holds the processor's own error replies to the same rules."""
 
 
 def guards(chain: Chain) -> list[HttpFilter]:
     """The filters that go in front of a chain's router."""
+    options = chain.options
+    filters: list[tuple[str, Message | None]] = [
+        (CORS, Cors()),
+        (NATIVE, _mcp(chain.max_request_bytes) if options.native_filter else None),
+        (EXT_AUTHZ, _shadow(chain) if options.shadow else _ext_authz(chain)),
+        (RATE_LIMIT, local_rate_limit(options.rate, EXT_AUTHZ) if options.rate else None),
+        (REWRITE, None if options.shadow else _rewrite(chain)),
+    ]
     return [
-        HttpFilter(name=CORS, typed_config=any_of(Cors())),
-        HttpFilter(name=EXT_AUTHZ, typed_config=any_of(_ext_authz(chain))),
-        HttpFilter(name=REWRITE, typed_config=any_of(_rewrite())),
+        HttpFilter(name=name, typed_config=any_of(config)) for name, config in filters if config is not None
     ]
 
 
@@ -111,25 +132,46 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
         max_denied_response_body_bytes=65536,
         charge_cluster_response_stats=True,
         emit_filter_state_stats=True,
-        grpc_service=_check(chain.check_timeout),
+        grpc_service=_check(chain),
     )
 
 
-def _check(timeout: float) -> GrpcService:
+def _shadow(chain: Chain) -> ExtAuthz:
+    """Asks, notes what was said, and changes nothing about the request."""
+    config = _ext_authz(chain)
+    config.shadow_mode = True
+    config.decoder_header_mutation_rules = HeaderMutationRules(disallow_all=True)
+    return config
+
+
+def _mcp(max_bytes: int) -> Mcp:
+    return Mcp(
+        traffic_mode=McpTrafficMode.REJECT_NO_MCP, max_request_body_size=max_bytes, reject_duplicate_keys=True
+    )
+
+
+def _check(chain: Chain) -> GrpcService:
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
-        timeout=timedelta(seconds=timeout),
-        retry_policy=RetryPolicy(
-            num_retries=1,
-            retry_on="unavailable",
-            retry_back_off=BackoffStrategy(
-                base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=timeout - TRY_SLACK)
-            ),
+        timeout=timedelta(seconds=chain.check_timeout),
+        retry_policy=_again(chain),
+    )
+
+
+def _again(chain: Chain) -> RetryPolicy:
+    longest = chain.check_timeout - TRY_SLACK
+    if chain.more_services:
+        return asks_another(CHECK_AGAIN, longest)
+    return RetryPolicy(
+        num_retries=1,
+        retry_on="unavailable",
+        retry_back_off=BackoffStrategy(
+            base_interval=timedelta(milliseconds=10), max_interval=timedelta(seconds=longest)
         ),
     )
 
 
-def _rewrite() -> ExtensionWithMatcher:
+def _rewrite(chain: Chain) -> ExtensionWithMatcher:
     asked = MatcherMatcherListPredicate(
         single_predicate=MatcherMatcherListPredicateSinglePredicate(
             input=XdsExtension(name="authz_metadata", typed_config=any_of(_rewrite_flag())),
@@ -138,7 +180,7 @@ def _rewrite() -> ExtensionWithMatcher:
             ),
         )
     )
-    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc()))
+    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc(chain)))
     return ExtensionWithMatcher(
         extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
         xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=[rule])),
@@ -155,7 +197,7 @@ def _run(processor: ExternalProcessor) -> MatcherOnMatch:
     return MatcherOnMatch(action=action)
 
 
-def _ext_proc() -> ExternalProcessor:
+def _ext_proc(chain: Chain) -> ExternalProcessor:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     return ExternalProcessor(
         stat_prefix="mcp",
@@ -176,5 +218,8 @@ def _ext_proc() -> ExternalProcessor:
         ),
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,
-        grpc_service=GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER)),
+        grpc_service=GrpcService(
+            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER),
+            retry_policy=asks_another(STREAM_AGAIN, _STREAM_WAIT) if chain.more_services else None,
+        ),
     )

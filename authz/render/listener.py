@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
 from envoy_data_plane.envoy.config.core.v3 import (
     CidrRange,
+    Http2ProtocolOptions,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction,
     RuntimeUInt32,
@@ -35,6 +36,8 @@ from authz.render.chain import Chain
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, IDENTITY_HEADERS, REWRITE, http_filters
 from authz.render.routes import route_config
+from authz.render.tls import to_clients
+from authz.render.tracing import tracing
 from authz.render.tree import any_of
 
 METADATA_KEYS = (
@@ -54,13 +57,14 @@ METADATA_KEYS = (
 )
 """Keys of the service's dynamic metadata that are logged, one by one: the namespace as a whole holds claims."""
 
+_BUFFER_BYTES = 32_768
+"""What a connection may hold back before Envoy stops reading (soft); ext_authz raises it for the body that it judges."""
+
 _ROW = TABLE[Reason.BODY_TOO_LARGE]
-_TOO_LARGE = {
-    "jsonrpc": "2.0",
-    "id": None,
-    "error": {"code": _ROW.code, "message": _ROW.text, "data": {"reason": Reason.BODY_TOO_LARGE.value}},
-}
+_TOO_LARGE = {"code": _ROW.code, "message": _ROW.text, "data": {"reason": Reason.BODY_TOO_LARGE.value}}
 """What the service would say; Envoy refuses such a body without asking it."""
+_TOO_MANY = {"code": -32000, "message": "too many calls of this tool"}
+"""Envoy's own refusal, of which the service knows nothing; a code from JSON-RPC's range for implementations."""
 
 
 def listener(chain: Chain) -> Listener:
@@ -70,15 +74,18 @@ def listener(chain: Chain) -> Listener:
     manager.route_config = route_config(chain)
     manager.http_filters = http_filters(chain)
     network = Filter(name="envoy.filters.network.http_connection_manager", typed_config=any_of(manager))
+    own = chain.options.clients
     return Listener(
         name="mcp",
         address=socket(chain.listen, default_host="0.0.0.0"),  # noqa: S104  the documented meaning of ":port"
-        filter_chains=[FilterChain(filters=[network])],
+        per_connection_buffer_limit_bytes=_BUFFER_BYTES,
+        filter_chains=[FilterChain(transport_socket=to_clients(own) if own else None, filters=[network])],
     )
 
 
 def hardening(chain: Chain) -> HttpConnectionManager:
     """The connection manager's own settings, without routes and filters."""
+    traced = chain.options.tracing
     return HttpConnectionManager(
         use_remote_address=True,
         internal_address_config=HttpConnectionManagerInternalAddressConfig(
@@ -91,12 +98,18 @@ def hardening(chain: Chain) -> HttpConnectionManager:
             headers_with_underscores_action=HttpProtocolOptionsHeadersWithUnderscoresAction.REJECT_REQUEST,
             max_headers_count=100,
         ),
+        http2_protocol_options=Http2ProtocolOptions(
+            max_concurrent_streams=100,
+            initial_stream_window_size=65_536,
+            initial_connection_window_size=1_048_576,
+        ),
         request_headers_timeout=timedelta(seconds=10),
         request_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(minutes=10),
         early_header_mutation_extensions=[_strip()],
-        access_log=[_access_log()] if chain.access_log else [],
-        local_reply_config=_local_replies(),
+        access_log=[_access_log(chain)] if chain.access_log else [],
+        local_reply_config=_local_replies(chain),
+        tracing=tracing(traced) if traced else None,
     )
 
 
@@ -123,7 +136,7 @@ def _strip() -> TypedExtensionConfig:
     )
 
 
-def _access_log() -> AccessLog:
+def _access_log(chain: Chain) -> AccessLog:
     line = {
         "ts": "%START_TIME%",
         "id": "%REQ(X-REQUEST-ID)%",
@@ -135,7 +148,11 @@ def _access_log() -> AccessLog:
         "ms": "%DURATION%",
         **{key: f"%DYNAMIC_METADATA({EXT_AUTHZ}:{key})%" for key in METADATA_KEYS},
         "authz_us": f"%FILTER_STATE({EXT_AUTHZ}:FIELD:latency_us)%",
-        "rewrite_us": f"%FILTER_STATE({REWRITE}:PLAIN)%",
+        **(
+            {"would": f"%FILTER_STATE({EXT_AUTHZ}.shadow:FIELD:status_code)%"}
+            if chain.options.shadow
+            else {"rewrite_us": f"%FILTER_STATE({REWRITE}:PLAIN)%"}
+        ),
     }
     log = FileAccessLog(
         path="/dev/stdout", log_format=SubstitutionFormatString(json_format=Struct.from_dict(line))
@@ -143,13 +160,18 @@ def _access_log() -> AccessLog:
     return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
 
 
-def _local_replies() -> LocalReplyConfig:
-    is_413 = ComparisonFilter(
-        op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=413, runtime_key="mcp.too_large")
+def _local_replies(chain: Chain) -> LocalReplyConfig:
+    limited = [_as_json_rpc(429, "mcp.too_many", _TOO_MANY)] if chain.options.rate else []
+    return LocalReplyConfig(mappers=[_as_json_rpc(413, "mcp.too_large", _TOO_LARGE), *limited])
+
+
+def _as_json_rpc(status: int, runtime_key: str, error: dict[str, object]) -> ResponseMapper:
+    """Give Envoy's own reply of this status the body of a JSON-RPC error."""
+    is_status = ComparisonFilter(
+        op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=status, runtime_key=runtime_key)
     )
-    body = SubstitutionFormatString(json_format=Struct.from_dict(_TOO_LARGE))
-    mapper = ResponseMapper(
-        filter=AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=is_413)),
-        body_format_override=body,
+    body = Struct.from_dict({"jsonrpc": "2.0", "id": None, "error": error})
+    return ResponseMapper(
+        filter=AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=is_status)),
+        body_format_override=SubstitutionFormatString(json_format=body),
     )
-    return LocalReplyConfig(mappers=[mapper])

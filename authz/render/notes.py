@@ -7,10 +7,23 @@ is always written, even at Envoy's default; an empty text only has it written.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-BOOTSTRAP = """\
+from authz.render.options import Options
+
+WHOLE = """\
 Envoy with per-tool authorization of MCP requests. Rendered by `mcp-authz envoy`; edit the policy file, not this.
 Needs Envoy 1.38.4 or newer (earlier ext_authz has published holes); measured with 1.40.
-Plain HTTP: add a transport_socket to the filter chain, or terminate TLS in front.
+"""
+
+PLAIN = """\
+Plain HTTP: render with --tls-cert and --tls-key, or terminate TLS in front.
+"""
+
+SHADOW = """\
+SHADOW: NOTHING IS PROTECTED BY THIS FILE. The service is asked and every request goes on, whatever it says: denied,
+failed or without a token. Lists are not trimmed, no identity header is set and no token removed. Read what would
+have happened in the access log (`decision`, `reason`, `would`) and in the service's audit log, then render without
+--shadow. Body limit, path rules, CORS and the removal of identity headers apply as always.
+
 """
 
 FILTERS = """\
@@ -23,7 +36,8 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "http_connection_manager": """\
 1. Merge these settings into the typed_config of your HttpConnectionManager.
-Keep your own access_log if you have one, and add the DYNAMIC_METADATA keys to it one by one.""",
+Keep your own access_log if you have one, and add the DYNAMIC_METADATA keys to it one by one.
+On the listener around it set per_connection_buffer_limit_bytes: 32768.""",
         "http_filters": """\
 2. Put these into the same HttpConnectionManager's http_filters, in this order, as the last before the router.
 Authentication of other kinds goes before them; nothing that changes method, path, body or content-encoding,
@@ -118,9 +132,73 @@ _CLUSTERS = {
     "Cluster#rewriter": "The same service as ext_proc, with a circuit breaker of its own: open SSE rewrites must not "
     "use up the room that every other request's Check needs.",
     "Cluster#authz_http": "The service's HTTP port: metadata only, nothing else is routed there.",
-    "Cluster.transport_socket": "sni is also what the certificate must be valid for. trusted_ca is the bundle of "
-    "Debian, Ubuntu and Envoy's own images.",
-    "UpstreamTlsContext.auto_sni_san_validation": "",
+    "Cluster.transport_socket": "Envoy verifies no certificate by itself: whom it trusts must be said.",
 }
 
-NOTES: Mapping[str, str] = MappingProxyType(_MANAGER | _ROUTES | _FILTERS | _CLUSTERS)
+_TLS = {
+    "CommonTlsContext.tls_params": "",
+    "TlsParameters.tls_minimum_protocol_version": "",
+    "CertificateValidationContext.match_typed_subject_alt_names": "The certificate must be for exactly this host: "
+    "an authority alone would accept everybody whom it ever certified.",
+    "DownstreamTlsContext.common_tls_context": "Files are read at start: after a renewal start a new Envoy (hot "
+    "restart, or a rolling one).",
+}
+
+_OVERLOAD = {
+    "Bootstrap.overload_manager": "Connections beyond this are closed at once. The limit on open files must be higher.",
+}
+
+_LIMITS = {
+    "Listener.per_connection_buffer_limit_bytes": "About what Envoy holds of a response for a slow reader. "
+    "Bodies that ext_authz judges have their own limit, max_request_bytes.",
+    "Cluster.per_connection_buffer_limit_bytes": "",
+    "HttpConnectionManager.http2_protocol_options": "Below Envoy's defaults of 1024 streams and windows of 16 and 24 MiB: "
+    "each stream may hold one body of max_request_bytes.",
+}
+
+NOTES: Mapping[str, str] = MappingProxyType(
+    _MANAGER | _ROUTES | _FILTERS | _CLUSTERS | _TLS | _OVERLOAD | _LIMITS
+)
+"""Said about every chain, where its subject is rendered."""
+
+_NATIVE = {
+    "HttpFilter#envoy.filters.http.mcp": "Envoy's own reading of MCP, in front. Its developers call it work in progress "
+    "and outside their threat model: it refuses more, and nothing rests on it. Its refusals are plain 400s, without a "
+    "reason and without an audit record.",
+    "Mcp.max_request_body_size": "As ext_authz: the default of 8 KiB would refuse honest calls.",
+    "Mcp.reject_duplicate_keys": "",
+    "McpOverride.traffic_mode": "No MCP here; ext_authz says what becomes of it.",
+}
+
+_RATE = {
+    "HttpFilter#envoy.filters.http.local_ratelimit": "Calls of one tool by one caller, as ext_authz named both; a client "
+    "cannot choose its bucket. Counted in this process: N Envoys let N times as many through.",
+    "LocalRateLimit.max_dynamic_descriptors": "Buckets kept; beyond them the one unused for longest starts anew.",
+    "RateLimitActionMetaData.source": "",
+    "LocalRateLimit.filter_enforced": "",
+}
+
+_TRACING = {
+    "HttpConnectionManager.tracing": "A span a request, tagged with the decision and never with the caller.",
+    "HttpConnectionManagerTracing.client_sampling": "No header of a client forces a trace.",
+    "Cluster#otel": "The collector. Spans are lost while it is away; nothing waits for it.",
+}
+
+_IN_SHADOW = {
+    "ExtAuthz.shadow_mode": "SHADOW: every request goes on, whatever the service says. NOTHING IS PROTECTED.",
+    "ExtAuthz.decoder_header_mutation_rules": "Nothing about a request is changed in shadow mode; what the service "
+    "asks for is dropped.",
+}
+
+
+def notes(options: Options) -> Mapping[str, str]:
+    """What is to be said about a chain with these options."""
+    said = dict(NOTES)
+    for wanted, more in (
+        (options.native_filter, _NATIVE),
+        (options.rate is not None, _RATE),
+        (options.tracing is not None, _TRACING),
+        (options.shadow, _IN_SHADOW),
+    ):
+        said |= more if wanted else {}
+    return said

@@ -2,9 +2,12 @@
 
 from urllib.parse import urlsplit
 
+from authz.config.addresses import worker_addresses
 from authz.config.settings import Cors, Settings
 from authz.core.server import ANY, Server
-from authz.render.chain import TRY_SLACK, Address, Chain, Endpoint
+from authz.render.address import Address
+from authz.render.chain import TRY_SLACK, Chain, Endpoint
+from authz.render.options import Options
 
 _PORTS = {"http": 80, "https": 443}
 _ENVOY_SLACK = 0.05
@@ -16,7 +19,14 @@ class PlanError(ValueError):
 
 
 def plan(
-    settings: Settings, *, listen: str = "", service: str = "", http: str = "", admin: str = ""
+    settings: Settings,
+    *,
+    listen: str = "",
+    service: str = "",
+    http: str = "",
+    admin: str = "",
+    workers: int | None = None,
+    options: Options | None = None,
 ) -> Chain:
     """Turn settings into a chain.
 
@@ -26,27 +36,36 @@ def plan(
         service: the service's gRPC address, the settings' own when empty.
         http: the service's HTTP address, the settings' own when empty.
         admin: Envoy's admin address, empty for none.
+        workers: of the service; the settings' own when None. Behind a Unix socket each is an endpoint.
+        options: what is added to the chain.
 
     Raises:
         PlanError: a server has no upstream, or no single listening port follows from the resources.
-        ValueError: an address or a name cannot be rendered.
+        ValueError: an address or a name cannot be rendered, or options contradict the settings.
     """
+    options = options or Options()
     servers = settings.directory.servers
+    scheme = "https" if options.clients else "http"
+    first, *more = worker_addresses(service or settings.grpc, workers or settings.workers or 1)
+    own = [address for address in more if address != first]
     return Chain(
         endpoints=tuple(_endpoint(server, settings) for server in servers),
-        listen=Address.parse(listen or _default_listen(servers)),
-        service=Address.parse(service or settings.grpc),
+        listen=Address.parse(listen or _default_listen(servers, scheme)),
+        service=Address.parse(first),
+        more_services=tuple(Address.parse(address) for address in own),
         http=Address.parse(http or settings.http),
         admin=Address.parse(admin) if admin else None,
         max_request_bytes=settings.max_body,
         check_timeout=settings.check_seconds + _ENVOY_SLACK + TRY_SLACK,
+        options=options,
     )
 
 
-def _default_listen(servers: tuple[Server, ...]) -> str:
+def _default_listen(servers: tuple[Server, ...], scheme: str) -> str:
+    """Give the port that clients of the resources use, where Envoy itself speaks the resources' scheme."""
     urls = [urlsplit(server.resource) for server in servers]
     ports = {url.port or _PORTS.get(url.scheme, 0) for url in urls}
-    if len(ports) != 1 or {url.scheme for url in urls} != {"http"}:
+    if len(ports) != 1 or {url.scheme for url in urls} != {scheme}:
         msg = "the listening address does not follow from the resources; give it, for example --listen :10000"
         raise PlanError(msg)
     return f":{ports.pop()}"

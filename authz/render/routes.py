@@ -5,6 +5,7 @@ Rules of this module:
 * A path is matched exactly, and every virtual host ends in a route that matches everything and answers 404 after
   ext_authz has spoken. A request that matches no route at all could pass the filters unjudged (envoy issue 44397).
 * A named host also serves the endpoints of "*", after its own: an endpoint for any host is for that host, too.
+  One that has none of its own needs no virtual host.
 * Ports are ignored in choosing the virtual host. The service compares them.
 """
 
@@ -21,12 +22,13 @@ from envoy_data_plane.envoy.config.route.v3 import (
 )
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthzPerRoute
+from envoy_data_plane.envoy.extensions.filters.http.mcp.v3 import McpOverride, McpTrafficMode
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
 from authz.render.chain import METADATA_PATH, Chain, Endpoint, bare_host
 from authz.render.clusters import AUTHZ_HTTP
-from authz.render.extensions import CORS, EXT_AUTHZ
+from authz.render.extensions import CORS, EXT_AUTHZ, NATIVE
 from authz.render.tree import any_of
 
 ANY = "*"
@@ -43,9 +45,11 @@ def virtual_hosts(chain: Chain) -> list[VirtualHost]:
     """One virtual host for each set of hosts that serve the same endpoints, and one for all other hosts."""
     served = {host: _at(chain, host) for host in sorted({ANY, *_names(chain)})}
     key = {host: tuple(e.name for e in endpoints) for host, endpoints in served.items()}
-    hosts = sorted((host for host in served if host != ANY), key=lambda host: (key[host], host))
+    named = (host for host in served if key[host] != key[ANY])
+    hosts = sorted(named, key=lambda host: (key[host], host))
     groups = [list(group) for _, group in groupby(hosts, key=key.__getitem__)]
-    return [_virtual_host(group, served[group[0]]) for group in [*groups, [ANY]]]
+    not_mcp = _not_mcp(chain)
+    return [_virtual_host(group, served[group[0]], not_mcp) for group in [*groups, [ANY]]]
 
 
 def _names(chain: Chain) -> set[str]:
@@ -58,27 +62,37 @@ def _at(chain: Chain, host: str) -> list[Endpoint]:
     return own + [e for e in chain.endpoints if ANY in e.hosts and e.path not in taken]
 
 
-def _virtual_host(hosts: list[str], endpoints: list[Endpoint]) -> VirtualHost:
+def _not_mcp(chain: Chain) -> dict[str, Any]:
+    """What a route says whose requests are no MCP: to Envoy's MCP filter, where there is one."""
+    if not chain.options.native_filter:
+        return {}
+    return {NATIVE: any_of(McpOverride(traffic_mode=McpTrafficMode.PASS_THROUGH))}
+
+
+def _virtual_host(hosts: list[str], endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> VirtualHost:
     name = "any-host" if hosts == [ANY] else hosts[0]
-    return VirtualHost(name=name, domains=hosts, routes=routes(endpoints))
+    return VirtualHost(name=name, domains=hosts, routes=_routes(endpoints, not_mcp))
 
 
-def routes(endpoints: list[Endpoint]) -> list[Route]:
+def _routes(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> list[Route]:
     """The routes of one virtual host; the last one matches everything."""
     nothing = Route(
-        name="none", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=404)
+        name="none",
+        match=RouteMatch(prefix="/"),
+        direct_response=DirectResponseAction(status=404),
+        typed_per_filter_config=not_mcp,
     )
-    return [*([_metadata(endpoints)] if endpoints else []), *map(_endpoint, endpoints), nothing]
+    return [*([_metadata(endpoints, not_mcp)] if endpoints else []), *map(_endpoint, endpoints), nothing]
 
 
-def _metadata(endpoints: list[Endpoint]) -> Route:
+def _metadata(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> Route:
     origins = sorted({origin for e in endpoints for origin in e.origins})
     cors = _cors(endpoints[0], origins) if origins else {}
     return Route(
         name="metadata",
         match=RouteMatch(path_separated_prefix=METADATA_PATH),
         route=RouteAction(cluster=AUTHZ_HTTP, timeout=timedelta(seconds=2)),
-        typed_per_filter_config=cors | {EXT_AUTHZ: any_of(ExtAuthzPerRoute(disabled=True))},
+        typed_per_filter_config=cors | {EXT_AUTHZ: any_of(ExtAuthzPerRoute(disabled=True))} | not_mcp,
     )
 
 

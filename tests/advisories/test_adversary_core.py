@@ -21,6 +21,7 @@ from authz.edge.tokens import Tokens
 from tests.support import tokens
 from tests.support.core import (
     META,
+    SESSIONS,
     call,
     good_token,
     message,
@@ -134,7 +135,14 @@ CIRCUMSTANCES = st.tuples(
     st.sampled_from(["echo", "list", "sum"]),
     st.booleans(),
     st.sampled_from(
-        [{}, {"x-mcp-subject": "mallory"}, {"x.mcp.scopes": "all"}, {"x-a": "1"}, {"mcp-session-id": "s"}]
+        [
+            {},
+            {"x-mcp-subject": "mallory"},
+            {"x.mcp.scopes": "all"},
+            {"x-a": "1"},
+            {"mcp-session-id": SESSIONS.bind(Caller.of(principal(), "demo"), "s")},
+            {"mcp-session-id": SESSIONS.bind(Caller.of(principal(), "demo"), "t")},
+        ]
     ),
 )
 

@@ -7,14 +7,14 @@ from authz.core.answer import answer
 from authz.core.engine import check
 from authz.core.item import Kind
 from authz.core.reasons import Reason
-from tests.support.core import call, message, post, rule, server, walk
+from tests.support.core import call, message, own_session, post, rule, server, walk
 
 MEBIBYTE = 1 << 20
 
 
 def test_every_response_that_a_session_can_divert_a_list_into_is_judged():
     """The Python SDK sends a legacy answer to whichever POST of the session last used its id."""
-    headers = {"mcp-session-id": "s", "authorization": call().headers["authorization"]}
+    headers = {"mcp-session-id": own_session(), "authorization": call().headers["authorization"]}
     request = call(headers={**headers, "content-type": "application/json"})
 
     assert check(request, walk(server(rule("allow", "echo")))).rewrite

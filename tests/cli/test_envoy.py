@@ -118,3 +118,103 @@ def test_an_address_that_is_none_is_blamed_on_its_flag(envoy, flag):
     ended = envoy(flag, "nonsense")
 
     assert (2, True) == (ended.status, ended.err.startswith(f"{flag}: "))
+
+
+TLS = ["--tls-cert", "/e/a.crt", "--tls-key", "/e/a.key"]
+MUTUAL = ["--service-ca", "/e/ca.crt", "--service-cert", "/e/b.crt", "--service-key", "/e/b.key"]
+HTTPS = FILE.replace("http://localhost:10000", "https://mcp.example:8443").replace(
+    "http://127.0.0.1:8080", "https://inner.example"
+)
+RENDERED = {
+    "TLS to clients": ([*TLS, "--listen", ":443"], ["/e/a.crt", "/e/a.key", "DownstreamTlsContext"]),
+    "mutual TLS to the service": (
+        [*MUTUAL, "--service", "authz.example:9001"],
+        ["/e/ca.crt", "/e/b.crt", "/e/b.key", "'exact': 'authz.example'"],
+    ),
+    "its own authority of https servers": (
+        ["--upstream-ca", "/e/up.crt"],
+        ["/e/up.crt", "'exact': 'inner.example'"],
+    ),
+    "Envoy's own filter": (["--native-filter"], ["filters.http.mcp.v3.Mcp'"]),
+    "a shadow": (["--shadow"], ["'shadow_mode': True"]),
+    "tracing": (["--otel", "127.0.0.1:4317", "--otel-percent", "12.5"], ["4317", "{'value': 12.5}"]),
+    "a rate": (["--rate-limit", "600/minute"], ["'max_tokens': 600", "'fill_interval': '60s'"]),
+    "a bound on connections": (["--max-connections", "77"], ["'max_active_downstream_connections': 77"]),
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    file = tmp_path_factory.mktemp("plain") / "policy.yaml"
+    file.write_text(HTTPS)
+    return str(yaml.safe_load(command("envoy", "-c", file, "--listen", ":443").out))
+
+
+@pytest.mark.parametrize(("options", "expected"), RENDERED.values(), ids=RENDERED)
+def test_what_an_option_names_is_in_what_is_rendered_and_not_without_it(envoy, plain, options, expected):
+    asked = str(yaml.safe_load(envoy("--listen", ":443", *options, text=HTTPS).out))
+
+    assert [] == [words for words in expected if words not in asked]
+    assert [] == [words for words in expected if words in plain and "inner.example" not in words]
+
+
+def test_with_tls_to_clients_the_port_of_https_resources_is_the_default(envoy):
+    assert 8443 == listen_address(yaml.safe_load(envoy(*TLS, text=HTTPS).out))["port_value"]
+
+
+def test_a_shadow_is_warned_of_on_stderr_and_at_the_top_of_the_file(envoy):
+    ended = envoy("--shadow")
+
+    assert 0 == ended.status
+    assert ended.err == (
+        "warning: --shadow: this configuration refuses nothing and protects nothing; render without it to protect\n"
+    )
+    assert ended.out.startswith("# SHADOW: NOTHING IS PROTECTED BY THIS FILE.")
+    assert "shadow" not in envoy().out.lower()
+
+
+REFUSED = [
+    (["--tls-cert", "a.crt"], "--tls-cert: needs --tls-key (give a path on Envoy's machine)"),
+    (["--tls-key", "a.key"], "--tls-key: needs --tls-cert (give a path on Envoy's machine)"),
+    (
+        ["--service-cert", "b.crt"],
+        "--service-cert: needs --service-ca and --service-key (give a path on Envoy's machine)",
+    ),
+    (
+        [*TLS, "--part", "filters"],
+        "--tls-cert: is for a listener, and --part filters has none (leave it out)",
+    ),
+    (
+        ["--shadow", "--native-filter"],
+        "--native-filter: refuses requests, which a shadow must not (leave one of them out)",
+    ),
+    (
+        ["--shadow", "--rate-limit", "1/second"],
+        "--rate-limit: refuses requests, which a shadow must not (leave one of them out)",
+    ),
+    (
+        ["--rate-limit", "0/second"],
+        "--rate-limit: expected N/second, N/minute or N/hour, got '0/second' (as in 20/second)",
+    ),
+    (
+        ["--otel", "nowhere"],
+        "--otel: expected host:port, :port or unix:/path, got 'nowhere' (as in 127.0.0.1:4317)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), REFUSED)
+def test_an_option_that_cannot_be_is_refused_by_its_name_with_the_cure(envoy, options, expected):
+    ended = envoy(*options)
+
+    assert (2, "", expected + "\n") == (ended.status, ended.out, ended.err)
+
+
+def test_mutual_tls_over_a_unix_socket_and_bodies_too_large_for_envoys_own_filter_are_refused(envoy):
+    by_socket = envoy(*MUTUAL, "--service", "unix:/run/a.sock")
+    too_large = envoy("--native-filter", text=FILE + "limits: {body_bytes: 20000000}\n")
+
+    assert (2, 2) == (by_socket.status, too_large.status)
+    assert "--service-ca: a Unix socket has no name" in by_socket.err
+    assert "--native-filter: Envoy's MCP filter reads at most 10485760 bytes" in too_large.err
+    assert "limits.body_bytes" in too_large.err

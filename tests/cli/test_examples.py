@@ -45,7 +45,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_page_has_an_example_of_each_command_that_needs_no_network():
     shown = {line.split()[1] for line, _, _ in EXAMPLES}
 
-    assert {"check", "test", "explain", "diff", "replay", "import"} == shown
+    assert {"check", "test", "explain", "diff", "replay", "import", "envoy"} == shown
 
 
 @pytest.mark.parametrize(("line", "output", "status"), EXAMPLES)

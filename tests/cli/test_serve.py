@@ -92,8 +92,12 @@ def test_an_address_in_use_ends_the_start_and_is_named(tmp_path, taken, free, wh
             "--grpc: a socket needs an absolute path, as in unix:/run/mcp-authz/authz.sock\n",
         ),
         (
+            ["--session-key-file", "k"],
+            "--session-key-file: is for Kubernetes documents (write sessions.key_file into the file)\n",
+        ),
+        (
             ["--jwks", "a=https://b/"],
-            "--jwks: is for Kubernetes documents (write resource and jwks_uri into the file)\n",
+            "--jwks: is for Kubernetes documents (write jwks_uri into the file)\n",
         ),
     ],
 )
@@ -103,3 +107,21 @@ def test_a_flag_that_cannot_be_ends_the_start_and_is_named(tmp_path, options, ex
     ended = spawn("serve", "-c", file, *options)
 
     assert (2, expected) == (ended.status, ended.err)
+
+
+KEY = "q3kV9uWmZ7tR1xC5bN8yL2pA6sD4fG0h"
+
+
+@pytest.mark.parametrize(
+    ("section", "warned"), [("", True), ("sessions: {key_file: session.key}\n", False)], ids=["none", "key"]
+)
+def test_a_service_without_a_key_for_sessions_says_so_at_its_start(tmp_path, taken, section, warned):
+    """An address in use ends the start right after what is said at it."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(NATIVE + section)
+    (tmp_path / "session.key").write_text(f"{KEY}\n")
+    ended = spawn("serve", "-c", file, "--grpc", taken[0], "--http", taken[1])
+
+    assert 2 == ended.status
+    assert warned is ("no key for session ids" in ended.err)
+    assert KEY not in ended.err

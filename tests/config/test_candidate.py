@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from authz.config.load import fingerprint, load
+from authz.config.files import fingerprint
+from authz.config.load import load
 from authz.config.problems import ConfigError
 from authz.config.settings import Fetching
 from authz.edge.schedule import Schedule

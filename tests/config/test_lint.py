@@ -149,12 +149,13 @@ def test_a_server_without_rules_is_a_warning_at_its_rules():
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1000, 0), (1001, 1)])
-def test_more_than_a_thousand_patterns_are_a_warning(count, expected):
-    names = ", ".join(f"'t{number}_*'" for number in range(count))
+def test_more_than_a_thousand_patterns_without_text_at_either_end_are_a_warning(count, expected):
+    loose = ", ".join(f"'*t{number}_*'" for number in range(count))
+    names = ", ".join([loose, *(f"'t{number}_*'" for number in range(2000))])
     found = warnings(NATIVE.replace("[echo]", f"[{names}]"))
 
     assert expected == len(found)
-    assert all("servers.files.rules: 1001 names with *" in line for line in found)
+    assert all("servers.files.rules: 1001 names begin and end with *" in line for line in found)
 
 
 ALLOWS, DENIES = "allows", "denies"

@@ -58,13 +58,14 @@ def test_a_file_without_an_end_is_given_up_at_the_limit():
 
 
 @pytest.mark.parametrize(
-    ("options", "flag"),
+    ("options", "flag", "key"),
     [
-        ({"resource": "https://mcp.example/mcp"}, "--resource"),
-        ({"jwks": {"https://issuer.example/": "https://issuer.example/jwks"}}, "--jwks"),
+        ({"resource": "https://mcp.example/mcp"}, "--resource", "resource"),
+        ({"jwks": {"https://issuer.example/": "https://issuer.example/jwks"}}, "--jwks", "jwks_uri"),
+        ({"session_keys": ("session.key",)}, "--session-key-file", "sessions.key_file"),
     ],
 )
-def test_an_option_that_a_native_file_would_ignore_is_refused(options, flag):
-    expected = f"{flag}: is for Kubernetes documents (write resource and jwks_uri into the file)"
+def test_an_option_that_a_native_file_would_ignore_is_refused(options, flag, key):
+    expected = f"{flag}: is for Kubernetes documents (write {key} into the file)"
 
     assert [expected] == problems(NATIVE, **options)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -7,7 +8,7 @@ from pydantic import BaseModel
 from authz.config.build import trust_of
 from authz.config.document import read_documents
 from authz.config.native import PolicyFile, schema
-from authz.config.settings import IssuerKeys
+from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
@@ -16,8 +17,10 @@ from authz.core.trust import Trust
 from tests.support.policy_files import NATIVE, problems, settings, warnings
 
 EVERYTHING = """\
-listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002"}
+listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002", tls: {cert_file: a.crt, key_file: a.key, client_ca_file: /ca.crt}}
 insecure_hosts: [Keys.Internal]
+workers: 3
+drain: {grace_seconds: 0.5, limit_seconds: 7.0}
 limits:
   body_bytes: 2048
   depth: 32
@@ -38,6 +41,7 @@ keys:
   stale_for_seconds: 3600
   timeout_seconds: 4
   document_bytes: 65536
+streams: {grace_seconds: 7, every_answer: true}
 tests:
   personas: {a: {sub: x}}
   cases:
@@ -90,6 +94,7 @@ servers:
 BESIDE = """\
 ca_file: ca.pem
 candidate: next.yaml
+sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
 """
 """Keys that name other files, which have tests of their own."""
 
@@ -136,8 +141,16 @@ def test_every_key_reaches_the_settings():
     (server,) = given.directory.servers
 
     assert ("unix:/run/authz.sock", "[::1]:9002") == (given.grpc, given.http)
+    assert ("a.crt", "a.key", "/ca.crt") == (
+        Path(given.tls.cert_file).name,
+        Path(given.tls.key_file).name,
+        given.tls.client_ca_file,
+    )
+    assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
+    assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
+    assert (7, True) == (given.stream_grace, given.every_answer)
     assert frozenset({"keys.internal"}) == given.insecure_hosts
     assert {
         "http://keys.internal/": IssuerKeys(
@@ -245,7 +258,7 @@ MISSPELT = [
     (("servers", "files", "rules", 0), "scope", "did you mean scopes?"),
     (("servers", "files", "rules", 0, "allow"), "tool", "did you mean tools?"),
     (("servers", "files", "rules", 1, "deny"), "prompt", "did you mean prompts?"),
-    (("listen",), "zzz", "known here: grpc, http"),
+    (("listen",), "zzz", "known here: grpc, http, tls"),
 ]
 
 

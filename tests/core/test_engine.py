@@ -17,12 +17,15 @@ from tests.support import tokens
 from tests.support.core import (
     LEGACY,
     MODERN,
+    SESSIONS,
     call,
     changed,
     good_token,
+    identify,
     message,
     mirrored,
     modern,
+    own_session,
     post,
     principal,
     rule,
@@ -182,7 +185,7 @@ def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_hand
 
 @pytest.mark.parametrize("method", HTTP_METHODS)
 @pytest.mark.parametrize(
-    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": "s"}]
+    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": own_session()}]
 )
 def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
     no_rules = walk(server())
@@ -322,7 +325,7 @@ def test_every_thing_that_a_message_names_must_be_allowed(wanted, allowed):
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_the_response_is_rewritten_for_allowed_list_methods_alone(method):
+def test_the_response_is_rewritten_for_methods_that_list_open_a_session_or_stay_open_alone(method):
     row = METHODS[method]
     params = {"name": "x", "uri": "x", "taskId": "x", "ref": {"type": "ref/prompt", "name": "x"}}
     params["notifications"] = {}
@@ -331,7 +334,8 @@ def test_the_response_is_rewritten_for_allowed_list_methods_alone(method):
     headers = {} if legacy else mirrored(method, "x" if row.mirror else None)
     request = post((message if legacy else modern)(method, params, **identity), headers)
 
-    assert (True, row.lists) == ((decision := check(request, OPEN)).allowed, decision.rewrite)
+    judged = row.lists or method in {"initialize", "subscriptions/listen"}
+    assert (True, judged) == ((decision := check(request, OPEN)).allowed, decision.rewrite)
     assert not check(request, walk(server(ALLOW_ALL), late=lambda: True)).rewrite
     assert not check(replaced(request, {"headers": {}}), OPEN).rewrite
 
@@ -358,7 +362,10 @@ def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(meth
 
 
 def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_notification_gets_is_not():
-    session, context = {"mcp-session-id": "s"}, walk(server(ALLOW_ALL))
+    session, context = (
+        {"mcp-session-id": SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), "s")},
+        walk(server(ALLOW_ALL)),
+    )
     read = [
         check(post(body, session), context).rewrite
         for body in (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.actions import Body, Headers, Judged, Outcome, Release, Replace, Stop, refusal
+from authz.core.actions import Body, Headers, Judged, Outcome, Release, Replace, Stop, expired, refusal
 from authz.core.item import Kind
 from authz.core.listing import Count
 from authz.core.rewriting import Head, Reading, Rewriter
@@ -365,3 +365,50 @@ def test_an_event_cut_short_by_the_end_of_the_stream_answers_the_request_in_a_co
 
 def test_an_event_without_an_id_to_answer_is_replaced_all_the_same():
     assert b"data: " + refusal(None) + b"\n\n" == answered(b"data: []{\n\n", request_id=None)
+
+
+EXPIRED = Judged(Outcome.EXPIRED)
+ASKED = Reading(visible=READING.visible, request_id=7)
+
+
+def ended(head, *chunks, reading=ASKED):
+    """What is done when the caller's token expires after these chunks, and when more comes after that."""
+    rewriter = Rewriter(reading)
+    list(rewriter.headers(head, bodyless=False))
+    for chunk in chunks:
+        list(rewriter.chunk(chunk))
+    last = list(rewriter.expire())
+    return last, [*rewriter.chunk(b"data: x\n\n"), *rewriter.end(), *rewriter.expire()]
+
+
+@given(request_ids)
+def test_what_ends_a_stream_is_one_line_of_a_json_rpc_error_with_the_requests_id(request_id):
+    error = json.loads(expired(request_id))
+
+    assert ("2.0", request_id, 40100) == (error["jsonrpc"], error["id"], error["error"]["code"])
+    assert [expired(request_id)] == expired(request_id).splitlines()
+
+
+@pytest.mark.parametrize("chunks", [(), (b": ping\n\n",), (b"data: 1\n\ndata: half",)])
+def test_an_expired_stream_ends_with_an_answer_and_nothing_follows(chunks):
+    answer = Body(b"data: " + expired(7) + b"\n\n")
+
+    assert ([EXPIRED, answer, Stop()], []) == ended(SSE, *chunks)
+    assert ([EXPIRED, Stop()], []) == ended(SSE, *chunks, reading=READING)
+
+
+@pytest.mark.parametrize("event", [b"id: 1\ndata: x\n\n", b"data: x\r\nid:1\r\n\r\n", b"event: e\rid:\r\r"])
+def test_an_expired_stream_whose_events_have_ids_ends_without_an_answer(event):
+    assert ([EXPIRED, Stop()], []) == ended(SSE, event)
+
+
+def test_an_error_of_the_server_that_is_still_being_sent_ends():
+    assert ([EXPIRED, Stop()], []) == ended(Head(status=500, content_type="text/plain"), b"x")
+
+
+def test_a_body_that_is_held_goes_on():
+    rewriter = Rewriter(ASKED)
+    steps = [*rewriter.headers(JSON, bodyless=False), *rewriter.chunk(LIST[:9]), *rewriter.expire()]
+
+    assert [] == steps
+    assert CUT == body([list(rewriter.chunk(LIST[9:])), list(rewriter.end())])

@@ -57,6 +57,19 @@ def test_a_slow_reader_of_the_log_costs_records_that_are_counted_and_never_a_wai
     assert (7, 1 + 3) == (len(dropped), len(stream.written.splitlines()))
 
 
+def test_a_stream_that_takes_nothing_does_not_keep_the_log_open():
+    stream = Stuck()
+    log = AuditLog(stream)
+    log.write(DENIED, FACTS, 0.0)
+    assert stream.writing.wait(20)
+    log.close(0.01)
+
+    assert b"" == stream.written
+    stream.read.set()
+    log.close()
+    assert 1 == len(stream.written.splitlines())
+
+
 def test_a_stream_that_cannot_be_written_to_costs_records_that_are_counted_and_not_the_thread():
     dropped = []
     log = AuditLog(Broken())

@@ -1,6 +1,6 @@
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
@@ -10,9 +10,11 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.core.actions import Outcome, refusal
+from authz.core.actions import Outcome, expired, refusal
 from authz.core.item import Kind
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
+from tests.support.ext_proc import Written
+from tests.support.ext_proc import responses as all_responses
 
 MODE = processing_mode_pb2.ProcessingMode
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
@@ -26,6 +28,12 @@ class Caller:
     sees: set[str]
     server: str = "files"
     request_id: str | int | None = None
+    seconds: float | None = None
+
+    def bound(self, session):
+        if "," in session:
+            raise ValueError(session)
+        return f"{self.server}.{session}"
 
     def visible(self, item):
         return item.name in self.sees
@@ -48,6 +56,11 @@ class Observed:
 
 def resolve(metadata):
     return Caller(set(metadata["sees"])) if "sees" in metadata else None
+
+
+def ending(seconds):
+    """Resolve to callers whose responses may stay open for so long, and who asked as number 7."""
+    return lambda metadata: replace(resolve(metadata), seconds=seconds, request_id=7)
 
 
 @asynccontextmanager
@@ -448,14 +461,8 @@ messages = st.sampled_from(
 @given(st.lists(st.lists(messages, max_size=8), min_size=1, max_size=10))
 def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(scripts):
     async def run():
-        async def replay(script):
-            for request in script:
-                yield request
-
         processor = Processor(resolve=resolve, observe=Observed())
-        return [
-            [response async for response in processor.process(replay(script), None)] for script in scripts
-        ]
+        return [await all_responses(processor, script) for script in scripts]
 
     for script, responses in zip(scripts, asyncio.run(run()), strict=True):
         answers = [kind for kind in kinds(responses) if kind.startswith(("response", "immediate"))]
@@ -465,3 +472,132 @@ def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(sc
         assert sum(kind.startswith("request") for kind in kinds(responses)) == sum(
             (request.WhichOneof("request") or "").startswith("request") for request in script
         )
+
+
+SESSION = ("mcp-session-id", b"abc")
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (headers(JSON, SESSION), [body(CUT, end=True)]),
+        (headers(SSE, SESSION), []),
+        (headers(JSON, SESSION, status=b"400"), []),
+        (headers(SESSION, status=b"202", end=True), []),
+    ],
+    ids=["JSON", "events", "error", "no body"],
+)
+def test_a_session_id_is_bound_to_who_reads_under_any_status(first, rest):
+    (reply, *_) = exchange(first, *rest)
+
+    assert b"files.abc" == mutation(reply)[0]["mcp-session-id"]
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    ("more", "sees"), [([], None), ([("mcp-session-id", b"d")], ["shown"])], ids=["nobody", "twice"]
+)
+def test_a_session_id_that_cannot_be_bound_is_a_502(more, sees, end):
+    observed = Observed()
+    first = headers(SSE, SESSION, *more, end=end, sees=sees)
+    (reply, *others) = exchange(first, *([] if end else [body(b"data: x\n\n")]), observe=observed)
+
+    assert_bad_gateway(reply)
+    assert ([], [Outcome.REFUSED]) == (others, observed.outcomes)
+
+
+async def read_all(call):
+    """Read until the call is over."""
+    got = []
+    while (reply := await call.read()) is not grpc.aio.EOF:
+        got.append(reply)
+    return got
+
+
+def test_a_stream_ends_when_its_time_is_up_though_nothing_comes():
+    observed = Observed()
+
+    async def run():
+        async with calls(resolve=ending(0.05), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
+            got = [await call.read() for _ in range(3)]
+            await call.write(body(b"data: too late\n\n"))
+            await call.write(body(b"", end=True))
+            await call.done_writing()
+            return got, await read_all(call)
+
+    got, after = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+    assert ["response_headers", "response_body", "response_body"] == kinds(got)
+    assert b"data: " + expired(7) + b"\n\n" == sent(got)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+    assert [] == after
+    assert [Outcome.EXPIRED] == observed.outcomes
+
+
+def test_a_body_that_is_held_is_not_cut_off_when_time_is_up():
+    async def run():
+        async with calls(resolve=ending(0.0)) as process:
+            call = process()
+            await call.write(headers(JSON))
+            await call.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+            waved = await call.read()
+            await call.write(body(LIST, end=True))
+            await call.done_writing()
+            return [waved, *await read_all(call)]
+
+    assert CUT == sent(asyncio.run(asyncio.wait_for(run(), PATIENCE)))
+
+
+def test_a_stream_that_ended_before_its_time_ends_once():
+    async def run():
+        async with calls(resolve=ending(0.05)) as process:
+            call = process()
+            await call.write(headers(SSE))
+            await call.write(body(b"data: x\n\n", end=True))
+            got = [await call.read() for _ in range(3)]
+            await asyncio.wait([asyncio.ensure_future(call.read())], timeout=0.2)
+            call.cancel()
+            return got
+
+    got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+
+
+class Stalled(Written):
+    """A context whose writes of a body wait until they are let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def write(self, response):
+        await super().write(response)
+        if response.HasField("response_body"):
+            self.waiting.set()
+            await self.let_go.wait()
+
+
+def test_while_a_client_does_not_read_nothing_more_is_read_for_it_and_the_end_comes_next():
+    taken, observed, context = [], Observed(), Stalled()
+
+    async def requests():
+        for request in [headers(SSE), *[body(b"data: %d\n\n" % number) for number in range(5)]]:
+            taken.append(request)
+            yield request
+
+    async def run():
+        processor = Processor(resolve=ending(0.0), observe=observed)
+        call = asyncio.ensure_future(processor.process(requests(), context))
+        await context.waiting.wait()
+        await asyncio.wait([call], timeout=0.1)
+        while_stalled = len(taken)
+        context.let_go.set()
+        await call
+        return while_stalled
+
+    assert 2 == asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert b"data: 0\n\n" + b"data: " + expired(7) + b"\n\n" == sent(context.responses)
+    assert 1 == sum(piece.end_of_stream for piece in streamed(context.responses))
+    assert (6, Outcome.EXPIRED) == (len(taken), observed.outcomes[-1])

@@ -3,6 +3,7 @@ import io
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
@@ -15,6 +16,7 @@ from authz.config.settings import IssuerKeys, Settings
 from authz.core.actions import refusal
 from authz.core.item import Item, Kind
 from authz.core.limits import Limits
+from authz.core.occasion import Caller
 from authz.core.policy import Policy
 from authz.core.server import Directory
 from authz.edge.audit import AuditLog
@@ -24,6 +26,7 @@ from authz.edge.handover import KEY, Reads, pack, unpack
 from authz.edge.service import Service
 from tests.support import core as policies
 from tests.support import tokens
+from tests.support.ext_proc import responses
 
 SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
 READS = Reads.of(Policy(()))
@@ -85,8 +88,32 @@ def test_a_stream_that_names_ever_new_things_fills_no_memory():
     assert len(reader.known) <= 8192
 
 
+def until(ends, **more):
+    """Seconds that a response may stay open at `tokens.NOW`."""
+    text = pack(policies.principal(), ASKED, READS, ends=ends)
+    return unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, **more).seconds
+
+
+def test_a_response_may_stay_open_until_the_token_is_refused_and_the_grace_is_over():
+    assert None is until(None)
+    assert (10.0, 15.0) == (until(tokens.NOW + 10), until(tokens.NOW + 10, grace=5.0))
+    assert (0.0, 2.0) == (until(tokens.NOW - 3), until(tokens.NOW - 3, grace=5.0))
+
+
+def test_a_session_is_bound_to_the_caller_of_the_check():
+    text = pack(policies.principal(), ASKED, READS)
+    reader = unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, sessions=policies.SESSIONS)
+
+    assert "s" == policies.SESSIONS.admit(Caller.of(policies.principal(), "demo"), reader.bound("s"))
+
+
+def test_a_reader_without_a_key_binds_no_session():
+    with pytest.raises(ValueError, match="no key"):
+        handed_over(pack(policies.principal(), ASKED, READS)).bound("s")
+
+
 @contextmanager
-def service():
+def service(session_key=None, **changes):
     """A service that holds the default issuer's key."""
     jwks = json.dumps({"keys": [tokens.jwk(tokens.rsa_key(), use="sig", alg="RS256")]}).encode()
     settings = Settings(
@@ -103,10 +130,11 @@ def service():
         check_seconds=PATIENCE,
         tokens=10,
         digest="",
+        **changes,
     )
     audit = AuditLog(io.BytesIO())
     try:
-        yield Service(settings, audit)
+        yield Service(settings, audit, session_key=session_key)
     finally:
         audit.close()
 
@@ -137,19 +165,12 @@ def processed(service, metadata, label, data):
     first.metadata_context.filter_metadata[NAMESPACE].update(metadata)
     last = proc_pb.ProcessingRequest(response_body=proc_pb.HttpBody(body=data, end_of_stream=True))
 
-    async def requests():
-        yield first
-        yield last
-
-    async def run():
-        processor = Processor(resolve=service.reader, observe=service.metrics)
-        return [response async for response in processor.process(requests(), None)]
-
-    responses = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    processor = Processor(resolve=service.reader, observe=service.metrics)
+    answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), PATIENCE))
     return b"".join(
         response.immediate_response.body
         or response.response_body.response.body_mutation.streamed_response.body
-        for response in responses
+        for response in answered
     )
 
 
@@ -172,3 +193,50 @@ def test_from_check_to_response_a_stream_that_answers_no_request_gets_no_id():
         assert b"data: " + refusal(None) + b"\n\n" == processed(
             running, metadata, b"text/event-stream", b"data: {\n\n"
         )
+
+
+def test_from_check_to_response_the_token_says_when_a_stream_ends():
+    leeway = tokens.trust().leeway
+    with service(stream_grace=30.0) as running:
+        reader = running.reader(checked(running, "GET", accept="text/event-stream"))
+
+    assert 600 + leeway + 30 - PATIENCE < reader.seconds <= 600 + leeway + 30
+
+
+def opened(running):
+    """A session that the default caller opened at this service."""
+    start = json.dumps(policies.message("initialize", {})).encode()
+    return running.reader(checked(running, "POST", start)).bound("s")
+
+
+def admitted(running, session):
+    metadata = checked(running, "DELETE", **{"mcp-session-id": session})
+    return metadata["decision"] == "allow"
+
+
+def test_services_without_a_key_admit_no_session_of_each_other_unless_they_are_given_one():
+    with service() as one, service() as other, service(b"k" * 32) as third, service(b"k" * 32) as fourth:
+        assert [True, False] == [admitted(each, opened(one)) for each in (one, other)]
+        assert [True, True] == [admitted(each, opened(third)) for each in (third, fourth)]
+
+
+def test_the_keys_of_the_policy_win_and_a_reload_replaces_them():
+    old, new = b"o" * 32, b"n" * 32
+    with service(b"k" * 32, session_keys=(old,)) as running, service(b"k" * 32) as keyless:
+        before = opened(running)
+        assert not admitted(keyless, before)
+        asyncio.run(running.apply(replace(running.settings, session_keys=(new, old))))
+        after = opened(running)
+        assert before != after
+        assert [True, True] == [admitted(running, each) for each in (before, after)]
+        asyncio.run(running.apply(replace(running.settings, session_keys=(new,))))
+        assert [False, True] == [admitted(running, each) for each in (before, after)]
+
+
+def test_a_list_asked_for_before_a_reload_binds_with_the_key_in_force():
+    start = json.dumps(policies.message("initialize", {})).encode()
+    with service(session_keys=(b"o" * 32,)) as running:
+        metadata = checked(running, "POST", start)
+        asyncio.run(running.apply(replace(running.settings, session_keys=(b"n" * 32,), digest="next")))
+
+        assert admitted(running, running.reader(metadata).bound("s"))

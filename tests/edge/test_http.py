@@ -15,8 +15,9 @@ from mcp.shared.auth import ProtectedResourceMetadata
 
 from authz.edge.audit import AuditLog
 from authz.edge.http import application
-from authz.edge.server import _Web
+from authz.edge.own import Own
 from authz.edge.service import Service
+from authz.edge.web import Uvicorn
 from tests.support import tokens
 from tests.support.jwks_server import PATIENCE, IssuerSite, page
 from tests.support.policy_files import POLICY, problems, settings
@@ -64,8 +65,8 @@ async def served(policy, *, fetching=False):
     """Serve a policy's HTTP side on a free port; gives a client of it."""
     audit = AuditLog(io.BytesIO())
     service = Service(settings(policy), audit)
-    config = uvicorn.Config(application(service), log_config=None, lifespan="off", server_header=False)
-    web = _Web(config)
+    config = uvicorn.Config(application(Own(service)), log_config=None, lifespan="off", server_header=False)
+    web = Uvicorn(config)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(web.serve(sockets=[listener]))
     if fetching:

@@ -2,14 +2,13 @@
 
 import json
 import signal
-import threading
-from itertools import cycle
 
 import httpx
 import pytest
 
+from tests.support.load import LIST, Load
 from tests.support.running import another_gateway, eventually, metrics
-from tests.support.wire import DEADLINE, ask, call, message
+from tests.support.wire import DEADLINE, ask, call
 
 pytestmark = pytest.mark.envoy
 
@@ -134,25 +133,6 @@ def test_a_bad_file_keeps_the_last_good_one_and_shows_on_readyz_in_the_metrics_a
     assert eventually(lambda: not reloaded.ready()[1]["reload_problem"])
 
 
-class Load(threading.Thread):
-    """Asks for one thing after the other until it is told to stop."""
-
-    def __init__(self, port, token, subjects):
-        super().__init__(daemon=True)
-        self.port, self.token, self.subjects = port, token, cycle(subjects)
-        self.stop = threading.Event()
-        self.answers = []
-
-    def run(self):
-        for body in self.subjects:
-            answer = ask(self.port, self.token, body)
-            tools = tuple(answer.tools) if body == LIST and answer.status == 200 else ()
-            self.answers.append((answer.status, answer.whole, answer.reason, tools))
-            if self.stop.is_set():
-                return
-
-
-LIST = message("tools/list")
 ASKED = [call("echo"), LIST, call("get_user_info"), LIST, call("system_status")]
 
 

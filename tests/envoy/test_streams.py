@@ -19,20 +19,15 @@ import pytest
 
 from tests.support.raw_server import raw_server, response, stream_head
 from tests.support.running import another_gateway, eventually, tokens_of
-from tests.support.wire import DEADLINE, ask, call, legacy, message, request
+from tests.support.wire import DEADLINE, LEGACY_HEADERS, ask, call, legacy, message, request
 
 pytestmark = pytest.mark.envoy
 
 USERS = 200
 BOUND = 0.05
 """Seconds in which an event must get from the server to the client: the one timed promise of this file."""
-SESSION = {
-    "mcp-session-id": "s-1",
-    "mcp-protocol-version": "2025-11-25",
-    "mcp-method": None,
-    "mcp-name": None,
-}
-STREAM = {"content-type": None, **SESSION}
+SESSION = {**LEGACY_HEADERS, "mcp-session-id": "to be bound"}
+STREAM = {"content-type": None, **LEGACY_HEADERS}
 KINDS = [
     ({}, ["echo", "get_user_info"]),
     ({"scope": "files:read"}, ["echo", "get_user_info", "list_files"]),
@@ -90,6 +85,16 @@ def port(gateway):
 def tokens(stack):
     """Tokens of as many users, of three kinds in turn."""
     return tokens_of(stack, [{"sub": f"user-{n}", **KINDS[n % len(KINDS)][0]} for n in range(USERS)])
+
+
+def in_session(server, port, token, asked):
+    """A request as it is sent; one in a session gets the id under which its caller may use the server's."""
+    change = asked.get("change") or {}
+    if "mcp-session-id" not in change:
+        return asked
+    server.script = [response(DONE, "application/json", "200 OK", "mcp-session-id: s-1")]
+    opening = ask(port, token, legacy("initialize"), change=LEGACY_HEADERS)
+    return {**asked, "change": {**change, "mcp-session-id": opening.headers["mcp-session-id"]}}
 
 
 @contextlib.contextmanager
@@ -161,6 +166,7 @@ class Slow:
 def test_each_event_reaches_the_client_within_50_ms_of_the_server_sending_it_and_unchanged(
     server, port, tokens, asked
 ):
+    asked = in_session(server, port, tokens[0], asked)
     data, first, later, bodies = request(port, tokens[0], **asked), [], [], set()
     for _ in range(9):
         slow = Slow()
@@ -284,15 +290,16 @@ def test_200_users_whose_requests_of_one_id_are_all_under_way_each_get_their_own
     server, port, tokens, body, change, answer
 ):
     """The server answers nobody before it has heard everybody."""
+    sent = [in_session(server, port, token, {"body": body, "change": change}) for token in tokens]
     everybody = threading.Barrier(USERS)
     server.script = [lambda: everybody.wait(DEADLINE), answer]
 
-    def names(token):
-        text = ask(port, token, body, change=change).body.removeprefix(b"data: ")
+    def names(token, asked):
+        text = ask(port, token, **asked).body.removeprefix(b"data: ")
         return [tool["name"] for tool in json.loads(text)["result"]["tools"]]
 
     with ThreadPoolExecutor(USERS) as users:
-        lists = list(users.map(names, tokens))
+        lists = list(users.map(names, tokens, sent))
 
     assert [KINDS[number % len(KINDS)][1] for number in range(USERS)] == lists
 
@@ -367,7 +374,7 @@ def test_a_call_may_take_longer_than_envoys_own_time_limit(server, port, tokens)
     """Three calls side by side: without an event before the end, with one, and read by the rewriter."""
     end = threading.Timer(ROUTE_TIMEOUT + 1, lambda: None)
     end.start()
-    server.script = lambda asked: (
+    script = lambda asked: (  # noqa: E731 - a table
         [end.join, response(DONE)]
         if b"silent" in asked
         else [stream_head() + EVENTS[0], end.join, b"data: " + DONE + b"\n\n"]
@@ -375,8 +382,9 @@ def test_a_call_may_take_longer_than_envoys_own_time_limit(server, port, tokens)
     calls = [
         {"body": call(message="silent")},
         ASKED["call of 2026"],
-        ASKED["call in a session, which the rewriter reads"],
+        in_session(server, port, tokens[0], ASKED["call in a session, which the rewriter reads"]),
     ]
+    server.script = script
     with ThreadPoolExecutor(len(calls)) as callers:
         answers = list(callers.map(lambda asked: ask(port, tokens[0], **asked), calls))
 

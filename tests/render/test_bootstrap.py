@@ -1,26 +1,44 @@
 """The whole bootstrap: Envoy's own opinion of it, and what happens before the first filter."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 
-import certifi
 import pytest
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 
 from authz.render.bootstrap import bootstrap, message
 from authz.render.extensions import IDENTITY_HEADERS
-from authz.render.notes import NOTES
-from tests.support.chains import BOOTSTRAPS, CURE, EXAMPLES_DIR, SIDECAR, STANDALONE, rendered
+from authz.render.notes import NOTES, notes
+from tests.support.chains import (
+    BOOTSTRAPS,
+    CURE,
+    EXAMPLES_DIR,
+    NATIVE,
+    SHADOW,
+    SIDECAR,
+    STANDALONE,
+    here,
+    rendered,
+)
 from tests.support.real_envoy import validate
 from tests.support.rendered import EXT_AUTHZ, found, manager, tree
 
-CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
+ALL = {**BOOTSTRAPS, "native filter": NATIVE, "shadow": SHADOW}
+CHAINS = pytest.mark.parametrize("chain", ALL.values(), ids=ALL)
+TEXTS = functools.cache(rendered)
 
 
-@pytest.mark.parametrize("name", rendered())
-def test_the_examples_are_what_the_renderer_gives(name):
-    assert rendered()[name] == (EXAMPLES_DIR / name).read_text("utf-8"), f"render them anew: {CURE}"
+def test_every_example_is_what_its_command_in_the_readme_writes():
+    files = {file.name: file.read_text("utf-8") for file in EXAMPLES_DIR.glob("*.yaml")}
+
+    assert files == TEXTS(), f"render them anew: {CURE}"
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+def test_an_example_is_the_chain_that_the_tests_read(name):
+    assert bootstrap(BOOTSTRAPS[name]) == TEXTS()[name]
 
 
 @CHAINS
@@ -30,7 +48,7 @@ def test_the_same_chain_gives_the_same_bytes(chain):
 
 @CHAINS
 def test_envoy_accepts_the_bootstrap(chain, tmp_path):
-    done = validate(bootstrap(dataclasses.replace(chain, trusted_ca=certifi.where())), tmp_path)
+    done = validate(here(bootstrap(chain), tmp_path), tmp_path)
 
     assert 0 == done.returncode, done.stderr
     assert "deprecated" not in done.stderr.lower()
@@ -79,11 +97,13 @@ def test_admin_is_off_unless_asked_for():
 
 def test_every_note_is_about_something_that_is_rendered():
     """A misspelled key would silently drop its comment and its explicit default."""
-    text = "".join(rendered().values())
+    text = "".join(map(bootstrap, ALL.values()))
     words = " ".join(text.replace("#", " ").split())
 
-    assert [] == [key for key, note in NOTES.items() if " ".join(note.split()) not in words]
-    assert [] == [key for key in NOTES if "." in key and f"{key.split('.')[1]}:" not in text]
+    said = {key: note for chain in ALL.values() for key, note in notes(chain.options).items()}
+    assert len(NOTES) < len(said)
+    assert [] == [key for key, note in said.items() if " ".join(note.split()) not in words]
+    assert [] == [key for key in said if "." in key and f"{key.split('.')[1]}:" not in text]
 
 
 def test_the_renderer_is_not_imported_with_the_package():

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.render.chain import METADATA_PATH, Address, Chain, Endpoint, bare_host
+from authz.render.address import Address
+from authz.render.chain import METADATA_PATH, Chain, Endpoint, bare_host
 
 ENDPOINT = Endpoint(name="demo", hosts=("*",), path="/mcp", upstream_host="127.0.0.1", upstream_port=8080)
 CHAIN = Chain(

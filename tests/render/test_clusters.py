@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from authz.render.chain import Address
-from tests.support.chains import BOOTSTRAPS, SEVERAL, SIDECAR
+from authz.render.address import Address
+from tests.support.chains import BOOTSTRAPS, MTLS, SEVERAL, SIDECAR
 from tests.support.rendered import found, routes, tree
 
 CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
@@ -19,21 +19,22 @@ def test_every_cluster_that_is_named_exists(chain):
     services = {service["envoy_grpc"]["cluster_name"] for service in found(rendered_tree, "grpc_service")}
     routed = {route["route"]["cluster"] for _, route in routes(chain) if "route" in route}
 
-    assert {"authz", "rewriter"} == services
+    traced = {"otel"} if chain.options.tracing else set()
+    assert {"authz", "rewriter"} | traced == services
     assert sorted(services | routed) == sorted(clusters)
 
 
 @pytest.mark.parametrize(
-    ("cluster", "kind", "address"),
+    ("chain", "cluster", "kind", "address"),
     [
-        ("mcp-orders", "STRICT_DNS", {"address": "orders.internal", "port_value": 8080}),
-        ("mcp-files", "STATIC", {"address": "fd00::8", "port_value": 8080}),
-        ("mcp-status", "STATIC", {"address": "192.0.2.7", "port_value": 8080}),
-        ("authz", "STRICT_DNS", {"address": "mcp-authz.internal", "port_value": 9001}),
+        (SEVERAL, "mcp-orders", "STRICT_DNS", {"address": "orders.internal", "port_value": 8080}),
+        (SEVERAL, "mcp-files", "STATIC", {"address": "fd00::8", "port_value": 8080}),
+        (SEVERAL, "mcp-status", "STATIC", {"address": "192.0.2.7", "port_value": 8080}),
+        (MTLS, "authz", "STRICT_DNS", {"address": "mcp-authz.internal", "port_value": 9001}),
     ],
 )
-def test_names_are_looked_up_and_addresses_are_not(cluster, kind, address):
-    config = next(c for c in tree(SEVERAL)["static_resources"]["clusters"] if c["name"] == cluster)
+def test_names_are_looked_up_and_addresses_are_not(chain, cluster, kind, address):
+    config = next(c for c in tree(chain)["static_resources"]["clusters"] if c["name"] == cluster)
 
     assert (kind, [address]) == (config["type"], list(found(config, "socket_address")))
 
@@ -55,14 +56,43 @@ def test_the_service_is_found_on_loopback_when_it_listens_everywhere():
     }
 
 
-def test_a_tls_upstream_is_verified_by_its_name():
-    cluster = next(c for c in tree(SEVERAL)["static_resources"]["clusters"] if c["name"] == "mcp-search")
-    context = cluster["transport_socket"]["typed_config"]
+def _tls(chain, cluster):
+    config = next(c for c in tree(chain)["static_resources"]["clusters"] if c["name"] == cluster)
+    return config["transport_socket"]["typed_config"] if "transport_socket" in config else None
 
-    assert ("search.example.net", True) == (context["sni"], context["auto_sni_san_validation"])
-    assert {"filename": SEVERAL.trusted_ca} == context["common_tls_context"]["validation_context"][
-        "trusted_ca"
-    ]
+
+@pytest.mark.parametrize(
+    ("upstream", "sni", "name"),
+    [
+        ("search.example.net", "search.example.net", {"san_type": "DNS", "exact": "search.example.net"}),
+        ("192.0.2.7", None, {"san_type": "IP_ADDRESS", "exact": "192.0.2.7"}),
+        ("fd00::8", None, {"san_type": "IP_ADDRESS", "exact": "fd00::8"}),
+    ],
+)
+def test_the_certificate_of_a_tls_upstream_must_be_for_its_host(upstream, sni, name):
+    endpoint = dataclasses.replace(SEVERAL.endpoints[1], upstream_host=upstream)
+    context = _tls(dataclasses.replace(SEVERAL, endpoints=(endpoint,)), "mcp-search")
+    trust = context["common_tls_context"]["validation_context"]
+    (wanted,) = trust["match_typed_subject_alt_names"]
+
+    assert ({"filename": SEVERAL.options.upstream_ca}, sni) == (trust["trusted_ca"], context.get("sni"))
+    assert name == {"san_type": wanted["san_type"], **wanted["matcher"]}
+
+
+def test_a_plain_upstream_has_no_transport_socket():
+    assert _tls(SEVERAL, "mcp-orders") is None
+
+
+def test_mutual_tls_is_for_what_decides_and_the_metadata_is_public():
+    contexts = {name: _tls(MTLS, name) for name in ("authz", "rewriter", "authz_http")}
+    common = contexts["authz"]["common_tls_context"]
+    (shown,) = common["tls_certificates"]
+
+    assert contexts["authz"] == contexts["rewriter"]
+    assert contexts["authz_http"] is None
+    assert ["h2"] == common["alpn_protocols"]
+    assert "/etc/mcp-authz/envoy.key" == shown["private_key"]["filename"]
+    assert "mcp-authz.internal" == contexts["authz"]["sni"]
 
 
 @CHAINS

@@ -2,17 +2,65 @@
 
 import pytest
 
-from tests.support.chains import BOOTSTRAPS
-from tests.support.rendered import CORS, EXT_AUTHZ, ext_proc, filter_named, manager
+from authz.render.bootstrap import bootstrap
+from tests.support.chains import BOOTSTRAPS, MTLS, NATIVE, SHADOW
+from tests.support.rendered import CORS, EXT_AUTHZ, ext_proc, filter_named, manager, routes, tree
 
 CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.keys())
 
 
 @CHAINS
 def test_cors_comes_before_ext_authz_before_the_rewrite_before_the_router(chain):
-    names = [f["name"] for f in manager(chain)["http_filters"]]
+    limit = ["envoy.filters.http.local_ratelimit"] if chain.options.rate else []
 
-    assert [CORS, EXT_AUTHZ, "mcp-rewrite", "envoy.filters.http.router"] == names
+    assert [CORS, EXT_AUTHZ, *limit, "mcp-rewrite", "envoy.filters.http.router"] == _names(chain)
+
+
+def _names(chain):
+    return [f["name"] for f in manager(chain)["http_filters"]]
+
+
+def test_envoys_own_mcp_filter_comes_before_ext_authz_and_reads_as_large_bodies():
+    native = filter_named(NATIVE, "envoy.filters.http.mcp")
+    passed = {
+        r["name"]
+        for _, r in routes(NATIVE)
+        if "envoy.filters.http.mcp" in r.get("typed_per_filter_config", {})
+    }
+
+    assert [CORS, "envoy.filters.http.mcp", EXT_AUTHZ] == _names(NATIVE)[:3]
+    assert ("REJECT_NO_MCP", True) == (native["traffic_mode"], native["reject_duplicate_keys"])
+    assert NATIVE.max_request_bytes == native["max_request_body_size"]
+    assert {"metadata", "none"} == passed
+
+
+def test_a_shadow_asks_and_may_change_nothing():
+    config = filter_named(SHADOW, EXT_AUTHZ)
+
+    assert config["shadow_mode"]
+    assert {"disallow_all": True} == config["decoder_header_mutation_rules"]
+    assert [CORS, EXT_AUTHZ, "envoy.filters.http.router"] == _names(SHADOW)
+    assert "rewriter" not in str(tree(SHADOW)["static_resources"]["clusters"])
+
+
+def test_no_chain_but_a_shadow_says_shadow():
+    assert [SHADOW] == [
+        chain for chain in (*BOOTSTRAPS.values(), NATIVE, SHADOW) if "shadow" in bootstrap(chain).lower()
+    ]
+
+
+def test_every_call_by_one_caller_of_one_tool_at_one_server_is_counted_together():
+    config = filter_named(MTLS, "envoy.filters.http.local_ratelimit")
+    (descriptor,), (limit,) = config["descriptors"], config["rate_limits"]
+    read = [
+        (a["metadata"]["metadata_key"]["key"], a["metadata"]["metadata_key"]["path"])
+        for a in limit["actions"]
+    ]
+
+    assert [{"key": "server"}, {"key": "sub"}, {"key": "tool"}] == descriptor["entries"]
+    assert [(EXT_AUTHZ, [{"key": key}]) for key in ("server", "sub", "tool")] == read
+    assert {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": "1s"} == descriptor["token_bucket"]
+    assert 10_000 == config["max_dynamic_descriptors"]
 
 
 @CHAINS
@@ -56,12 +104,14 @@ def test_a_try_ends_before_the_check_does(chain):
 
 
 @CHAINS
-def test_the_service_may_change_only_identity_headers_the_token_and_accept_encoding(chain):
+def test_the_service_may_change_only_identity_headers_the_session_the_token_and_accept_encoding(chain):
     rules = filter_named(chain, EXT_AUTHZ)["decoder_header_mutation_rules"]
 
     assert {
         "disallow_all": True,
-        "allow_expression": {"regex": "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"},
+        "allow_expression": {
+            "regex": "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+        },
         "disallow_is_error": True,
     } == rules
 
@@ -91,6 +141,6 @@ def test_the_rewrite_fails_closed_and_sees_only_responses(chain):
 
     assert (False, modes) == (config["failure_mode_allow"], config["processing_mode"])
     assert (
-        "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"
+        "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
         == config["mutation_rules"]["allow_expression"]["regex"]
     )

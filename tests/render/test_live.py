@@ -10,8 +10,9 @@ import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
+from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
-from authz.render.chain import Address, Chain, Endpoint
+from authz.render.chain import Chain, Endpoint
 from authz.render.extensions import IDENTITY_HEADERS
 from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
 

@@ -59,7 +59,9 @@ def test_a_hosts_own_endpoint_wins_over_one_for_any_host():
         upstream_host="u.example",
         upstream_port=80,
     )
-    chain = dataclasses.replace(SIDECAR, endpoints=(*SIDECAR.endpoints, own))
+    chain = dataclasses.replace(
+        SIDECAR, endpoints=(dataclasses.replace(SIDECAR.endpoints[0], hosts=("*",)), own)
+    )
     served = {
         tuple(host["domains"]): route["route"]["cluster"]
         for host, route in routes(chain)
@@ -67,6 +69,14 @@ def test_a_hosts_own_endpoint_wins_over_one_for_any_host():
     }
 
     assert {("a.example", "b.example"): "mcp-own", ("*",): "mcp-demo"} == served
+
+
+def test_a_host_that_serves_what_any_host_serves_needs_no_virtual_host():
+    chain = dataclasses.replace(
+        SIDECAR, endpoints=(dataclasses.replace(SIDECAR.endpoints[0], hosts=("*", "localhost:10000")),)
+    )
+
+    assert [["*"]] == [host["domains"] for host, route in routes(chain) if route["name"] == "none"]
 
 
 def test_hosts_without_endpoints_get_nothing():

@@ -1,84 +1,89 @@
-"""The chains whose rendering is kept under envoy/, and the command that renders them anew."""
+"""The chains whose rendering is kept under envoy/, and the commands of its README that render them anew."""
 
+import dataclasses
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from authz.render.bootstrap import bootstrap, filters
-from authz.render.chain import Address, Chain, Endpoint
+from authz.config.load import load
+from authz.render.address import Address
+from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+from authz.render.plan import plan
+from tests.support.certificates import Authority
+from tests.support.commands import command
 
 EXAMPLES_DIR = Path(__file__).parents[2] / "envoy"
 CURE = "python -m tests.support.chains"
 
-_DEMO = Endpoint(
-    name="demo",
-    hosts=("*",),
-    path="/mcp",
-    upstream_host="127.0.0.1",
-    upstream_port=8080,
-    origins=("http://localhost:6274",),
-)
 
-SIDECAR = Chain(
-    endpoints=(_DEMO,),
-    listen=Address.parse(":10000"),
-    service=Address.parse("unix:/run/mcp-authz/authz.sock"),
-    http=Address.parse("127.0.0.1:9002"),
-)
+def _policy(name):
+    return load(str(EXAMPLES_DIR / "policies" / f"{name}.yaml"), environment={})
 
-STANDALONE = Chain(
-    endpoints=(_DEMO,),
-    listen=Address.parse("127.0.0.1:10000"),
-    service=Address.parse("127.0.0.1:9001"),
-    http=Address.parse("127.0.0.1:9002"),
-    admin=Address.parse("127.0.0.1:10001"),
-)
 
-SEVERAL = Chain(
-    endpoints=(
-        Endpoint(
-            name="orders",
-            hosts=("orders.example.com",),
-            path="/mcp",
-            upstream_host="orders.internal",
-            upstream_port=8080,
-            origins=("https://chat.example.com",),
-        ),
-        Endpoint(
-            name="search",
-            hosts=("tools.example.com",),
-            path="/search/mcp",
-            upstream_host="search.example.net",
-            upstream_port=443,
-            upstream_tls=True,
-            upstream_path="/mcp",
-            origins=("*",),
-        ),
-        Endpoint(
-            name="files",
-            hosts=("tools.example.com",),
-            path="/files/mcp",
-            upstream_host="fd00::8",
-            upstream_port=8080,
-        ),
-        Endpoint(name="status", hosts=("*",), path="/status", upstream_host="192.0.2.7", upstream_port=8080),
+_TLS = Options(
+    clients=Certificate(cert="/etc/mcp-authz/gateway.crt", key="/etc/mcp-authz/gateway.key"),
+    service=MutualTls(
+        ca="/etc/mcp-authz/ca.crt",
+        own=Certificate(cert="/etc/mcp-authz/envoy.crt", key="/etc/mcp-authz/envoy.key"),
     ),
-    listen=Address.parse(":8443"),
-    service=Address.parse("mcp-authz.internal:9001"),
-    http=Address.parse("mcp-authz.internal:9002"),
-    max_request_bytes=4 << 20,
-    check_timeout=0.25,
+    upstream_ca="/etc/mcp-authz/ca.crt",
+    tracing=Tracing(collector=Address.parse("otel-collector.internal:4317")),
+    rate=Rate.parse("20/second"),
 )
 
-BOOTSTRAPS: Mapping[str, Chain] = {
+SIDECAR = plan(_policy("one-server"), service="unix:/run/mcp-authz/authz.sock")
+STANDALONE = plan(_policy("one-server"), listen="127.0.0.1:10000", admin="127.0.0.1:10001")
+SEVERAL = plan(
+    _policy("several-servers"),
+    listen="127.0.0.1:8080",
+    service="unix:/run/mcp-authz/authz.sock",
+)
+MTLS = plan(
+    _policy("tls"),
+    listen=":8443",
+    service="mcp-authz.internal:9001",
+    http="mcp-authz.internal:9002",
+    options=_TLS,
+)
+NATIVE = dataclasses.replace(SIDECAR, options=Options(native_filter=True))
+"""Not kept under envoy/: Envoy calls this filter work in progress."""
+SHADOW = dataclasses.replace(SIDECAR, options=Options(shadow=True))
+"""Not kept under envoy/: it protects nothing."""
+
+BOOTSTRAPS: Mapping = {
     "sidecar-uds.yaml": SIDECAR,
     "standalone.yaml": STANDALONE,
     "several-servers.yaml": SEVERAL,
+    "mtls.yaml": MTLS,
 }
 
 
+def commands() -> dict[str, list[str]]:
+    """File name to the arguments of the command in envoy/README.md that makes it, without `-o`."""
+    text = (EXAMPLES_DIR / "README.md").read_text("utf-8").replace("\\\n", "")
+    found = re.findall(r"^\$ mcp-authz (envoy .*) -o (\S+)$", text, re.MULTILINE)
+    return {name: shlex.split(line) for line, name in found}
+
+
 def rendered() -> dict[str, str]:
-    """File name to text, for every file that is kept under envoy/."""
-    return {name: bootstrap(chain) for name, chain in BOOTSTRAPS.items()} | {"filters.yaml": filters(SIDECAR)}
+    """File name to what its command writes today."""
+    texts = {}
+    for name, words in commands().items():
+        ended = command(*(EXAMPLES_DIR / word if word.startswith("policies/") else word for word in words))
+        assert (0, "") == (ended.status, ended.err), name
+        texts[name] = ended.out
+    return texts
+
+
+def here(text: str, folder: Path) -> str:
+    """Let a configuration read certificates of this machine, made for the occasion, where it names any."""
+    authority = Authority(folder)
+    pair = authority.certify("any", "localhost")
+    for name in set(re.findall(r"(?<=filename: )[^}\s]+", text)):
+        here = pair.key if name.endswith(".key") else pair.cert
+        text = text.replace(name, str(authority.cert if "ca" in Path(name).stem else here))
+    return text
 
 
 if __name__ == "__main__":

@@ -22,9 +22,12 @@ from authz.core.refused import Refused
 from authz.core.request import HttpRequest
 from authz.core.rule import Effect, Rule, Selector
 from authz.core.server import Directory, Server
+from authz.core.session import Sessions
 from authz.core.token import bearer, verify
 from tests.support import tokens
 
+SESSIONS = Sessions([b"0123456789abcdef0123456789abcdef"])
+"""Binds and admits the session ids of these tests."""
 RESOURCE = "https://mcp.example/mcp"
 MODERN = "2026-07-28"
 LEGACY = "2025-06-18"
@@ -116,6 +119,7 @@ def walk(*servers: Server, **changes: Any) -> Walk:
         "late": lambda: False,
         "max_body": 4096,
         "limits": Limits(),
+        "admit": SESSIONS.admit,
     }
     return Walk(**{**parts, **changes})
 
@@ -124,6 +128,11 @@ def walk(*servers: Server, **changes: Any) -> Walk:
 def good_token() -> str:
     """Give an acceptable token, signed once."""
     return tokens.token()
+
+
+def own_session(session: str = "s") -> str:
+    """Give the id by which the good token's caller may use a session at the default server."""
+    return SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), session)
 
 
 def message(method: str | None, params: Any = None, **members: Any) -> dict[str, Any]:
@@ -170,5 +179,5 @@ def refusal(reason: Reason, detail: str, *scopes: str) -> Decision:
 
 def told(decision: Decision) -> dict[str, Any]:
     """Give everything about a decision that somebody is told, or that is recorded."""
-    names = "reason allowed server method item rule principal request_id version rewrite scopes shadows denial hide code"
+    names = "reason allowed server method item rule principal request_id version rewrite session scopes shadows denial hide code"
     return {name: getattr(decision, name) for name in names.split()}

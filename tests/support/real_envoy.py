@@ -5,6 +5,7 @@ import http.client
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -58,8 +59,8 @@ class Upstream:
 
 
 @contextlib.contextmanager
-def upstream() -> Iterator[Upstream]:
-    """Run an `Upstream` on a free port."""
+def upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
+    """Run an `Upstream` on a free port, in plain text or with TLS."""
     state = Upstream()
 
     class Handler(BaseHTTPRequestHandler):
@@ -76,6 +77,8 @@ def upstream() -> Iterator[Upstream]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -88,28 +91,30 @@ def upstream() -> Iterator[Upstream]:
 
 
 class Checks(external_auth_pb2_grpc.AuthorizationServicer):
-    """Gives every Check the prepared answer and remembers the question."""
+    """Gives every Check the prepared answer and remembers the question, and with what gRPC metadata it came."""
 
     def __init__(self) -> None:
         self.seen: list[external_auth_pb2.CheckRequest] = []
+        self.metadata: list[dict[str, str]] = []
         self.answer = external_auth_pb2.CheckResponse()
 
     def Check(self, request, context):  # noqa: N802  named by the proto
         """Answer as prepared."""
         self.seen.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         return self.answer
 
 
 @contextlib.contextmanager
-def check_service(address: str) -> Iterator[Checks]:
-    """Serve `Checks` and gRPC health at a gRPC address."""
+def check_service(address: str, tls: grpc.ServerCredentials | None = None) -> Iterator[Checks]:
+    """Serve `Checks` and gRPC health at a gRPC address, in plain text or with TLS."""
     checks = Checks()
     server = grpc.server(ThreadPoolExecutor(4))
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, server)
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    assert server.add_insecure_port(address)
+    assert server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
     server.start()
     try:
         yield checks

@@ -1,0 +1,132 @@
+"""What the flags of `mcp-authz envoy` add to a chain, each refused by its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from authz.config.problems import ConfigError, Problem
+from authz.render.address import Address
+from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+
+Read = TypeVar("Read")
+
+
+def _text(flag: str, shape: str, text: str) -> Any:
+    return typer.Option(flag, metavar=shape, help=text)
+
+
+TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Speak TLS to clients, with this certificate (PEM).")]
+TlsKey = Annotated[str, _text("--tls-key", "FILE", "Its private key (PEM).")]
+ServiceCa = Annotated[
+    str, _text("--service-ca", "FILE", "Mutual TLS to the service: who certifies it (PEM).")
+]
+ServiceCert = Annotated[str, _text("--service-cert", "FILE", "The certificate Envoy shows to it (PEM).")]
+ServiceKey = Annotated[str, _text("--service-key", "FILE", "Its private key (PEM).")]
+UpstreamCa = Annotated[
+    str, _text("--upstream-ca", "FILE", "Who certifies MCP servers behind https (PEM); default Debian's.")
+]
+NativeFilter = Annotated[
+    bool, typer.Option("--native-filter", help="Put Envoy's own strict MCP filter in front.")
+]
+Shadow = Annotated[
+    bool, typer.Option("--shadow", help="First roll-out: ask the service, refuse NOTHING, change nothing.")
+]
+Otel = Annotated[str, _text("--otel", "ADDR", "Send spans to this OpenTelemetry collector (OTLP over gRPC).")]
+OtelPercent = Annotated[
+    float, typer.Option("--otel-percent", min=0, max=100, help="Share of requests that are traced.")
+]
+RateLimit = Annotated[
+    str, _text("--rate-limit", "N/UNIT", "Calls of one tool by one caller, as 20/second or 600/minute.")
+]
+MaxConnections = Annotated[
+    int, typer.Option("--max-connections", min=1, help="Connections of clients open at once.")
+]
+
+FILES = "a path on Envoy's machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The flags as they were given, empty where they were not."""
+
+    tls_cert: str
+    tls_key: str
+    service_ca: str
+    service_cert: str
+    service_key: str
+    upstream_ca: str
+    native_filter: bool
+    shadow: bool
+    otel: str
+    otel_percent: float
+    rate_limit: str
+    max_connections: int
+
+    def options(self, *, listener: bool) -> Options:
+        """Give what is added to the chain.
+
+        Args:
+            listener: whether a listener is rendered, to which TLS for clients belongs.
+
+        Raises:
+            ConfigError: naming the flag that cannot be, or that lacks another.
+        """
+        self._refuse_in_shadow()
+        clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
+        if clients and not listener:
+            raise _refused(
+                _flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out"
+            )
+        collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
+        return Options(
+            clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,
+            service=self._mutual() if service else None,
+            native_filter=self.native_filter,
+            shadow=self.shadow,
+            tracing=Tracing(collector=collector, percent=self.otel_percent) if collector else None,
+            rate=_read("--rate-limit", Rate.parse, self.rate_limit, "as in 20/second"),
+            max_connections=self.max_connections,
+            **({"upstream_ca": self.upstream_ca} if self.upstream_ca else {}),
+        )
+
+    def _mutual(self) -> MutualTls:
+        return MutualTls(ca=self.service_ca, own=Certificate(cert=self.service_cert, key=self.service_key))
+
+    def _refuse_in_shadow(self) -> None:
+        for name in ("native_filter", "rate_limit"):
+            if self.shadow and getattr(self, name):
+                raise _refused(
+                    _flag(name), "refuses requests, which a shadow must not", "leave one of them out"
+                )
+
+    def _together(self, *names: str) -> bool:
+        """Tell whether flags that need each other were given.
+
+        Raises:
+            ConfigError: only some were.
+        """
+        missing = [name for name in names if not getattr(self, name)]
+        given = [name for name in names if name not in missing]
+        if given and missing:
+            raise _refused(_flag(given[0]), f"needs {' and '.join(map(_flag, missing))}", f"give {FILES}")
+        return bool(given)
+
+
+_SERVICE = ("service_ca", "service_cert", "service_key")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _read(flag: str, parse: Callable[[str], Read], text: str, cure: str) -> Read | None:
+    try:
+        return parse(text) if text else None
+    except ValueError as error:
+        raise _refused(flag, str(error), cure) from None
+
+
+def _refused(flag: str, message: str, cure: str) -> ConfigError:
+    return ConfigError([Problem(file=flag, message=message, cure=cure)])

@@ -1,0 +1,28 @@
+"""What `serve` was asked for, in this process or in one of its workers."""
+
+import dataclasses
+
+from authz.cli.options import read_settings
+from authz.config.settings import Settings
+from authz.edge.line import Task
+
+
+def read_task(task: Task) -> Settings:
+    """Read the policy file, with what the command line said on top of it.
+
+    Raises:
+        ConfigError: the file or an option cannot be used.
+    """
+    settings = read_settings(
+        task.config,
+        task.resource,
+        task.jwks,
+        allow_anonymous=task.allow_anonymous,
+        session_keys=task.session_keys,
+    )
+    drain = settings.drain
+    if task.grace is not None:
+        drain = dataclasses.replace(drain, grace=task.grace)
+    return dataclasses.replace(
+        settings, grpc=task.grpc or settings.grpc, http=task.http or settings.http, drain=drain
+    )

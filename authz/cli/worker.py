@@ -1,0 +1,47 @@
+"""The program of one worker: `python -m authz.cli.worker FD`, started by `mcp-authz serve` and by nobody else."""
+
+import asyncio
+import signal
+import socket
+import sys
+from io import FileIO
+
+import uvloop
+
+from authz.cli.serving import read_task
+from authz.config.problems import ConfigError
+from authz.edge.audit import AuditLog
+from authz.edge.line import Failed, Line, Task
+from authz.edge.logs import configure
+from authz.edge.watch import PolicyFile
+from authz.edge.worker import work
+
+
+async def _main(connected: socket.socket) -> int:
+    line = await Line.on(connected)
+    task = await line.receive()
+    if not isinstance(task, Task):
+        return 1
+    try:
+        settings = await asyncio.to_thread(read_task, task)
+    except ConfigError as error:
+        line.send(Failed(str(error)))
+        await line.close()
+        return 2
+    audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
+    try:
+        file = PolicyFile(task.config, lambda: read_task(task))
+        return 0 if await work(line, task, file, settings, audit) else 2
+    finally:
+        await asyncio.to_thread(audit.close)
+
+
+def main() -> None:
+    """Serve until told to end."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the policy is watched
+    configure(sys.stderr)
+    sys.exit(uvloop.run(_main(socket.socket(fileno=int(sys.argv[1])))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""What a service's metrics say, for `mcp-authz stats` and the console: the samples, added up where labels say too much.
+
+Rules of this module:
+
+* It reads samples as Prometheus does and knows nothing of the process that counted them.
+* A quantile of a histogram is the point in its bucket that a straight line gives, as PromQL's `histogram_quantile` has it;
+  what lies beyond the last bound is given as that bound.
+* Between two readings a counter's difference counts. One that fell began anew, so all of it is new.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from prometheus_client.core import Metric
+
+PREFIX = "mcp_authz_"
+Labels = frozenset[tuple[str, str]]
+Samples = Mapping[tuple[str, Labels], float]
+_STAGES = ("parse", "token", "policy", "respond")
+"""In the order in which a Check goes through them."""
+_COUNTING = ("_total", "_bucket", "_sum", "_count")
+
+
+class Decisions(msgspec.Struct, frozen=True):
+    """Decisions of one kind."""
+
+    server: str
+    decision: str
+    reason: str
+    rule: str
+    count: float
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """Calls of one tool; `_other` is all that no rule names."""
+
+    server: str
+    tool: str
+    allowed: float
+    denied: float
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long something took, in seconds; None where nothing was timed."""
+
+    name: str
+    count: float
+    mean: float | None
+    p50: float | None
+    p99: float | None
+
+
+class Issuer(msgspec.Struct, frozen=True):
+    """An issuer's keys; the age in seconds, None when they were never had."""
+
+    issuer: str
+    keys: float
+    age: float | None
+    fetched: float
+    failed: float
+    skipped: float
+
+
+class Items(msgspec.Struct, frozen=True):
+    """Items of lists."""
+
+    server: str
+    kind: str
+    kept: float
+    trimmed: float
+
+
+class Shadow(msgspec.Struct, frozen=True):
+    """Decisions that a shadow rule would have made otherwise."""
+
+    server: str
+    rule: str
+    count: float
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """Processes that decide."""
+
+    configured: float
+    up: float
+    restarts: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it.
+
+    Attributes:
+        policies: digests of the policies in force; more than one while workers disagree.
+        checks: time of a Check, by server.
+        stages: time of its stages, of a sample of Checks.
+        hit_rate: part of the tokens that were remembered, None when none was looked up.
+    """
+
+    policies: list[str]
+    workers: Workers | None
+    decisions: list[Decisions]
+    tools: list[Tool]
+    checks: list[Timing]
+    stages: list[Timing]
+    token_cache: dict[str, float]
+    hit_rate: float | None
+    issuers: list[Issuer]
+    lists: list[Items]
+    rewrites: dict[str, float]
+    reloads: dict[str, float]
+    shadows: list[Shadow]
+    audit_dropped: float
+
+
+def samples_of(metrics: Iterable[Metric]) -> Samples:
+    """Give the samples of this service's metrics by name and labels."""
+    return {
+        (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
+        for metric in metrics
+        for sample in metric.samples
+        if sample.name.startswith(PREFIX)
+    }
+
+
+def difference(now: Samples, before: Samples) -> Samples:
+    """Give what was counted between two readings; gauges as they are now."""
+    found = dict(now)
+    for key, value in now.items():
+        earlier = before.get(key, 0.0)
+        if key[0].endswith(_COUNTING) and earlier <= value:
+            found[key] = value - earlier
+    return found
+
+
+def figures(samples: Samples) -> Figures:
+    """Add samples up."""
+    read = _Reader(samples)
+    cache = read.by("token_cache_total", "outcome")
+    looked_up = sum(cache.values())
+    return Figures(
+        policies=sorted(read.by("policy_info", "hash")),
+        workers=_workers(read),
+        decisions=_decisions(read),
+        tools=_tools(read),
+        checks=[
+            read.timing("check_seconds", "server", name) for name in read.by("check_seconds_count", "server")
+        ],
+        stages=[
+            read.timing("stage_seconds", "stage", name)
+            for name in sorted(read.by("stage_seconds_count", "stage"), key=_place)
+        ],
+        token_cache=cache,
+        hit_rate=cache.get("hit", 0.0) / looked_up if looked_up else None,
+        issuers=_issuers(read),
+        lists=_lists(read),
+        rewrites=read.by("rewrites_total", "outcome"),
+        reloads=read.by("policy_reloads_total", "outcome"),
+        shadows=[
+            Shadow(server, rule, count)
+            for (server, rule), count in read.sums("shadow_disagreements_total", "server", "rule").items()
+        ],
+        audit_dropped=sum(read.sums("audit_dropped_total").values()),
+    )
+
+
+class _Reader:
+    def __init__(self, samples: Samples) -> None:
+        self._samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
+        for (name, labels), value in samples.items():
+            self._samples[name].append((dict(labels), value))
+
+    def sums(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Give a metric added up by some of its labels, what is most first."""
+        found: dict[tuple[str, ...], float] = defaultdict(float)
+        for given, value in self._samples.get(name, ()):
+            found[tuple(given.get(label, "") for label in labels)] += value
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """Give a metric added up by one label."""
+        return {value: count for (value,), count in self.sums(name, label).items()}
+
+    def timing(self, name: str, label: str, value: str) -> Timing:
+        """Give what a histogram says of one value of a label."""
+        buckets = [
+            (float(bound), count)
+            for (bound, found), count in self.sums(f"{name}_bucket", "le", label).items()
+            if found == value
+        ]
+        count = self.by(f"{name}_count", label).get(value, 0.0)
+        total = self.by(f"{name}_sum", label).get(value, 0.0)
+        mean = total / count if count else None
+        return Timing(value, count, mean, quantile(buckets, 0.5), quantile(buckets, 0.99))
+
+
+def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | None:
+    """Give a quantile of a histogram.
+
+    Args:
+        buckets: upper bound and how many are not above it, the last bound infinite.
+        part: from 0 to 1.
+
+    Returns:
+        The value below which that part lies; None when there is nothing.
+    """
+    rows = sorted(buckets)
+    if not rows or not rows[-1][1]:
+        return None
+    wanted = part * rows[-1][1]
+    lower, below = 0.0, 0.0
+    for bound, count in rows:
+        if count >= wanted and count > below:
+            return (
+                lower if math.isinf(bound) else lower + (bound - lower) * (wanted - below) / (count - below)
+            )
+        lower, below = bound, count
+    return lower
+
+
+def _place(stage: str) -> tuple[int, str]:
+    return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES), stage)
+
+
+def _workers(read: _Reader) -> Workers | None:
+    states = read.by("workers", "state")
+    if not states:
+        return None
+    restarts = sum(read.sums("worker_restarts_total").values())
+    return Workers(states.get("configured", 0.0), states.get("up", 0.0), restarts)
+
+
+def _decisions(read: _Reader) -> list[Decisions]:
+    rows = read.sums("decisions_total", "server", "decision", "reason", "rule")
+    return [
+        Decisions(server, decision, reason, rule, count)
+        for (server, decision, reason, rule), count in rows.items()
+        if count
+    ]
+
+
+def _tools(read: _Reader) -> list[Tool]:
+    rows = read.sums("tool_decisions_total", "server", "tool", "decision")
+    names = dict.fromkeys((server, tool) for (server, tool, _), count in rows.items() if count)
+    return [Tool(*name, rows.get((*name, "allow"), 0.0), rows.get((*name, "deny"), 0.0)) for name in names]
+
+
+def _issuers(read: _Reader) -> list[Issuer]:
+    keys, ages = read.by("jwks_keys", "issuer"), read.by("jwks_age_seconds", "issuer")
+    fetches, skipped = read.sums("jwks_fetches_total", "issuer", "outcome"), read.by("jwks_skipped", "issuer")
+    return [
+        Issuer(
+            issuer,
+            count,
+            _finite(ages.get(issuer, math.inf)),
+            fetches.get((issuer, "ok"), 0.0),
+            fetches.get((issuer, "failed"), 0.0),
+            skipped.get(issuer, 0.0),
+        )
+        for issuer, count in keys.items()
+    ]
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _lists(read: _Reader) -> list[Items]:
+    rows = read.sums("list_items_total", "server", "kind", "outcome")
+    names = dict.fromkeys((server, kind) for server, kind, _ in rows)
+    return [Items(*name, rows.get((*name, "kept"), 0.0), rows.get((*name, "trimmed"), 0.0)) for name in names]

@@ -1,0 +1,77 @@
+"""Transport sockets: TLS towards clients, towards MCP servers, and in both directions towards the service.
+
+A peer that Envoy connects to is verified by its authority and by its name: the certificate must be for exactly the
+host that is configured, a name as DNS name and an address as IP address.
+"""
+
+from envoy_data_plane.envoy.config.core.v3 import DataSource, TransportSocket
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
+    CertificateValidationContext,
+    CommonTlsContext,
+    DownstreamTlsContext,
+    SubjectAltNameMatcher,
+    SubjectAltNameMatcherSanType,
+    TlsCertificate,
+    TlsParameters,
+    TlsParametersTlsProtocol,
+    UpstreamTlsContext,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+
+from authz.render.address import Address
+from authz.render.options import Certificate, MutualTls
+from authz.render.tree import any_of
+
+_NAME = "envoy.transport_sockets.tls"
+
+
+def to_clients(own: Certificate) -> TransportSocket:
+    """TLS 1.2 or newer for whoever connects; HTTP/2 is offered first."""
+    common = CommonTlsContext(
+        alpn_protocols=["h2", "http/1.1"], tls_certificates=[_shown(own)], tls_params=_modern()
+    )
+    return TransportSocket(name=_NAME, typed_config=any_of(DownstreamTlsContext(common_tls_context=common)))
+
+
+def to_server(peer: Address, ca: str) -> TransportSocket:
+    """TLS to an MCP server whose certificate must be for its host."""
+    return _upstream(peer, CommonTlsContext(validation_context=_trust(peer, ca), tls_params=_modern()))
+
+
+def to_service(peer: Address, tls: MutualTls) -> TransportSocket:
+    """Mutual TLS to the service; gRPC needs HTTP/2 to be agreed on (ALPN)."""
+    common = CommonTlsContext(
+        alpn_protocols=["h2"],
+        tls_certificates=[_shown(tls.own)],
+        validation_context=_trust(peer, tls.ca),
+        tls_params=_modern(),
+    )
+    return _upstream(peer, common)
+
+
+def _upstream(peer: Address, common: CommonTlsContext) -> TransportSocket:
+    context = UpstreamTlsContext(common_tls_context=common)
+    if peer.is_name:  # a server name is never an address (RFC 6066 section 3)
+        context.sni = peer.host
+    return TransportSocket(name=_NAME, typed_config=any_of(context))
+
+
+def _shown(own: Certificate) -> TlsCertificate:
+    return TlsCertificate(
+        certificate_chain=DataSource(filename=own.cert), private_key=DataSource(filename=own.key)
+    )
+
+
+def _modern() -> TlsParameters:
+    return TlsParameters(tls_minimum_protocol_version=TlsParametersTlsProtocol.TLSv1_2)
+
+
+def _trust(peer: Address, ca: str) -> CertificateValidationContext:
+    kind = SubjectAltNameMatcherSanType.DNS if peer.is_name else SubjectAltNameMatcherSanType.IP_ADDRESS
+    host = peer.host or "127.0.0.1"
+    return CertificateValidationContext(
+        trusted_ca=DataSource(filename=ca),
+        match_typed_subject_alt_names=[
+            SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=host))
+        ],
+    )
