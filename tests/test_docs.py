@@ -10,6 +10,7 @@ import yaml
 
 from authz.config.load import load
 from authz.config.native import PolicyFile
+from authz.core.methods import METHODS
 from authz.core.reasons import TABLE
 from authz.edge.metrics import KeyFigures, Metrics
 
@@ -107,3 +108,20 @@ def test_every_relative_link_leads_to_a_file(document):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
 
     assert [] == [link for link in links if not (document.parent / link).exists()]
+
+
+def _row(method, row):
+    """What the table of methods says about one."""
+    eras = "both" if len(row.eras) > 1 else row.eras[0].value
+    return method, eras, row.names is not None, row.lists
+
+
+def test_the_table_of_methods_is_the_one_that_decides():
+    rows = re.findall(
+        r"^\| `([\w/]+)` \| (\w+) \| ([^|]+) \| (yes)? ?\|$",
+        (ROOT / "docs" / "protocol.md").read_text(),
+        re.MULTILINE,
+    )
+    written = [(method, eras, named != "nothing", bool(read)) for method, eras, named, read in rows]
+
+    assert [_row(method, row) for method, row in METHODS.items()] == written

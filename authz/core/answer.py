@@ -25,6 +25,7 @@ from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.core.rule import Denial
 from authz.core.server import Server
+from authz.core.versions import MODERN_VERSIONS
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 STEP_UP_SINCE = "2025-11-25"
@@ -84,6 +85,10 @@ _UNKNOWN_NAMES = {
 }
 
 
+_VERSION_CHARS = 64
+"""How much of a version that is not known is given back; the sender chose it."""
+
+
 def _body(decision: Decision, decision_id: str) -> dict[str, Any]:
     row = TABLE[decision.reason]
     item = decision.item
@@ -93,9 +98,11 @@ def _body(decision: Decision, decision_id: str) -> dict[str, Any]:
             "message": _UNKNOWN_NAMES[item.kind].format(item.name),
         }
     else:
-        data = {"reason": str(decision.reason), "decision_id": decision_id}
+        data: dict[str, Any] = {"reason": str(decision.reason), "decision_id": decision_id}
         if decision.rule:
             data["rule"] = decision.rule
+        if decision.reason is Reason.UNSUPPORTED_VERSION:
+            data |= {"supported": list(MODERN_VERSIONS), "requested": decision.version[:_VERSION_CHARS]}
         error = {
             "code": row.code if decision.code is None else decision.code,
             "message": row.text,

@@ -29,9 +29,10 @@ from authz.core.principal import ANONYMOUS
 from authz.core.reasons import Reason
 from authz.core.refused import Refused
 from authz.core.request import HttpRequest
+from authz.core.rule import Denial, Rule
 from authz.core.server import Directory, Server
 from authz.core.session import HEADER as SESSION
-from authz.core.versions import is_modern
+from authz.core.versions import is_known, is_modern
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
@@ -112,13 +113,16 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     row = HTTP_METHODS.get(request.method)
     if row is None:
         return read_message(request, opened=server.methods, limits=limits)
+    version = _declared(request)
+    if not is_known(version):
+        return Rejected(reason=Reason.UNSUPPORTED_VERSION, method=request.method, version=version)
     return Message(
         method=request.method,
         row=row,
         request_id=None,
         items=(),
         arguments={},
-        version=_declared(request),
+        version=version,
     )
 
 
@@ -171,6 +175,7 @@ def _decide(
     """Build the decision; the one place in which an allow is made."""
     allowed = verdict.reason is Reason.ALLOWED
     rule = verdict.rule
+    denial, hide = _manner(server, rule)
     return Decision(
         reason=verdict.reason,
         allowed=allowed,
@@ -185,21 +190,32 @@ def _decide(
         session=session if allowed else None,
         scopes=verdict.scopes,
         shadows=verdict.shadows,
-        denial=(rule.denial if rule is not None else None) or server.denial,
-        hide=server.hide if rule is None or rule.hide is None else rule.hide,
+        denial=denial,
+        hide=hide,
     )
+
+
+def _manner(server: Server, rule: Rule | None) -> tuple[Denial, bool]:
+    """Say how a denial is answered, and whether it is hidden; a rule's own say goes before its server's.
+
+    But what only the server hides is answered as the server answers: a rule's own manner would tell that there is one.
+    """
+    if rule is None or (rule.hide is None and server.hide):
+        return server.denial, server.hide
+    return rule.denial or server.denial, bool(rule.hide)
 
 
 def _is_rewritten(message: Message, session: str | None, walk: Walk) -> bool:
     """Tell whether the response must pass the rewriter.
 
     In a legacy session any answer can hold a list: a server finds the stream for an answer by the request's id, so two
-    requests under one id, of which one asks for a list, can get each other's answers.
+    requests under one id, of which one asks for a list, can get each other's answers. A client's own response gets none.
     """
     row = message.row
     if row.lists or row.opens or row.stays:
         return True
-    return message.request_id is not None and (bool(session) or walk.every_answer)
+    answered = message.request_id is not None and message.method != ""
+    return answered and (bool(session) or walk.every_answer)
 
 
 _RESPONSE = "response"

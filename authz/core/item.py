@@ -1,8 +1,12 @@
 """The things a rule can name: tools, prompts, resources, tasks."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
+
+from authz.core.uri import is_ambiguous
 
 
 class Kind(StrEnum):
@@ -26,3 +30,12 @@ class Item(msgspec.Struct, frozen=True):
 
     kind: Kind
     name: str
+
+
+Visible: TypeAlias = Callable[[Item], bool]
+"""Whether somebody may see an item."""
+
+
+def is_nameable(item: Item) -> bool:
+    """Tell whether a request can name an item: a name is not empty, and a resource's URI means one resource to all."""
+    return bool(item.name) and not (item.kind is Kind.RESOURCE and is_ambiguous(item.name))

@@ -1,29 +1,27 @@
 """One JSON-RPC message to the same message without the list items its reader may not see.
 
 What is a list is told by shape, never by the request it answers: a resumed stream replays the answers of earlier
-requests, and an id proves nothing. A message is a list result when its `result` has one of the members in `LISTS`.
+requests, and an id proves nothing. A message is a list result when its `result` has one of the members in `LISTS`,
+or the one entry of `skills/get`.
 
 Rules of this module:
 
-* Splice, do not rebuild. Objects on the way down are opened one level at a time, their members left as raw bytes, so
-  numbers, order, white space inside members and unknown members of kept items arrive as the server wrote them.
-* What is judged is what is read. A client may keep the first of two equal keys, the last, or match keys without
-  regard to case, as some readers in Go do. So at every level that is judged (message, result, item, and `_meta.ui` of
-  a tool) a key that occurs twice is refused, and so is one that contains U+0000 or only folds to a key judged there.
-  Nothing is said about other levels: they decide neither whether this is a list nor what an item is called.
-* Equal keys are found so: members are decoded into a dict, which keeps one of two, and encoded back. If that gives
-  the very bytes, nothing was dropped; compact JSON, the common case, ends here. Otherwise the object is decoded again
-  under keys that never equal one another, and the two counts must agree. Hence the original bytes may pass when
-  nothing is to be changed.
+* Splice, do not rebuild. Objects on the way down are opened one level at a time (see `members`), so numbers, order,
+  white space inside members and unknown members of kept items arrive as the server wrote them.
+* Equal keys and keys that imitate one judged are refused at every level that is judged: message, result, item, the
+  files of a skill, and `_meta.ui` of a tool. Nothing is said about other levels: they decide neither whether this is a
+  list nor what an item is called. Hence the original bytes may pass when nothing is to be changed.
+* A kept item does not tell what it leads to and its reader may not see: the interface of a tool, the files of a skill.
 * Every list is private. Trimmed or not, its content depends on who asked, so a list of the 2026-07-28 era leaves with
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
+* A notification about one thing passes when its reader may see that thing (see `notices`).
 * Refused is the answer to everything that is neither certainly a list nor certainly none, batches included.
 
 Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities/caching}, tasks (2025-11-25), skills
 (SEP-2640), `_meta.ui.resourceUri` of MCP Apps (SEP-1865), also in its older flat spelling `ui/resourceUri`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -31,11 +29,17 @@ from typing import TypeAlias
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder, Encoder
 
-from authz.core.item import Item, Kind
-from authz.core.lookalike import imitates
-
-Visible: TypeAlias = Callable[[Item], bool]
-"""Whether the reader of a list may see an item."""
+from authz.core.item import Item, Kind, Visible
+from authz.core.members import (
+    UnfitError,
+    closed,
+    name_at,
+    open_members,
+    open_object,
+    refuse_imitations,
+    text,
+)
+from authz.core.notices import may_know
 
 MAX_BYTES = 8 * 1024 * 1024
 """Largest message that is judged, in bytes, unless the caller says otherwise."""
@@ -76,42 +80,32 @@ class Untouched:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """A notification about something its reader may not see. It must not pass, and nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Bytes that must not pass. `why` is fixed text and holds nothing of them."""
 
     why: str
 
 
-Verdict: TypeAlias = Trimmed | Untouched | Refused
-
-
-class _UnfitError(Exception):
-    """The document must be refused; its text is fixed."""
-
-
-class _Key(str):
-    """A key that equals no other, so that a decoder keeps all of them."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+Verdict: TypeAlias = Trimmed | Untouched | Withheld | Refused
 
 
 _ENCODE = Encoder().encode
-_MEMBERS = Decoder(dict[str, Raw]).decode
-_ALL_MEMBERS = Decoder(dict[_Key, Raw], dec_hook=lambda _type, key: _Key(key)).decode
 _ITEMS = Decoder(list[Raw]).decode
-_STRING = Decoder(str).decode
 _NUMBER = Decoder(int | float).decode
 
 _PRIVATE = Raw(b'"private"')
 _MODERN = frozenset({"resultType", "ttlMs", "cacheScope"})
 
 _ENVELOPE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_RESULT_KEYS = frozenset({*LISTS, *_MODERN, "nextCursor"})
+_SKILLS, _ENTRY, _FILES = "skills", "skill", "resources"
+_RESULT_KEYS = frozenset({*LISTS, *_MODERN, _ENTRY, "nextCursor"})
 _ITEM_KEYS = frozenset({*(name for _, name in LISTS.values()), "_meta"})
+_SKILL_KEYS = frozenset({"uri", _FILES})
 _META_KEYS = frozenset({"ui", "ui/resourceUri"})
 _UI_KEYS = frozenset({"resourceUri"})
 
@@ -126,13 +120,14 @@ def trim(document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: in
         max_bytes: the largest document that is read.
 
     Returns:
-        Trimmed for a list result, Untouched for a message that is certainly none, Refused for the rest.
+        Trimmed for a list result, Untouched for a message that is certainly none, Withheld for a notification that its
+        reader must not get, Refused for the rest.
     """
     if len(document) > max_bytes:
         return Refused("the message is too large")
     try:
         return _judge(document, visible, ttl_ms)
-    except _UnfitError as unfit:
+    except UnfitError as unfit:
         return Refused(str(unfit))
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return Refused("the message is not JSON of the expected shape")
@@ -140,42 +135,26 @@ def trim(document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: in
 
 def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> Verdict:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
-    envelope = _open(document, _ENVELOPE_KEYS)
+    envelope = open_object(document, _ENVELOPE_KEYS)
     answers = envelope.keys() & {"result", "error"}
     if len(answers) != ("method" not in envelope):
         msg = "the message is not exactly one of request, notification, result and error"
-        raise _UnfitError(msg)
+        raise UnfitError(msg)
+    if "method" in envelope:
+        return Untouched() if may_know(envelope, visible) else Withheld()
     if "result" not in envelope:
         return Untouched()
-    result = _open(envelope["result"], _RESULT_KEYS)
+    result = open_object(envelope["result"], _RESULT_KEYS)
     changes: dict[str, Raw] = {}
     counts = tuple(_cut(member, result[member], visible, changes) for member in result if member in LISTS)
+    if _ENTRY in result:
+        counts += (_skill(result[_ENTRY], visible, changes),)
     if not counts:
         return Untouched()
     changes |= _caching(result, ttl_ms)
     if changes:
-        document = _ENCODE(envelope | {"result": Raw(_ENCODE(result | changes))})
+        document = _ENCODE(envelope | {"result": closed(result | changes)})
     return Trimmed(document=document, counts=counts)
-
-
-def _open(raw: bytes | Raw, known: frozenset[str]) -> dict[str, Raw]:
-    members = _members(raw)
-    _refuse_imitations(members, known)
-    return members
-
-
-def _members(raw: bytes | Raw) -> dict[str, Raw]:
-    members = _MEMBERS(raw)
-    if _ENCODE(members) != bytes(raw) and len(_ALL_MEMBERS(raw)) != len(members):
-        msg = "a key occurs twice in one object"
-        raise _UnfitError(msg)
-    return members
-
-
-def _refuse_imitations(keys: Collection[str], known: frozenset[str]) -> None:
-    if imitates(keys, known):
-        msg = "a key imitates one that is judged"
-        raise _UnfitError(msg)
 
 
 def _cut(member: str, raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
@@ -185,35 +164,64 @@ def _cut(member: str, raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Co
     kept: list[Raw] = []
     keys: set[str] = set()
     for item in items:
-        members = _members(item)
+        members = open_members(item)
         keys.update(members)
-        if visible(Item(kind, _name(members, name_key))):
-            kept.append(_without_hidden_interface(item, members, visible) if "_meta" in members else item)
-    _refuse_imitations(keys, _ITEM_KEYS)
+        if visible(Item(kind, name_at(members, name_key))):
+            leads_on = "_meta" in members or member == _SKILLS
+            kept.append(_discreet(member, item, members, visible) if leads_on else item)
+    refuse_imitations(keys, _ITEM_KEYS)
     if kept != items:
         changes[member] = Raw(_ENCODE(kept))
     return Count(kind=kind, kept=len(kept), trimmed=len(items) - len(kept))
 
 
-def _name(members: Mapping[str, Raw], key: str) -> str:
-    if key not in members:
-        msg = "a list item has no name"
-        raise _UnfitError(msg)
-    return _STRING(members[key])
+def _skill(raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
+    """Judge the one entry that `skills/get` answers with."""
+    members = open_object(raw, _ITEM_KEYS)
+    if not visible(Item(Kind.RESOURCE, name_at(members, "uri"))):
+        msg = "a skill that its reader may not see"
+        raise UnfitError(msg)
+    kept = _discreet(_SKILLS, raw, members, visible)
+    if kept != raw:
+        changes[_ENTRY] = kept
+    return Count(kind=Kind.RESOURCE, kept=1, trimmed=0)
 
 
-def _without_hidden_interface(item: Raw, members: dict[str, Raw], visible: Visible) -> Raw:
-    meta = _open(members["_meta"], _META_KEYS)
+def _discreet(member: str, item: Raw, members: dict[str, Raw], visible: Visible) -> Raw:
+    """Give a kept item without what it leads to and its reader may not see."""
+    changes: dict[str, Raw] = {}
+    if "_meta" in members:
+        changes = _without_hidden_interface(members["_meta"], visible)
+    if member == _SKILLS:
+        changes |= _without_hidden_files(members, visible)
+    return closed(members | changes) if changes else item
+
+
+def _without_hidden_interface(raw: Raw, visible: Visible) -> dict[str, Raw]:
+    meta = open_object(raw, _META_KEYS)
     kept = {key: raw for key, raw in meta.items() if key != "ui/resourceUri" or _shown(raw, visible)}
     if "ui" in meta:
-        ui = _open(meta["ui"], _UI_KEYS)
+        ui = open_object(meta["ui"], _UI_KEYS)
         if "resourceUri" in ui and not _shown(ui.pop("resourceUri"), visible):
-            kept["ui"] = Raw(_ENCODE(ui))
-    return item if kept == meta else Raw(_ENCODE(members | {"_meta": Raw(_ENCODE(kept))}))
+            kept["ui"] = closed(ui)
+    return {} if kept == meta else {"_meta": closed(kept)}
+
+
+def _without_hidden_files(skill: Mapping[str, Raw], visible: Visible) -> dict[str, Raw]:
+    refuse_imitations(skill, _SKILL_KEYS)
+    if _FILES not in skill:
+        return {}
+    files = _ITEMS(skill[_FILES])
+    kept = [file for file in files if visible(Item(Kind.RESOURCE, _uri_of(file)))]
+    return {} if kept == files else {_FILES: Raw(_ENCODE(kept))}
+
+
+def _uri_of(file: Raw) -> str:
+    return name_at(open_object(file, _SKILL_KEYS), "uri")
 
 
 def _shown(raw: Raw, visible: Visible) -> bool:
-    return visible(Item(Kind.RESOURCE, _STRING(raw)))
+    return visible(Item(Kind.RESOURCE, text(raw)))
 
 
 def _caching(result: Mapping[str, Raw], ttl_ms: int | None) -> dict[str, Raw]:

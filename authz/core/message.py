@@ -9,7 +9,7 @@ Rules of this file:
   argument names that collide when case is folded.
 * The version decides the era, whoever names it, header or body (see `versions`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
-  headers against body (-32020), then the method (404, -32601).
+  headers against body (-32020), then the version (-32022), then the method (404, -32601).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from authz.core.mirror import headers_agree
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.strictjson import StrictJSONError, loads
-from authz.core.versions import ASSUMED_VERSION, is_modern
+from authz.core.versions import ASSUMED_VERSION, is_known, is_modern
 
 INVALID_PARAMS = -32602
 
@@ -159,6 +159,7 @@ _Flaw = tuple[Reason, int | None]
 _BAD: _Flaw = (Reason.BAD_MESSAGE, None)
 _INCOMPLETE: _Flaw = (Reason.BAD_MESSAGE, INVALID_PARAMS)
 _MISMATCH: _Flaw = (Reason.HEADER_MISMATCH, None)
+_UNSUPPORTED: _Flaw = (Reason.UNSUPPORTED_VERSION, None)
 _UNKNOWN: _Flaw = (Reason.UNKNOWN_METHOD, None)
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -180,8 +181,8 @@ def _read(
     era = Era.MODERN if is_modern(header) or META_VERSION in meta else Era.LEGACY
     if era is Era.MODERN and (flaw := _meta_flaw(meta, header, required=is_request)):
         return flaw
-    if not headers_agree(request.headers, method, params, required=is_request and era is Era.MODERN):
-        return _MISMATCH
+    if flaw := _header_flaw(request.headers, method, params, required=is_request and era is Era.MODERN):
+        return flaw
     row = METHODS.get(method) or (VENDOR if method in opened else _NO_ROW)
     if era not in row.eras or (row.notification == is_request and row is not VENDOR):
         return _BAD if era in row.eras else _UNKNOWN
@@ -211,6 +212,15 @@ def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw
     if required and not complete:
         return _INCOMPLETE
     return None if version is None or version == header else _MISMATCH
+
+
+def _header_flaw(
+    headers: Mapping[str, str], method: str, params: Mapping[str, Any], *, required: bool
+) -> _Flaw | None:
+    """Say what is wrong with the headers that repeat the body, or with the version that they declare."""
+    if not headers_agree(headers, method, params, required=required):
+        return _MISMATCH
+    return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
 
 
 def _bounded(items: tuple[Item, ...], limits: Limits) -> bool:

@@ -6,7 +6,8 @@ Rules of this file:
   of the tasks (SEP-2663) and skills (SEP-2640) extensions.
 * `names` says where in `params` the thing stands that a rule must allow. A method that names nothing needs a valid
   token and no rule.
-* `lists` marks methods whose response can hold a list, which is then trimmed to what the caller may use.
+* `lists` marks methods whose response can name what was not asked for: a list, a skill's files, the notifications of
+  a subscription. It is then trimmed to what the caller may use.
 * `opens` marks the method whose response can begin a session, `stays` those whose response can stay open for as long
   as the client likes.
 * `eras`: 2026-07-28 dropped the handshake and with it some methods; a method of the other era is unknown.
@@ -20,8 +21,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from authz.core.item import Item, Kind
-from authz.core.uri import is_ambiguous
+from authz.core.item import Item, Kind, is_nameable
 
 Params = Mapping[str, Any]
 Namer = Callable[[Params], tuple[Item, ...] | None]
@@ -43,7 +43,7 @@ class Method:
         eras: the eras that know the method.
         names: reads the items it names, None when it names nothing.
         mirror: the param that a modern client repeats in the `Mcp-Name` header, None when there is none (SEP-2243).
-        lists: whether the response can hold a list of items.
+        lists: whether the response can name items beside those that were asked for.
         opens: whether the response can begin a session.
         stays: whether the response can stay open, so that the caller's token can expire meanwhile.
         arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
@@ -65,13 +65,12 @@ def _one(kind: Kind, key: str) -> Namer:
 
     def read(params: Params) -> tuple[Item, ...] | None:
         name = params.get(key)
-        return (Item(kind, name),) if isinstance(name, str) and _is_name(kind, name) else None
+        if not isinstance(name, str):
+            return None
+        item = Item(kind, name)
+        return (item,) if is_nameable(item) else None
 
     return read
-
-
-def _is_name(kind: Kind, name: str) -> bool:
-    return bool(name) and not (kind is Kind.RESOURCE and is_ambiguous(name))
 
 
 def _reference(params: Params) -> tuple[Item, ...] | None:
@@ -86,7 +85,10 @@ def _reference(params: Params) -> tuple[Item, ...] | None:
 
 _REFERENCES = {"ref/prompt": (Kind.PROMPT, "name"), "ref/resource": (Kind.RESOURCE, "uri")}
 
-_SUBSCRIBABLE = {"resourceSubscriptions": Kind.RESOURCE, "taskIds": Kind.TASK}
+SUBSCRIBABLE: Mapping[str, Kind] = MappingProxyType(
+    {"resourceSubscriptions": Kind.RESOURCE, "taskIds": Kind.TASK}
+)
+"""Members of a subscription that hold names, to the kind of what they name."""
 
 
 def _subscriptions(params: Params) -> tuple[Item, ...] | None:
@@ -96,13 +98,13 @@ def _subscriptions(params: Params) -> tuple[Item, ...] | None:
         return None
     items: list[Item] = []
     for key, value in wanted.items():
-        kind = _SUBSCRIBABLE.get(key)
+        kind = SUBSCRIBABLE.get(key)
         if kind is None and isinstance(value, bool):
             continue
         if (
             kind is None
             or not isinstance(value, list)
-            or not all(isinstance(name, str) and _is_name(kind, name) for name in value)
+            or not all(isinstance(name, str) and is_nameable(Item(kind, name)) for name in value)
         ):
             return None
         items.extend(Item(kind, name) for name in value)
@@ -127,7 +129,7 @@ def _rows() -> dict[str, Method]:
         "resources/subscribe": Method(eras=legacy, names=uri),
         "resources/unsubscribe": Method(eras=legacy, names=uri),
         "resources/directory/read": Method(names=uri, lists=True),
-        "subscriptions/listen": Method(eras=modern, names=_subscriptions, stays=True),
+        "subscriptions/listen": Method(eras=modern, names=_subscriptions, lists=True, stays=True),
         "completion/complete": Method(names=_reference),
         "tasks/list": Method(eras=legacy, lists=True),
         "tasks/get": Method(names=task, mirror="taskId"),
@@ -135,7 +137,7 @@ def _rows() -> dict[str, Method]:
         "tasks/update": Method(eras=modern, names=task, mirror="taskId"),
         "tasks/cancel": Method(names=task, mirror="taskId"),
         "skills/list": Method(lists=True),
-        "skills/get": Method(names=uri),
+        "skills/get": Method(names=uri, lists=True),
         "notifications/initialized": Method(eras=legacy, notification=True),
         "notifications/cancelled": Method(eras=legacy, notification=True),
         "notifications/progress": Method(eras=legacy, notification=True),

@@ -7,7 +7,8 @@ Rules of this module:
 * The text is fixed. It names no token, claim, argument or rule.
 * `ALLOWED` is in the list because records need the word; it maps to no error.
 
-JSON-RPC codes: -32700 and -32600..-32603 are JSON-RPC 2.0's own; -32020 is MCP's HeaderMismatch (2026-07-28).
+JSON-RPC codes: -32700 and -32600..-32603 are JSON-RPC 2.0's own; -32020 and -32022 are MCP's
+HeaderMismatch and UnsupportedProtocolVersion (2026-07-28).
 Codes of our own lie outside -32768..-32000, as MCP asks of implementations.
 """
 
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     BAD_MESSAGE = "bad_message"
     BATCH = "batch"
     HEADER_MISMATCH = "header_mismatch"
+    UNSUPPORTED_VERSION = "unsupported_version"
     UNKNOWN_METHOD = "unknown_method"
     SESSION_MISMATCH = "session_mismatch"
 
@@ -110,6 +112,7 @@ def _rows() -> dict[Reason, Row]:
         r.BAD_MESSAGE: Row(request, 400, -32600, "the request body is not a JSON-RPC message of MCP"),
         r.BATCH: Row(request, 400, -32600, "JSON-RPC batches are not accepted"),
         r.HEADER_MISMATCH: Row(request, 400, -32020, "the MCP headers and the request body disagree"),
+        r.UNSUPPORTED_VERSION: Row(request, 400, -32022, "this protocol version is not supported"),
         r.UNKNOWN_METHOD: Row(request, 404, -32601, "method not found"),
         r.SESSION_MISMATCH: Row(request, 404, -32600, "session not found"),
         r.ALLOWED: Row(policy, 200, 0, ""),

@@ -16,6 +16,8 @@ Rules of this module:
   An event that is too large ends the stream, after the error.
 * The error bears the id of the request that is answered, when it is known, whatever was refused: the one who asked
   must not wait for an answer that was in it. An answer that comes after all finds nobody waiting.
+* A notification about something its reader may not see loses its data and keeps its id. Clients pass over such an
+  event (WHATWG HTML 9.2.6), but count it for resumption. As a JSON body, which no client expects, it is refused.
 * A stream whose caller's token expired is ended between two events (`expire`). The request that it answers is answered
   with an error, unless the server gave its events ids: then the client can come back for the answer with a new token
   (Last-Event-ID), which an error would keep it from. A body that is held is let finish: it is one answer, not a stream.
@@ -44,8 +46,9 @@ from authz.core.actions import (
     refusal,
 )
 from authz.core.decision import RequestId
-from authz.core.listing import MAX_BYTES, Trimmed, Untouched, Visible, trim
-from authz.core.sse import Event, Parser, with_data
+from authz.core.item import Visible
+from authz.core.listing import MAX_BYTES, Trimmed, Untouched, Withheld, trim
+from authz.core.sse import Event, Parser, with_data, without_data
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
 
@@ -171,7 +174,7 @@ class _Whole:
         body = bytes(self._held)
         judged, allowed = _judge(body, self._reading) if body else (Judged(Outcome.PASSED), body)
         yield judged
-        if allowed is None:
+        if allowed is None or (body and not allowed):
             yield Replace()
             return
         yield Headers(length=len(allowed), rewritten=allowed != body)
@@ -227,6 +230,8 @@ class _Events:
         yield judged
         if allowed is None:
             yield Body(with_data(event, refusal(self._reading.request_id)) + blank_line)
+        elif not allowed:
+            yield Body(without_data(event) or b"\n")
         else:
             yield Body(event.raw if allowed == event.data else with_data(event, allowed))
 
@@ -243,10 +248,12 @@ class _Events:
 
 
 def _judge(message: bytes, reading: Reading) -> tuple[Judged, bytes | None]:
-    """What became of a message, and the bytes that may be sent for it; None when none may."""
+    """What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
     verdict = trim(message, reading.visible or _nothing, ttl_ms=reading.ttl_ms, max_bytes=reading.max_bytes)
     if isinstance(verdict, Untouched):
         return Judged(Outcome.PASSED), message
+    if isinstance(verdict, Withheld):
+        return Judged(Outcome.TRIMMED), b""
     if isinstance(verdict, Trimmed) and reading.visible is not None:
         cut = any(count.trimmed for count in verdict.counts)
         return Judged(Outcome.TRIMMED if cut else Outcome.UNCHANGED, verdict.counts), verdict.document

@@ -132,6 +132,11 @@ def with_data(event: Event, data: bytes) -> bytes:
     return b"".join(lines)
 
 
+def without_data(event: Event) -> bytes:
+    """Write an event without its data, and every other line as it was: a client counts its id and is told nothing."""
+    return b"".join(line for line in event.raw.splitlines(keepends=True) if _value(line) is None)
+
+
 def _data_lines(data: bytes, eol: bytes) -> bytes:
     return b"data: " + ((eol or b"\n") + b"data: ").join(_EOL.split(data)) + eol
 

@@ -7,8 +7,8 @@ Rules of this module:
   counts as incomplete.
 * Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
   costs ten times as much to read here, and shows little more: Envoy's inline headers (Authorization and others) arrive
-  joined in either form. So a comma in a header that may stand only once counts as a repetition, but not in the URI of
-  `resources/read`, where the joined value must equal the one in the body to the letter.
+  joined in either form. So a comma in a header that may stand only once counts as a repetition, but not in the two
+  that hold free text: `Mcp-Name` must equal the name in the body to the letter, and of `Last-Event-ID` nothing follows.
 * Of the identity headers every copy and every spelling that a client sent is removed (see `replies`).
 """
 
@@ -136,11 +136,9 @@ def read_request(message: Any) -> HttpRequest:
     )
 
 
-_NAMES = frozenset({"mcp-name", "last-event-id"})
-"""Headers whose value is free text and may hold a comma of its own."""
-_ONCE = tuple(SINGLE_HEADERS)
-_JOINED = tuple(SINGLE_HEADERS.keys() - _NAMES)
-_URI_METHOD = "resources/read"
+_FREE_TEXT = frozenset({"mcp-name", "last-event-id"})
+"""Headers whose value may hold a comma of its own."""
+_JOINED = tuple(SINGLE_HEADERS.keys() - _FREE_TEXT)
 
 
 def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
@@ -150,8 +148,7 @@ def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
         headers, repeated = _joined(listed)
         return headers, _with_comma(headers, _JOINED) | repeated
     headers = http.headers
-    names = _JOINED if headers.get("mcp-method") == _URI_METHOD else _ONCE
-    return headers, _with_comma(headers, names)
+    return headers, _with_comma(headers, _JOINED)
 
 
 def _joined(listed: Iterable[Any]) -> tuple[dict[str, str], frozenset[str]]:

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from authz.core.decision import RequestId
-from authz.core.item import Item
+from authz.core.item import Item, is_nameable
+from authz.core.limits import DEFAULT_LIMITS
 from authz.core.methods import USES
 from authz.core.occasion import Caller, Occasion, visible_headers
 from authz.core.policy import Policy
@@ -113,6 +114,10 @@ def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, 
     return dict(values) if names is None else {name: values[name] for name in names if name in values}
 
 
+_REMEMBERED = 8192
+"""Items whose visibility one response remembers: enough for a large list, and a bound for a stream that never ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Who reads a response, as the rewriter needs it.
@@ -124,6 +129,7 @@ class Reader:
         request_id: id of the caller's JSON-RPC request; None when it has none or it is not known.
         seconds: how long the response may stay open; None for as long as it likes.
         sessions: binds the session that the response begins; None refuses every session.
+        longest: characters of the longest name that a request may name, and so a list may show.
         known: what is visible, filled as it is asked.
     """
 
@@ -131,6 +137,7 @@ class Reader:
     occasion: Occasion
     remaining_ms: int
     request_id: RequestId = None
+    longest: int = DEFAULT_LIMITS.name
     seconds: float | None = None
     sessions: Sessions | None = None
     known: dict[Item, bool] = field(default_factory=dict)
@@ -144,9 +151,17 @@ class Reader:
         """Tell whether the caller may see an item: the judgement of a call, without arguments."""
         known = self.known.get(item)
         if known is None:
-            occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
-            known = self.known[item] = self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            known = self.known[item] = self._may_name(item) and self._may_use(item)
         return known
+
+    def _may_name(self, item: Item) -> bool:
+        return len(item.name) <= self.longest and is_nameable(item)
+
+    def _may_use(self, item: Item) -> bool:
+        occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
+        return self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
 
     def bound(self, session: str) -> str:
         """Give the id by which the caller may use the server's session.
@@ -169,6 +184,7 @@ def unpack(
     servers: Mapping[str, Server],
     now: float,
     *,
+    longest: int = DEFAULT_LIMITS.name,
     sessions: Sessions | None = None,
     grace: float = 0.0,
 ) -> Reader | None:
@@ -178,6 +194,7 @@ def unpack(
         metadata: ext_authz's dynamic metadata.
         servers: the protected servers by name.
         now: seconds since the epoch.
+        longest: characters of the longest name that a request may name, and so a list may show.
         sessions: binds sessions.
         grace: seconds for which a response may stay open after its caller's token is no longer accepted.
 
@@ -217,4 +234,5 @@ def unpack(
         request_id=baggage.request_id,
         seconds=None if baggage.ends is None else max(0.0, baggage.ends + grace - now),
         sessions=sessions,
+        longest=longest,
     )

@@ -149,6 +149,7 @@ def _grpc_server(service: Service, readiness: health.aio.HealthServicer, *, shar
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", int(shared)),
+            ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_send_message_length", largest),
         ],

@@ -201,6 +201,7 @@ class Service:
             state.servers,
             time.time(),
             sessions=now.sessions,
+            longest=state.settings.limits.name,
             grace=now.settings.stream_grace,
         )
 

@@ -52,6 +52,10 @@ _BUFFER_BYTES = 32_768
 """What a connection may hold back of a response that is not read, before Envoy stops reading (soft)."""
 
 
+_STREAM_WINDOW = 1_048_576
+"""Bytes that the service may send ahead on one stream. Envoy's default of 256 MiB is what a slow reader could make it hold."""
+
+
 def socket(address: Address, *, default_host: str) -> EnvoyAddress:
     """An address in Envoy's form; `default_host` stands in where the address names no host."""
     if address.path:
@@ -100,7 +104,9 @@ def _grpc(name: str, *addresses: Address) -> Cluster:
     cluster = _cluster(name, *addresses)
     cluster.connect_timeout = timedelta(milliseconds=250)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
-    h2 = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
+    h2 = HttpProtocolOptionsExplicitHttpConfig(
+        http2_protocol_options=Http2ProtocolOptions(initial_stream_window_size=_STREAM_WINDOW)
+    )
     cluster.typed_extension_protocol_options = {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any_of(
             HttpProtocolOptions(explicit_http_config=h2)

@@ -18,6 +18,8 @@ from tests.support.core import post, refusal, server
 REQUEST = post({}, scheme="https", host="mcp.example")
 METADATA = "https://mcp.example/.well-known/oauth-protected-resource/mcp"
 DENIALS = [reason for reason in Reason if reason is not Reason.ALLOWED]
+VERSIONS = {"supported": ["2026-07-28"], "requested": "2026-07-28"}
+"""What an unsupported version is told besides; here the one that every denial of a test declares."""
 HANDSHAKES = ["", "2024-11-05", "2025-03-26", "2025-06-18"]
 STEP_UPS = ["2025-11-25", "2026-07-28"]
 
@@ -53,7 +55,8 @@ def test_every_denial_is_answered_as_the_table_says(reason):
     assert {
         "code": row.code,
         "message": row.text,
-        "data": {"reason": str(reason), "decision_id": "id-1", "rule": "r1"},
+        "data": {"reason": str(reason), "decision_id": "id-1", "rule": "r1"}
+        | (VERSIONS if reason is Reason.UNSUPPORTED_VERSION else {}),
     } == error
     assert (row.group is Group.TOKEN or reason is Reason.MISSING_SCOPE) is (challenge is not None)
 
@@ -213,6 +216,13 @@ def test_hiding_makes_every_policy_denial_the_same_bytes():
     }
 
     assert 1 == len(answers)
+
+
+@pytest.mark.parametrize(("sent", "told_back"), [("v999.0.0", "v999.0.0"), ("x" * 60_000, "x" * 64)])
+def test_an_unsupported_version_is_told_which_are_supported(sent, told_back):
+    data = denied(Reason.UNSUPPORTED_VERSION, version=sent)[2]["data"]
+
+    assert (["2026-07-28"], told_back) == (data["supported"], data["requested"])
 
 
 def test_a_message_own_code_wins_over_the_reasons():

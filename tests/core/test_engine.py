@@ -17,9 +17,11 @@ from tests.support import tokens
 from tests.support.core import (
     LEGACY,
     MODERN,
+    SESSIONS,
     call,
     changed,
     good_token,
+    identify,
     message,
     mirrored,
     modern,
@@ -338,10 +340,42 @@ def test_the_response_is_rewritten_for_methods_that_list_open_a_session_or_stay_
     assert not check(replaced(request, {"headers": {}}), OPEN).rewrite
 
 
+@pytest.mark.parametrize("method", HTTP_METHODS)
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2025-03-26", Reason.ALLOWED),
+        ("2025-11-25", Reason.ALLOWED),
+        ("2026-07-28", Reason.ALLOWED),
+        ("2099-01-01", Reason.UNSUPPORTED_VERSION),
+        ("1.0", Reason.UNSUPPORTED_VERSION),
+    ],
+)
+def test_a_stream_request_declares_a_version_that_is_known_or_none(method, version, expected):
+    assert expected is reason(stream(method, {"mcp-protocol-version": version}))
+
+
 @pytest.mark.parametrize(("method", "rewrite"), [("GET", True), ("DELETE", False)])
 def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(method, rewrite):
     assert rewrite is check(stream(method), OPEN).rewrite
     assert not check(stream(method, {"authorization": ...}), OPEN).rewrite
+
+
+def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_notification_gets_is_not():
+    session, context = (
+        {"mcp-session-id": SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), "s")},
+        walk(server(ALLOW_ALL)),
+    )
+    read = [
+        check(post(body, session), context).rewrite
+        for body in (
+            message("ping"),
+            {"jsonrpc": "2.0", "id": 7, "result": {}},
+            message("notifications/initialized", id=...),
+        )
+    ]
+
+    assert [True, False, False] == read
 
 
 def test_a_clients_response_passes_and_is_called_one():
@@ -388,6 +422,9 @@ def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
         ({}, {"denial": Denial.HTTP, "hide": True}, (Denial.HTTP, True)),
         ({"denial": Denial.JSONRPC, "hide": True}, {"denial": Denial.HTTP}, (Denial.JSONRPC, True)),
         ({"hide": False}, {"hide": True}, (Denial.AUTO, False)),
+        ({"denial": Denial.HTTP, "hide": False}, {"hide": True}, (Denial.HTTP, False)),
+        ({"denial": Denial.HTTP}, {"hide": True}, (Denial.AUTO, True)),
+        ({"denial": Denial.HTTP}, {"hide": True, "denial": Denial.JSONRPC}, (Denial.JSONRPC, True)),
     ],
 )
 def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.item import Item, Kind
-from authz.core.listing import LISTS, Count, Refused, Trimmed, Untouched, trim
+from authz.core.listing import LISTS, Count, Refused, Trimmed, Untouched, Withheld, trim
 
 
 def all_but(*hidden):
@@ -154,11 +154,102 @@ def test_a_kept_tool_does_not_point_to_a_hidden_interface(meta, sent):
     assert after == trimmed(before, "ui://x").document
 
 
+SKILL = b'{"uri":"skill://a/SKILL.md","frontmatter":{"name":"a"},"resources":[%b], "z":1.10}'
+FILES = [b'{"uri":"skill://a/SKILL.md","digest":"sha256:0"}', b'{"uri":"hidden", "digest":"sha256:1"}']
+
+
+@pytest.mark.parametrize("place", [b'{"skills":[%b]}', b'{"skill":%b}'])
+def test_a_kept_skill_does_not_name_files_that_may_not_be_read(place):
+    before = message(place % (SKILL % b",".join(FILES)))
+    verdict = trimmed(before, "hidden")
+
+    assert message(place % SKILL.replace(b", ", b",") % FILES[0]) == verdict.document
+    assert (Count(kind=Kind.RESOURCE, kept=1, trimmed=0),) == verdict.counts
+
+
+@pytest.mark.parametrize("place", [b'{"skills":[%b]}', b'{"skill":%b}'])
+@pytest.mark.parametrize(
+    "skill", [SKILL % b", ".join(FILES), b'{"uri":"skill://a/SKILL.md", "frontmatter":{}}']
+)
+def test_a_skill_whose_files_may_all_be_read_is_the_very_bytes(place, skill):
+    document = message(place % skill)
+
+    assert document is trimmed(document).document
+
+
+def test_the_entry_of_a_skill_is_private():
+    entry = b'{"skill":' + SKILL % FILES[0] + b',"resultType":"complete"'
+
+    assert message(entry + b',"cacheScope":"private"}') == trimmed(message(entry + b"}")).document
+
+
+NOTICE = b'{"jsonrpc":"2.0","method":"notifications/%b","params":%b}'
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (b"resources/updated", b'{"uri":"%b"}'),
+        (b"tasks/status", b'{"taskId":"%b","status":"working"}'),
+        (b"tasks", b'{"taskId":"%b","status":"completed","result":{"content":[]}}'),
+        (b"resources/updated", b'{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"uri":"%b"}'),
+    ],
+)
+def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, params):
+    assert Untouched() == trim(NOTICE % (method, params % b"shown"), all_but("hidden"), ttl_ms=None)
+    assert Withheld() == trim(NOTICE % (method, params % b"hidden"), all_but("hidden"), ttl_ms=None)
+
+
+def test_such_a_notification_that_poses_as_a_request_is_withheld_too():
+    document = NOTICE.replace(b'"jsonrpc"', b'"id":1,"jsonrpc"') % (b"resources/updated", b'{"uri":"hidden"}')
+
+    assert Withheld() == trim(document, all_but("hidden"), ttl_ms=None)
+
+
+SUBSCRIBED = b'{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["%b"],"taskIds":["%b"]}}'
+
+
+@pytest.mark.parametrize(
+    ("uri", "task", "verdict"),
+    [(b"shown", b"t", Untouched), (b"hidden", b"t", Refused), (b"shown", b"hidden", Refused)],
+)
+def test_an_acknowledgement_repeats_only_what_its_reader_may_subscribe_to(uri, task, verdict):
+    document = NOTICE % (b"subscriptions/acknowledged", SUBSCRIBED % (uri, task))
+
+    assert verdict is type(trim(document, all_but("hidden"), ttl_ms=None))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        b"{}",
+        b"[]",
+        b'{"uri":1}',
+        b'{"uri":"shown","uri":"hidden"}',
+        b'{"uri":"shown","URI":"hidden"}',
+        b'{"uri":"shown","uri\\u0000":"hidden"}',
+    ],
+)
+def test_a_notification_that_does_not_say_plainly_what_it_is_about_is_refused(params):
+    document = NOTICE % (b"resources/updated", params)
+
+    assert Refused is type(trim(document, all_but("hidden"), ttl_ms=None))
+
+
+@pytest.mark.parametrize("method", [b"1", b"null", b'["notifications/resources/updated"]'])
+def test_a_method_that_is_no_string_is_refused(method):
+    assert Refused is type(trim(b'{"jsonrpc":"2.0","method":' + method + b"}", all_but(), ttl_ms=None))
+
+
 UNTOUCHED = {
     "a notification": b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}',
     "a server's request": b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"tools":[]}}',
     "another result": b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"tools"}]}}',
     "an empty result": b'{"jsonrpc":"2.0","id":1,"result":{}}',
+    "a notification about nothing in particular": NOTICE % (b"tools/list_changed", b"{}"),
+    "a notification in free text": NOTICE % (b"message", b'{"level":"info","data":"hidden"}'),
+    "an acknowledgement of flags": NOTICE
+    % (b"subscriptions/acknowledged", b'{"notifications":{"toolsListChanged":true}}'),
     "an error": b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"x","data":{"tools":[]}}}',
 }
 
@@ -217,6 +308,14 @@ REFUSED = {
     "U+0000 after result": b'{"id":1,"result":{},"result\\u0000":' + LIST + b"}",
     "_meta that is no object": message(b'{"tools":[{"name":"shown","_meta":"x"}]}'),
     "two _meta.ui": message(b'{"tools":[{"name":"shown","_meta":{"ui":{},"ui":{"resourceUri":"hidden"}}}]}'),
+    "a file without a name": message(b'{"skills":[{"uri":"shown","resources":[{"digest":"hidden"}]}]}'),
+    "a file of two names": message(b'{"skills":[{"uri":"shown","resources":[{"uri":"a","uri":"hidden"}]}]}'),
+    "a file that is a string": message(b'{"skill":{"uri":"shown","resources":["hidden"]}}'),
+    "files that are an object": message(b'{"skills":[{"uri":"shown","resources":{"uri":"hidden"}}]}'),
+    "Resources of a skill": message(b'{"skills":[{"uri":"shown","Resources":[{"uri":"hidden"}]}]}'),
+    "a hidden skill as an entry": message(b'{"skill":{"uri":"hidden"}}'),
+    "an entry that is a list": message(b'{"skill":[{"uri":"hidden"}]}'),
+    "Skill": message(b'{"Skill":{"uri":"hidden"}}'),
     "resourceURI": message(b'{"tools":[{"name":"shown","_meta":{"ui":{"resourceURI":"hidden"}}}]}'),
 }
 
@@ -228,7 +327,7 @@ def test_what_is_neither_surely_a_list_nor_surely_none_is_refused(document):
 
 def test_a_refusal_quotes_nothing_of_the_message():
     for document in REFUSED.values():
-        verdict = trim(document, all_but(), ttl_ms=None)
+        verdict = trim(document, all_but("hidden"), ttl_ms=None)
 
         assert "hidden" not in verdict.why
         assert "\\" not in verdict.why
@@ -275,6 +374,7 @@ def test_a_trimmed_list_is_the_list_that_a_slow_filter_makes(listed, hidden, sty
 PIECES = [
     *(b'{ } [ ] : , "result" "error" "method" "tools" "Tools" "name" "hidden" "id" 1 null \\ "'.split()),
     *(b'{"id":1,"result": {"tools": [{"name":"hidden"}] "tools":[] \xff \xef\xbb\xbf \x00 ""'.split()),
+    *(b'{"method":"notifications/resources/updated" "params":{ "uri" "uri":"hidden" "URI" }}'.split()),
 ]
 
 
@@ -286,4 +386,6 @@ def test_whatever_the_bytes_there_is_a_verdict_and_no_list_with_the_hidden_item_
         return
     sent = json.loads(verdict.document if isinstance(verdict, Trimmed) else document)
     result = sent.get("result", {})
+    if isinstance(verdict, Untouched) and sent.get("method") == "notifications/resources/updated":
+        assert "hidden" != sent["params"]["uri"]
     assert not [tool for tool in result.get("tools", ()) if tool["name"] == "hidden"]

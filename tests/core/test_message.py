@@ -304,6 +304,7 @@ def test_a_method_that_must_name_something_and_does_not_has_invalid_params(metho
 
 
 AGREEING = mirrored("tools/call", "echo")
+NEWER = {**META, VERSION_KEY: "2099-01-01"}
 
 
 @pytest.mark.parametrize("headers", [AGREEING, {**AGREEING, "mcp-name": "=?base64?ZWNobw==?="}])
@@ -376,7 +377,10 @@ def test_a_body_that_names_its_version_is_held_to_the_modern_rules(value):
         # a lying header wins over an unknown method
         (META, mirrored("lie"), "vendor/x", Reason.HEADER_MISMATCH, None),
         (META, mirrored("vendor/x", version=LEGACY), "vendor/x", Reason.HEADER_MISMATCH, None),
-        # the version's support is the server's business; the method comes last
+        # then the version, and the method comes last
+        (NEWER, mirrored("lie", version="2099-01-01"), "tools/list", Reason.HEADER_MISMATCH, None),
+        (NEWER, mirrored("tools/list", version="2099-01-01"), "tools/list", Reason.UNSUPPORTED_VERSION, None),
+        (NEWER, mirrored("vendor/x", version="2099-01-01"), "vendor/x", Reason.UNSUPPORTED_VERSION, None),
         (META, mirrored("vendor/x"), "vendor/x", Reason.UNKNOWN_METHOD, None),
         (META, mirrored("initialize"), "initialize", Reason.UNKNOWN_METHOD, None),
     ],
@@ -385,6 +389,24 @@ def test_the_first_flaw_in_the_specifications_order_is_the_reason(meta, headers,
     outcome = refused(reason, message(method, {"_meta": dict(meta)}), headers)
 
     assert (code, 1, method) == (outcome.code, outcome.request_id, outcome.method)
+
+
+@pytest.mark.parametrize("version", ["2099-01-01", "1.0", "2026-07-28 ", "2025-11-26", "draft"])
+@pytest.mark.parametrize("identity", [{"id": 1}, {"id": ...}])
+def test_an_unknown_version_is_refused_whatever_carries_it(version, identity):
+    """A later version may put a tool's name where this reader does not look."""
+    opened = frozenset({"vendor/x"})
+    meta = {**META, VERSION_KEY: version}
+    for method in ("vendor/x", "notifications/cancelled", "tools/list"):
+        body = message(method, {"_meta": meta}, **identity)
+
+        refused(Reason.UNSUPPORTED_VERSION, body, mirrored(method, version=version), opened=opened)
+
+
+def test_a_legacy_body_under_an_unknown_version_lacks_its_meta():
+    outcome = refused(Reason.BAD_MESSAGE, message("tools/list"), {"mcp-protocol-version": "1999-01-01"})
+
+    assert (INVALID_PARAMS, 1) == (outcome.code, outcome.request_id)
 
 
 def test_a_modern_notification_needs_neither_meta_nor_headers_to_be_told_unknown():

@@ -254,6 +254,36 @@ def test_an_event_beyond_the_bound_ends_the_stream_and_nothing_of_it_or_after_it
     ] == rewritten(SSE, first + b"data: " + LIST, b"\n\ndata: {}\n\n", reading=reading)
 
 
+UPDATED = b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"%b"}}'
+
+
+@pytest.mark.parametrize(
+    ("event", "sent"),
+    [
+        (b"id: 7\nevent: message\ndata: " + UPDATED % b"hidden" + b"\n\n", b"id: 7\nevent: message\n\n"),
+        (b"data: " + UPDATED % b"hidden" + b"\r\n\r\n", b"\r\n"),
+        (b"data: " + UPDATED % b"hidden", b"\n"),
+        (b"id: 7\ndata: " + UPDATED % b"shown" + b"\n\n", b"id: 7\ndata: " + UPDATED % b"shown" + b"\n\n"),
+    ],
+)
+def test_a_notification_of_what_its_reader_may_not_see_keeps_its_id_and_says_nothing(event, sent):
+    rest = b"data: " + LIST + b"\n\n" if event.endswith(b"\n\n") else b""
+
+    assert sent + rest.replace(LIST, CUT) == body(rewritten(SSE, event + rest))
+
+
+def test_a_json_body_that_is_such_a_notification_is_refused():
+    withheld = Judged(Outcome.TRIMMED)
+
+    assert [withheld, Replace()] == flat(rewritten(JSON, UPDATED % b"hidden"))
+
+
+def test_without_a_verdict_on_who_reads_no_such_notification_passes():
+    stream = b"data: " + UPDATED % b"shown" + b"\n\n"
+
+    assert b"\n" == body(rewritten(SSE, stream, reading=Reading(visible=None)))
+
+
 def test_chunks_before_the_headers_are_dropped():
     rewriter = Rewriter(READING)
 

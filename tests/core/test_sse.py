@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authz.core.sse import Event, Parser, with_data
+from authz.core.sse import Event, Parser, with_data, without_data
 
 BOM = b"\xef\xbb\xbf"
 
@@ -168,6 +168,25 @@ def test_an_event_is_written_with_new_data_and_its_other_lines_byte_for_byte(raw
     (event,) = [event for event in events(raw) if event.raw == raw] or [Event(raw=raw, data=b"a")]
 
     assert expected == with_data(event, new)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"data: a\n\n", b"\n"),
+        (
+            b"id: 1\r\nevent: e\r\ndata: a\r\ndata\r\nretry: 5\r\n\r\n",
+            b"id: 1\r\nevent: e\r\nretry: 5\r\n\r\n",
+        ),
+        (b"data: a\rid: 1\r\r", b"id: 1\r\r"),
+        (b"data: a", b""),
+    ],
+)
+def test_an_event_is_written_without_its_data_and_dispatches_nothing(raw, expected):
+    (event,) = events(raw)
+
+    assert expected == without_data(event)
+    assert [] == data(expected)
 
 
 @given(st.sampled_from([b"\n", b"\r", b"\r\n"]), st.binary(max_size=20))

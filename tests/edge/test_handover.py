@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from authz.config.settings import IssuerKeys, Settings
 from authz.core.actions import refusal
+from authz.core.item import Item, Kind
 from authz.core.limits import Limits
 from authz.core.occasion import Caller
 from authz.core.policy import Policy
@@ -55,6 +56,36 @@ def test_an_id_of_another_type_is_no_handover_at_all(request_id):
 
     assert handed_over(json.dumps(baggage)) is not None
     assert handed_over(json.dumps({**baggage, "request_id": request_id})) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "listed"),
+    [
+        (Kind.RESOURCE, "file:///public/a", True),
+        (Kind.RESOURCE, "file:///public/../secret", False),
+        (Kind.RESOURCE, "file:///public/%2e%2e/secret", False),
+        (Kind.RESOURCE, "file:///public/a\n", False),
+        (Kind.TOOL, "", False),
+        (Kind.TOOL, "x" * 2048, True),
+        (Kind.TOOL, "x" * 2049, False),
+        (Kind.TASK, "..", True),
+    ],
+)
+def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
+    everything = policies.rule(names=dict.fromkeys(Kind, ("*",)))
+    text = pack(policies.principal(), ASKED, READS)
+    reader = unpack({"server": "demo", KEY: text}, {"demo": policies.server(everything)}, tokens.NOW)
+
+    assert listed is reader.visible(Item(kind, name))
+
+
+def test_a_stream_that_names_ever_new_things_fills_no_memory():
+    reader = handed_over(pack(policies.principal(), ASKED, READS))
+    for number in range(20_000):
+        reader.visible(Item(Kind.RESOURCE, f"file:///{number}"))
+
+    assert reader.visible(Item(Kind.TOOL, "echo"))
+    assert len(reader.known) <= 8192
 
 
 def until(ends, **more):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.support.running import tokens_of
 from tests.support.wire import DEADLINE, call, message, request
 
 pytestmark = pytest.mark.envoy
@@ -36,7 +37,7 @@ async def _together(port: int, tokens: list[str], body: bytes) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def tokens(stack):
-    return [stack.token(sub=f"user-{number}", **KINDS[number % len(KINDS)][0]) for number in range(USERS)]
+    return tokens_of(stack, [{"sub": f"user-{n}", **KINDS[n % len(KINDS)][0]} for n in range(USERS)])
 
 
 def test_a_hundred_users_with_the_same_ids_each_see_their_own_list(port, tokens):

@@ -3,33 +3,41 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.support.wire import DEADLINE
 
+Step = bytes | threading.Event | Callable[[], object]
+"""Bytes to send, an event to wait for, or what is to be done."""
+
 
 @dataclass
 class RawServer:
-    """An MCP server that answers each request with the bytes in `script`, and keeps the requests in `seen`.
+    """An MCP server that answers each request with the steps in `script`, and keeps the requests in `seen`.
 
-    An element of the script is bytes to send, or an event to wait for.
+    The script is the same for every request, or made for each from its bytes. `sent` counts the bytes of all answers.
     """
 
     port: int
-    script: Sequence[bytes | threading.Event] = ()
+    script: Iterable[Step] | Callable[[bytes], Iterable[Step]] = ()
     seen: list[bytes] = field(default_factory=list)
+    sent: int = 0
 
     def serve(self, connection: socket.socket) -> None:
         """Answer one request and close."""
         with connection, contextlib.suppress(OSError):
             connection.settimeout(DEADLINE)
-            self.seen.append(_read_request(connection))
-            for step in self.script:
+            request = _read_request(connection)
+            self.seen.append(request)
+            for step in self.script(request) if callable(self.script) else self.script:
                 if isinstance(step, threading.Event):
                     step.wait(DEADLINE)
-                else:
+                elif isinstance(step, bytes):
                     connection.sendall(step)
+                    self.sent += len(step)
+                else:
+                    step()
 
 
 def _read_request(connection: socket.socket) -> bytes:
@@ -46,7 +54,7 @@ def _read_request(connection: socket.socket) -> bytes:
 @contextlib.contextmanager
 def raw_server() -> Iterator[RawServer]:
     """Run a `RawServer` on a free port, one thread a connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         server = RawServer(listening.getsockname()[1])
 
         def accept() -> None:

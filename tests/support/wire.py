@@ -20,11 +20,19 @@ _META = {
 
 Lines = Sequence[tuple[str, str]]
 
+LEGACY_HEADERS = {"mcp-protocol-version": "2025-11-25", "mcp-method": None, "mcp-name": None}
+"""Changes to the headers of a modern client that make them those of the last version before."""
+
 
 def message(method: str, params: dict[str, Any] | None = None, *, request_id: Any = 1) -> bytes:
     """Write a request of the modern era."""
     params = {**(params or {}), "_meta": _META}
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}).encode()
+
+
+def legacy(method: str, params: dict[str, Any] | None = None, *, request_id: Any = 1) -> bytes:
+    """Write a request as the versions before 2026-07-28 have it."""
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params or {}}).encode()
 
 
 def call(tool: str = "echo", **arguments: Any) -> bytes:
