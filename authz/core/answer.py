@@ -2,9 +2,10 @@
 
 One table decides for all (`reasons.TABLE`); here stand the two choices on top of it:
 
-* A denial by policy is answered in the JSON-RPC way (HTTP 200 and an error) or the HTTP way (403). A 4xx ends the
-  whole session of 1.x Python clients, so `auto` gives 403 only where a step-up can help and the client speaks a
-  version that knows step-up (2025-11-25 and later).
+* A denial by policy is answered in the JSON-RPC way (HTTP 200 and an error) or the HTTP way (403). `auto` gives 403 only
+  where a step-up can help and the client speaks a version that knows step-up (2025-11-25 and later), and not where it
+  would end a session: 1.x Python clients lose theirs by any 4xx. They are known by their HTTP library, which decides
+  about nothing but this.
 * `hide` answers a denied name as an unknown one. It then says neither reason nor rule.
 
 Challenges are RFC 6750 section 3 and RFC 9728 section 5.1, on one line, `error_description` last: clients read the
@@ -25,11 +26,14 @@ from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.core.rule import Denial
 from authz.core.server import Server
+from authz.core.session import HEADER as SESSION
 from authz.core.versions import MODERN_VERSIONS
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 STEP_UP_SINCE = "2025-11-25"
 """First protocol version whose clients answer a 403 insufficient_scope challenge by asking for more scope."""
+_SESSION_ENDS_WITH_4XX = ("python-httpx/",)
+"""How the user agents begin of clients that give up their session for any 4xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +65,23 @@ def answer(decision: Decision, server: Server | None, request: HttpRequest, deci
     if challenge:
         headers.append(("www-authenticate", challenge))
     body = json.dumps(_body(decision, decision_id), ensure_ascii=False, separators=(",", ":"))
-    return Answer(_status(decision), tuple(headers), body.encode())
+    return Answer(_status(decision, request), tuple(headers), body.encode())
 
 
-def _status(decision: Decision) -> int:
+def _status(decision: Decision, request: HttpRequest) -> int:
     row = TABLE[decision.reason]
     if row.group is not Group.POLICY:
         return row.status
     if decision.denial is Denial.AUTO:
-        return row.status if _step_up(decision) and decision.version >= STEP_UP_SINCE else 200
+        known = decision.version >= STEP_UP_SINCE and not _ends_session(request)
+        return row.status if _step_up(decision) and known else 200
     return row.status if decision.denial is Denial.HTTP else 200
+
+
+def _ends_session(request: HttpRequest) -> bool:
+    """Tell whether the client has a session that a 4xx would end."""
+    agent = request.headers.get("user-agent", "")
+    return SESSION in request.headers and agent.startswith(_SESSION_ENDS_WITH_4XX)
 
 
 def _step_up(decision: Decision) -> bool:
@@ -125,7 +136,7 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
             else ""
         )
         return _bearer(error, f'resource_metadata="{metadata}"', scope, description)
-    if _step_up(decision) and _status(decision) == row.status:
+    if _step_up(decision) and _status(decision, request) == row.status:
         return _bearer('error="insufficient_scope"', scope, f'resource_metadata="{metadata}"', "")
     return ""
 

@@ -167,6 +167,27 @@ def test_a_policy_denial_has_the_status_of_its_style_and_version(denial, reason,
     assert (reason is Reason.MISSING_SCOPE and expected == 403) is (challenge is not None)
 
 
+SESSION, HTTPX = {"mcp-session-id": "s"}, {"user-agent": "python-httpx/0.28.1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({**SESSION, **HTTPX}, 200),
+        (SESSION, 403),
+        (HTTPX, 403),
+        ({**SESSION, "user-agent": "python-httpx2/1.0"}, 403),
+        ({**SESSION, "user-agent": "node"}, 403),
+    ],
+)
+def test_a_step_up_is_not_asked_for_where_the_client_would_end_its_session(headers, expected):
+    decision = Decision(reason=Reason.MISSING_SCOPE, version="2025-11-25", scopes=("a",))
+    given = answer(decision, server(), post({}, headers), "id-1")
+
+    assert expected == given.status
+    assert (expected == 403) is ("www-authenticate" in dict(given.headers))
+
+
 @pytest.mark.parametrize("reason", [reason for reason in DENIALS if TABLE[reason].group is not Group.POLICY])
 @pytest.mark.parametrize("denial", Denial)
 def test_the_style_of_policy_denials_touches_no_other(reason, denial):
