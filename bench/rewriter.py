@@ -90,9 +90,18 @@ async def _process(processor: Processor, messages: list[bytes]) -> bytes:
         for message in messages:
             yield _proc.ProcessingRequest.FromString(message)
 
-    parts: list[bytes] = []
-    async for reply in processor.process(sent(), None):
+    kept = _Kept()
+    await processor.process(sent(), kept)
+    return b"".join(kept.parts)
+
+
+class _Kept:
+    """The context of a call, as far as the rewriter needs it: keeps the body that is written."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    async def write(self, reply: Any) -> None:
         reply.SerializeToString()  # as gRPC does before it sends
         if reply.HasField("response_body"):
-            parts.append(reply.response_body.response.body_mutation.streamed_response.body)
-    return b"".join(parts)
+            self.parts.append(reply.response_body.response.body_mutation.streamed_response.body)

@@ -113,7 +113,7 @@ def _http_service(case: Case) -> Iterator[Hit]:
             yield Hit(node.at("http_service"))
 
 
-_WRITTEN = (*pieces.IDENTITY_HEADERS, "authorization", "accept-encoding")
+_WRITTEN = (*pieces.IDENTITY_HEADERS, "authorization", "accept-encoding", "mcp-session-id")
 
 
 def _rules(case: Case) -> Iterator[Hit]:

@@ -9,6 +9,7 @@ from authz.doctor.fields import field, lines, off, on, overrides, present, rewri
 from authz.doctor.finding import Case, Check, Drop, Edit, Hit, Insert, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.places import copied_cluster, scopes
+from authz.doctor.strings import full_match
 from authz.doctor.survey import Chain
 from authz.render.yamltext import emit
 
@@ -194,6 +195,12 @@ def _unbroken(value: Any) -> str:
     return lines("processing_mode", value)
 
 
+def _enough(rules: Node) -> bool:
+    """Tell whether the rules limit what may be changed, and let the service bind the session that a response begins."""
+    allowed = rules.at("allow_expression", "regex").text
+    return present(rules) and (not rules.at("disallow_all").flag or full_match(allowed, "mcp-session-id"))
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         id="rewriter-missing",
@@ -295,9 +302,9 @@ CHECKS: tuple[Check, ...] = (
         cure=lines("disable_clear_route_cache", True),
         find=_route_cache,
     ),
-    field("rewriter-mutation-rules", WARNING, rewriters, "mutation_rules", present, pieces.RESPONSE_RULES)(
-        "nothing limits which response headers the service may change",
-        "A service that is taken over could set cookies and other headers of responses.",
+    field("rewriter-mutation-rules", WARNING, rewriters, "mutation_rules", _enough, pieces.RESPONSE_RULES)(
+        "nothing limits which response headers the service may change, or too few may be",
+        "A service that is taken over could set cookies; or a session that begins is answered with 500.",
     ),
     field("rewriter-error-status", ERROR, rewriters, "status_on_error", is_failure, pieces.UNAVAILABLE)(
         "a list that could not be trimmed is answered with a status that is no error",

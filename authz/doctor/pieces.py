@@ -24,12 +24,16 @@ BODY: Piece = {"max_request_bytes": 1048576, "allow_partial_message": False, "pa
 UNAVAILABLE: Piece = {"code": "ServiceUnavailable"}
 REQUEST_RULES: Piece = {
     "disallow_all": True,
-    "allow_expression": {"regex": "^(x[-_.]mcp[-_.].*|authorization|accept-encoding)$"},
+    "allow_expression": {
+        "regex": "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+    },
     "disallow_is_error": True,
 }
 RESPONSE_RULES: Piece = {
     "disallow_all": True,
-    "allow_expression": {"regex": "^(content-length|content-type|etag|content-digest|digest|x-mcp-trimmed)$"},
+    "allow_expression": {
+        "regex": "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
+    },
 }
 RETRY_BASE = "0.01s"
 PROCESSING_MODE: Piece = {
@@ -70,7 +74,7 @@ HEALTH_CHECK: Piece = {
 HTTP2_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 HTTP2: Piece = {
     "@type": f"{_TYPE}upstreams.http.v3.HttpProtocolOptions",
-    "explicit_http_config": {"http2_protocol_options": {}},
+    "explicit_http_config": {"http2_protocol_options": {"initial_stream_window_size": 1_048_576}},
 }
 
 
