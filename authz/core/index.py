@@ -3,9 +3,9 @@
 Rules of this module:
 
 * A rule stands in the index once for each name and pattern it has. Exact names are looked up as they are.
-* A pattern is looked up by the text before its first star; where that is empty, by the text after its last. So a name
-  is cut once for each length that such a text has, and only patterns whose text it has are tried.
-* A pattern that begins and ends with a star is tried for every name of its kind, because nothing else would find it.
+* A pattern is looked up by the text before its first star and the text after its last, either of which may be empty.
+  So a name is cut once for each pair of lengths that these texts have, and only patterns whose texts it has are tried.
+* A pattern that begins and ends with a star is thus tried for every name of its kind.
 """
 
 from collections.abc import Iterable
@@ -14,33 +14,26 @@ from dataclasses import dataclass, field
 from authz.core.item import Item, Kind
 from authz.core.rule import Pattern, Rule
 
-_Places = dict[int, dict[str, list[tuple[Pattern, Rule]]]]
-"""Patterns with their rules, by the length of a literal text and the text."""
+_Ends = tuple[str, str]
+"""The texts before the first star and after the last."""
 
 
 @dataclass(slots=True)
 class _Names:
-    """What rules select of one kind."""
+    """What rules select of one kind: exact names, and patterns by the lengths of their ends, then by the ends."""
 
     exact: dict[str, list[Rule]] = field(default_factory=dict)
-    heads: _Places = field(default_factory=dict)
-    tails: _Places = field(default_factory=dict)
-    anywhere: list[tuple[Pattern, Rule]] = field(default_factory=list)
+    patterns: dict[tuple[int, int], dict[_Ends, list[tuple[Pattern, Rule]]]] = field(default_factory=dict)
 
     def put(self, pattern: Pattern, rule: Rule) -> None:
         head, tail = pattern.parts[0], pattern.parts[-1]
-        if not (head or tail):
-            self.anywhere.append((pattern, rule))
-            return
-        places, text = (self.heads, head) if head else (self.tails, tail)
-        places.setdefault(len(text), {}).setdefault(text, []).append((pattern, rule))
+        alike = self.patterns.setdefault((len(head), len(tail)), {})
+        alike.setdefault((head, tail), []).append((pattern, rule))
 
     def patterned(self, name: str) -> Iterable[tuple[Pattern, Rule]]:
-        yield from self.anywhere
-        for length, texts in self.heads.items():
-            yield from texts.get(name[:length], ())
-        for length, texts in self.tails.items():
-            yield from texts.get(name[-length:], ())
+        for (head, tail), alike in self.patterns.items():
+            if head + tail <= len(name):
+                yield from alike.get((name[:head], name[len(name) - tail :]), ())
 
 
 class Index:

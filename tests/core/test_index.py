@@ -1,5 +1,6 @@
 """The index finds what trying every rule would find."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,8 +29,11 @@ def test_a_rule_about_one_kind_is_not_found_for_another():
     assert () == index.about(Item(Kind.PROMPT, "echo"))
 
 
-def test_a_name_is_compared_only_with_patterns_that_share_its_text():
-    rules = [rule("allow", f"tool-{number}-*", name=f"r{number}") for number in range(1000, 3000)]
+@pytest.mark.parametrize(
+    ("pattern", "name"), [("tool-{}-*", "tool-1234-x"), ("*-{}", "x-1234"), ("a*-{}", "ab-1234")]
+)
+def test_a_name_is_compared_only_with_patterns_that_share_its_ends(pattern, name):
+    rules = [rule("allow", pattern.format(number), name=f"r{number}") for number in range(1000, 3000)]
     names = Index(rules)._kinds[Kind.TOOL]
 
-    assert ["r1234"] == [found.name for _, found in names.patterned("tool-1234-x")]
+    assert ["r1234"] == [found.name for _, found in names.patterned(name)]
