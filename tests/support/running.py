@@ -11,6 +11,7 @@ import dataclasses
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
@@ -52,6 +53,10 @@ def shared_stack(config: pytest.Config, *more: str) -> Stack:
     return stack
 
 
+_NAMES: Counter[tuple[Path, str]] = Counter()
+"""How often a gateway of a name was described in a stack."""
+
+
 def another_gateway(
     stack: Stack, name: str, *, upstream: str = "", edit: Callable[[str], str] | None = None
 ) -> Gateway:
@@ -59,11 +64,15 @@ def another_gateway(
 
     Args:
         stack: gives issuer, MCP server and supervisor.
-        name: unique in the stack.
+        name: what it is called; a number is added to a name that is taken, because pytest may set up a module's
+            fixtures more than once.
         upstream: URL of another MCP server.
         edit: changes the text of the demo's policy.
     """
     native = stack.gateways["native"]
+    taken = _NAMES[stack.supervisor.logs, name]
+    _NAMES[stack.supervisor.logs, name] += 1
+    name = f"{name}-{taken + 1}" if taken else name
     ports = Ports(envoy=free_port(), admin=free_port(), http=free_port())
     policy = native.policy
     if edit is not None:
