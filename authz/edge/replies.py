@@ -54,7 +54,10 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     told = _told(decision.method, decision.rule, decision.item)
     own = told + _id(decision_id)
     if decision.session is not None:
-        own += _session(decision.session, request.headers[SESSION], rewrite=decision.rewrite)
+        sent = (
+            request.headers[SESSION] if decision.session else ""
+        )  # one that is taken off was not judged, nor is it kept
+        own += _session(decision.session, sent, rewrite=decision.rewrite)
     if caller is None or _may_be_ours(names):
         spellings = [name for name in request.headers if _is_ours(name)]
         return _allow(decision, spellings, server, policy) + own
@@ -71,7 +74,7 @@ def _may_be_ours(names: str) -> bool:
     return identity or ("session" in names and _SPELLED.search(names) is not None)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _session(session: str, sent: str, *, rewrite: bool) -> bytes:
     """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
 
@@ -118,7 +121,7 @@ def _id(decision_id: str) -> bytes:
 
 def _told(method: str, rule: str, item: Item | None) -> bytes:
     """Give what adds to the dynamic metadata of an answer what was called, and by which rule it was decided."""
-    long = item is not None and len(item.name) > _REMEMBERED_CHARS
+    long = len(method) + (0 if item is None else len(item.name)) > _REMEMBERED_CHARS
     return _call.__wrapped__(method, rule, item) if long else _call(method, rule, item)
 
 
