@@ -56,23 +56,23 @@ class Ending:
 
 
 class Server(Protocol):
-    """What is ended, as `grpc.aio.Server` has it."""
+    """What is ended."""
 
-    async def stop(self, grace: float | None) -> None:
+    async def stop(self, grace: float) -> None:
         """Take no new call, and cancel those under way after so many seconds."""
 
 
 class Health(Protocol):
-    """What tells Envoy, as grpcio's health servicer has it."""
+    """What tells Envoy."""
 
-    async def enter_graceful_shutdown(self) -> None:
-        """Say NOT_SERVING from now on."""
+    def say(self, *, serving: bool) -> None:
+        """Say from now on that calls are served, or that none should come."""
 
 
 async def drain(server: Server, health: Health, ending: Ending, terms: Drain) -> None:
     """End a server that was told to end."""
     if not ending.quietly:
-        await health.enter_graceful_shutdown()
+        health.say(serving=False)
         await ending.hurried(terms.grace)
     stopping = asyncio.create_task(server.stop(terms.limit))
     hurry = asyncio.create_task(ending.at_once.wait())

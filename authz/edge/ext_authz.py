@@ -14,10 +14,10 @@ Rules of this module:
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Coroutine, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
-import grpc
 import structlog
 from envoy.service.auth.v3 import external_auth_pb2
 
@@ -36,7 +36,15 @@ SERVICE = "envoy.service.auth.v3.Authorization"
 PARTIAL_BODY = "x-envoy-auth-partial-body"
 
 _LOG = structlog.get_logger("authz.check")
-_pb: Any = external_auth_pb2
+_T = TypeVar("_T")
+_read: Any = external_auth_pb2.CheckRequest.FromString
+
+
+class Elsewhere(Protocol):
+    """The call of a Check, as far as the handler needs it."""
+
+    async def elsewhere(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Let the process's event loop do something, and wait for what comes of it."""
 
 
 class Checker:
@@ -45,28 +53,22 @@ class Checker:
     def __init__(self, service: Service) -> None:
         """Decide by `service`."""
         self._service = service
+        self.unary = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Give what a `grpc.aio` server takes in `add_generic_rpc_handlers` to serve this."""
-        check = grpc.unary_unary_rpc_method_handler(
-            self.check,
-            request_deserializer=_pb.CheckRequest.FromString,
-            response_serializer=None,  # answers are made as bytes
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {"Check": check})
-
-    async def check(self, message: Any, _context: Any) -> bytes:
+    async def check(self, message: bytes, rpc: Elsewhere) -> bytes:
         """Answer one Check; there is an answer for every message, and a denial unless the walk allowed it."""
         began = time.perf_counter()
         state, stages = self._service.state, self._stages()
         decision, request = Decision(), _NOTHING
         try:
-            request = read_request(message)
+            request = read_request(_read(message))
             stages.mark("parse")
             decision = state.check(request, began, stages)
-            if decision.reason is Reason.UNKNOWN_KEY and await self._service.look_for_key(decision, began):
+            if decision.reason is Reason.UNKNOWN_KEY and await rpc.elsewhere(
+                self._service.look_for_key(decision, began)
+            ):
                 decision = state.check(request, began, stages)
             stages.mark("policy")
             response, facts = self._answer(state, decision, request)

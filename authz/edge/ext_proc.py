@@ -15,17 +15,15 @@ Rules of this module:
 * A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
   that cannot be bound is a failure.
 * When the caller's token has expired and the grace is over, a response that is being sent is ended as if the server
-  had ended it. A timer does that, also while no message comes; a lock keeps it and the answers to messages apart.
-  While a client does not read, the end waits behind what the client has not taken; nothing more is read meanwhile.
+  had ended it, also while no message comes. While a client does not read, the end waits behind what the client has not
+  taken; nothing more is read meanwhile.
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import grpc
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from google.protobuf.json_format import MessageToDict
@@ -36,7 +34,6 @@ from authz.core.item import Item, Kind
 from authz.core.listing import MAX_BYTES
 from authz.core.rewriting import Reading, Rewriter
 from authz.core.session import HEADER as SESSION
-from authz.edge.delayed import Delayed
 from authz.edge.ext_proc_messages import (
     VALIDATORS,
     bad_gateway,
@@ -48,12 +45,13 @@ from authz.edge.ext_proc_messages import (
     trailers_reply,
     waved,
 )
+from authz.edge.rpc import NUDGED, Nudged
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves its dynamic metadata."""
 
-_pb: Any = external_processor_pb2
+_read: Any = external_processor_pb2.ProcessingRequest.FromString
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 
@@ -96,6 +94,19 @@ Resolve = Callable[[Mapping[str, object]], Caller | None]
 """The dynamic metadata of ext_authz, empty when there is none, to who reads; None refuses every list."""
 
 
+class Exchange(Protocol):
+    """A call, as far as the handler needs it."""
+
+    async def read(self) -> bytes | Nudged | None:
+        """Give the next message, None once no more come, NUDGED when time is up."""
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, and wait until it is on its way."""
+
+    def nudge_after(self, seconds: float) -> None:
+        """Have NUDGED read, so many seconds from now."""
+
+
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
@@ -104,35 +115,19 @@ class Processor:
         self._resolve = resolve
         self._observe = observe
         self._max_bytes = max_bytes
+        self.streams = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
-    async def process(self, requests: AsyncIterator[Any], context: Any) -> None:
+    async def process(self, rpc: Exchange) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
         stream = _Stream(self._resolve, self._observe, self._max_bytes)
-        turn = asyncio.Lock()
-        end: Delayed | None = None
-
-        async def send(responses: Iterable[Any]) -> None:
-            async with turn:
-                for response in responses:
-                    await context.write(response)
-
-        try:
-            async for request in requests:
-                await send(stream.answer(request))
-                if end is None and stream.seconds is not None:
-                    end = Delayed(stream.seconds, lambda: send(stream.expire()))
-        finally:
-            if end is not None:
-                end.call_off()
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Give what a `grpc.aio` server takes in `add_generic_rpc_handlers` to serve this."""
-        process = grpc.stream_stream_rpc_method_handler(
-            self.process,
-            request_deserializer=_pb.ProcessingRequest.FromString,
-            response_serializer=_pb.ProcessingResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {"Process": process})
+        timed = False
+        while (message := await rpc.read()) is not None:
+            answers = stream.expire() if message is NUDGED else stream.answer(_read(message))
+            for answer in answers:
+                await rpc.write(answer.SerializeToString())
+            if stream.seconds is not None and not timed:
+                timed = True
+                rpc.nudge_after(stream.seconds)
 
 
 class _Stream:

@@ -1,7 +1,8 @@
 """The life of one worker: bind everything, serve, drain, end.
 
 Nothing is served before everything is bound, so that a wrong address ends the start and not the first request.
-gRPC and HTTP share one event loop; a Check never waits for anything in it but the one refetch of an unknown key.
+gRPC has a thread of its own (see `rpcserver`); HTTP, the issuers' keys and the policy file share the event loop. A Check
+waits for nothing there but the one refetch of an unknown key.
 """
 
 import asyncio
@@ -12,16 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from authz.config.settings import GrpcTls, Settings
 from authz.edge import ext_authz, ext_proc
 from authz.edge.audit import AuditLog
 from authz.edge.drain import Ending, drain
+from authz.edge.ext_authz import Checker
+from authz.edge.ext_proc import Processor
+from authz.edge.health import SERVICE, Health
 from authz.edge.http import application
 from authz.edge.own import Own
+from authz.edge.reflection import Reflection
+from authz.edge.rpcserver import RpcServer
 from authz.edge.service import Service
 from authz.edge.tls import TlsError, credentials
 from authz.edge.watch import PolicyFile, Watcher
@@ -100,24 +102,24 @@ async def serve(
     """
     ending = ending or Ending.by_signals()
     service = Service(settings, audit, session_key=among.session_key)
-    readiness = health.aio.HealthServicer()
+    health = Health()
     beside = beside or _OwnPort(settings.http)
     await service.keys.start()
     try:
         # Before the address is bound: from then on connections come, and wait for an answer.
         await _keys(service, among.hold)
-        server = _grpc_server(service, readiness, shared=among.shared)
+        server = _grpc_server(service, health, shared=among.shared)
     except BindError:
         await service.keys.close()
         await beside.end()
         raise
-    await server.start()
+    server.start()
     beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
-    await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
+    health.say(serving=True)
     started()
     await ending.begun.wait()
-    await drain(server, readiness, ending, service.settings.drain)
+    await drain(server, health, ending, service.settings.drain)
     await beside.end()
     watching.cancel()
     await service.keys.close()
@@ -143,10 +145,15 @@ async def _watch(file: PolicyFile | None, service: Service) -> None:
     await watcher.run()
 
 
-def _grpc_server(service: Service, readiness: health.aio.HealthServicer, *, shared: bool) -> grpc.aio.Server:
+def _grpc_server(service: Service, health: Health, *, shared: bool) -> RpcServer:
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
-    server = grpc.aio.server(
+    checker = Checker(service)
+    processor = Processor(resolve=service.reader, observe=service.metrics, max_bytes=settings.max_list)
+    reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
+    server = RpcServer(
+        unary={**checker.unary, **health.unary},
+        streams={**processor.streams, **health.streams, **reflection.streams},
         options=[
             ("grpc.so_reuseport", int(shared)),
             ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
@@ -154,30 +161,15 @@ def _grpc_server(service: Service, readiness: health.aio.HealthServicer, *, shar
             ("grpc.max_send_message_length", largest),
         ],
     )
-    processor = ext_proc.Processor(
-        resolve=service.reader,
-        observe=service.metrics,
-        max_bytes=settings.max_list,
-    )
-    handlers = (ext_authz.Checker(service).handler(), processor.handler())
-    server.add_generic_rpc_handlers(handlers)
-    health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
-    names = (ext_authz.SERVICE, ext_proc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
     _bind_grpc(server, settings.grpc, settings.tls)
     return server
 
 
-def _bind_grpc(server: grpc.aio.Server, address: str, tls: GrpcTls | None) -> None:
+def _bind_grpc(server: RpcServer, address: str, tls: GrpcTls | None) -> None:
     try:
-        if tls is None:
-            bound = server.add_insecure_port(address)
-        else:
-            bound = server.add_secure_port(address, credentials(tls))
+        bound = server.bind(address, None if tls is None else credentials(tls))
     except TlsError as error:
         raise BindError(str(error)) from None
-    except RuntimeError:
-        bound = 0
     if not bound:
         msg = f"gRPC cannot listen on {address}: in use, not permitted, or no such address"
         raise BindError(msg)

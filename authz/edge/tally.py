@@ -1,7 +1,8 @@
 """Counters and timings for the request path: plain additions there, Prometheus' families when they are asked for.
 
-`prometheus_client`'s own counters take a lock for each addition. Everything that counts here runs on the worker's one
-event loop, and so does the answer to /metrics, so a dictionary is enough and costs a tenth.
+`prometheus_client`'s own counters take a lock for each addition. Each counter here is added to by one thread only, so a
+dictionary is enough and costs a tenth. Whoever answers /metrics is another thread, and reads a copy, which takes one
+step of the interpreter.
 """
 
 from bisect import bisect_left
@@ -29,7 +30,7 @@ class Tally(Collector):
         """Give the family."""
         name, documentation, labels = self._described
         family = CounterMetricFamily(name, documentation, labels=labels)
-        for values, count in self.counts.items():
+        for values, count in self.counts.copy().items():
             family.add_metric(values, count)
         return [family]
 
@@ -59,7 +60,7 @@ class Timing(Collector):
         name, documentation, labels = self._described
         family = HistogramMetricFamily(name, documentation, labels=labels)
         bounds = [*map(str, self._buckets), "+Inf"]
-        for values, (counts, total) in self._seen.items():
+        for values, (counts, total) in self._seen.copy().items():
             running = 0
             rows = [(bound, running := running + count) for bound, count in zip(bounds, counts, strict=True)]
             family.add_metric(values, buckets=rows, sum_value=total[0])

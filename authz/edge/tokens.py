@@ -7,6 +7,7 @@ Rules of this module:
   replacement, thus ends an entry without anybody having to tell this table.
 * Only a verified token makes an entry, so that a flood of bad ones neither grows the table nor pushes good ones out.
 * The table holds a digest, never the token, and so many entries at most; the least recently used goes first.
+* One thread asks. Another may have everything forgotten meanwhile, so that gives a new table and leaves the old one.
 
 An entry also keeps values of the policy's conditions on the caller, so the table dies with the policy.
 """
@@ -74,25 +75,28 @@ class Tokens:
 
     def clear(self) -> None:
         """Forget every token, which only saves memory: what no longer holds is not used in any case."""
-        self._entries.clear()
+        self._entries = OrderedDict()
 
     def identify(self, server: Server, authorization: str | None) -> Caller | Refused:
         """Give the caller at a server, verifying the token unless it is remembered."""
         place = (hashlib.sha256((authorization or "").encode()).digest(), server.name)
         now = self._clock()
-        entry = self._entries.get(place)
+        entries = self._entries
+        entry = entries.get(place)
         if entry is not None:
             if self._keys.keys(entry.issuer) is entry.keys and entry.starts <= now < entry.ends:
-                self._entries.move_to_end(place)
+                entries.move_to_end(place)
                 self._observer.remembered("hit")
                 return entry.caller
-            del self._entries[place]
+            del entries[place]
         verified = self._identified(server, authorization, now)
         if isinstance(verified, Refused):
             self._observer.remembered("refused")
             return verified
         self._observer.remembered("miss")
-        self._remember(place, verified)
+        entries[place] = verified
+        if len(entries) > self._size:
+            entries.popitem(last=False)
         return verified.caller
 
     def _identified(self, server: Server, authorization: str | None, now: float) -> _Entry | Refused:
@@ -113,8 +117,3 @@ class Tokens:
             starts=starts,
             ends=ends,
         )
-
-    def _remember(self, place: tuple[bytes, str], entry: _Entry) -> None:
-        self._entries[place] = entry
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)

@@ -95,7 +95,9 @@ def test_a_replacement_takes_no_connection_before_it_has_keys(tmp_path):
     with Served(tmp_path, "--grace", "0", text=keyless) as served:
 
         def workers_that_tried(count):
-            return eventually(lambda: [e["failures"] for e in served.events("keys not fetched")].count(1) == count)
+            return eventually(
+                lambda: [e["failures"] for e in served.events("keys not fetched")].count(1) == count
+            )
 
         assert workers_that_tried(2)  # one that is killed before it tried would never be counted
         os.kill(served.pids()[0], signal.SIGKILL)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from authz.core.actions import Outcome, expired, refusal
 from authz.core.item import Kind
 from authz.edge.ext_proc import NAMESPACE, SERVICE, Processor
-from tests.support.ext_proc import Written
 from tests.support.ext_proc import responses as all_responses
+from tests.support.rpc import serving
 
 MODE = processing_mode_pb2.ProcessingMode
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
@@ -66,21 +66,16 @@ def ending(seconds):
 @asynccontextmanager
 async def calls(*, resolve=resolve, observe=None, **options):
     """A server over a real socket, and the function that opens a call to it."""
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        [Processor(resolve=resolve, observe=observe or Observed(), **options).handler()]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel.stream_stream(
-                f"/{SERVICE}/Process",
-                request_serializer=pb.ProcessingRequest.SerializeToString,
-                response_deserializer=pb.ProcessingResponse.FromString,
-            )
-    finally:
-        await server.stop(None)
+    processor = Processor(resolve=resolve, observe=observe or Observed(), **options)
+    async with (
+        serving(streams=processor.streams) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel.stream_stream(
+            f"/{SERVICE}/Process",
+            request_serializer=pb.ProcessingRequest.SerializeToString,
+            response_deserializer=pb.ProcessingResponse.FromString,
+        )
 
 
 def exchange(*requests, **options):
@@ -565,39 +560,32 @@ def test_a_stream_that_ended_before_its_time_ends_once():
     assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
 
 
-class Stalled(Written):
-    """A context whose writes of a body wait until they are let go."""
-
-    def __init__(self):
-        super().__init__()
-        self.waiting, self.let_go = asyncio.Event(), asyncio.Event()
-
-    async def write(self, response):
-        await super().write(response)
-        if response.HasField("response_body"):
-            self.waiting.set()
-            await self.let_go.wait()
-
-
-def test_while_a_client_does_not_read_nothing_more_is_read_for_it_and_the_end_comes_next():
-    taken, observed, context = [], Observed(), Stalled()
-
-    async def requests():
-        for request in [headers(SSE), *[body(b"data: %d\n\n" % number) for number in range(5)]]:
-            taken.append(request)
-            yield request
+def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_comes_next():
+    """How much gRPC holds on the way is its own; that not all is taken shows that somebody waits."""
+    observed, big = Observed(), body(b"data: " + b"x" * 60_000 + b"\n\n")
+    many, written = 400, []
 
     async def run():
-        processor = Processor(resolve=ending(0.0), observe=observed)
-        call = asyncio.ensure_future(processor.process(requests(), context))
-        await context.waiting.wait()
-        await asyncio.wait([call], timeout=0.1)
-        while_stalled = len(taken)
-        context.let_go.set()
-        await call
-        return while_stalled
+        async with calls(resolve=ending(0.2), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
 
-    assert 2 == asyncio.run(asyncio.wait_for(run(), PATIENCE))
-    assert b"data: 0\n\n" + b"data: " + expired(7) + b"\n\n" == sent(context.responses)
-    assert 1 == sum(piece.end_of_stream for piece in streamed(context.responses))
-    assert (6, Outcome.EXPIRED) == (len(taken), observed.outcomes[-1])
+            async def write_all():
+                for _ in range(many):
+                    await call.write(big)
+                    written.append(1)
+                await call.done_writing()
+
+            writing = asyncio.ensure_future(write_all())
+            await asyncio.wait([writing], timeout=1.0)
+            while_stalled = len(written)
+            got = await read_all(call)
+            await writing
+            return while_stalled, got
+
+    while_stalled, got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert while_stalled < many / 2
+    assert sent(got).endswith(b"data: " + expired(7) + b"\n\n")
+    assert len(sent(got)) < many * 60_000 / 2
+    assert [True] == [piece.end_of_stream for piece in streamed(got) if piece.end_of_stream]
+    assert Outcome.EXPIRED == observed.outcomes[-1]

@@ -27,6 +27,7 @@ from authz.edge.service import Service
 from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses
+from tests.support.rpc import Here
 
 SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
 READS = Reads.of(Policy(()))
@@ -153,7 +154,9 @@ def checked(service, method, content=b"", **headers):
     )
     token = tokens.token(tokens.claims(iat=now - 10, exp=now + 600))
     http.headers.update({"authorization": f"Bearer {token}", "content-type": "application/json", **headers})
-    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, None), PATIENCE))
+    response = asyncio.run(
+        asyncio.wait_for(Checker(service).check(message.SerializeToString(), Here()), PATIENCE)
+    )
     return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
 
 

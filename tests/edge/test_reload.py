@@ -21,6 +21,7 @@ from authz.edge.service import Service
 from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE
+from tests.support.rpc import Here
 
 PATIENCE = 20
 """Seconds after which a wait in these tests is a failure."""
@@ -352,7 +353,9 @@ def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(se
     http, request = message.attributes.request.http, asked()
     http.method, http.host, http.path, http.raw_body = "POST", request.host, request.path, request.body
     http.headers.update(request.headers)
-    answer = asyncio.run(asyncio.wait_for(Checker(service).check(message, None), PATIENCE))
+    answer = asyncio.run(
+        asyncio.wait_for(Checker(service).check(message.SerializeToString(), Here()), PATIENCE)
+    )
     service.audit.close()
     (record,) = map(json.loads, stream.getvalue().splitlines())
 

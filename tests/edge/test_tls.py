@@ -7,13 +7,15 @@ import ssl
 
 import grpc
 import pytest
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz.config.settings import GrpcTls
+from authz.edge.health import Health
 from authz.edge.tls import TlsError, credentials
 from tests.support.certificates import Authority
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
+from tests.support.rpc import serving
 from tests.support.wire import DEADLINE
 
 
@@ -68,16 +70,10 @@ def _served(tls, act):
     """Serve health under these credentials while `act(port)` runs."""
 
     async def run():
-        server = grpc.aio.server()
-        readiness = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
-        await readiness.set("", health_pb2.HealthCheckResponse.SERVING)
-        port = server.add_secure_port("localhost:0", credentials(tls))
-        await server.start()
-        try:
+        health = Health()
+        health.say(serving=True)
+        async with serving(unary=health.unary, credentials=credentials(tls), host="localhost") as (_, port):
             return await act(port)
-        finally:
-            await server.stop(None)
 
     return asyncio.run(run())
 

@@ -1,27 +1,44 @@
 """A call of the rewriter without gRPC."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-class Written:
-    """The context of a call, as far as the rewriter needs it: keeps what is written."""
+from authz.edge.rpc import NUDGED, Nudged
 
-    def __init__(self) -> None:
+
+class Exchange:
+    """A call: gives messages one by one, keeps what is written, and lets time run out once they are through."""
+
+    def __init__(self, requests: Iterable[Any] = ()) -> None:
         self.responses: list[Any] = []
+        self.taken = 0
+        self._requests = iter(requests)
+        self._timed = False
 
-    async def write(self, response: Any) -> None:
+    async def read(self) -> bytes | Nudged | None:
+        """Give the next message."""
+        for request in self._requests:
+            self.taken += 1
+            message: bytes = request.SerializeToString()
+            return message
+        if self._timed:
+            self._timed = False
+            return NUDGED
+        return None
+
+    async def write(self, message: bytes) -> None:
         """Keep one response."""
-        self.responses.append(response)
+        self.responses.append(pb.ProcessingResponse.FromString(message))
+
+    def nudge_after(self, seconds: float) -> None:
+        """Let time run out after the last message."""
+        self._timed = True
 
 
 async def responses(processor: Any, requests: Iterable[Any]) -> list[Any]:
     """Give all responses to these requests."""
-
-    async def replay() -> AsyncIterator[Any]:
-        for request in requests:
-            yield request
-
-    written = Written()
-    await processor.process(replay(), written)
-    return written.responses
+    exchange = Exchange(requests)
+    await processor.process(exchange)
+    return exchange.responses

@@ -1,0 +1,70 @@
+"""What is to be done later, in the thread that asks when."""
+
+import time
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+_MANY = 64
+"""Timers that were called off are swept away once there are so many and they are the greater part."""
+
+
+class Timer:
+    """One thing to be done at a moment of the monotonic clock, unless it is called off before."""
+
+    __slots__ = ("act", "at")
+
+    def __init__(self, at: float, act: Callable[[], None]) -> None:
+        """Do `act` at the moment `at`."""
+        self.at = at
+        self.act: Callable[[], None] | None = act
+
+    def __lt__(self, other: "Timer") -> bool:
+        """Come before what comes later."""
+        return self.at < other.at
+
+
+class Timers:
+    """The timers of one thread; no other may touch them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell the time by `clock`, in seconds."""
+        self._clock = clock
+        self._heap: list[Timer] = []
+        self._off = 0
+
+    def __len__(self) -> int:
+        """Count what is kept, which includes some that were called off."""
+        return len(self._heap)
+
+    def after(self, seconds: float, act: Callable[[], None]) -> Timer:
+        """Do something `seconds` from now."""
+        timer = Timer(self._clock() + seconds, act)
+        heappush(self._heap, timer)
+        return timer
+
+    def call_off(self, timer: Timer) -> None:
+        """Do it no more; nothing where it is done."""
+        if timer.act is None:
+            return
+        timer.act = None
+        self._off += 1
+        if self._off >= _MANY and 2 * self._off > len(self._heap):
+            self._heap = [kept for kept in self._heap if kept.act is not None]
+            heapify(self._heap)
+            self._off = 0
+
+    def wait(self) -> float | None:
+        """Give the seconds until the next is due, never less than none; None when there is none."""
+        heap = self._heap
+        return max(0.0, heap[0].at - self._clock()) if heap else None
+
+    def run(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        while self._heap and self._heap[0].at <= now:
+            timer = heappop(self._heap)
+            act, timer.act = timer.act, None
+            if act is None:
+                self._off -= 1
+            else:
+                act()
