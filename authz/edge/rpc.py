@@ -110,7 +110,7 @@ class Rpc:
         self._watched = False  # the end of the call will be told
 
     async def read(self) -> bytes | Nudged | None:
-        """Give the next message, None once the client sends nothing more, or NUDGED.
+        """Give the next message, None once the client sends nothing more (it may have gone), or NUDGED.
 
         Raises:
             Gone: nobody is there any more.

@@ -12,8 +12,8 @@ Rules of this module:
   left, or when gRPC's core fails, and then the process is told.
 * The process's event loop runs beside it, in another thread. The two share what is never changed, or changed by one
   assignment; see `service`.
-* The completion queue is closed under a lock that `wake` takes, since the core aborts the process when a closed queue gets
-  more to do.
+* The end is made under a lock that other threads' uses take too, since the core aborts the process when a closed queue or
+  a server that is gone gets more to do.
 """
 
 import asyncio
@@ -93,11 +93,14 @@ class RpcServer:
         """Take no new call, and cancel those under way after so many seconds; may be called again, with less."""
         if not self._stopping:
             self._stopping = True
-            self._server.shutdown(self._queue, self._shut_down)
+            with self._lock:  # or the server is gone before it has finished saying that it will be
+                self._server.shutdown(self._queue, self._shut_down)
         try:
             await asyncio.wait_for(self.ended.wait(), grace)
         except TimeoutError:
-            self._server.cancel_all_calls()
+            with self._lock:
+                if not self._closed:
+                    self._server.cancel_all_calls()
             await self.ended.wait()
 
     def wake(self, call: Any, tell: Callable[[Any], None]) -> None:
@@ -158,7 +161,7 @@ class RpcServer:
 
     def _close_when_idle(self) -> None:
         if self._stopped and not self._calls:
-            self._server.destroy()
             with self._lock:
                 self._closed = True
+                self._server.destroy()
                 self._queue.shutdown()
