@@ -6,7 +6,6 @@ The metadata is what a real Check of the list's request left. gRPC is not there;
 import asyncio
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +18,7 @@ from authz.edge.ext_authz import Checker
 from authz.edge.ext_proc import NAMESPACE, Processor
 from authz.edge.service import Service
 from bench.catalogue import document
-from bench.stages import settings_of
+from bench.stages import ALONE, settings_of
 from bench.ways import WAYS, requests_for, verified
 from bench.workload import Mint, check_request
 
@@ -51,7 +50,7 @@ async def _rewriter(
 ) -> dict[str, Any]:
     way, body = WAYS[-1], document(size)
     request = requests_for(mint, size, way)[0]
-    answer = await Checker(service).check(_auth.CheckRequest.FromString(check_request(request)), None)
+    answer = await Checker(service).check(check_request(request), ALONE)
     messages = _messages(_auth.CheckResponse.FromString(answer).dynamic_metadata, body)
     tracemalloc.start()
     rewritten = await _process(processor, messages)
@@ -85,23 +84,28 @@ def _messages(metadata: Any, body: bytes) -> list[bytes]:
 
 async def _process(processor: Processor, messages: list[bytes]) -> bytes:
     """Let the rewriter look through a response; give the body that it lets pass."""
+    exchange = _Exchange(messages)
+    await processor.process(exchange)
+    replies = map(_proc.ProcessingResponse.FromString, exchange.written)
+    return b"".join(
+        reply.response_body.response.body_mutation.streamed_response.body
+        for reply in replies
+        if reply.HasField("response_body")
+    )
 
-    async def sent() -> AsyncIterator[Any]:
-        for message in messages:
-            yield _proc.ProcessingRequest.FromString(message)
 
-    kept = _Kept()
-    await processor.process(sent(), kept)
-    return b"".join(kept.parts)
+class _Exchange:
+    """A call without gRPC."""
 
+    def __init__(self, messages: list[bytes]) -> None:
+        self.written: list[bytes] = []
+        self._messages = iter(messages)
 
-class _Kept:
-    """The context of a call, as far as the rewriter needs it: keeps the body that is written."""
+    async def read(self) -> bytes | None:
+        return next(self._messages, None)
 
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
+    async def write(self, message: bytes) -> None:
+        self.written.append(message)
 
-    async def write(self, reply: Any) -> None:
-        reply.SerializeToString()  # as gRPC does before it sends
-        if reply.HasField("response_body"):
-            self.parts.append(reply.response_body.response.body_mutation.streamed_response.body)
+    def nudge_after(self, seconds: float) -> None:
+        """Let time stand still."""

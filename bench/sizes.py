@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,7 +24,7 @@ from authz.core.server import Directory
 from authz.edge.ext_authz import Checker
 from bench.catalogue import name_of
 from bench.growth import Point, growth
-from bench.stages import checker, checks, settings_of
+from bench.stages import ALONE, checker, checks, settings_of
 from bench.workload import CALLERS, FULL, Mint, check_request, http_request
 
 RULES = (10, 100, 1_000, 10_000)
@@ -92,14 +92,14 @@ def by_size(
             service = stack.enter_context(checker(mint, make(settings_of(mint), size)))
             requests = calls(mint, [name_of(number) for number in range(size)], count, size)
             _must_allow(service, requests[:100])
-            asyncio.run(checks(service, _parsed(requests), len(requests)))
+            asyncio.run(checks(service, iter(requests), len(requests)))
             passes[size] = _turn(service, [requests[number::SLICES] for number in range(SLICES)])
         return growth(passes, rounds * SLICES)
 
 
 def _must_allow(service: Checker, requests: list[bytes]) -> None:
     async def answers() -> list[bytes]:
-        return [await service.check(message, None) for message in _parsed(requests)]
+        return [await service.check(request, ALONE) for request in requests]
 
     if any(_pb.CheckResponse.FromString(answer).status.code for answer in asyncio.run(answers())):
         msg = "every call that is timed must be allowed"
@@ -113,14 +113,10 @@ def _turn(service: Checker, slices: list[list[bytes]]) -> Callable[[], float]:
     def once() -> float:
         requests = next(following)
         began = time.process_time()
-        asyncio.run(checks(service, _parsed(requests), len(requests)))
+        asyncio.run(checks(service, iter(requests), len(requests)))
         return (time.process_time() - began) / len(requests)
 
     return once
-
-
-def _parsed(requests: list[bytes]) -> Iterator[Any]:
-    return map(_pb.CheckRequest.FromString, requests)
 
 
 def measure(rounds: int, count: int = CALLS) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from authz.config.load import load
 from authz.edge.audit import AuditLog
 from authz.edge.ext_authz import Checker
 from authz.edge.service import Service
-from bench.stages import with_keys
+from bench.stages import ALONE, with_keys
 
 _pb: Any = external_auth_pb2
 LENGTH = struct.Struct("<I")
@@ -37,7 +37,7 @@ async def answer(checker: Checker, source: BinaryIO, sink: BinaryIO) -> None:
             sink.write(_mark(checks, allowed))
             sink.flush()
             continue
-        reply = await checker.check(_pb.CheckRequest.FromString(source.read(length)), None)
+        reply = await checker.check(source.read(length), ALONE)
         checks += 1
         allowed += _pb.CheckResponse.FromString(reply).status.code == 0
         if checks % _YIELD == 0:
