@@ -120,14 +120,16 @@ def _verified(settings: Settings, server: Server, token: str) -> Caller | Refuse
     """Verify a token as the service would, and read its claims as the service does."""
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
-    found = next(each for each in verdicts(settings, token, time.time()) if each.server == server.name)
+    now = time.time()
+    found = next(each for each in verdicts(settings, token, now) if each.server == server.name)
     if found.reason != TAKEN:
         return Refused(reason=Reason(found.reason), detail=found.detail)
     jws = read_compact(token)
     claims = None if isinstance(jws, Refused) else read_object(jws.payload)
     if claims is None:  # cannot be: the same bytes were accepted
         return Refused(reason=Reason.INTERNAL, detail="the token changed while it was read")
-    return Caller.of(principal(claims, server.trusts[str(claims["iss"])]), server.name)
+    who = principal(claims, server.trusts[str(claims["iss"])], now)
+    return who if isinstance(who, Refused) else Caller.of(who, server.name)
 
 
 def _list(settings: Settings, server: Server, who: Who, headers: Mapping[str, str], as_data: bool) -> None:

@@ -1,6 +1,8 @@
 """Base64url as JOSE writes it (RFC 7515 section 2): one value has one spelling."""
 
-import base64
+import binascii
+
+_TO_STANDARD, _FROM_STANDARD = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
 
 
 def unbase64url(text: str) -> bytes | None:
@@ -10,7 +12,8 @@ def unbase64url(text: str) -> bytes | None:
     """
     try:
         raw = text.encode("ascii")
-        data = base64.urlsafe_b64decode(raw + b"==")
+        data = binascii.a2b_base64(raw.translate(_TO_STANDARD) + b"==")
     except ValueError:
         return None
-    return data if base64.urlsafe_b64encode(data).rstrip(b"=") == raw else None
+    spelled = binascii.b2a_base64(data, newline=False).translate(_FROM_STANDARD).rstrip(b"=")
+    return data if spelled == raw else None

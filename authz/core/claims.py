@@ -1,7 +1,7 @@
 """The claims of a verified token (RFC 7519 section 4, RFC 9068 section 2.2): the caller they name, or what is wrong.
 
 Each check is one small function in the order of `_CHECKS`; the first that refuses decides. A check may rely on those
-before it. `principal` comes after all of them.
+before it. What the caller was granted is read last.
 """
 
 from collections.abc import Callable
@@ -18,23 +18,23 @@ Claims = dict[str, JSONValue]
 _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 
 
-def check_claims(claims: Claims, trust: Trust, now: float) -> Refused | None:
-    """Say why claims do not meet the terms at `now`, in seconds since the epoch; None when they do."""
+def principal(claims: Claims, trust: Trust, now: float) -> Principal | Refused:
+    """Give who calls, or say why claims do not meet the terms at `now`, in seconds since the epoch."""
     for check in _CHECKS:
         refused = check(claims, trust, now)
         if refused is not None:
             return refused
-    return None
-
-
-def principal(claims: Claims, trust: Trust) -> Principal:
-    """Give who calls, from claims that `check_claims` accepted under the same terms."""
+    roles, scopes = _words(claims, trust.roles_claim), _scopes(claims, trust)
+    if roles is None:
+        return _bad_claims("the roles claim is neither a string nor a list of strings")
+    if scopes is None:
+        return _bad_claims("the scopes or permissions are not a string or list of scope words")
     return Principal(
         issuer=trust.issuer,
         subject=cast("str", claims.get("sub", "")),
         client=cast("str", _client(claims, trust)),
-        scopes=_scopes(claims, trust) or (),
-        roles=_words(claims, trust.roles_claim) or (),
+        scopes=scopes,
+        roles=roles,
         claims=claims,
         expires=_number(claims, "exp"),
     )
@@ -110,14 +110,6 @@ def _check_caller(claims: Claims, trust: Trust, _now: float) -> Refused | None:
     return None
 
 
-def _check_grants(claims: Claims, trust: Trust, _now: float) -> Refused | None:
-    if _words(claims, trust.roles_claim) is None:
-        return _bad_claims("the roles claim is neither a string nor a list of strings")
-    if _scopes(claims, trust) is None:
-        return _bad_claims("the scopes or permissions are not a string or list of scope words")
-    return None
-
-
 _CHECKS: tuple[Callable[[Claims, Trust, float], Refused | None], ...] = (
     _check_numbers,
     _check_expiry,
@@ -127,7 +119,6 @@ _CHECKS: tuple[Callable[[Claims, Trust, float], Refused | None], ...] = (
     _check_use,
     _check_required,
     _check_caller,
-    _check_grants,
 )
 
 
@@ -144,8 +135,11 @@ def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
     value = claims.get(name, [])
     if isinstance(value, str):
         return (value,)
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+    if not isinstance(value, list):
         return None
+    for word in value:
+        if not isinstance(word, str):
+            return None
     return tuple(cast("list[str]", value))
 
 
@@ -159,8 +153,10 @@ def _scopes(claims: Claims, trust: Trust) -> tuple[str, ...] | None:
     permissions = _words(claims, "permissions")
     if scopes is None or permissions is None:
         return None
-    words = tuple(dict.fromkeys(word for word in (*scopes, *permissions) if word))
-    return words if all(word.isascii() and word.isprintable() and " " not in word for word in words) else None
+    words = tuple(dict.fromkeys(filter(None, (*scopes, *permissions))))
+    joined = " ".join(words)
+    spaced = joined.count(" ") != max(0, len(words) - 1)
+    return None if spaced or not (joined.isascii() and joined.isprintable()) else words
 
 
 def _client(claims: Claims, trust: Trust) -> JSONValue:

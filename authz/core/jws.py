@@ -13,6 +13,7 @@ Not handled: encrypted tokens (JWE), the JSON serializations, detached and unenc
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from authz.core.base64url import unbase64url
@@ -55,20 +56,42 @@ def read_compact(token: str) -> Jws | Refused:
     segments = token.split(".")
     if len(segments) != 3:
         return malformed(_NOT_THREE.get(len(segments), "the token does not have three segments"))
-    header, payload, signature = map(unbase64url, segments)
-    if not (header and payload and signature):
-        return malformed("a segment is empty or not canonical base64url")
-    parameters = read_object(header)
-    if parameters is None:
-        return malformed("the header is not a strict JSON object")
-    refused = _check_header(parameters)
-    return refused or Jws(
-        alg=cast("str", parameters["alg"]),
-        kid=cast("str | None", parameters.get("kid")),
-        typ=cast("str", parameters.get("typ", "")).lower(),
+    payload, signature = unbase64url(segments[1]), unbase64url(segments[2])
+    if not (payload and signature):
+        return malformed(_NOT_CANONICAL)
+    short = len(segments[0]) <= _REMEMBERED_CHARS
+    header = _header(segments[0]) if short else _header.__wrapped__(segments[0])
+    if isinstance(header, Refused):
+        return header
+    alg, kid, typ = header
+    return Jws(
+        alg=alg,
+        kid=kid,
+        typ=typ,
         payload=payload,
         signing_input=token.rpartition(".")[0].encode("ascii"),
         signature=signature,
+    )
+
+
+_REMEMBERED, _REMEMBERED_CHARS = 256, 512
+"""How many headers are remembered, since the tokens of an issuer share theirs, and how long one may be."""
+_NOT_CANONICAL = "a segment is empty or not canonical base64url"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _header(segment: str) -> tuple[str, str | None, str] | Refused:
+    """Read the first segment: the header's `alg`, `kid` and `typ`."""
+    data = unbase64url(segment)
+    if not data:
+        return malformed(_NOT_CANONICAL)
+    parameters = read_object(data)
+    if parameters is None:
+        return malformed("the header is not a strict JSON object")
+    return _check_header(parameters) or (
+        cast("str", parameters["alg"]),
+        cast("str | None", parameters.get("kid")),
+        cast("str", parameters.get("typ", "")).lower(),
     )
 
 

@@ -15,7 +15,7 @@ the token. Not handled here: encrypted tokens, opaque tokens and introspection, 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from authz.core.claims import check_claims, principal
+from authz.core.claims import principal
 from authz.core.jws import MAX_CHARS, Jws, check_signature, read_compact, read_object
 from authz.core.keys import KeySet
 from authz.core.principal import Principal
@@ -72,12 +72,12 @@ def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: f
             reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared to the letter"
         )
     trust, keys = terms
-    refused = (
+    verified = (
         _check_typ(jws, trust)
         or check_signature(jws, keys, trust.algorithms)
-        or check_claims(claims, trust, now)
+        or principal(claims, trust, now)
     )
-    return replace(refused, issuer=trust.issuer) if refused else principal(claims, trust)
+    return replace(verified, issuer=trust.issuer) if isinstance(verified, Refused) else verified
 
 
 def life(principal: Principal, trust: Trust) -> tuple[float, float]:

@@ -18,10 +18,11 @@ from google.rpc import code_pb2
 from authz.core.answer import Answer
 from authz.core.decision import Decision
 from authz.core.item import Item
+from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.server import Server
 from authz.core.session import HEADER as SESSION
-from authz.edge.record import ITEM_KEYS, clip, verdict
+from authz.edge.record import ITEM_KEYS, clip
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 ID_CHARS = 16
@@ -32,6 +33,8 @@ _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_PLAIN = re.compile(r"[ -$&-~]*").fullmatch
+"""Whether a text is nothing but `_PRINTABLE`."""
 _OURS = "x-mcp-"
 _SPELLED = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
 """Every spelling of the session id's header but its own."""
@@ -100,7 +103,8 @@ def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> b
     denied.status.code = answer.status
     denied.body = answer.body.decode()
     _set(denied.headers, answer.headers)
-    _describe(response, decision, policy)
+    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=False)
+    _say(response, _who(decision))
     told = _told(decision.method, decision.rule, decision.item)
     return bytes(response.SerializeToString()) + told + _id(decision_id)
 
@@ -137,17 +141,29 @@ def _call(method: str, rule: str, item: Item | None) -> bytes:
 
 def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
     response = _pb.CheckResponse()
-    response.status.code = 0
     ok = response.ok_response
     given = _identity(decision)
     _set(ok.headers, tuple(given.items()))
-    ok.headers_to_remove.extend(name for name in spellings if name not in IDENTITY_HEADERS)
-    ok.headers_to_remove.extend(name for name in IDENTITY_HEADERS if name not in given)
-    if not server.forward_token:
+    removed = [name for name in spellings if name not in IDENTITY_HEADERS]
+    removed.extend(name for name in IDENTITY_HEADERS if name not in given)
+    ok.headers_to_remove.extend(removed)
+    _say(response, _who(decision))
+    return bytes(response.SerializeToString()) + _ok(
+        server.name, policy, forward_token=server.forward_token, rewrite=decision.rewrite
+    )
+
+
+@lru_cache(maxsize=1024)
+def _ok(server: str, policy: str, *, forward_token: bool, rewrite: bool) -> bytes:
+    """Give what every allow at a server has."""
+    response = _pb.CheckResponse()
+    response.status.code = 0
+    ok = response.ok_response
+    if not forward_token:
         ok.headers_to_remove.append("authorization")
-    if decision.rewrite:
+    if rewrite:
         ok.headers_to_remove.append("accept-encoding")  # a list must come back readable
-    _describe(response, decision, policy)
+    _describe(response, "allow", Reason.ALLOWED, server, policy, rewrite=rewrite)
     return bytes(response.SerializeToString())
 
 
@@ -163,7 +179,7 @@ def _identity(decision: Decision) -> dict[str, str]:
         return {}
     values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)
     return {
-        name: quote(value, safe=_PRINTABLE)
+        name: value if _PLAIN(value) else quote(value, safe=_PRINTABLE)
         for name, value in zip(IDENTITY_HEADERS, values, strict=True)
         if value
     }
@@ -179,22 +195,21 @@ def _is_ours(name: str) -> bool:
     return dashed.startswith(_OURS) or (dashed == SESSION and name != SESSION)
 
 
-def _describe(response: Any, decision: Decision, policy: str) -> None:
-    """Leave the decision in dynamic metadata, for access logs, rate limits and the rewriter's matcher."""
+def _who(decision: Decision) -> Mapping[str, str]:
     principal = decision.principal
-    said = {
-        "decision": verdict(decision),
-        "reason": decision.reason.value,
-        "server": decision.server,
-        "policy": policy,
-        "sub": "" if principal is None else clip(principal.subject),
-        "client": "" if principal is None else clip(principal.client),
-    }
-    _say(response, said)
-    response.dynamic_metadata.fields["rewrite"].bool_value = decision.rewrite
+    return {} if principal is None else {"sub": clip(principal.subject), "client": clip(principal.client)}
+
+
+def _describe(
+    response: Any, verdict: str, reason: Reason, server: str, policy: str, *, rewrite: bool
+) -> None:
+    """Leave a decision in dynamic metadata."""
+    _say(response, {"decision": verdict, "reason": reason.value, "server": server, "policy": policy})
+    response.dynamic_metadata.fields["rewrite"].bool_value = rewrite
 
 
 def _say(response: Any, said: Mapping[str, str]) -> None:
+    """Leave texts in dynamic metadata, for access logs, rate limits and the rewriter's matcher."""
     fields = response.dynamic_metadata.fields
     for name, value in said.items():
         if value:

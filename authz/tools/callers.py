@@ -8,7 +8,7 @@ description need not repeat is added: `iss` of the server's only issuer, one acc
 from collections.abc import Mapping
 from typing import Any
 
-from authz.core.claims import check_claims, principal
+from authz.core.claims import principal
 from authz.core.occasion import Caller
 from authz.core.reasons import Reason
 from authz.core.refused import Refused
@@ -47,10 +47,10 @@ def caller_of(claims: Mapping[str, Any], server: Server, now: float) -> Caller:
         detail = "iss is not an issuer of this server, or none is given and the server trusts several"
         raise ClaimsRefused(Refused(reason=Reason.UNKNOWN_ISSUER, detail=detail))
     full = {**claims, **_absent(claims, trust, now)}
-    refused = check_claims(full, trust, now)
-    if refused is not None:
-        raise ClaimsRefused(refused)
-    return Caller.of(principal(full, trust), server.name)
+    who = principal(full, trust, now)
+    if isinstance(who, Refused):
+        raise ClaimsRefused(who)
+    return Caller.of(who, server.name)
 
 
 def names_an_issuer(claims: Mapping[str, Any], server: Server) -> bool:
