@@ -1,6 +1,7 @@
 """`mcp-authz serve`: the service."""
 
 import asyncio
+import os
 import sys
 from io import FileIO
 from secrets import token_bytes
@@ -88,7 +89,15 @@ def _usual(settings: Settings) -> int:
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
+POLLING = ("GRPC_EXPERIMENTS", "-event_engine_listener")
+"""Has the thread that takes gRPC's events look after its sockets too; else other threads do, and wake it for each message.
+
+gRPC reads this when it is loaded, and its workers inherit it; whoever sets the variable otherwise is let be.
+"""
+
+
 def _run(settings: Settings, task: Task, workers: int) -> None:
+    os.environ.setdefault(*POLLING)
     out = FileIO(sys.stdout.fileno(), "wb", closefd=False)
     file = PolicyFile(task.config, lambda: read_task(task))
     try:

@@ -7,6 +7,7 @@ waits for nothing there but the one refetch of an unknown key.
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ async def serve(
     server.start()
     beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
+    gc.collect()
+    gc.freeze()  # what is there now stays, and no later collection need look at it again
     health.say(serving=True)
     started()
     await ending.begun.wait()
