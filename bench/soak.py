@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import uvloop
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.config.load import load
@@ -68,7 +67,7 @@ def main() -> None:
     with Path("/dev/null").open("wb") as nowhere:
         audit = AuditLog(nowhere)
         try:
-            uvloop.run(answer(Checker(Service(settings, audit)), sys.stdin.buffer, sys.stdout.buffer))
+            asyncio.run(answer(Checker(Service(settings, audit)), sys.stdin.buffer, sys.stdout.buffer))
         finally:
             audit.close()
 

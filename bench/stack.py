@@ -1,4 +1,4 @@
-"""The processes of a run: the bare handler, the service, further peers, and one Envoy in front of all of them."""
+"""The processes of a run: the bare handlers, the service, further peers, and one Envoy in front of all of them."""
 
 import contextlib
 import os
@@ -134,7 +134,7 @@ def running(
         stack = Stack(
             processes=processes,
             mint=mint,
-            backends=_backends((ALONE, NATIVE, "bare", SERVICE, *peers), processes.logs),
+            backends=_backends((ALONE, NATIVE, "bare", "loop", SERVICE, *peers), processes.logs),
             admin=f"http://127.0.0.1:{free_port()}",
             requests={name: population(name, mint) for name in populations},
         )
@@ -177,9 +177,12 @@ def _start_issuer(processes: _Processes, mint: Mint) -> str:
 def _children(
     backends: Mapping[str, Backend], peers: Mapping[str, str], policy: Path, environment: Mapping[str, str]
 ) -> Iterator[Child]:
-    bare, service = backends["bare"], backends[SERVICE]
+    service = backends[SERVICE]
     python = [sys.executable, "-m"]
-    yield Child(name="bare", argv=[*python, "bench.bare", bare.service], ready=_up(bare))
+    for name in ("bare", "loop"):
+        yield Child(
+            name=name, argv=[*python, f"bench.{name}", backends[name].service], ready=_up(backends[name])
+        )
     serve = ["serve", "-c", str(policy), "--grpc", service.service, "--http", service.http]
     ready = http_ready(f"http://{service.http}/readyz")
     yield Child(name=SERVICE, argv=[*python, "authz", *serve], env=environment, ready=ready)

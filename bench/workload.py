@@ -39,7 +39,7 @@ class Variant:
 
     Attributes:
         name: what the table calls it.
-        backend: who is asked: `alone` for nobody, `native` for Envoy's own filters, `bare`, `authz`, or a peer's name.
+        backend: who is asked: `alone` for nobody, `native` for Envoy's own filters, `bare`, `loop`, `authz`, or a peer's name.
         population: which requests are sent.
         denied: whether the backend must refuse every one of them; otherwise it must allow every one.
     """
@@ -54,6 +54,7 @@ VARIANTS = (
     Variant(name="envoy alone", backend="alone", population="mixed"),
     Variant(name="native", backend="native", population="mixed"),
     Variant(name="bare", backend="bare", population="mixed"),
+    Variant(name="loop", backend="loop", population="mixed"),
     Variant(name="cached", backend="authz", population="mixed"),
     Variant(name="fresh", backend="authz", population="fresh"),
     Variant(name="args", backend="authz", population="args"),

@@ -112,14 +112,12 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
 
 def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
     """Serve in this process."""
-    import uvloop  # noqa: PLC0415 - a supervisor needs neither
-
-    from authz.edge.audit import AuditLog  # noqa: PLC0415 - as above
+    from authz.edge.audit import AuditLog  # noqa: PLC0415 - a supervisor needs neither
     from authz.edge.server import serve as run  # noqa: PLC0415 - loads gRPC
 
     audit = AuditLog(out)
     try:
-        uvloop.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file))
+        asyncio.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file))
     finally:
         audit.close()
 

@@ -6,8 +6,6 @@ import socket
 import sys
 from io import FileIO
 
-import uvloop
-
 from authz.cli.serving import read_task
 from authz.config.problems import ConfigError
 from authz.edge.audit import AuditLog
@@ -40,7 +38,7 @@ def main() -> None:
     """Serve until told to end."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the policy is watched
     configure(sys.stderr)
-    sys.exit(uvloop.run(_main(socket.socket(fileno=int(sys.argv[1])))))
+    sys.exit(asyncio.run(_main(socket.socket(fileno=int(sys.argv[1])))))
 
 
 if __name__ == "__main__":
