@@ -35,6 +35,9 @@ Unary = Callable[[bytes, Rpc], Coroutine[Any, Any, bytes]]
 Stream = Callable[[Rpc], Coroutine[Any, Any, None]]
 """Reads and writes until it returns."""
 
+LAST_SECONDS = 5.0
+"""Longest time that calls which were cancelled may take to be over."""
+
 _LOG = structlog.get_logger("authz.rpc")
 
 
@@ -101,7 +104,13 @@ class RpcServer:
             with self._lock:
                 if not self._closed:
                     self._server.cancel_all_calls()
-            await self.ended.wait()
+            await self._last()
+
+    async def _last(self) -> None:
+        try:
+            await asyncio.wait_for(self.ended.wait(), LAST_SECONDS)
+        except TimeoutError:
+            _LOG.error("gRPC calls do not end", calls=self._calls)
 
     def wake(self, call: Any, tell: Callable[[Any], None]) -> None:
         """Have `tell` called in the server's thread; from any thread. A batch of nothing is done at once."""
@@ -124,6 +133,8 @@ class RpcServer:
                     break
                 self._act(event)
                 event = None  # else it keeps its call while the next one is awaited
+        except Exception as error:  # noqa: BLE001 - nothing is answered any more, which denies; whoever waits for it ends
+            _LOG.critical("gRPC failed", error=type(error).__name__)
         finally:
             self.loop.call_soon_threadsafe(self.ended.set)
 

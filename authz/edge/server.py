@@ -100,6 +100,7 @@ async def serve(
 
     Raises:
         BindError: an address of the settings cannot be used; nothing was served then.
+        RuntimeError: gRPC's core failed.
     """
     ending = ending or Ending.by_signals()
     service = Service(settings, audit, session_key=among.session_key)
@@ -121,11 +122,22 @@ async def serve(
     gc.freeze()  # what is there now stays, and no later collection need look at it again
     health.say(serving=True)
     started()
-    await ending.begun.wait()
+    await _either(ending.begun, server.ended)
+    failed = server.ended.is_set()
     await drain(server, health, ending, service.settings.drain)
     await beside.end()
     watching.cancel()
     await service.keys.close()
+    if failed:
+        msg = "the gRPC server ended by itself"
+        raise RuntimeError(msg)
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in (first, second)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def _keys(service: Service, seconds: float) -> None:

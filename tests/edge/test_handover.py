@@ -1,8 +1,5 @@
 import asyncio
-import io
 import json
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,28 +9,21 @@ from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.config.settings import IssuerKeys, Settings
 from authz.core.actions import refusal
 from authz.core.item import Item, Kind
-from authz.core.limits import Limits
 from authz.core.occasion import Caller
 from authz.core.policy import Policy
-from authz.core.server import Directory
-from authz.edge.audit import AuditLog
 from authz.edge.ext_authz import Checker
 from authz.edge.ext_proc import NAMESPACE, Processor
 from authz.edge.handover import KEY, Reads, pack, unpack
-from authz.edge.service import Service
 from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses
 from tests.support.rpc import Here
+from tests.support.services import PATIENCE, SERVERS, check_request, service
 
-SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
 READS = Reads.of(Policy(()))
 ASKED = policies.post(policies.message("tools/list"))
-PATIENCE = 20
-"""Seconds after which a wait in these tests is a failure."""
 
 
 def handed_over(text):
@@ -113,50 +103,10 @@ def test_a_reader_without_a_key_binds_no_session():
         handed_over(pack(policies.principal(), ASKED, READS)).bound("s")
 
 
-@contextmanager
-def service(session_key=None, **changes):
-    """A service that holds the default issuer's key."""
-    jwks = json.dumps({"keys": [tokens.jwk(tokens.rsa_key(), use="sig", alg="RS256")]}).encode()
-    settings = Settings(
-        grpc="",
-        http="",
-        directory=Directory(tuple(SERVERS.values())),
-        keys={tokens.ISSUER: IssuerKeys(issuer=tokens.ISSUER, inline=jwks)},
-        upstreams={},
-        cors={},
-        tools={},
-        limits=Limits(),
-        max_body=4096,
-        max_list=4096,
-        check_seconds=PATIENCE,
-        tokens=10,
-        digest="",
-        **changes,
-    )
-    audit = AuditLog(io.BytesIO())
-    try:
-        yield Service(settings, audit, session_key=session_key)
-    finally:
-        audit.close()
-
-
 def checked(service, method, content=b"", **headers):
     """The dynamic metadata that a Check leaves."""
-    now = int(time.time())
-    message = auth_pb.CheckRequest()
-    http = message.attributes.request.http
-    http.method, http.scheme, http.host, http.path, http.raw_body = (
-        method,
-        "https",
-        "mcp.example",
-        "/mcp",
-        content,
-    )
-    token = tokens.token(tokens.claims(iat=now - 10, exp=now + 600))
-    http.headers.update({"authorization": f"Bearer {token}", "content-type": "application/json", **headers})
-    response = asyncio.run(
-        asyncio.wait_for(Checker(service).check(message.SerializeToString(), Here()), PATIENCE)
-    )
+    message = check_request(method, content, **headers)
+    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, Here()), PATIENCE))
     return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
 
 

@@ -434,6 +434,25 @@ def test_one_that_was_never_called_stops_at_once_and_may_be_told_twice():
     assert play(scenario)
 
 
+def test_one_whose_core_fails_says_that_it_has_ended():
+    class Broken:
+        def wait(self):
+            raise RuntimeError(SECRET)
+
+    async def run():
+        server = RpcServer(unary={}, streams={})
+        server.timers = Broken()
+        server.bind("127.0.0.1:0")
+        with structlog.testing.capture_logs() as logs:
+            server.start()
+            await server.ended.wait()
+        await server.stop(0)
+        return logs
+
+    logs = asyncio.run(asyncio.wait_for(run(), DEADLINE))
+    assert [{"event": "gRPC failed", "error": "RuntimeError", "log_level": "critical"}] == logs
+
+
 def test_an_address_in_use_is_told():
     alone = [("grpc.so_reuseport", 0)]
 
