@@ -247,13 +247,21 @@ def test_on_a_part_of_a_body_no_rule_is_asked(stack, port, admin, channel, chang
     assert 400 == answers[0].denied_response.status.code
 
 
-def test_bytes_that_are_no_check_end_their_call_and_nothing_else(stack, port, admin, channel):
-    """CVE-2023-27488, CVE-2024-23324 (Envoy): what Envoy gets for it is an error, which it takes for a no."""
-    check = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
-    for garbage in (b"\xff\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x01"):
-        with pytest.raises(grpc.RpcError):
-            check(garbage, timeout=DEADLINE)
+@pytest.mark.parametrize("garbage", [b"\xff\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x01", b""])
+def test_bytes_that_are_no_check_are_denied_and_recorded_and_harm_nothing_else(
+    stack, port, admin, channel, garbage
+):
+    """CVE-2023-27488, CVE-2024-23324 (Envoy): what cannot be read is a no."""
+    check = channel.unary_unary(
+        "/envoy.service.auth.v3.Authorization/Check",
+        response_deserializer=external_auth_pb2.CheckResponse.FromString,
+    )
+    answers = []
+    gateway = stack.gateways["native"]
+    (record,) = recorded(stack, gateway, lambda: answers.append(check(garbage, timeout=DEADLINE)))
 
+    assert ("deny", "internal" if garbage else "unknown_endpoint") == (record["decision"], record["reason"])
+    assert (7, False) == (answers[0].status.code, answers[0].HasField("ok_response"))
     assert 200 == ask(port, admin, BODY).status
 
 
