@@ -32,9 +32,10 @@ from msgspec.json import Decoder, Encoder
 from authz.core.item import Item, Kind, Visible
 from authz.core.members import (
     UnfitError,
+    Written,
     closed,
     name_at,
-    open_members,
+    open_each,
     open_object,
     refuse_imitations,
     text,
@@ -160,17 +161,14 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> Verdict:
 def _cut(member: str, raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
     """Judge the items of one list; note the shorter list among the changes when it differs."""
     kind, name_key = LISTS[member]
-    items = _ITEMS(raw)
-    kept: list[Raw] = []
-    keys: set[str] = set()
-    for item in items:
-        members = open_members(item)
-        keys.update(members)
+    items = open_each(raw)
+    kept: list[Written] = []
+    for item, members in items:
         if visible(Item(kind, name_at(members, name_key))):
             leads_on = "_meta" in members or member == _SKILLS
             kept.append(_discreet(member, item, members, visible) if leads_on else item)
-    refuse_imitations(keys, _ITEM_KEYS)
-    if kept != items:
+    refuse_imitations(set().union(*(members for _, members in items)), _ITEM_KEYS)
+    if len(kept) < len(items) or any(new is not old for new, (old, _) in zip(kept, items, strict=True)):
         changes[member] = Raw(_ENCODE(kept))
     return Count(kind=kind, kept=len(kept), trimmed=len(items) - len(kept))
 
@@ -182,12 +180,12 @@ def _skill(raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
         msg = "a skill that its reader may not see"
         raise UnfitError(msg)
     kept = _discreet(_SKILLS, raw, members, visible)
-    if kept != raw:
-        changes[_ENTRY] = kept
+    if kept is not raw:
+        changes[_ENTRY] = Raw(_ENCODE(kept))
     return Count(kind=Kind.RESOURCE, kept=1, trimmed=0)
 
 
-def _discreet(member: str, item: Raw, members: dict[str, Raw], visible: Visible) -> Raw:
+def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visible) -> Written:
     """Give a kept item without what it leads to and its reader may not see."""
     changes: dict[str, Raw] = {}
     if "_meta" in members:

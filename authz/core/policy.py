@@ -31,7 +31,7 @@ from authz.core.rule import Effect, Rule
 
 _REMEMBERED_NAMES = 16_384
 """Names whose rules are remembered, more than any catalogue has that is listed in one piece."""
-_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 1024, 256
+_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 256, 256
 """Verdicts kept for one caller, and the longest name of an item in one; which items there are is the caller's choice."""
 
 
@@ -57,23 +57,24 @@ Tried = tuple[Rule, tuple[Condition, ...]]
 """A rule with the conditions it has, in the order in which they are tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Candidates:
-    """The rules that can be about one name, by effect.
+    """The rules that can be about one name, by effect; names about which the same rules are share one.
 
     Attributes:
         denies: rules that deny.
         requires: rules that must hold.
         allows: rules that allow.
         with_shadows: the same and the shadow rules, None when there are none.
-        lasting: whether the verdict follows from the caller, the item and the method alone, and takes an expression
-            to find, so that it is worth remembering.
+        alike: whether the verdict follows from the caller alone, so that it is the same for all names.
+        lasting: whether it follows from the caller, the item and the method.
     """
 
     denies: tuple[Tried, ...]
     requires: tuple[Tried, ...]
     allows: tuple[Tried, ...]
     with_shadows: "_Candidates | None" = None
+    alike: bool = False
     lasting: bool = False
 
 
@@ -90,17 +91,19 @@ def _candidates(rules: Iterable[Rule]) -> _Candidates:
     listed = list(rules)
     applied = [rule for rule in listed if not rule.shadow]
     shadowed = _sorted_out(listed) if len(applied) < len(listed) else None
-    lasting = all(map(_is_steady, listed)) and any(rule.when is not None for rule in listed)
-    return replace(_sorted_out(applied), with_shadows=shadowed, lasting=lasting)
+    alike, lasting = (
+        all(_reads_only(names, rule) for rule in listed) for names in (CALLER_NAMES, _LASTING_NAMES)
+    )
+    return replace(_sorted_out(applied), with_shadows=shadowed, alike=alike, lasting=lasting)
 
 
-_STEADY_NAMES = CALLER_NAMES | {"mcp"}
+_LASTING_NAMES = CALLER_NAMES | {"mcp"}
 
 
-def _is_steady(rule: Rule) -> bool:
-    """Tell whether a rule reads neither arguments nor the HTTP request."""
+def _reads_only(names: frozenset[str], rule: Rule) -> bool:
+    """Tell whether a rule reads no arguments, and of what conditions can read nothing but these names."""
     on_call = rule.args is not None or rule.arguments is not None
-    return not on_call and (rule.when is None or rule.when.reads <= _STEADY_NAMES)
+    return not on_call and (rule.when is None or rule.when.reads <= names)
 
 
 def _put(table: dict[_Key, _Candidates], key: _Key, value: _Candidates) -> None:
@@ -135,7 +138,8 @@ class Policy:
         candidates = self._remembered.get(item) or self._candidates(item)
         if not candidates.lasting:
             return self._weigh(candidates, occasion, item)
-        known, key = occasion.caller.verdicts, (self, item, occasion.method)
+        known = occasion.caller.verdicts
+        key = candidates if candidates.alike else (self, item, occasion.method)
         verdict = known.get(key)
         if not isinstance(verdict, Verdict):
             verdict = self._weigh(candidates, occasion, item)

@@ -8,13 +8,13 @@ integer into a double.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from authz.core.decision import RequestId
-from authz.core.item import Item, is_nameable
+from authz.core.item import Item, Kind, is_nameable
 from authz.core.limits import DEFAULT_LIMITS
 from authz.core.methods import USES
 from authz.core.occasion import Caller, Occasion, visible_headers
@@ -114,33 +114,29 @@ def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, 
     return dict(values) if names is None else {name: values[name] for name in names if name in values}
 
 
-_REMEMBERED = 8192
-"""Items whose visibility one response remembers: enough for a large list, and a bound for a stream that never ends."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Who reads a response, as the rewriter needs it.
 
     Attributes:
         target: the server that answers.
-        occasion: the caller and the circumstances.
+        caller: who asks.
+        uses: for each kind of item, the circumstances in which it would be used.
         remaining_ms: milliseconds until the caller's token expires.
         request_id: id of the caller's JSON-RPC request; None when it has none or it is not known.
         seconds: how long the response may stay open; None for as long as it likes.
         sessions: binds the session that the response begins; None refuses every session.
         longest: characters of the longest name that a request may name, and so a list may show.
-        known: what is visible, filled as it is asked.
     """
 
     target: Server
-    occasion: Occasion
+    caller: Caller
+    uses: Mapping[Kind, Occasion]
     remaining_ms: int
     request_id: RequestId = None
     longest: int = DEFAULT_LIMITS.name
     seconds: float | None = None
     sessions: Sessions | None = None
-    known: dict[Item, bool] = field(default_factory=dict)
 
     @property
     def server(self) -> str:
@@ -149,19 +145,8 @@ class Reader:
 
     def visible(self, item: Item) -> bool:
         """Tell whether the caller may see an item: the judgement of a call, without arguments."""
-        known = self.known.get(item)
-        if known is None:
-            if len(self.known) >= _REMEMBERED:
-                self.known.clear()
-            known = self.known[item] = self._may_name(item) and self._may_use(item)
-        return known
-
-    def _may_name(self, item: Item) -> bool:
-        return len(item.name) <= self.longest and is_nameable(item)
-
-    def _may_use(self, item: Item) -> bool:
-        occasion = Occasion(self.occasion.caller, self.occasion.request, USES[item.kind], None)
-        return self.target.policy.judge(occasion, item).reason is Reason.ALLOWED
+        nameable = len(item.name) <= self.longest and is_nameable(item)
+        return nameable and self.target.policy.judge(self.uses[item.kind], item).reason is Reason.ALLOWED
 
     def bound(self, session: str) -> str:
         """Give the id by which the caller may use the server's session.
@@ -172,7 +157,7 @@ class Reader:
         if self.sessions is None:
             msg = "there is no key to bind sessions with"
             raise ValueError(msg)
-        return self.sessions.bind(self.occasion.caller, session)
+        return self.sessions.bind(self.caller, session)
 
     def ttl_ms(self) -> int:
         """Give the milliseconds for which the caller's token is still good."""
@@ -226,10 +211,11 @@ def unpack(
         headers=baggage.headers,
         source=baggage.source,
     )
-    occasion = Occasion(Caller.of(principal, server.name), request, "", None)
+    caller = Caller.of(principal, server.name)
     return Reader(
         target=server,
-        occasion=occasion,
+        caller=caller,
+        uses={kind: Occasion(caller, request, method, None) for kind, method in USES.items()},
         remaining_ms=max(0, int((baggage.exp - now) * 1000)),
         request_id=baggage.request_id,
         seconds=None if baggage.ends is None else max(0.0, baggage.ends + grace - now),

@@ -125,11 +125,20 @@ def _id(decision_id: str) -> bytes:
 
 def _told(method: str, rule: str, item: Item | None) -> bytes:
     """Give what adds to the dynamic metadata of an answer what was called, and by which rule it was decided."""
-    long = len(method) + (0 if item is None else len(item.name)) > _REMEMBERED_CHARS
-    return _call.__wrapped__(method, rule, item) if long else _call(method, rule, item)
+    call = (method, rule, item)
+    told = _TOLD.get(call)
+    if told is None:
+        told = _call(*call)
+        if len(method) + (0 if item is None else len(item.name)) <= _REMEMBERED_CHARS:
+            if len(_TOLD) >= _REMEMBERED:
+                del _TOLD[next(iter(_TOLD))]
+            _TOLD[call] = told
+    return told
 
 
-@lru_cache(maxsize=_REMEMBERED)
+_TOLD: dict[tuple[str, str, Item | None], bytes] = {}
+
+
 def _call(method: str, rule: str, item: Item | None) -> bytes:
     response = _pb.CheckResponse()
     said = {"rule": rule, "method": clip(method)}
