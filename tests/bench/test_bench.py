@@ -255,7 +255,7 @@ def test_half_load_is_half_of_the_peak_and_both_are_sent_it(stack, monkeypatch):
 @pytest.mark.envoy
 def test_every_variant_but_envoy_alone_is_measured_without_envoy(stack):
     variants = chosen(None, {}, envoy=False)
-    assert {"bare", "authz"} == {variant.backend for variant in variants}
+    assert {"bare", "loop", "authz"} == {variant.backend for variant in variants}
     samples = list(rounds(variants, [2], 1, Direct(stack, SECONDS)))
     assert [variant.name for variant in variants] == [s.variant for s in samples]
 

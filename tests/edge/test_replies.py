@@ -33,8 +33,17 @@ def test_a_session_id_that_is_taken_off_is_not_kept():
     ],
 )
 def test_a_long_name_is_answered_and_not_kept(method, item):
-    replies._call.cache_clear()
+    replies._TOLD.clear()
     answer = replies.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
 
     assert method[:100].encode() in answer
-    assert 0 == replies._call.cache_info().currsize
+    assert 0 == len(replies._TOLD)
+
+
+def test_what_is_kept_of_calls_is_bounded_and_what_came_first_goes_first(monkeypatch):
+    monkeypatch.setattr(replies, "_REMEMBERED", 3)
+    monkeypatch.setattr(replies, "_TOLD", {})
+    told = [replies._told("tools/call", "rule", Item(Kind.TOOL, name)) for name in "abcda"]
+
+    assert told[0] == told[4]
+    assert list("cda") == [item.name for _, _, item in replies._TOLD]
