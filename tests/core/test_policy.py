@@ -1,5 +1,6 @@
 """What the rules of one server say about one item; each test is a sentence of the policy's meaning."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -278,3 +279,34 @@ def test_what_is_remembered_of_names_is_bounded_and_forgetting_changes_no_answer
 
     assert len(policy._remembered) <= 16_384
     assert first == [policy.judge(occasion(), tool(name)).reason for name in names]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "arguments"),
+    [
+        ({}, [None, {}]),
+        ({"scopes": ["s"]}, [None, {}]),
+        ({"when": '"admin" in roles'}, [None, {}]),
+        ({"when": 'mcp.tool.name == "read_a"'}, [None, {}]),
+        ({"when": 'mcp.method == "tools/list"'}, [None, {}]),
+        ({"when": 'request.headers["x-team"] == "a"'}, [None, {}]),
+        ({"args": "args.n == 1"}, [None, {}, {"n": 1}, {"n": 2}]),
+    ],
+)
+def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions, arguments):
+    """One caller asks about many names under the same rules, as a list does and as calls do, in turn."""
+    rules = (rule("allow", "read_*", **conditions), rule("deny", "*_secret", when="jwt.sub != 'x'", name="d"))
+    policy, who = Policy(rules), principal("s")
+    names = ["read_a", "read_b", "read_c_secret", "write", "read_a"]
+    asked = [
+        (dataclasses.replace(occasion(who, given, **headers), method=method), tool(name))
+        for given in arguments
+        for headers in ({}, {"x-team": "a"})
+        for method in ("tools/call", "tools/list")
+        for name in names
+    ]
+    alone = [Policy(rules).judge(*each) for each in asked]
+    caller = asked[0][0].caller
+    together = [policy.judge(dataclasses.replace(about, caller=caller), item) for about, item in asked * 2]
+
+    assert alone * 2 == together
