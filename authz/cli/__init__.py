@@ -1,5 +1,6 @@
 """The command line; one module a command, imported when its command is asked for."""
 
+import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from pkgutil import resolve_name
@@ -29,12 +30,16 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Name to function, in the order of the help."""
+_LEAN = frozenset({"serve"})
+"""Commands that go on for long and draw nothing."""
 
 
 class _Commands(Mapping[str, Any]):
     """The commands of the table, each made when it is looked up: who serves does not hold what the others need."""
 
     def __getitem__(self, name: str) -> Any:
+        if name in _LEAN:
+            importlib.import_module("authz.cli.lean")
         one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         one.command(name)(resolve_name(_COMMANDS[name]))
         return typer.main.get_command(one)

@@ -6,6 +6,7 @@ import socket
 import sys
 from io import FileIO
 
+from authz.cli import lean  # noqa: F401 - the first of all that loads a library
 from authz.cli.serving import read_task
 from authz.config.problems import ConfigError
 from authz.edge.audit import AuditLog
