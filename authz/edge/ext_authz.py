@@ -66,9 +66,7 @@ class Checker:
             request = read_request(_read(message))
             stages.mark("parse")
             decision = state.check(request, began, stages)
-            if decision.reason is Reason.UNKNOWN_KEY and await rpc.elsewhere(
-                self._service.look_for_key(decision, began)
-            ):
+            if decision.reason is Reason.UNKNOWN_KEY and await self._found(decision, began, rpc):
                 decision = state.check(request, began, stages)
             stages.mark("policy")
             response, facts = self._answer(state, decision, request)
@@ -79,6 +77,11 @@ class Checker:
         stages.mark("respond")
         self._record(decision, facts, began)
         return response
+
+    async def _found(self, decision: Decision, began: float, rpc: Elsewhere) -> bool:
+        """Look for the key that a refused token names, unless it is known that this would be in vain."""
+        service = self._service
+        return service.may_find_key(decision) and await rpc.elsewhere(service.look_for_key(decision, began))
 
     def _stages(self) -> Stages:
         """Time one Check in `SAMPLED` stage by stage."""

@@ -151,6 +151,14 @@ class KeyStore:
         """Name the issuers none of whose tokens can be verified now."""
         return [issuer for issuer in self._sources if self.keys(issuer) is None]
 
+    def hopeful(self, issuer: str, kid: str | None) -> bool:
+        """Tell whether `refetch` could find a key now. Begins nothing, so any thread may ask."""
+        source = self._sources.get(issuer)
+        if source is None or source.where.inline:
+            return False
+        asking = _under_way(source) or self._cooled_down(source)
+        return self._holds(source, kid) or (asking and not self._in_vain(source, kid))
+
     async def refetch(self, issuer: str, kid: str | None) -> bool:
         """Look once more for a key that a token named. To be cancelled at will: the fetch goes on.
 
@@ -178,11 +186,13 @@ class KeyStore:
 
     def _may_ask(self, source: _Source) -> bool:
         """Tell whether a token may cause a fetch now, and if so start the cool-down."""
-        now = self._clock()
-        if self._closed or now - source.asked < self._schedule.cooldown:
+        if not self._cooled_down(source):
             return False
-        source.asked = now
+        source.asked = self._clock()
         return True
+
+    def _cooled_down(self, source: _Source) -> bool:
+        return not self._closed and self._clock() - source.asked >= self._schedule.cooldown
 
     def _note(self, source: _Source, kid: str | None) -> Literal[False]:
         """Remember a name that a fetch did not bring; one that failed says nothing about names."""

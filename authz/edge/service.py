@@ -178,6 +178,11 @@ class Service:
         if problem:
             self.metrics.reloaded("failed")
 
+    def may_find_key(self, decision: Decision) -> bool:
+        """Tell whether a look for the key that a refused token names could find it now; any thread may ask."""
+        refused = decision.refused
+        return refused is not None and self.keys.hopeful(refused.issuer, refused.kid)
+
     async def look_for_key(self, decision: Decision, began: float) -> bool:
         """Look for the key that a refused token names, as long as the decision may still take.
 

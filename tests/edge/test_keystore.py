@@ -68,6 +68,25 @@ class World:
         return len(self.site.requests)
 
 
+class Honest(KeyStore):
+    """A store whose `hopeful` is held against what comes of each refetch."""
+
+    async def refetch(self, issuer, kid):
+        hopeful = self.hopeful(issuer, kid)
+        flights = [source.flight for source in self._sources.values()]
+        looking = asyncio.ensure_future(super().refetch(issuer, kid))
+        await asyncio.sleep(0)
+        if not hopeful:
+            assert flights == [source.flight for source in self._sources.values()]
+        try:
+            found = await looking
+        except asyncio.CancelledError:
+            looking.cancel()
+            raise
+        assert hopeful or not found
+        return found
+
+
 @asynccontextmanager
 async def world(answer=None, *, started=True, schedule=None, site=None, jwks_uri=None, **options):
     """A store of one issuer, over real HTTP, with the time in the test's hands; its first fetch is done if started."""
@@ -75,7 +94,7 @@ async def world(answer=None, *, started=True, schedule=None, site=None, jwks_uri
         running.pages.setdefault("/jwks", answer or page(published("1")))
         clock, figures, changes = HandClock(), Figures(), []
         where = IssuerKeys(issuer=ISSUER, jwks_uri=f"{running.url}/jwks" if jwks_uri is None else jwks_uri)
-        store = KeyStore(
+        store = Honest(
             {ISSUER: where},
             observer=figures,
             schedule=schedule or Schedule(jitter=0, timeout=PATIENCE),
@@ -426,6 +445,20 @@ def test_ten_thousand_requests_with_names_of_their_own_cause_one_fetch():
             return any(found), any(again), here.fetches - 1
 
     assert (False, False, 1) == run(go())
+
+
+def test_a_look_that_would_be_in_vain_is_known_without_a_look():
+    async def go():
+        async with world() as here:
+            hopes = [here.store.hopeful(ISSUER, "x")]
+            await here.store.refetch(ISSUER, "x")
+            for passed in (0, 30, 300):
+                here.clock.now += passed
+                hopes.append([here.store.hopeful(ISSUER, name) for name in ("x", "y", "1")])
+        return [*hopes, here.store.hopeful(ISSUER, "y"), here.store.hopeful("other", "1")]
+
+    cooling, cooled, forgotten = [False, False, True], [False, True, True], [True, True, True]
+    assert [True, cooling, cooled, forgotten, False, False] == run(go())
 
 
 @pytest.mark.parametrize(("passed", "fetches"), [(0, 1), (29.9, 1), (30, 2)])
