@@ -19,6 +19,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+	$(BIN)/python -m pytest -q bench/test_decisions.py
 
 # The official conformance suite, directly and through Envoy; needs npm.
 conformance: $(VENV)/dev.stamp

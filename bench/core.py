@@ -93,7 +93,7 @@ def by_rules(
     """
     passes = {}
     for size in sizes:
-        walk, calls = _walk(Policy(make(size))), _calls(size, unseen=make is pattern_rules)
+        walk, calls = walk_by(Policy(make(size))), calls_of(size, unseen=make is pattern_rules)
         if not check(next(calls), walk).allowed:
             msg = "the call that is timed must be allowed"
             raise RuntimeError(msg)
@@ -110,7 +110,8 @@ def _turn(calls: Iterator[HttpRequest], walk: Walk, count: int) -> float:
     return (time.process_time() - began) / count
 
 
-def _calls(size: int, *, unseen: bool) -> Iterator[HttpRequest]:
+def calls_of(size: int, *, unseen: bool) -> Iterator[HttpRequest]:
+    """Make calls without end: of all of `size` tools in random order, or of tools that no one has called before."""
     if unseen:
         return (_request(f"call-{number}-end") for number in itertools.count())
     names = [name_of(number) for number in range(size)]
@@ -126,7 +127,8 @@ def _request(tool: str) -> HttpRequest:
     )
 
 
-def _walk(policy: Policy) -> Walk:
+def walk_by(policy: Policy) -> Walk:
+    """Give what calls are decided with: one policy, and a caller who is known."""
     server = Server(name="bench", hosts=frozenset({HOST}), path="/mcp", resource="", trusts={}, policy=policy)
     caller = Caller.of(_PRINCIPAL, server.name)
     return Walk(

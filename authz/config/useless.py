@@ -6,7 +6,8 @@
   for a tool's name is an error for a prompt; so such an allow never holds, and such a deny always does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from authz.config.celtree import names_equal_to
 from authz.config.document import Path
@@ -58,7 +59,7 @@ class Coverage:
         texts = list(_texts(rule.selector))
         denied = [self._others(Effect.DENY, text, rule) for text in texts]
         if rule.effect is Effect.ALLOW and all(denied):
-            names = ", ".join(dict.fromkeys(other.name for others in denied for other in others))
+            names = ", ".join(other.name for other in self._in_order(chain.from_iterable(denied)))
             yield f"can never allow: what it names is denied to everybody by {names}"
             return
         for other in self._covering(rule, texts):
@@ -76,8 +77,12 @@ class Coverage:
 
     def _others(self, effect: Effect, text: Item, rule: Rule) -> list[Rule]:
         """Give the rules of an effect that ask for nothing and are about a name, but for this one, in the file's order."""
-        found = [other for other in self._open[effect].about(text) if other is not rule]
-        return sorted(found, key=lambda other: self._places[id(other)])
+        return self._in_order(other for other in self._open[effect].about(text) if other is not rule)
+
+    def _in_order(self, rules: Iterable[Rule]) -> list[Rule]:
+        """Give rules in the file's order, each once."""
+        places = sorted({self._places[id(rule)]: rule for rule in rules}.items())
+        return [rule for _, rule in places]
 
 
 def _asks_nothing(rule: Rule) -> bool:

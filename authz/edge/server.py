@@ -115,12 +115,12 @@ async def serve(
         await service.keys.close()
         await beside.end()
         raise
+    gc.collect()
+    gc.freeze()  # what is there now stays, and no later collection need look at it again
+    health.say(serving=True)  # as soon as anybody can ask
     server.start()
     beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
-    gc.collect()
-    gc.freeze()  # what is there now stays, and no later collection need look at it again
-    health.say(serving=True)
     started()
     await _either(ending.begun, server.ended)
     failed = server.ended.is_set()

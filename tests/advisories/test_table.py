@@ -69,7 +69,7 @@ OUTAGES = (
     "envoy/test_failures.py::test_a_service_that_hangs_means_503_and_what_it_says_later_counts_for_nothing",
     "envoy/test_wrong_services.py::test_no_answer_that_is_not_a_sound_yes_lets_a_request_pass",
     "envoy/test_wrong_services.py::test_a_yes_that_comes_too_late_is_503",
-    "advisories/test_calls.py::test_bytes_that_are_no_check_end_their_call_and_nothing_else",
+    "advisories/test_calls.py::test_bytes_that_are_no_check_are_denied_and_recorded_and_harm_nothing_else",
     "render/test_extensions.py::test_ext_authz_fails_closed_and_judges_whole_exact_bodies",
 )
 PROCESSORS = (

@@ -59,7 +59,7 @@ def test_who_serves_holds_no_other_command_and_none_of_their_tools():
     others = ("authz.tools", "authz.oauth", "authz.render", "authz.demo", "typer.rich_utils")
 
     assert "authz.edge.http" not in loaded
-    assert {"authz.cli", "authz.cli.options", "authz.cli.serve", "authz.cli.serving"} == {
+    assert {"authz.cli", "authz.cli.lean", "authz.cli.options", "authz.cli.serve", "authz.cli.serving"} == {
         name for name in loaded if name.startswith("authz.cli")
     }
     assert [] == [name for name in loaded if name.startswith(others)]
