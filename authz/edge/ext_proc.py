@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
-from google.protobuf.json_format import MessageToDict
 
 from authz.core.actions import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop
 from authz.core.decision import RequestId
@@ -42,6 +41,7 @@ from authz.edge.ext_proc_messages import (
     headers_reply,
     pieces,
     read_head,
+    texts,
     trailers_reply,
     waved,
 )
@@ -90,8 +90,8 @@ class Observer(Protocol):
         """Count what became of one message, or of a response that is not judged."""
 
 
-Resolve = Callable[[Mapping[str, object]], Caller | None]
-"""The dynamic metadata of ext_authz, empty when there is none, to who reads; None refuses every list."""
+Resolve = Callable[[Mapping[str, str]], Caller | None]
+"""The texts of ext_authz's dynamic metadata, empty when there is none, to who reads; None refuses every list."""
 
 
 class Exchange(Protocol):
@@ -191,7 +191,7 @@ class _Stream:
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
     def _reader(self, namespaces: Mapping[str, Any]) -> Caller | None:
-        caller = self._resolve(MessageToDict(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
+        caller = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
         if caller is not None:
             self._server, self._request_id, self.seconds = caller.server, caller.request_id, caller.seconds
         return caller

@@ -30,6 +30,12 @@ def field_values(headers: Any) -> dict[str, str]:
     return {name: ",".join(copies) for name, copies in values.items()}
 
 
+def texts(metadata: Any) -> dict[str, str]:
+    """Give the texts of a `google.protobuf.Struct`; what is no text is left out."""
+    fields = metadata.fields.items()
+    return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
+
+
 def read_head(values: Mapping[str, str]) -> Head:
     """Give what the rewriter needs of a response's headers.
 

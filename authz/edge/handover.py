@@ -165,7 +165,7 @@ class Reader:
 
 
 def unpack(
-    metadata: Mapping[str, object],
+    metadata: Mapping[str, str],
     servers: Mapping[str, Server],
     now: float,
     *,
@@ -176,7 +176,7 @@ def unpack(
     """Read what a Check handed over.
 
     Args:
-        metadata: ext_authz's dynamic metadata.
+        metadata: the texts of ext_authz's dynamic metadata.
         servers: the protected servers by name.
         now: seconds since the epoch.
         longest: characters of the longest name that a request may name, and so a list may show.
@@ -186,9 +186,8 @@ def unpack(
     Returns:
         Who reads, None when the metadata does not say or names an unknown server.
     """
-    server = servers.get(str(metadata.get("server", "")))
-    text = metadata.get(KEY)
-    if server is None or not isinstance(text, str):
+    server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
+    if server is None or text is None:
         return None
     try:
         baggage = _DECODE(text)

@@ -17,8 +17,6 @@ from starlette.routing import Route
 
 from authz.core.answer import METADATA_PATH, resource_url
 from authz.core.server import Server
-from authz.edge.console import HEADERS, page
-from authz.edge.figures import figures, samples_of
 from authz.edge.outlook import Outlook
 
 _OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -77,6 +75,9 @@ class _Endpoints:
 
     async def console(self, _: Request) -> Response:
         """How the service is, for people."""
+        from authz.edge.console import HEADERS, page  # noqa: PLC0415 - loaded when somebody looks
+        from authz.edge.figures import figures, samples_of  # noqa: PLC0415 - as above
+
         found = figures(samples_of(await self._outlook.metrics()))
         text = page(self._outlook.settings, await self._outlook.condition(), found)
         return HTMLResponse(text, headers=HEADERS)

@@ -198,9 +198,9 @@ class Service:
                 return await self.keys.refetch(refused.issuer, refused.kid)
         return False
 
-    def reader(self, metadata_: Mapping[str, object]) -> Reader | None:
+    def reader(self, metadata_: Mapping[str, str]) -> Reader | None:
         """Give who reads a response, from what a Check handed over; None when that is not known."""
-        state = self._states.get(str(metadata_.get("policy", "")), self.state)
+        state = self._states.get(metadata_.get("policy", ""), self.state)
         now = self.state
         return unpack(
             metadata_,

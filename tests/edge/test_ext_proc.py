@@ -55,7 +55,7 @@ class Observed:
 
 
 def resolve(metadata):
-    return Caller(set(metadata["sees"])) if "sees" in metadata else None
+    return Caller(set(metadata["sees"].split(","))) if "sees" in metadata else None
 
 
 def ending(seconds):
@@ -94,7 +94,7 @@ def headers(*pairs, status=b"200", end=False, sees=("shown",), mode=MODE.FULL_DU
     for name, value in ((":status", status), *pairs):
         request.response_headers.headers.headers.add(key=name, raw_value=value)
     if sees is not None:
-        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": list(sees)})
+        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": ",".join(sees)})
     if mode is not None:
         request.protocol_config.response_body_mode = mode
     return request
@@ -291,7 +291,7 @@ def test_a_failure_is_a_502_while_the_headers_are_held(resolve):
 
 def asked_by(request_id):
     """A way to resolve whose caller waits for the answer to this request."""
-    return lambda metadata: Caller(set(metadata["sees"]), request_id=request_id)
+    return lambda metadata: Caller(set(metadata["sees"].split(",")), request_id=request_id)
 
 
 @pytest.mark.parametrize("request_id", [1, "a", 2**53 + 1, None])
@@ -589,3 +589,11 @@ def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_com
     assert len(sent(got)) < many * 60_000 / 2
     assert [True] == [piece.end_of_stream for piece in streamed(got) if piece.end_of_stream]
     assert Outcome.EXPIRED == observed.outcomes[-1]
+
+
+def test_of_the_metadata_only_texts_count():
+    first = headers(JSON, sees=None)
+    first.metadata_context.filter_metadata[NAMESPACE].update({"sees": ["shown"], "n": 1, "b": True})
+    (reply,) = exchange(first, body(LIST, end=True))
+
+    assert_bad_gateway(reply)
