@@ -88,8 +88,8 @@ def by_rules(
 ) -> list[Point]:
     """Time an allowed tools/call under policies of growing size: `check`, for a caller who is known.
 
-    Exact names are all called, in random order. Patterns are met by names that no one has called before, because
-    what a name is matched with is remembered.
+    Exact names are all called, in random order; each was called before. Patterns are met by names that no one has called
+    before, because what a name is matched with is remembered.
     """
     passes = {}
     for size in sizes:
@@ -97,6 +97,8 @@ def by_rules(
         if not check(next(calls), walk).allowed:
             msg = "the call that is timed must be allowed"
             raise RuntimeError(msg)
+        if make is exact_rules:
+            _turn(calls, walk, size)
         slow = make is pattern_rules and size > CALLS
         passes[size] = partial(_turn, calls, walk, max(1, count // 50 if slow else count))
     return growth(passes, TURNS)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,9 @@ from authz.edge.web import BindError, HttpPort
 
 _SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
+SWITCH_SECONDS = 0.0005
+"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: a policy that
+is being loaded would else delay every step of every Check."""
 _MESSAGE_OVERHEAD = 1_048_576
 """Room in a gRPC message beside the body it carries."""
 
@@ -115,6 +119,7 @@ async def serve(
         await service.keys.close()
         await beside.end()
         raise
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is there now stays, and no later collection need look at it again
     health.say(serving=True)  # as soon as anybody can ask
