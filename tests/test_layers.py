@@ -55,7 +55,7 @@ IMPURE = [
 ]
 SERVE_LEAVES_OUT = [
     *("envoy_data_plane", "authz.render", "authz.demo", "authz.doctor", "mcp"),
-    *("grpc_reflection.v1alpha", "pygments", "rich", "uvloop"),
+    *("grpc_reflection.v1alpha", "multipart", "pygments", "python_multipart", "rich", "uvloop"),
 ]
 
 

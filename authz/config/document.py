@@ -192,3 +192,9 @@ class _Builder:
 
 def _type(node: yaml.Node) -> str:
     return str(node.tag).removeprefix(_TAG)
+
+
+def is_kubernetes(document: Document) -> bool:
+    """Tell whether a document is a Kubernetes object."""
+    value = document.value
+    return isinstance(value, dict) and "apiVersion" in value and "kind" in value

@@ -21,12 +21,6 @@ DEFAULT_PATH = "/mcp"
 _SEEN = frozenset({KIND, BACKEND, "HTTPRoute", "Gateway"})
 
 
-def is_kubernetes(document: Document) -> bool:
-    """Tell whether a document is a Kubernetes object."""
-    value = document.value
-    return isinstance(value, dict) and "apiVersion" in value and "kind" in value
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
     """One MCP server behind the gateway, as backend and route describe it."""

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.config.casefile import CaseModel, CasesModel
-from authz.config.document import Document, Path, read_documents
+from authz.config.document import Document, Path, is_kubernetes, read_documents
 from authz.config.files import read_text
-from authz.config.kubernetes import is_kubernetes
 from authz.config.native import PolicyFile
 from authz.config.problems import ConfigError, Problem
 from authz.config.validation import validate
