@@ -38,6 +38,9 @@ Stream = Callable[[Rpc], Coroutine[Any, Any, None]]
 LAST_SECONDS = 5.0
 """Longest time that calls which were cancelled may take to be over."""
 
+LONGEST_WAIT = 1.0
+"""Seconds after which timers are looked at again at the latest: gRPC waits by a clock that may be set back meanwhile."""
+
 _LOG = structlog.get_logger("authz.rpc")
 
 
@@ -128,7 +131,7 @@ class RpcServer:
         try:
             while True:
                 wait = self.timers.wait()
-                event = poll(None if wait is None else time.time() + wait)
+                event = poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
                 if event.completion_type == over:
                     break
                 self._act(event)
