@@ -4,9 +4,8 @@ The service runs with one worker and with two in turn, round by round, each work
 from nghttp2's h2load, in C, which sends one ready-made Check over and over: a generator in Python would cost as much as what
 it measures. That Check is answered from what is remembered, so a call is as cheap as it can be, and the generator's share as
 large as it can be. Rates are the service's own counts, and a sample counts only when every decision in it was an allow and
-every request was answered. One worker keeps more than one core busy, because gRPC's threads work while Python does, so on two
-cores a second one cannot bring twice as much. With `--pin` each worker has one core to itself, which shows what workers take
-from each other; the generator runs where there is room.
+every request was answered. With `--pin` each worker has one core to itself, which shows what workers take from each other; the
+generator runs where there is room.
 """
 
 import argparse
