@@ -57,9 +57,8 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     told = _told(decision.method, decision.rule, decision.item)
     own = told + _id(decision_id)
     if decision.session is not None:
-        sent = (
-            request.headers[SESSION] if decision.session else ""
-        )  # one that is taken off was not judged, nor is it kept
+        # One that is taken off was not judged, nor is it kept.
+        sent = request.headers[SESSION] if decision.session else ""
         own += _session(decision.session, sent, rewrite=decision.rewrite)
     if caller is None or _may_be_ours(names):
         spellings = [name for name in request.headers if _is_ours(name)]

@@ -245,19 +245,20 @@ class Rpc:
             self.end(grpc.StatusCode.INTERNAL)
 
     def _leave(self) -> None:
-        """Tell the handler, where it waits, that nobody is there any more."""
+        """Tell the handler, where it waits, that nobody is there any more; only then is the call over."""
         handler = self._handler
         if handler is None:
             return
         self._forget()
-        self._home.over()
         try:
             handler.throw(Gone())
+            handler.close()
         except (Gone, StopIteration):
-            return
+            pass
         except Exception as error:  # noqa: BLE001 - the call is over, whatever it does now
             _LOG.error("call failed", error=type(error).__name__)
-        handler.close()
+        finally:
+            self._home.over()
 
     def _forget(self) -> None:
         self._handler = None

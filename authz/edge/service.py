@@ -2,8 +2,10 @@
 
 A `State` is everything that follows from one policy file; it is never changed. A reload makes a new one and swaps a
 single reference, so a Check finishes under the state it began with. Checks and rewriters run in the server's thread, all
-else here in the event loop's: what one of them changes the other replaces whole, or only reads. The rewriter of a list's response runs later, in a
-call of its own: it finds the policy of its Check by digest among the last few states.
+else here in the event loop's: what one of them changes the other replaces whole, or only reads.
+
+The rewriter of a list's response runs later, in a call of its own: it finds the policy of its Check by digest among the
+last few states.
 
 Where the file names a candidate, every request is decided once more by it, after the decision is made. That the two
 disagree is noted among the decision's shadows; nothing else of the decision, and nothing that a client sees, changes.

@@ -6,6 +6,7 @@ import random
 import threading
 from contextlib import asynccontextmanager
 from inspect import CORO_CLOSED, getcoroutinestate
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -493,3 +494,25 @@ def test_grpcio_has_what_the_server_stands_on(name):
     """These are not public: a version of grpcio that renames one fails here first, and says which."""
     found = getattr(cygrpc, name)
     assert [] == [member for member in NAMES[name] if not hasattr(found, member)]
+
+
+def test_a_call_is_over_only_when_its_handler_has_left_it():
+    """Else a last step of the handler could reach a queue that was closed meanwhile. gRPC's call is a stand-in here."""
+    order, told = [], []
+
+    class Call:
+        def start_server_batch(self, operations, tell):
+            told.append(tell)
+
+    async def handler(rpc):
+        try:
+            await rpc.read()
+        finally:
+            order.append("left")
+
+    home = SimpleNamespace(over=lambda: order.append("over"))
+    Rpc(home, Call()).serve_stream(handler)
+    closed = told[0]
+    closed(SimpleNamespace(batch_operations=[SimpleNamespace(cancelled=lambda: True)]))
+
+    assert ["left", "over"] == order
