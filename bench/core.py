@@ -12,17 +12,17 @@ from typing import Any
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.engine import Walk, check
-from authz.core.item import Item, Kind
+from authz.core.identity.principal import Principal
 from authz.core.limits import Limits
-from authz.core.listing import Trimmed, trim
-from authz.core.occasion import Caller, Occasion
-from authz.core.policy import Policy
-from authz.core.principal import Principal
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
-from authz.core.rule import Effect, Rule, Selector
-from authz.core.server import Directory, Server
-from authz.edge.ext_authz import read_request
+from authz.core.response.list_filter import Trimmed, trim
+from authz.core.servers import Directory, Server
+from authz.edge.envoy.ext_authz import read_request
 from bench.catalogue import SIZES, document, name_of
 from bench.clock import microseconds
 from bench.growth import Point, growth

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from authz.config.settings import Settings
 from authz.render.bootstrap import message
-from authz.render.notes import NOTES
+from authz.render.comments import NOTES
 from authz.render.plan import plan
-from authz.render.tree import plain
+from authz.render.serialize import plain
 from bench.native import NATIVE, filters, issuer_cluster
 from bench.workload import IN_ENVOY, UPSTREAM
 

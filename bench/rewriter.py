@@ -13,10 +13,10 @@ from typing import Any
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.edge.audit import AuditLog
-from authz.edge.ext_authz import Checker
-from authz.edge.ext_proc import NAMESPACE, Processor
+from authz.edge.envoy.ext_authz import Checker
+from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from authz.edge.service import Service
+from authz.edge.telemetry.audit_log import AuditLog
 from bench.catalogue import document
 from bench.stages import ALONE, settings_of
 from bench.ways import WAYS, requests_for, verified

@@ -17,11 +17,11 @@ from typing import Any
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.config.settings import Settings
-from authz.core.item import Kind
-from authz.core.policy import Policy
-from authz.core.rule import Effect, Rule, Selector
-from authz.core.server import Directory
-from authz.edge.ext_authz import Checker
+from authz.core.mcp.item import Kind
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Effect, Rule, Selector
+from authz.core.servers import Directory
+from authz.edge.envoy.ext_authz import Checker
 from bench.catalogue import name_of
 from bench.growth import Point, growth
 from bench.stages import ALONE, checker, checks, settings_of

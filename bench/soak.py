@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.config.load import load
-from authz.edge.audit import AuditLog
-from authz.edge.ext_authz import Checker
+from authz.edge.envoy.ext_authz import Checker
 from authz.edge.service import Service
+from authz.edge.telemetry.audit_log import AuditLog
 from bench.stages import ALONE, with_keys
 
 _pb: Any = external_auth_pb2

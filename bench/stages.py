@@ -20,13 +20,14 @@ from unittest import mock
 from authz.config.load import load
 from authz.config.settings import IssuerKeys, Settings
 from authz.core import engine
-from authz.core.policy import Policy
-from authz.edge import ext_authz, service
-from authz.edge.audit import AuditLog
-from authz.edge.ext_authz import Checker
-from authz.edge.metrics import Metrics
+from authz.core.authentication import Tokens
+from authz.core.policy.policy import Policy
+from authz.edge import service
+from authz.edge.envoy import ext_authz
+from authz.edge.envoy.ext_authz import Checker
 from authz.edge.service import Service
-from authz.edge.tokens import Tokens
+from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.metrics import Metrics
 from bench.stack import POLICY
 from bench.workload import ISSUER, Mint, check_request
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authz.core.engine import check
-from authz.core.policy import Policy
+from authz.core.policy.policy import Policy
 from bench.core import calls_of, exact_rules, pattern_rules, walk_by
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from authz.config.load import load
 from authz.render.bootstrap import bootstrap
-from authz.render.chain import Chain
+from authz.render.comments import NOTES
 from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
 from authz.render.listener import hardening
-from authz.render.notes import NOTES
+from authz.render.model import Chain
 from authz.render.plan import plan
-from authz.render.tree import plain
-from authz.render.yamltext import emit
+from authz.render.serialize import plain
+from authz.render.yaml_writer import emit
 
 HERE = Path(__file__).resolve().parent
 SOCKET = "unix:/run/mcp-authz/authz.sock"

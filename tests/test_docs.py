@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from authz.config.load import load
-from authz.config.native import PolicyFile
-from authz.core.methods import METHODS
+from authz.config.native.model import PolicyFile
+from authz.core.mcp.methods import METHODS
 from authz.core.reasons import TABLE
-from authz.edge.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyFigures, Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(

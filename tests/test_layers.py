@@ -117,9 +117,9 @@ def test_imports_are_found_wherever_they_stand(source, names):
 @pytest.mark.parametrize(
     ("layer", "name", "wrong"),
     [
-        ("core", "authz.config.build", {"config"}),
-        ("core", "authz.core.token", set()),
-        ("demo", "authz.edge.server", {"edge"}),
+        ("core", "authz.config.native.build", {"config"}),
+        ("core", "authz.core.identity.token", set()),
+        ("demo", "authz.edge.serve", {"edge"}),
         ("demo", "authz.render.plan", set()),
         ("render", "authz.edge", {"edge"}),
         ("edge", "authz.cli", {"cli"}),
@@ -204,17 +204,19 @@ def in_a_fresh_process(code):
     ids=["one", "worker"],
 )
 def test_the_serving_path_does_not_import_what_only_other_commands_need(program):
-    loaded = in_a_fresh_process(f"import sys; {program}; import authz.edge.server; print(*sys.modules)")
+    loaded = in_a_fresh_process(f"import sys; {program}; import authz.edge.serve; print(*sys.modules)")
 
-    assert "authz.edge.server" in loaded
+    assert "authz.edge.serve" in loaded
     assert [] == [name for name in loaded if within(name, SERVE_LEAVES_OUT)]
 
 
 def test_a_supervisor_loads_no_grpc():
-    loaded = in_a_fresh_process("import sys, authz.cli.serve, authz.edge.supervisor; print(*sys.modules)")
+    loaded = in_a_fresh_process(
+        "import sys, authz.cli.serve, authz.edge.workers.supervisor; print(*sys.modules)"
+    )
 
-    assert "authz.edge.team" in loaded
-    assert [] == [name for name in loaded if within(name, ["grpc", "envoy", "authz.edge.server"])]
+    assert "authz.edge.workers.team" in loaded
+    assert [] == [name for name in loaded if within(name, ["grpc", "envoy", "authz.edge.serve"])]
 
 
 TOGETHER = [

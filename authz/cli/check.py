@@ -10,8 +10,8 @@ import typer
 from authz.cli.options import AllowAnonymous, Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
+from authz.tools.case_runner import asked, run
 from authz.tools.cases import read_cases
-from authz.tools.trials import asked, run
 
 
 def check(
@@ -55,7 +55,7 @@ def _second_opinions(file: str, settings: Settings) -> list[Problem]:
     cases = read_cases(file).cases
     if not cases:
         return []
-    from authz.config.secondopinion import compare  # noqa: PLC0415 - `serve` must not have it
+    from authz.tools.cel_crosscheck import compare  # noqa: PLC0415 - `serve` must not have it
 
     compared = compare(asked(run(cases, settings, time.time())))
     by_name = {case.name: case for case in cases}

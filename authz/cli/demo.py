@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from authz.demo.scenarios.run import Row
     from authz.demo.stack import Stack
-    from authz.demo.story import Row
 
 _PORT = 10_000
 
@@ -57,7 +57,7 @@ def demo(
 
 
 async def _rows(stack: "Stack") -> "list[Row]":
-    from authz.demo.story import tell  # noqa: PLC0415 - needs the demo extra
+    from authz.demo.scenarios.run import tell  # noqa: PLC0415 - needs the demo extra
 
     return [row async for row in tell(stack)]
 

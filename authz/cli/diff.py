@@ -10,13 +10,13 @@ import typer
 from authz.cli.options import read_settings
 from authz.cli.replay import ClaimsFor
 from authz.config.settings import Settings
-from authz.tools.audit import read_records
+from authz.tools.arguments import mistake
+from authz.tools.audit_reader import read_records
 from authz.tools.cases import Cases, check_servers, read_cases
-from authz.tools.comparing import asked_by, compare, recorded
-from authz.tools.inputs import mistake
-from authz.tools.judging import Judge, Question
+from authz.tools.comparison import asked_by, compare, recorded
+from authz.tools.comparison_view import show
+from authz.tools.evaluate import Judge, Question
 from authz.tools.personas import by_subject
-from authz.tools.showing import show
 
 _RECORDS = "--records"
 

@@ -11,10 +11,10 @@ from authz.cli.options import AllowAnonymous, Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.doctor.diagnosis import Diagnosis, diagnose
-from authz.doctor.fixing import fix as close
-from authz.doctor.reading import Source, read_file
+from authz.doctor.fix import fix as close
+from authz.doctor.registry import ALL
 from authz.doctor.report import as_json, as_text, headline
-from authz.doctor.table import ALL
+from authz.doctor.source import Source, read_file
 
 _WANTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
 

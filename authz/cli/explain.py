@@ -11,20 +11,20 @@ import typer
 
 from authz.cli.options import File, Jwks, read_settings
 from authz.config.settings import Settings
-from authz.core.claims import principal
-from authz.core.item import Item, Kind
-from authz.core.jws import read_compact, read_object
-from authz.core.occasion import Caller
+from authz.core.identity.claims import principal
+from authz.core.identity.jws import read_compact, read_object
+from authz.core.identity.refused import Refused
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
-from authz.core.server import Server
-from authz.edge.logs import configure
-from authz.oauth.verdict import TAKEN, verdicts
-from authz.tools.asking import decide, post, use
-from authz.tools.callers import ClaimsRefused, added, caller_of
-from authz.tools.explaining import account, as_json, places
-from authz.tools.inputs import headers_of, json_object, mistake, read_bytes, server_of
-from authz.tools.telling import Who, caller_json, places_json, show_account, show_places
+from authz.core.servers import Server
+from authz.edge.telemetry.service_log import configure
+from authz.oauth.token_check import TAKEN, verdicts
+from authz.tools.arguments import headers_of, json_object, mistake, read_bytes, server_of
+from authz.tools.explanation import account, as_json, places
+from authz.tools.explanation_view import Who, caller_json, places_json, show_account, show_places
+from authz.tools.requests import decide, post, use
+from authz.tools.synthetic_caller import ClaimsRefused, added, caller_of
 
 _DENIED = 3
 _ARGS = "--args"

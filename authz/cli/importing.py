@@ -11,7 +11,7 @@ import typer
 
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.problems import ConfigError, Problem
-from authz.tools.imported import Choices, native_text
+from authz.tools.agentgateway_import.writer import Choices, native_text
 
 
 def import_(

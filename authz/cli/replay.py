@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from authz.cli.options import File, read_settings
-from authz.tools.audit import read_records
+from authz.tools.audit_reader import read_records
 from authz.tools.cases import read_cases
-from authz.tools.comparing import compare, recorded
-from authz.tools.judging import Judge
+from authz.tools.comparison import compare, recorded
+from authz.tools.comparison_view import show
+from authz.tools.evaluate import Judge
 from authz.tools.personas import by_subject
-from authz.tools.showing import show
 
 CasesOption = Annotated[
     str,

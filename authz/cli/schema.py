@@ -3,7 +3,7 @@
 import json
 import sys
 
-from authz.config.native import schema as native_schema
+from authz.config.native.model import schema as native_schema
 
 
 def schema() -> None:

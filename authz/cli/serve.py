@@ -14,14 +14,14 @@ from msgspec import structs
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked
 from authz.cli.serving import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
-from authz.config.process import MAX_WORKERS
+from authz.config.native.process import MAX_WORKERS
 from authz.config.settings import Settings
-from authz.core.session import MIN_KEY
-from authz.edge.line import Task
-from authz.edge.logs import configure
-from authz.edge.machine import OPEN_FILES, cores, open_files
-from authz.edge.watch import PolicyFile
-from authz.edge.web import BindError
+from authz.core.identity.session import MIN_KEY
+from authz.edge.http.listener import BindError
+from authz.edge.reload import PolicyFile
+from authz.edge.telemetry.service_log import configure
+from authz.edge.workers.host import OPEN_FILES, cores, open_files
+from authz.edge.workers.ipc import Task
 
 _LOG = structlog.get_logger("authz.serve")
 NO_KEY = "no key for session ids, so a random one is used: sessions end with this service, and no replica knows them"
@@ -112,8 +112,8 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
 
 def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
     """Serve in this process."""
-    from authz.edge.audit import AuditLog  # noqa: PLC0415 - a supervisor needs neither
-    from authz.edge.server import serve as run  # noqa: PLC0415 - loads gRPC
+    from authz.edge.serve import serve as run  # noqa: PLC0415 - loads gRPC
+    from authz.edge.telemetry.audit_log import AuditLog  # noqa: PLC0415 - a supervisor needs neither
 
     audit = AuditLog(out)
     try:
@@ -124,8 +124,8 @@ def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
 
 def _together(settings: Settings, file: PolicyFile, task: Task, workers: int, out: FileIO) -> None:
     """Serve by workers."""
-    from authz.edge.supervisor import supervise  # noqa: PLC0415 - not for a process alone
-    from authz.edge.team import StartError  # noqa: PLC0415 - as above
+    from authz.edge.workers.supervisor import supervise  # noqa: PLC0415 - not for a process alone
+    from authz.edge.workers.team import StartError  # noqa: PLC0415 - as above
 
     addresses = worker_addresses(settings.grpc, workers)
     shared, key = len(set(addresses)) == 1, token_bytes(MIN_KEY)

@@ -4,7 +4,7 @@ import dataclasses
 
 from authz.cli.options import read_settings
 from authz.config.settings import Settings
-from authz.edge.line import Task
+from authz.edge.workers.ipc import Task
 
 
 def read_task(task: Task) -> Settings:

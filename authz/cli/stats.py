@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authz.cli.options import checked
 from authz.config.addresses import check_http_url
-from authz.edge.figures import PREFIX, Samples, difference, figures, samples_of
-from authz.edge.tables import sections
+from authz.edge.http.console.summary import PREFIX, Samples, difference, figures, samples_of
+from authz.edge.http.console.tables import sections
 from authz.tools.scrape import ScrapeError, scrape
-from authz.tools.text import table
+from authz.tools.terminal import table
 
 _URL = "http://127.0.0.1:9002"
 _OURS = f"{PREFIX}policy_info"

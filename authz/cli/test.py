@@ -14,13 +14,13 @@ from rich.text import Text
 
 from authz.cli.options import Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
+from authz.tools.case_runner import Trial, asked, run
 from authz.tools.cases import Case, read_cases
 from authz.tools.coverage import RuleUse, coverage, percent
 from authz.tools.junit import junit
-from authz.tools.trials import Trial, asked, run
 
 if TYPE_CHECKING:
-    from authz.config.secondopinion import Comparison
+    from authz.tools.cel_crosscheck import Comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def run_cases(
     """
     settings = read_settings(file, resource, jwks)
     trials = run(_gather(file, cases), settings, time.time())
-    from authz.config.secondopinion import compare  # noqa: PLC0415 - `serve` must not have it
+    from authz.tools.cel_crosscheck import compare  # noqa: PLC0415 - `serve` must not have it
 
     report = _Report(trials=trials, uses=coverage(settings, trials), opinions=compare(asked(trials)))
     if junit_file:

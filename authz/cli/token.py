@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from authz.cli.options import Jwks, read_settings
-from authz.edge.logs import configure
+from authz.edge.telemetry.service_log import configure
 from authz.oauth import device
 from authz.oauth.endpoints import discover
 from authz.oauth.exchange import OAuthFailure, check_url, client, words
-from authz.oauth.reading import Reading, UnreadableError, read
-from authz.oauth.verdict import TAKEN, Verdict, verdicts
+from authz.oauth.inspect_token import Reading, UnreadableError, read
+from authz.oauth.token_check import TAKEN, Verdict, verdicts
 
 _INTERRUPTED = 130
 _MAX_STDIN = 1_048_576

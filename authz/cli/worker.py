@@ -9,11 +9,11 @@ from io import FileIO
 from authz.cli import lean  # noqa: F401 - the first of all that loads a library
 from authz.cli.serving import read_task
 from authz.config.problems import ConfigError
-from authz.edge.audit import AuditLog
-from authz.edge.line import Failed, Line, Task
-from authz.edge.logs import configure
-from authz.edge.watch import PolicyFile
-from authz.edge.worker import work
+from authz.edge.reload import PolicyFile
+from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.service_log import configure
+from authz.edge.workers.ipc import Failed, Line, Task
+from authz.edge.workers.worker import work
 
 
 async def _main(connected: socket.socket) -> int:

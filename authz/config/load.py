@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from authz.config.build import build
-from authz.config.document import Document, is_kubernetes, read_documents
 from authz.config.files import fingerprint, read_text
-from authz.config.native import ListenTls, PolicyFile
+from authz.config.native.build import build
+from authz.config.native.model import ListenTls, PolicyFile
+from authz.config.native.sessions import with_key_files, with_sessions
 from authz.config.problems import ConfigError, Problem
-from authz.config.sessions import with_key_files, with_sessions
 from authz.config.settings import GrpcTls, Settings
 from authz.config.validation import validate
+from authz.config.yaml_document import Document, is_kubernetes, read_documents
 
 SESSION_KEY = "--session-key-file"
 
@@ -64,7 +64,7 @@ def _load(path: str, environment: Mapping[str, str], options: Options, main: str
 def _settings(path: str, text: str, environment: Mapping[str, str], options: Options, main: str) -> Settings:
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
-        from authz.config.kubernetes import build_kubernetes  # noqa: PLC0415 - much to hold for those who have none
+        from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - much to hold for those who have none
 
         settings = build_kubernetes(
             documents,

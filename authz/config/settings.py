@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from authz.config.problems import Problem
 from authz.core.limits import Limits
-from authz.core.server import Directory
+from authz.core.servers import Directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

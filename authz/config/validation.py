@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from authz.config.document import Document, Path
 from authz.config.problems import ConfigError, Problem
+from authz.config.yaml_document import Document, Path
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from authz.core.item import Item
-from authz.core.occasion import Caller
-from authz.core.principal import Principal
+from authz.core.identity.principal import Principal
+from authz.core.identity.refused import Refused
+from authz.core.mcp.item import Item
+from authz.core.policy.context import Caller
+from authz.core.policy.rule import Denial
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
-from authz.core.rule import Denial
 
 RequestId = str | int | None
 

@@ -17,28 +17,28 @@ from collections.abc import Callable
 import msgspec
 
 from authz.core.decision import Decision
-from authz.core.endpoint import addressed, body_flaw, repeated_flaw
-from authz.core.envelope import peek_id
-from authz.core.item import Item
+from authz.core.identity.principal import ANONYMOUS
+from authz.core.identity.refused import Refused
+from authz.core.identity.session import HEADER as SESSION
 from authz.core.limits import Limits
-from authz.core.message import Message, Rejected, read_message
-from authz.core.methods import HTTP_METHODS
-from authz.core.occasion import Caller, Occasion
-from authz.core.policy import Verdict
-from authz.core.principal import ANONYMOUS
+from authz.core.mcp.envelope import peek_id
+from authz.core.mcp.item import Item
+from authz.core.mcp.message import Message, Rejected, read_message
+from authz.core.mcp.methods import HTTP_METHODS
+from authz.core.mcp.versions import is_known, is_modern
+from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.policy import Verdict
+from authz.core.policy.rule import Denial, Rule
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
 from authz.core.request import HttpRequest
-from authz.core.rule import Denial, Rule
-from authz.core.server import Directory, Server
-from authz.core.session import HEADER as SESSION
-from authz.core.versions import is_known, is_modern
+from authz.core.servers import Directory, Server
+from authz.core.transport import addressed, body_flaw, repeated_flaw
 
 Identify = Callable[[Server, str | None], Caller | Refused]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
 
 Admit = Callable[[Caller, str], str | None]
-"""Turns the session id that a caller sent into the server's own; None when it is not the caller's (`core.session`)."""
+"""Turns the session id that a caller sent into the server's own; None when it is not the caller's (`core.identity.session`)."""
 
 
 def _nobodys(_caller: Caller, _sent: str) -> None:

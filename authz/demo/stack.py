@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 
 from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway, Ports
-from authz.demo.issuer import AUDIENCE
+from authz.demo.issuer.app import AUDIENCE
 from authz.demo.mcp_server import Arrival, arrivals
 from authz.demo.ports import free_port, preferred_port
 from authz.demo.probes import http_ready, port_ready
@@ -59,7 +59,7 @@ class Stack:
         self.supervisor.start(
             Child(
                 name="issuer",
-                argv=[*module, "authz.demo.issuer", "--port", str(issuer_port)],
+                argv=[*module, "authz.demo.issuer.app", "--port", str(issuer_port)],
                 ready=http_ready(f"{self.issuer}.well-known/jwks.json"),
             ),
         )
@@ -122,12 +122,12 @@ class Stack:
         return arrivals(self.arrival_log)
 
     def token(self, form: str = "native", **fields: Any) -> str:
-        """Get a token from the issuer; see `authz.demo.issuer.TokenFields`."""
+        """Get a token from the issuer; see `authz.demo.issuer.app.TokenFields`."""
         claims = {"iss": self.identifier(form), **fields.pop("claims", {})}
         return self._ask("demo/token", {**fields, "claims": claims})
 
     def bad_token(self, kind: str) -> str:
-        """Get a token that must be refused; see `authz.demo.issuer.BAD_TOKENS`."""
+        """Get a token that must be refused; see `authz.demo.issuer.app.BAD_TOKENS`."""
         return self._ask(f"demo/token/{kind}", {})
 
     def rotate(self) -> str:
@@ -139,7 +139,7 @@ class Stack:
         self._tell(f"demo/revoke/{kid}")
 
     def outage(self, mode: str) -> None:
-        """Let the issuer's documents fail, a mode of `authz.demo.outage.MODES`, or `off`."""
+        """Let the issuer's documents fail, a mode of `authz.demo.issuer.faults.MODES`, or `off`."""
         self._tell(f"demo/outage/{mode}")
 
     def _ask(self, path: str, body: dict[str, Any]) -> str:

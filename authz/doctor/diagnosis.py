@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from authz.config.settings import Settings
-from authz.doctor.finding import Case, Finding, Severity
+from authz.doctor.inventory import Survey, look
+from authz.doctor.model import Case, Finding, Severity
 from authz.doctor.node import Node
-from authz.doctor.reading import Source
-from authz.doctor.survey import Survey, look
-from authz.doctor.table import ALL
+from authz.doctor.registry import ALL
+from authz.doctor.source import Source
 
 _ORDER = list(Severity)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from authz.doctor.expected import DECISIONS
 from authz.doctor.node import Node
-from authz.doctor.pieces import DECISIONS
 
 _HTTP = "envoy.extensions.filters.http."
 _METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"

@@ -5,16 +5,16 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from authz.doctor.checks_rewriter import WRAPPED
+from authz.doctor.checks.ext_proc import WRAPPED
 from authz.doctor.diagnosis import Diagnosis
-from authz.doctor.fields import hosts
-from authz.doctor.finding import Check, Finding, Put, Severity
+from authz.doctor.field_checks import hosts
+from authz.doctor.inventory import Survey
+from authz.doctor.model import Check, Finding, Put, Severity
 from authz.doctor.node import Path
-from authz.doctor.reading import Source
-from authz.doctor.survey import Survey
-from authz.doctor.table import ALL, TOPICS
-from authz.render.yamltext import emit
-from authz.tools.text import plain
+from authz.doctor.registry import ALL, TOPICS
+from authz.doctor.source import Source
+from authz.render.yaml_writer import emit
+from authz.tools.terminal import plain
 
 
 def written(path: Path) -> str:

@@ -23,21 +23,21 @@ import structlog
 from msgspec import structs
 
 from authz.config.settings import Settings
+from authz.core.authentication import Tokens
 from authz.core.decision import Decision
 from authz.core.engine import Admit, Identify, Walk, check
-from authz.core.occasion import Caller
-from authz.core.refused import Refused
+from authz.core.identity.refused import Refused
+from authz.core.identity.session import MIN_KEY, Sessions
+from authz.core.policy.context import Caller
 from authz.core.request import HttpRequest
-from authz.core.server import Server
-from authz.core.session import MIN_KEY, Sessions
-from authz.edge.audit import AuditLog
-from authz.edge.handover import KEY, Reader, Reads, pack, unpack
-from authz.edge.keystore import KeyStore
-from authz.edge.metrics import KeyFigures, Metrics
-from authz.edge.replies import metadata
-from authz.edge.schedule import Schedule
-from authz.edge.stages import UNTIMED, Stages
-from authz.edge.tokens import Tokens
+from authz.core.response.context import KEY, Reader, Reads, pack, unpack
+from authz.core.servers import Server
+from authz.edge.envoy.check_response import metadata
+from authz.edge.jwks.schedule import Schedule
+from authz.edge.jwks.store import KeyStore
+from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.stage_timer import UNTIMED, Stages
 
 CANDIDATE = "candidate"
 """What records and metrics call the candidate, in the place of a shadow rule's name."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from authz.edge.fetch import metadata_urls
+from authz.edge.jwks.fetcher import metadata_urls
 from authz.oauth.exchange import OAuthFailure, check_url, exchange
 
 

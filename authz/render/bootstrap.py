@@ -13,14 +13,14 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
     DownstreamConnectionsConfig,
 )
 
-from authz.render.chain import Chain
 from authz.render.clusters import clusters, socket
+from authz.render.comments import FILTERS, PLAIN, SECTIONS, SHADOW, WHOLE, notes
 from authz.render.extensions import guards
 from authz.render.listener import hardening, listener
-from authz.render.notes import FILTERS, PLAIN, SECTIONS, SHADOW, WHOLE, notes
+from authz.render.model import Chain
 from authz.render.routes import virtual_hosts
-from authz.render.tree import any_of, plain
-from authz.render.yamltext import Path, emit
+from authz.render.serialize import any_of, plain
+from authz.render.yaml_writer import Path, emit
 
 
 def message(chain: Chain) -> Bootstrap:

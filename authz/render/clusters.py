@@ -38,9 +38,9 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.v3 import Percent
 
 from authz.render.address import Address
-from authz.render.chain import Chain, Endpoint
+from authz.render.model import Chain, Endpoint
+from authz.render.serialize import any_of
 from authz.render.tls import to_server, to_service
-from authz.render.tree import any_of
 from authz.render.workers import RETRIES
 
 AUTHZ = "authz"

@@ -57,10 +57,10 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherOnMatch,
 )
 
-from authz.render.chain import TRY_SLACK, Chain
 from authz.render.clusters import AUTHZ, REWRITER
+from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
-from authz.render.tree import any_of
+from authz.render.serialize import any_of
 from authz.render.workers import CHECK_AGAIN, STREAM_AGAIN, asks_another
 
 CORS = "envoy.filters.http.cors"

@@ -32,13 +32,13 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 from envoy_data_plane.google.protobuf import Struct
 
 from authz.core.reasons import TABLE, Reason
-from authz.render.chain import Chain
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, IDENTITY_HEADERS, REWRITE, http_filters
+from authz.render.model import Chain
 from authz.render.routes import route_config
+from authz.render.serialize import any_of
 from authz.render.tls import to_clients
 from authz.render.tracing import tracing
-from authz.render.tree import any_of
 
 METADATA_KEYS = (
     "decision",

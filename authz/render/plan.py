@@ -4,9 +4,9 @@ from urllib.parse import urlsplit
 
 from authz.config.addresses import worker_addresses
 from authz.config.settings import Cors, Settings
-from authz.core.server import ANY, Server
+from authz.core.servers import ANY, Server
 from authz.render.address import Address
-from authz.render.chain import TRY_SLACK, Chain, Endpoint
+from authz.render.model import TRY_SLACK, Chain, Endpoint
 from authz.render.options import Options
 
 _PORTS = {"http": 80, "https": 443}

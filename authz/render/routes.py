@@ -26,10 +26,10 @@ from envoy_data_plane.envoy.extensions.filters.http.mcp.v3 import McpOverride, M
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
-from authz.render.chain import METADATA_PATH, Chain, Endpoint, bare_host
 from authz.render.clusters import AUTHZ_HTTP
 from authz.render.extensions import CORS, EXT_AUTHZ, NATIVE
-from authz.render.tree import any_of
+from authz.render.model import METADATA_PATH, Chain, Endpoint, bare_host
+from authz.render.serialize import any_of
 
 ANY = "*"
 

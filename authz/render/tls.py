@@ -20,7 +20,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from authz.render.address import Address
 from authz.render.options import Certificate, MutualTls
-from authz.render.tree import any_of
+from authz.render.serialize import any_of
 
 _NAME = "envoy.transport_sockets.tls"
 

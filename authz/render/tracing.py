@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from authz.render.clusters import OTEL
 from authz.render.extensions import EXT_AUTHZ
 from authz.render.options import Tracing
-from authz.render.tree import any_of
+from authz.render.serialize import any_of
 
 _TAGS = ("decision", "reason", "rule", "server", "method", "tool")
 """Keys of the decision's metadata that become tags `mcp.KEY`; not the caller, whom a span would carry away."""

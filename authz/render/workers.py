@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 
-from authz.render.tree import any_of
+from authz.render.serialize import any_of
 
 RETRIES = 512
 """Second tries under way at once in each cluster: as many as may wait for a connection."""

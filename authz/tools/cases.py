@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from authz.config.casefile import CaseModel, CasesModel
-from authz.config.document import Document, Path, is_kubernetes, read_documents
 from authz.config.files import read_text
-from authz.config.native import PolicyFile
+from authz.config.native.cases import CaseModel, CasesModel
+from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, Problem
 from authz.config.validation import validate
-from authz.core.item import Item, Kind
-from authz.core.strictjson import StrictJSONError, loads
+from authz.config.yaml_document import Document, Path, is_kubernetes, read_documents
+from authz.core.mcp.item import Item, Kind
+from authz.core.wire.strict_json import StrictJSONError, loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

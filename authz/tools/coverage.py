@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authz.config.settings import Settings
-from authz.tools.trials import Trial
+from authz.tools.case_runner import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

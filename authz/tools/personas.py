@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from authz.config.problems import ConfigError, Problem
-from authz.core.server import Server
-from authz.tools.audit import Record
-from authz.tools.inputs import json_object
+from authz.core.servers import Server
+from authz.tools.arguments import json_object
+from authz.tools.audit_reader import Record
 
 Claims = Mapping[str, Any]
 _FLAG = "--claims-for"
@@ -59,5 +59,5 @@ def _completed(record: Record, server: Server | None, claims: Claims) -> Claims 
 
 
 def _client_claim(claims: Claims, configured: str | None) -> str:
-    """Name the claim that says the client, as `authz.core.claims` reads it."""
+    """Name the claim that says the client, as `authz.core.identity.claims` reads it."""
     return configured or ("client_id" if "client_id" in claims and "azp" not in claims else "azp")

@@ -10,7 +10,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
-from authz.edge.record import clip
+from authz.edge.telemetry.decision_record import clip
 from tests.support.running import arrived, recorded
 from tests.support.wire import DEADLINE, ask, call, exchange, headers, message, request
 

@@ -10,14 +10,14 @@ from envoy.service.auth.v3 import external_auth_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.core.authentication import Tokens
 from authz.core.engine import check
-from authz.core.item import Kind
-from authz.core.methods import METHODS
-from authz.core.occasion import Caller
+from authz.core.mcp.item import Kind
+from authz.core.mcp.methods import METHODS
+from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
-from authz.edge.metrics import Metrics
-from authz.edge.replies import allow
-from authz.edge.tokens import Tokens
+from authz.edge.envoy.check_response import allow
+from authz.edge.telemetry.metrics import Metrics
 from tests.support import tokens
 from tests.support.core import (
     META,

@@ -2,11 +2,11 @@
 
 import pytest
 
-from authz.core import strictjson
-from authz.core.answer import answer
+from authz.core.denial import answer
 from authz.core.engine import check
-from authz.core.item import Kind
+from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
+from authz.core.wire import strict_json as strictjson
 from tests.support.core import call, message, own_session, post, rule, server, walk
 
 MEBIBYTE = 1 << 20

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import pytest
 
 from authz.config.settings import IssuerKeys
-from authz.core.occasion import Caller
-from authz.core.policy import Policy
+from authz.core.authentication import Tokens
+from authz.core.policy.context import Caller
+from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
-from authz.core.server import Server
-from authz.edge.keystore import KeyStore
-from authz.edge.metrics import Metrics
-from authz.edge.schedule import Schedule
-from authz.edge.tokens import Tokens
+from authz.core.servers import Server
+from authz.edge.jwks.schedule import Schedule
+from authz.edge.jwks.store import KeyStore
+from authz.edge.telemetry.metrics import Metrics
 from tests.support import jwks_server as bad
 from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, page
 from tests.support.tokens import ISSUER, NOW, jwk, rsa_key, token, trust

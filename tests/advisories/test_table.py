@@ -18,7 +18,7 @@ HIDDEN_CALLS = (
     "envoy/test_lists.py::test_a_list_is_trimmed_by_the_same_rules_as_calls",
     "property/test_policy.py::test_an_item_is_listed_exactly_when_the_rules_without_their_args_would_let_it_be_called",
     "property/test_policy.py::test_what_is_callable_with_some_arguments_is_listed",
-    "edge/test_handover.py::test_what_no_request_can_name_is_in_no_list",
+    "core/response/test_context.py::test_what_no_request_can_name_is_in_no_list",
 )
 PARTS = (
     "advisories/test_wire.py::test_nothing_of_a_refused_request_arrives",
@@ -27,25 +27,25 @@ PARTS = (
 )
 LOOKALIKES = (
     "advisories/test_wire.py::test_nothing_of_a_refused_request_arrives",
-    "core/test_message.py::test_a_key_that_only_looks_like_a_known_one_is_refused_at_every_level",
-    "core/test_message.py::test_what_is_accepted_says_the_same_to_a_reader_that_ignores_case",
+    "core/mcp/test_message.py::test_a_key_that_only_looks_like_a_known_one_is_refused_at_every_level",
+    "core/mcp/test_message.py::test_what_is_accepted_says_the_same_to_a_reader_that_ignores_case",
 )
 DISGUISES = (
     "envoy/test_lists.py::test_a_list_that_cannot_be_judged_is_502_and_shows_nothing",
     "envoy/test_lists.py::test_in_whatever_form_it_comes_a_list_is_trimmed",
     "envoy/test_lists.py::test_a_disguised_list_in_a_stream_is_replaced_and_the_events_after_it_are_still_judged",
     "envoy/test_streams.py::test_a_stream_that_comes_byte_by_byte_is_read_as_one",
-    "core/test_rewriting.py::test_a_list_in_disguise_does_not_pass",
+    "core/response/test_rewriter.py::test_a_list_in_disguise_does_not_pass",
 )
 BATCHES = (
-    "core/test_message.py::test_a_batch_is_refused_in_every_version",
+    "core/mcp/test_message.py::test_a_batch_is_refused_in_every_version",
     "advisories/test_calls.py::test_a_flaw_in_headers_or_version_is_400_with_its_own_code_and_nothing_arrives",
     "advisories/test_wire.py::test_nothing_of_a_refused_request_arrives",
 )
 MIRRORS = (
     "advisories/test_calls.py::test_a_flaw_in_headers_or_version_is_400_with_its_own_code_and_nothing_arrives",
-    "core/test_message.py::test_the_first_flaw_in_the_specifications_order_is_the_reason",
-    "core/test_mirror.py::test_headers_that_are_sent_agree_with_the_body_in_every_era",
+    "core/mcp/test_message.py::test_the_first_flaw_in_the_specifications_order_is_the_reason",
+    "core/mcp/test_routing_headers.py::test_headers_that_are_sent_agree_with_the_body_in_every_era",
 )
 PATHS = (
     "advisories/test_wire.py::test_in_whatever_spelling_the_same_rules_decide",
@@ -56,7 +56,7 @@ REPEATED = (
     "advisories/test_wire.py::test_nothing_of_a_refused_request_arrives",
     "advisories/test_http2.py::test_nothing_of_a_refused_http_2_request_arrives",
     "core/test_engine.py::test_a_header_that_may_stand_only_once_is_refused_when_repeated",
-    "edge/test_ext_authz.py::test_a_header_that_is_listed_twice_is_a_repetition",
+    "edge/envoy/test_ext_authz.py::test_a_header_that_is_listed_twice_is_a_repetition",
 )
 TRUSTED_HEADERS = (
     "advisories/test_identity.py::test_no_x_header_changes_a_decision",
@@ -73,11 +73,11 @@ OUTAGES = (
     "render/test_extensions.py::test_ext_authz_fails_closed_and_judges_whole_exact_bodies",
 )
 PROCESSORS = (
-    "edge/test_ext_proc.py::test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through",
-    "edge/test_ext_proc.py::test_200_calls_at_once_each_get_their_own_list",
+    "edge/envoy/test_ext_proc.py::test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through",
+    "edge/envoy/test_ext_proc.py::test_200_calls_at_once_each_get_their_own_list",
     "envoy/test_failures.py::test_a_service_killed_in_the_middle_of_a_list_never_lets_the_rest_pass",
     "envoy/test_wrong_services.py::test_no_failure_of_the_processor_lets_a_list_pass",
-    "core/test_listing.py::test_what_is_neither_surely_a_list_nor_surely_none_is_refused",
+    "core/response/test_list_filter.py::test_what_is_neither_surely_a_list_nor_surely_none_is_refused",
 )
 KEY_SERVER = (
     "advisories/test_keys.py::test_cve_2025_64527_an_answer_of_the_key_server_ends_neither_the_service_nor_its_keys",
@@ -114,7 +114,7 @@ SPELLINGS = ("advisories/test_tokens.py::test_ghsa_hxm8_2xgr_2p9m_a_token_has_on
 GARBAGE = (
     "advisories/test_calls.py::test_no_garbage_arrives_and_after_it_the_next_request_is_served",
     "property/test_engine.py::test_every_request_gets_a_decision_and_none_is_allowed_without_the_valid_token",
-    "core/test_message.py::test_every_body_is_a_message_or_a_rejection",
+    "core/mcp/test_message.py::test_every_body_is_a_message_or_a_rejection",
 )
 CROSSED = (
     "envoy/test_streams.py::test_200_users_whose_requests_of_one_id_are_all_under_way_each_get_their_own_list",

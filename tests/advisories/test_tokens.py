@@ -8,10 +8,10 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from authz.core.jws import MAX_CHARS
+from authz.core.identity.jws import MAX_CHARS
+from authz.core.identity.refused import Refused
+from authz.core.identity.token import bearer, verify
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
-from authz.core.token import bearer, verify
 from tests.support.tokens import (
     AUDIENCE,
     ISSUER,

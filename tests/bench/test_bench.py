@@ -179,7 +179,7 @@ def test_the_list_that_is_timed_loses_every_second_tool():
 
 @pytest.fixture(scope="module")
 def stack():
-    peer = f"{sys.executable} -m bench.bare unix:{{socket}}"
+    peer = f"{sys.executable} -m bench.handlers.aio unix:{{socket}}"
     with running({"peer": peer}) as stack:
         yield stack
 

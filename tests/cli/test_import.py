@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.item import Item, Kind
-from authz.core.occasion import Caller, Occasion
+from authz.core.identity.refused import Refused
+from authz.core.identity.token import verify
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller, Occasion
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
-from authz.core.token import verify
-from authz.tools.conjuncts import split
-from authz.tools.imported import Choices, native_text
+from authz.tools.agentgateway_import.conjunctions import split
+from authz.tools.agentgateway_import.writer import Choices, native_text
 from tests.property.test_forms import PERMISSION_VALUES, ROLE_VALUES, ROLES, SCOPE_VALUES, SCOPES, TOOLS
 from tests.support.commands import command
 from tests.support.core import call

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.arguments import Arguments
-from authz.core.occasion import Caller, Occasion
-from authz.core.policy import Policy
-from authz.core.principal import Principal
+from authz.core.identity.principal import Principal
+from authz.core.policy.arguments import Arguments
+from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.policy import Policy
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
-from authz.edge.record import Facts, make_record
-from authz.tools.asking import decide, post, use
-from authz.tools.bounds import bounds
+from authz.edge.telemetry.decision_record import Facts, make_record
+from authz.tools.partial_policy import bounds
+from authz.tools.requests import decide, post, use
 from tests.support.commands import command
 from tests.support.core import occasion, principal, rule, tool
 from tests.support.operators import POLICY, write

@@ -17,9 +17,9 @@ import pytest
 from authz.config.load import load
 from authz.core.reasons import Reason
 from authz.demo.gateway import NATIVE
-from authz.demo.issuer import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer
+from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer
 from authz.demo.ports import free_port
-from authz.oauth.verdict import verdicts
+from authz.oauth.token_check import verdicts
 
 LIMIT = 30.0
 """Seconds after which a test gives up waiting."""

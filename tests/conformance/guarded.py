@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authz.demo.gateway import Gateway, Ports
-from authz.demo.issuer import AUDIENCE
+from authz.demo.issuer.app import AUDIENCE
 from authz.demo.ports import free_port
 from authz.demo.probes import port_ready
 from authz.demo.processes import Child

@@ -5,8 +5,8 @@ import pytest
 from authz.config.load import Options, load
 from authz.config.problems import ConfigError
 from authz.core.engine import check
+from authz.core.identity.refused import Refused
 from authz.core.reasons import TABLE, Group, Reason
-from authz.core.refused import Refused
 from tests.support.core import call, rule, server, walk
 
 POLICY = """\

@@ -8,13 +8,13 @@ import httpx2
 import pytest
 from mcp.client.auth import utils
 
-from authz.core.answer import METADATA_PATH, answer
+from authz.core.denial import METADATA_PATH, answer
 from authz.core.engine import check
-from authz.core.occasion import Caller
-from authz.core.principal import Principal
+from authz.core.identity.principal import Principal
+from authz.core.identity.token import bearer, verify
+from authz.core.policy.context import Caller
+from authz.core.policy.rule import Denial
 from authz.core.reasons import TABLE, Group, Reason
-from authz.core.rule import Denial
-from authz.core.token import bearer, verify
 from tests.support import tokens
 from tests.support.core import (
     LEGACY,

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.endpoint import SINGLE_HEADERS
 from authz.core.engine import check
-from authz.core.item import Item, Kind
 from authz.core.limits import Limits
-from authz.core.methods import HTTP_METHODS, METHODS, Era
-from authz.core.occasion import Caller
+from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
+from authz.core.policy.context import Caller
+from authz.core.policy.rule import Denial
 from authz.core.reasons import Reason
-from authz.core.rule import Denial
+from authz.core.transport import SINGLE_HEADERS
 from tests.support import tokens
 from tests.support.core import (
     LEGACY,

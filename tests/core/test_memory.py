@@ -12,8 +12,8 @@ PATIENCE = 120
 
 PROGRAM = """
 import subprocess, sys
-from authz.config.expressions import compile_expression
-from authz.core.expression import Truth, activate
+from authz.config.cel.compile import compile_expression
+from authz.core.policy.expression import Truth, activate
 
 TEXTS = {
     '"files:read" in scopes': (Truth.TRUE, {"scopes": ["a", "files:read"]}),

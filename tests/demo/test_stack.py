@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway
-from authz.demo.issuer import AUDIENCE
+from authz.demo.issuer.app import AUDIENCE
+from authz.demo.scenarios.run import ALL
 from authz.demo.stack import Stack
-from authz.demo.story import ALL
 from tests.support.running import EVERYTHING, shared_stack
 from tests.support.wire import ask, call, message
 

@@ -144,7 +144,7 @@ def issuer_port():
     port = free_port()
     with Supervisor() as supervisor:
         keys = http_ready(f"http://127.0.0.1:{port}/.well-known/jwks.json")
-        argv = [sys.executable, "-m", "authz.demo.issuer", "--port", str(port)]
+        argv = [sys.executable, "-m", "authz.demo.issuer.app", "--port", str(port)]
         supervisor.start(Child(name="issuer", argv=argv, ready=keys))
         yield port
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from authz.config.load import load
-from authz.edge.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyFigures, Metrics
 from tests.support.commands import command
 from tests.support.crds import problems, proto_fields
 from tests.support.manifests import (

@@ -10,7 +10,7 @@ from base64 import b64decode
 
 import pytest
 
-from authz.demo.issuer import AUDIENCE
+from authz.demo.issuer.app import AUDIENCE
 from authz.demo.probes import http_ready, port_ready, socket_ready
 from authz.demo.processes import Child, Supervisor
 from authz.demo.stack import Stack

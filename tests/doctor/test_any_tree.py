@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from authz.config.problems import ConfigError
 from authz.doctor.diagnosis import diagnose
-from authz.doctor.fixing import fix
-from authz.doctor.reading import read_text
+from authz.doctor.fix import fix
 from authz.doctor.report import as_json, as_text
+from authz.doctor.source import read_text
 from tests.support.holes import ours
 
 OURS = ours()
@@ -101,7 +101,7 @@ def broken(draw):
             target = target[step] if known else None
         if isinstance(target, dict) and draw(st.booleans()):
             target.pop(last, None)
-        elif isinstance(target, dict) or (isinstance(target, list) and last < len(target)):
+        elif isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target)):
             target[last] = draw(TREES)
     return tree
 

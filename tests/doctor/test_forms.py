@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from authz.doctor.diagnosis import diagnose
-from authz.doctor.fixing import fix
-from authz.doctor.reading import read_text
+from authz.doctor.fix import fix
 from authz.doctor.report import looked_at
+from authz.doctor.source import read_text
 from authz.render.bootstrap import filters
 from tests.support.chains import SIDECAR
 from tests.support.holes import AUTHZ, EXT, LUA, NAMED, PROC, Tree, ours

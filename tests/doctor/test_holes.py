@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from authz.doctor.diagnosis import diagnose
-from authz.doctor.finding import Severity
-from authz.doctor.fixing import fix
-from authz.doctor.reading import read_text
-from authz.doctor.table import ALL
+from authz.doctor.fix import fix
+from authz.doctor.model import Severity
+from authz.doctor.registry import ALL
+from authz.doctor.source import read_text
 from tests.support.holes import HOLES, ours
 from tests.support.real_envoy import validate
 

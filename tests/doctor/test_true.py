@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from authz.doctor.diagnosis import diagnose
-from authz.doctor.fixing import fix
-from authz.doctor.reading import read_text
+from authz.doctor.fix import fix
+from authz.doctor.source import read_text
 from tests.support.holes import AUTHZ, LUA, NAMED, Tree
 from tests.support.real_envoy import free_port, running_envoy
 from tests.support.running import another_gateway, eventually, shared_stack

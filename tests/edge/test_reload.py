@@ -1,380 +1,276 @@
-"""One service and the policies that take each other's place in it: what changes, what stays, what is only compared."""
-
 import asyncio
-import dataclasses
-import io
-import json
-import time
+import os
 
 import pytest
-from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
-from google.protobuf.json_format import MessageToDict
 
 from authz.config.load import load
-from authz.config.settings import IssuerKeys
-from authz.core.item import Item, Kind
-from authz.core.keys import KeySet
-from authz.core.reasons import Reason
-from authz.edge.audit import AuditLog
-from authz.edge.ext_authz import Checker
-from authz.edge.service import Service
-from tests.support import core, tokens
-from tests.support.jwks_server import IssuerSite, https, page
+from authz.edge import reload as watch
+from authz.edge.reload import Watcher, contents
 from tests.support.policy_files import NATIVE
-from tests.support.rpc import Here
 
 PATIENCE = 20
 """Seconds after which a wait in these tests is a failure."""
-KEYS = json.dumps({"keys": [tokens.jwk(tokens.rsa_key(), use="sig", alg="RS256")]}).encode()
-INLINE = {tokens.ISSUER: IssuerKeys(issuer=tokens.ISSUER, inline=KEYS)}
-ECHO, LIST = NATIVE, NATIVE.replace("[echo]", "[list_files]")
-WHEN = NATIVE + "        when: jwt.level == 'LEVEL'\n"
+OTHER = NATIVE.replace("[echo]", "[list_files]")
+BAD = NATIVE + "        scope: [a]\n"
 
 
-def settings(tmp_path, text=NATIVE, candidate=None, keys=INLINE):
-    """Load a policy with its candidate; the keys are given, so nothing is fetched unless asked for."""
-    if candidate is not None:
-        (tmp_path / "other.yaml").write_text(candidate)
-        text += "candidate: other.yaml\n"
-    (tmp_path / "policy.yaml").write_text(text)
-    loaded = load(str(tmp_path / "policy.yaml"), environment={})
-    return dataclasses.replace(loaded, keys=keys, check_seconds=PATIENCE)
+class Watched:
+    """A watched policy file, and what the watcher did about it."""
+
+    def __init__(self, folder):
+        self.path = folder / "policy.yaml"
+        self.applied = []
+        self.problems = []
+        self.loads = 0
+
+    def begin(self, text=NATIVE, *, read=True):
+        if text is not None:
+            self.path.write_text(text)
+        known = load(str(self.path), environment={}).read if read else None
+        self.watcher = Watcher(str(self.path), self.load, self.apply, failed=self.problems.append, read=known)
+        return self
+
+    def load(self):
+        self.loads += 1
+        return load(str(self.path), environment={})
+
+    async def apply(self, settings):
+        self.applied.append(sorted(*settings.tools.values()))
+
+    def look(self, times=1):
+        async def looks():
+            for _ in range(times):
+                await self.watcher.look()
+
+        asyncio.run(looks())
 
 
 @pytest.fixture
-def serve():
-    """Make services, with the stream of their audit log."""
-    audits = []
-
-    def serve_(given):
-        stream = io.BytesIO()
-        audits.append(AuditLog(stream))
-        return Service(given, audits[-1]), stream
-
-    yield serve_
-    for audit in audits:
-        audit.close()
+def watched(tmp_path):
+    return Watched(tmp_path)
 
 
-def claims(**more):
-    now = int(time.time())
-    return tokens.claims(iat=now - 10, exp=now + 600, **more)
+def put(path, text):
+    """Replace a file in one step, as editors do."""
+    beside = path.with_name(".new")
+    beside.write_text(text)
+    beside.replace(path)
 
 
-TOKEN = tokens.token(claims(level="x"))
+@pytest.mark.parametrize("read", [True, False])
+def test_a_file_that_did_not_change_is_not_loaded(watched, read):
+    watched.begin(read=read).look(3)
+
+    assert (0, [], []) == (watched.loads, watched.applied, watched.problems)
 
 
-def asked(tool="echo", token=TOKEN):
-    return core.call(tool, headers={"authorization": f"Bearer {token}"})
+@pytest.mark.parametrize(
+    "write", [put, lambda path, text: path.write_text(text)], ids=["replaced", "rewritten"]
+)
+def test_a_changed_file_is_applied_once(watched, write):
+    watched.begin()
+    write(watched.path, OTHER)
+    watched.look(3)
+
+    assert (1, [["list_files"]], [""]) == (watched.loads, watched.applied, watched.problems)
 
 
-def check(service, request=None, state=None):
-    return (state or service.state).check(request or asked(), time.perf_counter())
+def test_a_change_between_the_first_reading_and_the_first_look_is_seen(watched):
+    watched.path.write_text(NATIVE)
+    known = load(str(watched.path), environment={}).read
+    watched.path.write_text(OTHER)
+    watched.watcher = Watcher(
+        str(watched.path), watched.load, watched.apply, failed=watched.problems.append, read=known
+    )
+    watched.look()
+
+    assert [["list_files"]] == watched.applied
 
 
-def apply(service, given):
-    asyncio.run(asyncio.wait_for(service.apply(given), PATIENCE))
+def test_a_new_time_of_the_same_content_is_no_change(watched):
+    watched.begin()
+    put(watched.path, NATIVE)
+    os.utime(watched.path, (1, 1))
+    watched.look()
+
+    assert 0 == watched.loads
 
 
-def test_a_reload_decides_by_the_new_policy_and_is_counted(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    assert check(service).allowed
-
-    new = settings(tmp_path, LIST)
-    apply(service, new)
-
-    assert Reason.NO_RULE is check(service).reason
-    assert check(service, asked("list_files")).allowed
-    figures = service.metrics.render().decode()
-    assert 'mcp_authz_policy_reloads_total{outcome="ok"} 1.0' in figures
-    assert f'mcp_authz_policy_info{{hash="{new.digest}"}} 1.0' in figures
+def config_map(folder, number, text):
+    """Write a version of a ConfigMap volume and point `..data` to it, as the kubelet does."""
+    version = folder / f"..version-{number}"
+    version.mkdir()
+    (version / "policy.yaml").write_text(text)
+    link = folder / "..data_tmp"
+    link.symlink_to(version.name)
+    link.replace(folder / "..data")
 
 
-def test_a_failed_reload_is_counted_and_told_until_the_next_good_one(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    service.reload_failed("line 5")
-    assert "line 5" == service.problem
-    assert 'mcp_authz_policy_reloads_total{outcome="failed"} 1.0' in service.metrics.render().decode()
+def test_a_config_map_that_swaps_the_link_to_its_directory_is_a_change(watched, tmp_path):
+    config_map(tmp_path, 1, NATIVE)
+    watched.path.symlink_to("..data/policy.yaml")
+    watched.begin(None)
+    config_map(tmp_path, 2, OTHER)
+    watched.look()
+    config_map(tmp_path, 3, NATIVE)
+    watched.look()
 
-    service.reload_failed("")
-    assert "" == service.problem
-    assert 'mcp_authz_policy_reloads_total{outcome="failed"} 1.0' in service.metrics.render().decode()
-
-
-def test_a_check_that_began_under_the_old_policy_finishes_under_it(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    began_under = service.state
-    apply(service, settings(tmp_path, LIST))
-
-    assert check(service, state=began_under).allowed
-    assert not check(service, asked("list_files"), began_under).allowed
+    assert [["list_files"], ["echo"]] == watched.applied
 
 
-def test_remembered_conditions_of_a_token_die_with_the_policy_they_belong_to(serve, tmp_path):
-    service, _ = serve(settings(tmp_path, WHEN.replace("LEVEL", "x")))
-    said = [check(service).allowed, check(service).allowed]
-    for level in ("y", "x", "y"):
-        apply(service, settings(tmp_path, WHEN.replace("LEVEL", level)))
-        said += [check(service).allowed, check(service).allowed]
+def test_a_bad_file_changes_nothing_and_is_not_tried_again_until_it_changes(watched):
+    watched.begin()
+    put(watched.path, BAD)
+    watched.look(3)
+    (problem,) = watched.problems
 
-    assert [True, True, False, False, True, True, False, False] == said
-
-
-def test_terms_of_trust_that_became_stricter_count_for_a_token_that_was_accepted_before(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    assert check(service).allowed
-
-    stricter = NATIVE.replace("    audiences:", "    required_claims: {tenant: acme}\n    audiences:")
-    apply(service, settings(tmp_path, stricter))
-
-    assert Reason.BAD_CLAIMS is check(service).reason
+    assert (1, []) == (watched.loads, watched.applied)
+    assert problem.startswith(f"{watched.path}:11: servers.files.rules[0].scope: unknown key")
 
 
-def listing(service, state):
-    """Give the metadata that the Check of a list leaves to the rewriter."""
-    request = core.post(core.message("tools/list"), headers={"authorization": f"Bearer {TOKEN}"})
-    decision = check(service, request, state)
-    baggage = auth_pb.CheckResponse.FromString(state.baggage(decision, request))
-    said = MessageToDict(baggage.dynamic_metadata)
-    return {**said, "server": decision.server, "policy": state.settings.digest}
+def test_a_good_file_after_a_bad_one_ends_the_problem(watched):
+    watched.begin()
+    for text in (BAD, OTHER):
+        put(watched.path, text)
+        watched.look()
+
+    assert [["list_files"]] == watched.applied
+    assert "" == watched.problems[-1]
 
 
-def visible(reader):
-    return [name for name in ("echo", "list_files") if reader.visible(Item(Kind.TOOL, name))]
+def test_a_return_to_the_file_in_force_ends_the_problem_too(watched):
+    watched.begin()
+    for text in (BAD, NATIVE):
+        put(watched.path, text)
+        watched.look()
+
+    assert [["echo"]] == watched.applied
+    assert "" == watched.problems[-1]
 
 
-def test_a_list_is_trimmed_by_the_policy_of_its_check(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    before = listing(service, service.state)
-    apply(service, settings(tmp_path, LIST))
-    after = listing(service, service.state)
+def test_a_file_that_is_gone_is_a_problem_and_its_return_is_not(watched):
+    watched.begin()
+    watched.path.unlink()
+    watched.look(2)
+    watched.path.write_text(OTHER)
+    watched.look()
 
-    assert ["echo"] == visible(service.reader(before))
-    assert ["list_files"] == visible(service.reader(after))
-
-
-def test_a_list_whose_policy_is_long_gone_is_trimmed_by_the_one_in_force(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    before = listing(service, service.state)
-    for number in range(10):
-        apply(service, settings(tmp_path, f"{LIST}# {number}\n"))
-
-    assert ["list_files"] == visible(service.reader(before))
+    assert [f"{watched.path}: cannot be read: No such file or directory", ""] == watched.problems
+    assert [["list_files"]] == watched.applied
 
 
-def test_keys_survive_a_reload(serve, tmp_path):
-    service, _ = serve(settings(tmp_path))
-    store, keys = service.keys, service.keys.keys(tokens.ISSUER)
-    apply(service, settings(tmp_path, LIST))
+def test_a_poke_loads_even_when_nothing_changed_and_once(watched):
+    watched.begin()
+    watched.watcher.poke()
+    watched.look(3)
 
-    assert store is service.keys
-    assert keys is service.keys.keys(tokens.ISSUER)
-
-
-async def _until_keys(service, issuer):
-    async with asyncio.timeout(PATIENCE):
-        while service.keys.keys(issuer) is None:
-            await service.keys.refetch(issuer, tokens.KID)
-    return service.keys.keys(issuer)
+    assert (1, [["echo"]]) == (watched.loads, watched.applied)
 
 
-def test_changed_issuers_are_fetched_and_the_others_keep_their_keys_meanwhile(serve, tmp_path):
+def test_a_poke_during_a_load_is_not_lost(watched):
+    watched.begin()
+    first = watched.load
+
+    def load_and_poke():
+        if not watched.loads:
+            watched.watcher.poke()
+        return first()
+
+    watched.watcher._load = load_and_poke
+    watched.watcher.poke()
+    watched.look(3)
+
+    assert 2 == watched.loads
+
+
+CANDIDATE = NATIVE + "candidate: other.yaml\n"
+
+
+def test_a_changed_candidate_is_a_change(watched, tmp_path):
+    (tmp_path / "other.yaml").write_text(NATIVE)
+    watched.begin(CANDIDATE)
+    (tmp_path / "other.yaml").write_text(OTHER)
+    watched.look(2)
+
+    assert (1, [["echo"]]) == (watched.loads, watched.applied)
+
+
+def test_a_candidate_that_was_missing_is_taken_when_it_comes(watched, tmp_path):
+    watched.begin()
+    put(watched.path, CANDIDATE)
+    watched.look(2)
+    assert [] == watched.applied
+
+    (tmp_path / "other.yaml").write_text(OTHER)
+    watched.look(2)
+    assert [["echo"]] == watched.applied
+    assert "" == watched.problems[-1]
+
+
+SECRET = "a secret"
+
+
+@pytest.mark.parametrize("where", ["load", "apply"])
+def test_an_error_that_nobody_thought_of_fails_one_reload_and_says_no_more_than_its_class(watched, where):
+    def load_badly():
+        raise ZeroDivisionError(SECRET)
+
+    async def apply_badly(_):
+        raise ZeroDivisionError(SECRET)
+
+    watched.begin()
+    good = getattr(watched.watcher, f"_{where}")
+    setattr(watched.watcher, f"_{where}", {"load": load_badly, "apply": apply_badly}[where])
+    put(watched.path, OTHER)
+    watched.look()
+    assert ["ZeroDivisionError"] == watched.problems
+
+    setattr(watched.watcher, f"_{where}", good)
+    put(watched.path, NATIVE)
+    watched.look()
+    assert ["ZeroDivisionError", ""] == watched.problems
+    assert [["echo"]] == watched.applied
+
+
+def test_the_watch_looks_by_itself_and_at_once_when_poked(watched, monkeypatch):
     async def run():
-        async with IssuerSite(pages={"/a": page(KEYS), "/b": page(KEYS)}) as site:
-            first = {"https://a/": IssuerKeys(issuer="https://a/", jwks_uri=f"{site.url}/a")}
-            second = first | {"https://b/": IssuerKeys(issuer="https://b/", jwks_uri=f"{site.url}/b")}
-            service, _ = serve(settings(tmp_path, keys=first))
-            await service.keys.start()
-            known = await _until_keys(service, "https://a/")
-            old = service.keys
-            await service.apply(settings(tmp_path, LIST, keys=second))
-            at_once = service.keys.keys("https://a/")
-            fetched = await _until_keys(service, "https://b/")
-            await service.keys.close()
-            return known, at_once, fetched, site.paths, old._closed
+        applied = asyncio.Semaphore(0)
 
-    known, at_once, fetched, paths, closed = asyncio.run(run())
+        async def apply(settings):
+            await watched.apply(settings)
+            applied.release()
 
-    assert known is at_once
-    assert isinstance(fetched, KeySet)
-    assert {"/a", "/b"} == set(paths)
-    assert closed
+        watched.watcher._apply = apply
+        running = asyncio.create_task(watched.watcher.run())
+        async with asyncio.timeout(PATIENCE):
+            put(watched.path, OTHER)
+            await applied.acquire()
+            monkeypatch.setattr(watch, "INTERVAL", 3600.0)
+            put(watched.path, NATIVE)
+            watched.watcher.poke()
+            await applied.acquire()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
-
-CHANGES = {
-    "the wait for stale keys": NATIVE + "keys: {stale_for_seconds: 3600}\n",
-    "the cool-down": NATIVE + "keys: {cooldown_seconds: 5}\n",
-    "a host for plain http": NATIVE + "insecure_hosts: [keys.internal]\n",
-    "the authorities": NATIVE + "ca_file: authority.pem\n",
-}
-
-
-@pytest.mark.parametrize("text", CHANGES.values(), ids=CHANGES)
-def test_another_way_of_fetching_keys_takes_force_and_keys_given_in_the_file_stay_at_hand(
-    serve, tmp_path, text
-):
-    https(tmp_path)
-    service, _ = serve(settings(tmp_path))
-    store = service.keys
-
-    async def run():
-        await service.apply(settings(tmp_path, text))
-        await service.keys.close()
-
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    watched.begin()
     asyncio.run(run())
 
-    assert store is not service.keys
-    assert check(service).allowed
+    assert [["list_files"], ["echo"]] == watched.applied
 
 
-def test_other_authorities_in_the_same_file_are_another_way_of_fetching_keys(serve, tmp_path):
-    https(tmp_path)
-    service, _ = serve(settings(tmp_path, CHANGES["the authorities"]))
-    store = service.keys
-    apply(service, settings(tmp_path, CHANGES["the authorities"]))
-    assert store is service.keys
+def test_contents_tell_files_apart_by_what_is_in_them_and_missing_ones_are_empty(tmp_path):
+    for name, text in {"a": "x", "b": "x", "c": "y"}.items():
+        (tmp_path / name).write_text(text)
+    a, b, c, none = contents([str(tmp_path / name) for name in ("a", "b", "c", "d")]).values()
 
-    https(tmp_path)
-    apply(service, settings(tmp_path, CHANGES["the authorities"]))
-    assert store is not service.keys
+    assert a == b != c
+    assert "" == none
 
 
-def test_authorities_that_vanish_between_reading_and_use_leave_everything_as_it_was(serve, tmp_path):
-    https(tmp_path)
-    service, _ = serve(settings(tmp_path))
-    state, store = service.state, service.keys
-    new = settings(tmp_path, LIST + "ca_file: authority.pem\n")
-    (tmp_path / "authority.pem").unlink()
-    with pytest.raises(OSError):
-        apply(service, new)
+def test_the_settings_of_a_file_hold_the_content_that_was_read(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(NATIVE)
+    settings = load(str(path), environment={})
 
-    assert (state, store) == (service.state, service.keys)
-    assert check(service).allowed
-
-
-def test_the_bounds_of_the_file_are_those_of_the_key_store(serve, tmp_path):
-    text = NATIVE + "keys: {stale_for_seconds: 3600, cooldown_seconds: 5, unknown_names: 7}\n"
-    service, _ = serve(settings(tmp_path, text))
-    schedule = service.keys._schedule
-
-    assert (3600, 5, 7) == (schedule.stale_for, schedule.cooldown, schedule.max_unknown)
-
-
-# policy in force, candidate, tool: whether it is allowed, and what is noted.
-CANDIDATES = [
-    (ECHO, ECHO, "echo", True, ()),
-    (ECHO, LIST, "echo", True, ("candidate",)),
-    (ECHO, LIST, "list_files", False, ("candidate",)),
-    (ECHO, LIST, "other", False, ()),
-    (
-        ECHO,
-        NATIVE.replace("mcp.example/mcp\n    issuers", "mcp.example/other\n    issuers"),
-        "echo",
-        True,
-        ("candidate",),
-    ),
-    (ECHO, NATIVE.replace("    audiences: [", "    audiences: [https://x.example/, "), "echo", True, ()),
-    (
-        ECHO,
-        NATIVE.replace("audiences: [https://mcp.example/mcp]", "audiences: [https://x]"),
-        "echo",
-        True,
-        ("candidate",),
-    ),
-    (
-        NATIVE + "      - {name: guard, deny: {tools: [echo]}, shadow: true}\n",
-        LIST,
-        "echo",
-        True,
-        ("guard", "candidate"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("text", "candidate", "tool", "allowed", "shadows"), CANDIDATES)
-def test_a_candidate_is_compared_and_changes_no_answer(
-    serve, tmp_path, text, candidate, tool, allowed, shadows
-):
-    alone, _ = serve(settings(tmp_path, text))
-    beside, _ = serve(settings(tmp_path, text, candidate))
-    requests = [asked(tool), asked(tool)]  # the second time the token is remembered
-
-    for request in requests:
-        expected, made = (check(service, request) for service in (alone, beside))
-        assert (allowed, shadows) == (made.allowed, made.shadows)
-        assert {**core.told(expected), "shadows": shadows} == core.told(made)
-
-
-def test_a_token_that_only_the_candidate_accepts_is_still_refused(serve, tmp_path):
-    strict = NATIVE.replace("    audiences:", "    required_claims: {tenant: acme}\n    audiences:")
-    service, _ = serve(settings(tmp_path, strict, NATIVE))
-
-    said = [check(service) for _ in range(3)]
-    assert [(Reason.BAD_CLAIMS, ("candidate",))] * 3 == [(made.reason, made.shadows) for made in said]
-
-
-class Broken:
-    """A directory that fails."""
-
-    servers = ()
-
-    def select(self, host, path):
-        raise ZeroDivisionError(host)
-
-
-@pytest.mark.parametrize(("tool", "shadows"), [("echo", ("candidate",)), ("list_files", ())])
-def test_a_candidate_that_fails_counts_as_one_that_denies_and_changes_nothing(serve, tmp_path, tool, shadows):
-    given = settings(tmp_path, ECHO, ECHO)
-    broken = dataclasses.replace(given, candidate=dataclasses.replace(given.candidate, directory=Broken()))
-    service, _ = serve(broken)
-    made = check(service, asked(tool))
-
-    assert (tool == "echo", shadows) == (made.allowed, made.shadows)
-
-
-@pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (PATIENCE, ())])
-def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path, ago, shadows):
-    service, _ = serve(settings(tmp_path, ECHO, LIST))
-    made = service.state.check(asked("list_files"), time.perf_counter() - ago)
-
-    assert (Reason.NO_RULE, shadows) == (made.reason, made.shadows)
-
-
-def test_how_long_a_decision_takes_is_no_disagreement(serve, tmp_path):
-    service, _ = serve(settings(tmp_path, ECHO, ECHO + "limits: {check_ms: 10}\n"))
-    made = service.state.check(asked(), time.perf_counter() - 1)
-
-    assert (True, ()) == (made.allowed, made.shadows)
-
-
-def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(serve, tmp_path):
-    service, stream = serve(settings(tmp_path, ECHO, LIST))
-    message = auth_pb.CheckRequest()
-    http, request = message.attributes.request.http, asked()
-    http.method, http.host, http.path, http.raw_body = "POST", request.host, request.path, request.body
-    http.headers.update(request.headers)
-    answer = asyncio.run(
-        asyncio.wait_for(Checker(service).check(message.SerializeToString(), Here()), PATIENCE)
-    )
-    service.audit.close()
-    (record,) = map(json.loads, stream.getvalue().splitlines())
-
-    assert 0 == auth_pb.CheckResponse.FromString(answer).status.code
-    assert b"candidate" not in answer
-    assert ("allow", ["candidate"]) == (record["decision"], record["shadows"])
-    sample = 'mcp_authz_shadow_disagreements_total{rule="candidate",server="files"} 1.0'
-    assert sample in service.metrics.render().decode()
-
-
-def test_the_candidates_tokens_are_nobodys_traffic(serve, tmp_path):
-    alone, _ = serve(settings(tmp_path, ECHO))
-    beside, _ = serve(settings(tmp_path, ECHO, ECHO))
-    figures = []
-    for service in (alone, beside):
-        check(service)
-        check(service)
-        rendered = service.metrics.render().decode().splitlines()
-        figures.append([line for line in rendered if line.startswith("mcp_authz_token_cache_total")])
-
-    assert figures[0] == figures[1]
-    assert figures[0]
+    assert contents([str(path)]) == settings.read

@@ -7,7 +7,7 @@ import json
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 
-from authz.edge.ext_authz import SERVICE, Checker
+from authz.edge.envoy.ext_authz import SERVICE, Checker
 from tests.support import core as policies
 from tests.support.rpc import serving
 from tests.support.services import PATIENCE, check_request, service

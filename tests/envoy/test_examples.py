@@ -9,13 +9,13 @@ import certifi
 import httpcore2
 import pytest
 
-from authz.demo.chapters import bodies, calls, lists, without_token
 from authz.demo.client import ERAS, session
 from authz.demo.client import call as sdk_call
-from authz.demo.login import login
-from authz.demo.rows import ALL
+from authz.demo.scenarios.login import login
+from authz.demo.scenarios.requests import bodies, calls, lists, without_token
+from authz.demo.scenarios.result import ALL
+from authz.demo.scenarios.run import tell
 from authz.demo.stack import Stack
-from authz.demo.story import tell
 from authz.render.bootstrap import bootstrap
 from authz.render.options import Options, Rate
 from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE, SHADOW, SIDECAR

@@ -8,8 +8,8 @@ import jwt
 import pytest
 from mcp.client.auth import utils
 
-from authz.demo.login import Person, listed
-from authz.demo.story import ALL
+from authz.demo.scenarios.login import Person, listed
+from authz.demo.scenarios.run import ALL
 from tests.support.running import another_gateway
 from tests.support.wire import DEADLINE, ask, call
 

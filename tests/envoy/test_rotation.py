@@ -14,7 +14,7 @@ import httpx
 import jwt
 import pytest
 
-from authz.demo.outage import MODES
+from authz.demo.issuer.faults import MODES
 from authz.demo.probes import http_ready
 from authz.demo.stack import Stack
 from tests.support.running import another_gateway, eventually, metrics

@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.decision import Decision
-from authz.core.endpoint import SINGLE_HEADERS
 from authz.core.engine import check
-from authz.core.methods import METHODS
+from authz.core.mcp.methods import METHODS
 from authz.core.reasons import Reason
+from authz.core.transport import SINGLE_HEADERS
 from tests.support.core import (
     MODERN,
     call,

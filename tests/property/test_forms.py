@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 import authz.demo
 from authz.config.load import load
-from authz.core.item import Item, Kind
-from authz.core.occasion import Caller, Occasion
+from authz.core.identity.refused import Refused
+from authz.core.identity.token import verify
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller, Occasion
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
 from authz.core.request import HttpRequest
-from authz.core.token import verify
 from tests.support.policy_files import walked
 from tests.support.tokens import AUDIENCE, NOW, claims, good_keys, token
 

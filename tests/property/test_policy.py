@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz.core.expression import Truth
-from authz.core.item import Kind
-from authz.core.policy import Policy
+from authz.core.mcp.item import Kind
+from authz.core.policy.expression import Truth
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Effect
 from authz.core.reasons import Reason
-from authz.core.rule import Effect
 from tests.support.core import changed, occasion, principal, rule, tool
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,8 +9,8 @@ import pytest
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 
 from authz.render.bootstrap import bootstrap, message
+from authz.render.comments import NOTES, notes
 from authz.render.extensions import IDENTITY_HEADERS
-from authz.render.notes import NOTES, notes
 from tests.support.chains import (
     BOOTSTRAPS,
     CURE,
@@ -108,5 +108,5 @@ def test_every_note_is_about_something_that_is_rendered():
 
 def test_the_renderer_is_not_imported_with_the_package():
     """Importing it costs most of a second, which the serving path must not pay."""
-    code = "import sys, authz.render.chain; sys.exit('envoy_data_plane' in sys.modules)"
+    code = "import sys, authz.render.model; sys.exit('envoy_data_plane' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode

@@ -12,8 +12,8 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
-from authz.render.chain import Chain, Endpoint
 from authz.render.extensions import IDENTITY_HEADERS
+from authz.render.model import Chain, Endpoint
 from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
 
 pytestmark = pytest.mark.envoy

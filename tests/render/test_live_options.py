@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap, filters
-from authz.render.chain import Chain, Endpoint
+from authz.render.model import Chain, Endpoint
 from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
 from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR

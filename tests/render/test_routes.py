@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from authz.render.chain import METADATA_PATH, Endpoint
+from authz.render.model import METADATA_PATH, Endpoint
 from tests.support.chains import BOOTSTRAPS, SEVERAL, SIDECAR
 from tests.support.rendered import CORS, EXT_AUTHZ, manager, routes
 

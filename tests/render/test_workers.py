@@ -6,7 +6,7 @@ import pytest
 
 from authz.config.addresses import worker_addresses
 from authz.render.bootstrap import bootstrap
-from authz.render.chain import Address
+from authz.render.model import Address
 from authz.render.plan import plan
 from tests.support.chains import SIDECAR
 from tests.support.policy_files import NATIVE, settings

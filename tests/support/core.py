@@ -8,22 +8,22 @@ from typing import Any
 
 import msgspec
 
-from authz.config.expressions import compile_expression
+from authz.config.cel.compile import compile_expression
 from authz.core.decision import Decision
 from authz.core.engine import Walk, check
-from authz.core.expression import Expression
-from authz.core.item import Item, Kind
+from authz.core.identity.principal import Principal
+from authz.core.identity.refused import Refused
+from authz.core.identity.session import Sessions
+from authz.core.identity.token import bearer, verify
 from authz.core.limits import Limits
-from authz.core.occasion import Caller, Occasion
-from authz.core.policy import Policy
-from authz.core.principal import Principal
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.expression import Expression
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
-from authz.core.refused import Refused
 from authz.core.request import HttpRequest
-from authz.core.rule import Effect, Rule, Selector
-from authz.core.server import Directory, Server
-from authz.core.session import Sessions
-from authz.core.token import bearer, verify
+from authz.core.servers import Directory, Server
 from tests.support import tokens
 
 SESSIONS = Sessions([b"0123456789abcdef0123456789abcdef"])

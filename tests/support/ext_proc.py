@@ -5,7 +5,7 @@ from typing import Any
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-from authz.edge.rpc import NUDGED, Nudged
+from authz.edge.grpc.rpc import NUDGED, Nudged
 
 
 class Exchange:

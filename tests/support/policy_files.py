@@ -10,10 +10,10 @@ from authz.config.load import Options, load
 from authz.config.problems import ConfigError
 from authz.core.decision import Decision
 from authz.core.engine import Walk, check
-from authz.core.item import Item, Kind
+from authz.core.identity.principal import Principal
 from authz.core.limits import Limits
-from authz.core.occasion import Caller, Occasion
-from authz.core.principal import Principal
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller, Occasion
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from authz.edge.rpcserver import RpcServer, Stream, Unary
+from authz.edge.grpc.native import RpcServer, Stream, Unary
 
 _T = TypeVar("_T")
 

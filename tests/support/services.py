@@ -9,9 +9,9 @@ from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 
 from authz.config.settings import IssuerKeys, Settings
 from authz.core.limits import Limits
-from authz.core.server import Directory
-from authz.edge.audit import AuditLog
+from authz.core.servers import Directory
 from authz.edge.service import Service
+from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import core as policies
 from tests.support import tokens
 

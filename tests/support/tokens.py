@@ -8,8 +8,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
-from authz.core.keys import KeySet, read_key_set
-from authz.core.trust import Trust
+from authz.core.identity.issuer import Trust
+from authz.core.identity.jwks import KeySet, read_key_set
 
 NOW = 1_790_000_000.0
 ISSUER = "https://issuer.example/"

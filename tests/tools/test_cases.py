@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from authz.config.problems import ConfigError
-from authz.core.item import Item, Kind
+from authz.core.mcp.item import Item, Kind
 from authz.tools.cases import read_cases
 from tests.support.policy_files import NATIVE, POLICY, lines
 

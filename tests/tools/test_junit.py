@@ -1,8 +1,8 @@
 from xml.etree import ElementTree as ET
 
+from authz.tools.case_runner import run
 from authz.tools.cases import read_cases
 from authz.tools.junit import junit
-from authz.tools.trials import run
 from tests.support.policy_files import NATIVE, settings
 
 CASES = """\

@@ -1,0 +1,1 @@
+"""Kubernetes documents with an AgentgatewayPolicy: read, and built into settings."""

@@ -1,0 +1,160 @@
+"""AgentgatewayPolicy documents -> what they say, with the meaning agentgateway gives them.
+
+Rules of this file:
+
+* Each expression is a rule of its own that is about everything; `action` gives the effect. Any Deny true denies,
+  every Require must be true, any Allow true allows, with no rule at all everything is allowed. One deliberate
+  difference: a Deny that fails to evaluate denies.
+* What is not read here is either in `_HARMLESS`, and warned of, or an error: a key that is skipped in silence could
+  have been the one that kept somebody out.
+* An expression that pins the tool's name (`mcp.tool.name == "echo" && …`) is indexed under that name. For any other
+  tool it is false, so this changes the cost and not the outcome; a prompt or a resource has no tool's name, so a Deny
+  that pins one is not about it. A Require is never narrowed, because it denies where it is false.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from authz.config.agentgateway.providers import ProviderReader
+from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
+from authz.config.cel.compile import compile_expression
+from authz.config.cel.tree import names_equal_to
+from authz.config.cel.typecheck import ExpressionError
+from authz.config.lint.expressions import expression_warnings
+from authz.config.native.rules import ARGUMENTS, expression_problem
+from authz.config.settings import Cors
+from authz.config.yaml_document import Document, Path
+from authz.core.mcp.item import Kind
+from authz.core.policy.rule import Effect, Rule, Selector
+
+KIND = "AgentgatewayPolicy"
+BACKEND = "AgentgatewayBackend"
+VERSION = "agentgateway.dev/v1alpha1"
+
+_READ: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "": frozenset({"apiVersion", "kind", "metadata", "spec", "status"}),
+        "spec": frozenset({"targetRefs", "traffic", "backend"}),
+        "spec.traffic": frozenset({"cors", "jwtAuthentication"}),
+        "spec.traffic.cors": frozenset(
+            {"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge", "allowCredentials"},
+        ),
+        "spec.traffic.jwtAuthentication": frozenset({"mode", "providers"}),
+        "spec.backend": frozenset({"mcp"}),
+        "spec.backend.mcp": frozenset({"authorization"}),
+        "spec.backend.mcp.authorization": frozenset({"action", "policy"}),
+        "spec.backend.mcp.authorization.policy": frozenset({"matchExpressions"}),
+    },
+)
+_HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "spec": frozenset({"frontend"}),
+        "spec.traffic": frozenset({"timeouts", "retry", "headerModifiers", "hostRewrite", "phase"}),
+        "spec.backend": frozenset({"tls", "tcp", "http"}),
+    },
+)
+_RULES = "spec.backend.mcp.authorization"
+_SCOPES = frozenset({"scope"})
+"""The claim that holds scopes where nothing else is configured."""
+_EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Require": Effect.REQUIRE})
+
+
+def read_policy(
+    document: Document, reading: Reading, jwks: Mapping[str, str], *, allow_anonymous: bool = False
+) -> None:
+    """Add one AgentgatewayPolicy to a reading.
+
+    Args:
+        document: the policy.
+        reading: receives rules, issuers and problems.
+        jwks: `iss` to a key set URL that replaces the document's.
+        allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
+    """
+    reader = _Reader(document, reading)
+    reader.known_keys()
+    reader.cors()
+    ProviderReader(document, reading, jwks, allow_anonymous=allow_anonymous).read()
+    reader.rules()
+
+
+class _Reader(DocumentReader):
+    def known_keys(self) -> None:
+        if self.document.value.get("apiVersion") != VERSION:
+            self.report(("apiVersion",), "another version may mean something else", f"use {VERSION}")
+        for path, known in _READ.items():
+            for key in self.at(path):
+                if key in known:
+                    continue
+                place = (*path_of(path), key)
+                if key in _HARMLESS.get(path, ()):
+                    self.warn(place, "not acted on by mcp-authz")
+                else:
+                    self.report(place, UNREAD, UNREAD_CURE)
+        self.at("spec.targetRefs", list)
+
+    def cors(self) -> None:
+        cors = self.at("spec.traffic.cors")
+        if not cors:
+            return
+        path = path_of("spec.traffic.cors")
+        defaults = Cors()
+        self.reading.origins.extend(self.strings(cors, "allowOrigins", path))
+        self.reading.cors = Cors(
+            allow_methods=tuple(self.strings(cors, "allowMethods", path)) or defaults.allow_methods,
+            allow_headers=tuple(self.strings(cors, "allowHeaders", path)) or defaults.allow_headers,
+            expose_headers=tuple(self.strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
+            max_age=cors["maxAge"] if isinstance(cors.get("maxAge"), int) else defaults.max_age,
+            allow_credentials=cors.get("allowCredentials") is True,
+        )
+
+    def rules(self) -> None:
+        section, path = self.at(_RULES), path_of(_RULES)
+        if self.at("spec.backend.mcp").get("authorization") is None:
+            return
+        action = section.get("action", "Allow")
+        effect = _EFFECTS.get(action) if isinstance(action, str) else None
+        if effect is None:
+            self.report((*path, "action"), "unknown action", "use Allow, Deny or Require")
+            return
+        expressions = self.at(f"{_RULES}.policy.matchExpressions", list)
+        if not expressions:
+            message = "no expression, and without rules everything would be allowed"
+            self.report((*path, "policy", "matchExpressions"), message, "write one, or remove authorization")
+        for index, text in enumerate(expressions):
+            self._rule(effect, text, (*path, "policy", "matchExpressions", index))
+
+    def _rule(self, effect: Effect, text: Any, path: Path) -> None:
+        if not isinstance(text, str):
+            self.report(path, "a CEL expression in a string is needed")
+            return
+        try:
+            expression = compile_expression(text, forbidden=ARGUMENTS)
+        except ExpressionError as error:
+            self.reading.problems.append(expression_problem(self.document, path, error))
+            return
+        denies = effect is Effect.DENY
+        self.reading.warnings.extend(expression_warnings(self.document, path, text, _SCOPES, denies=denies))
+        names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
+        selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
+        policy = self.at("metadata").get("name", "policy")
+        name = f"{policy}/{effect}-{path[-1] + 1 if isinstance(path[-1], int) else 1}"
+        for backend in self._backends():
+            self.reading.rules.append(
+                (backend, Rule(name=name, effect=effect, selector=selector, when=expression))
+            )
+
+    def _backends(self) -> list[str]:
+        """Give the backends the policy is bound to; empty text for all behind its Gateway or route."""
+        refs = targets(self.document)
+        bound = [name for kind, name in refs if kind == BACKEND]
+        return bound if len(bound) == len(refs) and bound else [""]
+
+
+def targets(document: Document) -> list[tuple[str, str]]:
+    """Give kind and name of what a policy is attached to."""
+    refs = DocumentReader(document, Reading()).at("spec.targetRefs", list)
+    return [
+        (str(ref.get("kind", "")), str(ref.get("name", ""))) if isinstance(ref, dict) else ("", "")
+        for ref in refs
+    ]

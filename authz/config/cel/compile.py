@@ -1,0 +1,156 @@
+"""CEL text -> checked expression.
+
+Theory. Three looks at the same text, each for what it does best:
+
+1. cel-cpp compiles it with types (`celcheck`). That gives undeclared names and wrong types with line and column.
+2. cel-cpp parses it without a check and hands out the tree (`cel.expr.ParsedExpr`). On the tree a member call
+   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`, which is agentgateway's dialect of the word
+   without a function implemented in Python. The tree also says what is read.
+3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
+"""
+
+from dataclasses import dataclass, field
+
+from google.protobuf import any_pb2
+
+from authz.config.cel.tree import (
+    Expr,
+    Node,
+    Parsed,
+    literal_key,
+    nodes,
+    parse,
+    path_of,
+    position,
+    selected_from,
+)
+from authz.config.cel.typecheck import FIELDS, ExpressionError, check_boolean, checked
+from authz.core.policy.expression import ENGINE, VARIABLES, Expression
+
+_ROOTS = frozenset(path.split(".", 1)[0] for path in FIELDS)
+_PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in range(3)) | frozenset(FIELDS)
+
+
+_MAX_BYTES = 1_048_576
+"""Largest rewritten tree; each `contains` inside another's target makes it three times as large."""
+
+
+@dataclass(slots=True)
+class _Reads:
+    """What a tree reads, gathered node by node."""
+
+    names: set[str] = field(default_factory=set)
+    headers: set[str] | None = field(default_factory=set)
+    claims: set[str] | None = field(default_factory=set)
+    arguments: set[str] | None = field(default_factory=set)
+
+
+def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) -> Expression:
+    """Check and compile an expression.
+
+    Args:
+        text: CEL.
+        forbidden: top-level names it must not read (`args` in a `when`).
+
+    Returns:
+        The expression, ready to be evaluated.
+
+    Raises:
+        ExpressionError: with the place in the text.
+    """
+    result = checked(text)
+    parsed = parse(text)
+    reads = _read(parsed, forbidden)
+    check_boolean(result, parsed.expr)
+    for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
+        _rewrite_contains(node)
+        if node.ByteSize() > _MAX_BYTES:
+            message = "contains is nested too deeply"
+            raise ExpressionError(message)
+    packed = any_pb2.Any()
+    packed.Pack(parsed)
+    return Expression(
+        text=text,
+        reads=frozenset(reads.names),
+        headers=None if reads.headers is None else frozenset(reads.headers),
+        claims=None if reads.claims is None else frozenset(reads.claims),
+        arguments=None if reads.arguments is None else frozenset(reads.arguments),
+        program=ENGINE.deserialize(packed.SerializeToString()),
+    )
+
+
+def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
+    """Gather what the tree reads and refuse unknown fields and forbidden names."""
+    reads = _Reads()
+    for node in nodes(parsed.expr):
+        kind = node.WhichOneof("expr_kind")
+        if kind == "ident_expr":
+            _known_name(parsed, node, forbidden)
+            reads.names |= {node.ident_expr.name} & VARIABLES.keys()
+        if kind == "select_expr":
+            _known_field(parsed, node)
+    reads.headers = _keys_read(parsed.expr, "request.headers")
+    reads.claims = _keys_read(parsed.expr, "jwt")
+    reads.arguments = _keys_read(parsed.expr, "args")
+    return reads
+
+
+def _known_name(parsed: Parsed, node: Node, forbidden: frozenset[str]) -> None:
+    name = node.ident_expr.name
+    if name.startswith("."):  # names the same variable for the type check, and none that is bound
+        raise _at(parsed, node, f"a name begins with a letter: write {name[1:]}")
+    if name in forbidden:
+        raise _at(parsed, node, f"reads {name}, which only `args` may")
+
+
+def _known_field(parsed: Parsed, node: Node) -> None:
+    path = path_of(node)
+    if path is None or path.split(".", 1)[0] not in _ROOTS or path.startswith("request.headers."):
+        return
+    if path not in _PREFIXES:
+        raise _at(parsed, node, f"undeclared reference to '{path}'")
+
+
+def _keys_read(root: Node, path: str) -> set[str] | None:
+    """Give the literal keys under which `path` is read, None when it is also read in another way."""
+    listed = list(nodes(root))
+    parents = path.split(".")[:-1]
+    for depth in range(1, len(parents) + 1):  # `request` alone would read the headers below it
+        parent = ".".join(parents[:depth])
+        if _count(listed, parent) != sum(selected_from(node) == parent for node in listed):
+            return None
+    keys = [key for node in listed if (key := literal_key(node, path)) is not None]
+    return set(keys) if len(keys) == _count(listed, path) else None
+
+
+def _count(listed: list[Node], path: str) -> int:
+    return sum(path_of(node) == path for node in listed)
+
+
+def _at(parsed: Parsed, node: Node, message: str) -> ExpressionError:
+    return ExpressionError(message, *position(parsed, node))
+
+
+def _is_contains(node: Node) -> bool:
+    call = node.call_expr
+    return bool(call.function == "contains" and call.HasField("target") and len(call.args) == 1)
+
+
+def _rewrite_contains(node: Node) -> None:
+    """Turn `x.contains(y)` into `type(x) == string ? x.contains(y) : y in x`, in place."""
+    original = Expr()
+    original.CopyFrom(node)
+    target, wanted = original.call_expr.target, original.call_expr.args[0]
+    is_string = Expr(
+        call_expr=Expr.Call(
+            function="_==_",
+            args=[
+                Expr(call_expr=Expr.Call(function="type", args=[target])),
+                Expr(ident_expr=Expr.Ident(name="string")),
+            ],
+        ),
+    )
+    is_member = Expr(call_expr=Expr.Call(function="@in", args=[wanted, target]))
+    node.call_expr.Clear()
+    node.call_expr.function = "_?_:_"
+    node.call_expr.args.extend([is_string, original, is_member])

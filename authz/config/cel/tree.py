@@ -1,0 +1,121 @@
+"""The tree of a CEL text, as cel-cpp parses it, and the questions that are asked of it.
+
+A tree is walked with an explicit stack, so that its depth is the parser's business (cel-cpp stops at 32 levels).
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from cel.expr import syntax_pb2
+from google.protobuf import any_pb2
+
+from authz.core.policy.expression import ENGINE
+
+Node: TypeAlias = Any
+"""A `cel.expr.Expr`; protobuf's generated classes carry no types here."""
+
+Parsed: TypeAlias = syntax_pb2.ParsedExpr
+Expr = syntax_pb2.Expr
+
+
+def parse(text: str) -> Parsed:
+    """Give the tree of a text that compiles."""
+    packed = any_pb2.Any()
+    packed.ParseFromString(ENGINE.compile(text, disable_check=True).serialize())
+    parsed = Parsed()
+    packed.Unpack(parsed)
+    return parsed
+
+
+def nodes(root: Node) -> Iterator[Node]:
+    """Give every node, a parent before what stands below it."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack.extend(_children(node))
+        yield node
+
+
+def _children(node: Node) -> list[Node]:
+    kind = node.WhichOneof("expr_kind")
+    if kind == "select_expr":
+        return [node.select_expr.operand]
+    if kind == "call_expr":
+        call = node.call_expr
+        return [*([call.target] if call.HasField("target") else []), *call.args]
+    if kind == "list_expr":
+        return list(node.list_expr.elements)
+    if kind == "struct_expr":
+        entries = node.struct_expr.entries
+        return [part for entry in entries for part in (entry.map_key, entry.value)]
+    if kind == "comprehension_expr":
+        loop = node.comprehension_expr
+        return [loop.iter_range, loop.accu_init, loop.loop_condition, loop.loop_step, loop.result]
+    return []
+
+
+def path_of(node: Node) -> str | None:
+    """Give `a.b.c` for a chain of selections from a name, None for anything else."""
+    parts: list[str] = []
+    while node.WhichOneof("expr_kind") == "select_expr":
+        parts.append(node.select_expr.field)
+        node = node.select_expr.operand
+    if node.WhichOneof("expr_kind") != "ident_expr":
+        return None
+    return ".".join([node.ident_expr.name, *reversed(parts)])
+
+
+def selected_from(node: Node) -> str | None:
+    """Give the chain that a field is selected from, None for anything but a selection."""
+    is_selection = node.WhichOneof("expr_kind") == "select_expr"
+    return path_of(node.select_expr.operand) if is_selection else None
+
+
+def literal_key(node: Node, path: str) -> str | None:
+    """Give `k` where the node is `path.k` or `path["k"]`, None for anything else."""
+    if selected_from(node) == path:
+        return str(node.select_expr.field)
+    call = node.call_expr
+    if (
+        call.function == "_[_]"
+        and path_of(call.args[0]) == path
+        and call.args[1].const_expr.HasField("string_value")
+    ):
+        return str(call.args[1].const_expr.string_value)
+    return None
+
+
+def position(parsed: Parsed, node: Node) -> tuple[int, int]:
+    """Give a node's line and column, from 1: its offset in code points, placed by the offsets of the lines."""
+    offset = parsed.source_info.positions[node.id]
+    starts = [0, *parsed.source_info.line_offsets]
+    line = max(number for number, start in enumerate(starts, 1) if start <= offset)
+    return line, offset - starts[line - 1] + 1
+
+
+def names_equal_to(text: str, path: str) -> frozenset[str] | None:
+    """Give the only values that `path` can have where the expression is true; None when it does not say.
+
+    Read from the tree: `path == "x"` or `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule
+    can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
+    errs it is false all the same, because false wins over an error.
+    """
+    return _pinned(parse(text).expr, path)
+
+
+def _pinned(node: Node, path: str) -> frozenset[str] | None:
+    call = node.call_expr
+    if call.function in {"_&&_", "_||_"}:
+        left, right = (_pinned(arg, path) for arg in call.args)
+        if call.function == "_||_":
+            return None if left is None or right is None else left | right
+        return left if right is None else right if left is None else left & right
+    if call.function == "_==_":
+        sides = sorted(call.args, key=lambda side: side.HasField("const_expr"))
+        if path_of(sides[0]) == path and sides[1].const_expr.HasField("string_value"):
+            return frozenset({sides[1].const_expr.string_value})
+    if call.function == "@in" and path_of(call.args[0]) == path and call.args[1].HasField("list_expr"):
+        elements = call.args[1].list_expr.elements
+        if all(element.const_expr.HasField("string_value") for element in elements):
+            return frozenset(element.const_expr.string_value for element in elements)
+    return None

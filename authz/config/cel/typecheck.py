@@ -1,0 +1,116 @@
+"""The type check of a CEL text, by cel-cpp: what may be named, of which type it is, what an error says and where.
+
+Every field of `mcp`, `request` and `source` is declared with its type, which the program that is evaluated
+(`core.expression.ENGINE`) does without. Here `contains` is also declared for lists and maps; the overload has no
+implementation that is ever run.
+"""
+
+import re
+
+from cel_expr_python import cel
+
+from authz.config.cel.tree import Node
+from authz.core.policy.expression import VARIABLES
+
+_STRING, _DYN = cel.Type.STRING, cel.Type.DYN
+
+FIELDS = {
+    "mcp.method": _STRING,
+    "mcp.tool.name": _STRING,
+    "mcp.tool.target": _STRING,
+    "mcp.prompt.name": _STRING,
+    "mcp.prompt.target": _STRING,
+    "mcp.resource.uri": _STRING,
+    "mcp.resource.name": _STRING,
+    "mcp.resource.target": _STRING,
+    "mcp.task.id": _STRING,
+    "request.method": _STRING,
+    "request.host": _STRING,
+    "request.path": _STRING,
+    "request.headers": cel.Type.Map(_STRING, _STRING),
+    "source.address": _STRING,
+}
+"""What stands below the structured names, with its type."""
+
+
+class ExpressionError(ValueError):
+    """An expression that cannot be accepted.
+
+    Attributes:
+        line: line within the expression, from 1.
+        column: column within that line, from 1.
+    """
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        """Keep the place beside the text."""
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+def _never(*_: object) -> bool:
+    """Stand behind overloads that exist for the type check only."""
+    raise NotImplementedError
+
+
+def _checker() -> cel.Env:
+    overloads = [
+        cel.Overload(
+            f"{name}_contains_dyn",
+            return_type=cel.Type.BOOL,
+            parameters=[type_, _DYN],
+            is_member=True,
+            impl=_never,
+        )
+        for name, type_ in (("list", cel.Type.List(_DYN)), ("map", cel.Type.Map(_DYN, _DYN)))
+    ]
+    extension = cel.CelExtension("contains", [cel.FunctionDecl("contains", overloads)])
+    return cel.NewEnv(variables={**VARIABLES, **FIELDS}, extensions=[extension])
+
+
+_CHECKER = _checker()
+
+
+def checked(text: str) -> cel.Type:
+    """Give the type of a text's value.
+
+    Raises:
+        ExpressionError: it does not compile.
+    """
+    try:
+        return _CHECKER.compile(text).return_type()
+    except RuntimeError as error:
+        raise _located(str(error)) from None
+
+
+_PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
+
+_NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| \(in container ''\)")
+"""Words of cel-cpp's reports that say nothing about the expression: a status, before and behind, and the container."""
+
+
+def _located(message: str) -> ExpressionError:
+    """Turn cel-cpp's report into ours: the first place and its sentence."""
+    sentence = _NOISE.sub("", message.splitlines()[0])
+    found = _PLACE.search(sentence)
+    if found is None:
+        return ExpressionError(sentence)
+    line, column = (max(1, int(number)) for number in found.group(1, 2))  # -1 where it has no place
+    return ExpressionError(found[3], line, column)
+
+
+def check_boolean(result: cel.Type, root: Node) -> None:
+    """Refuse a type that is not a condition's.
+
+    Args:
+        result: the type.
+        root: the tree of the same text.
+
+    Raises:
+        ExpressionError: it gives neither true nor false.
+    """
+    # cel-cpp gives has(a.b.c) the type of the field where a.b.c is a declared name; the macro itself is boolean.
+    if result in (cel.Type.BOOL, _DYN) or root.select_expr.test_only:
+        return
+    message = f"gives {result.name().lower()}, a condition must give true or false"
+    raise ExpressionError(message)

@@ -1,0 +1,172 @@
+"""What a policy says that is valid and probably not meant. Each finding is a warning and changes no decision.
+
+Of an expression:
+
+* A scope claim is one string of words (RFC 6749 section 3.3). `jwt.scope.contains("files:read")` looks into that
+  string, so it is also true for `profiles:readonly` and `xfiles:read`; `startsWith`, `endsWith` and `matches` do no
+  better. `scopes` holds the same words as a list, where `in` compares whole words. Where the claim is a list already,
+  both say the same.
+* A deny that cannot be evaluated denies. So a deny that reads a claim or a header that may be missing denies everybody
+  who comes without it, unless it asks first: `has(jwt.x)`, `"x" in jwt`. That it asks at all is enough here.
+
+Of a server's rules: those that can never matter (`useless`), and too few or too many of them.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from authz.config.cel.tree import Node, Parsed, literal_key, nodes, parse, path_of, position
+from authz.config.lint.unreachable import Coverage
+from authz.config.problems import Problem
+from authz.config.yaml_document import Document, Path
+from authz.core.policy.rule import Rule
+
+_TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
+_ALWAYS = frozenset({"iss", "aud", "exp"})
+"""Claims without which no token is accepted."""
+_OPTIONAL_ROOTS = ("jwt", "request.headers")
+_MAX_PATTERNS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One doubtful place of an expression.
+
+    Attributes:
+        line: line within the expression, from 1.
+        column: column within that line, from 1.
+        message: what is doubtful.
+        cure: what to write instead.
+    """
+
+    line: int
+    column: int
+    message: str
+    cure: str
+
+
+def substring_tests(text: str, scope_claims: Collection[str]) -> list[Finding]:
+    """Find the places where a scope is looked for inside a string.
+
+    Args:
+        text: CEL that compiles.
+        scope_claims: claims that hold scopes.
+    """
+    parsed = parse(text)
+    found = [_finding(parsed, node) for node in nodes(parsed.expr) if _is_substring_test(node, scope_claims)]
+    return sorted(found, key=lambda finding: (finding.line, finding.column))
+
+
+def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Finding]:
+    """Find the claims and headers that an expression reads without asking whether they are there.
+
+    Args:
+        text: CEL that compiles.
+        present: claims that every accepted token has.
+    """
+    parsed = parse(text)
+    listed = list(nodes(parsed.expr))
+    asked = {("jwt", name) for name in present}
+    asked |= {found for node in listed if (found := _asked_for(node)) is not None}
+    first: dict[tuple[str, str], Node] = {}
+    for node in listed:
+        for root in _OPTIONAL_ROOTS:
+            key = literal_key(node, root)
+            if key is not None and (root, key) not in asked:
+                first.setdefault((root, key), node)
+    return [_unasked(parsed, node, root, key) for (root, key), node in first.items()]
+
+
+def _asked_for(node: Node) -> tuple[str, str] | None:
+    """Give root and key where the node is `has(root.key)` or `"key" in root`."""
+    for root in _OPTIONAL_ROOTS:
+        if node.select_expr.test_only and path_of(node.select_expr.operand) == root:
+            return root, str(node.select_expr.field)
+        call = node.call_expr
+        if (
+            call.function == "@in"
+            and path_of(call.args[1]) == root
+            and call.args[0].const_expr.HasField("string_value")
+        ):
+            return root, str(call.args[0].const_expr.string_value)
+    return None
+
+
+def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> Finding:
+    operand = (
+        node.select_expr.operand if node.WhichOneof("expr_kind") == "select_expr" else node.call_expr.args[0]
+    )
+    line, column = position(parsed, operand)
+    name = f"{root}[{json.dumps(key, ensure_ascii=False)}]"
+    return Finding(
+        line=line,
+        column=column,
+        message=f"denies everybody without {name}, because a deny that cannot be evaluated denies",
+        cure=f"if that is not meant, begin with {json.dumps(key, ensure_ascii=False)} in {root} &&",
+    )
+
+
+def expression_warnings(
+    document: Document, path: Path, text: str, scope_claims: Collection[str], *, denies: bool = False
+) -> list[Problem]:
+    """Place the findings about the expression at `path` in its file; `denies` tells whether it is an applied deny's."""
+    place = document.place(path)
+    findings = substring_tests(text, scope_claims) + (unasked_reads(text) if denies else [])
+    return [
+        document.problem(path, found.message, found.cure, line_offset=place.offset(found.line))
+        for found in findings
+    ]
+
+
+def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Find rules of one server that cannot matter, and servers with too few or too many.
+
+    Args:
+        document: the file.
+        path: where the server's rules stand.
+        rules: the rules, in the file's order.
+    """
+    if not rules:
+        message = "no rule, so no tool, prompt, resource or task can be used"
+        yield document.problem(path, message, "allow something")
+    listed = [pattern for rule in rules for each in rule.selector.patterns.values() for pattern in each]
+    loose = sum(not (pattern.parts[0] or pattern.parts[-1]) for pattern in listed)
+    if loose > _MAX_PATTERNS:
+        message = f"{loose} names begin and end with *, and each is tried on every name that is met for the first time"
+        yield document.problem(
+            path, message, f"use at most {_MAX_PATTERNS}; names that begin or end with text are found by it"
+        )
+    coverage = Coverage(rules)
+    for index, rule in enumerate(rules):
+        if rule.shadow:
+            continue
+        for key, message, cure in coverage.useless(rule):
+            yield document.problem((*path, index, *key), message, cure)
+
+
+def _tested_text(node: Node) -> Node | None:
+    """Give what a text test looks into, in its member form and in `matches(text, pattern)`."""
+    call = node.call_expr
+    if call.function not in _TEXT_TESTS:
+        return None
+    return call.target if call.HasField("target") else call.args[0]
+
+
+def _is_substring_test(node: Node, scope_claims: Collection[str]) -> bool:
+    text = _tested_text(node)
+    return text is not None and literal_key(text, "jwt") in scope_claims
+
+
+def _finding(parsed: Parsed, node: Node) -> Finding:
+    text = _tested_text(node)
+    line, column = position(parsed, text)
+    wanted = node.call_expr.args[-1].const_expr
+    is_word = wanted.HasField("string_value") and node.call_expr.function != "matches"
+    word = json.dumps(wanted.string_value, ensure_ascii=False) if is_word else "…"
+    return Finding(
+        line=line,
+        column=column,
+        message=f"tests a scope as a substring of {literal_key(text, 'jwt')}, so that other scopes with these letters pass too",
+        cure=f"write {word} in scopes",
+    )

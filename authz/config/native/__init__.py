@@ -1,0 +1,1 @@
+"""The native policy file: its model, and the settings it becomes."""

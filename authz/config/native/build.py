@@ -1,0 +1,192 @@
+"""The native file's model -> settings: references resolved, every finding at its line."""
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from authz.config.addresses import PLAIN_HTTP, is_guarded
+from authz.config.native.limits import bounds_of, fetching_of
+from authz.config.native.model import Issuer, PolicyFile, ServerModel
+from authz.config.native.process import drain_of
+from authz.config.native.rules import RulesReader
+from authz.config.problems import ConfigError, Problem
+from authz.config.settings import Cors, IssuerKeys, Settings
+from authz.config.yaml_document import Document, Path
+from authz.core.identity.issuer import Trust
+from authz.core.mcp.item import Kind
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Denial
+from authz.core.servers import Directory, Server, authorities
+
+_OFFLINE_ACCESS = "offline_access"
+_PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
+
+
+def build(file: PolicyFile, document: Document, text: str) -> Settings:
+    """Build the settings of a native file.
+
+    Args:
+        file: the validated model.
+        document: where its values stand.
+        text: the file's text, which gives the policy its digest.
+
+    Raises:
+        ConfigError: a reference, an expression or a combination that cannot be.
+    """
+    builder = _Builder(file, document)
+    servers = tuple(builder.server(name, model) for name, model in file.servers.items())
+    try:
+        directory = Directory(servers)
+    except ValueError as error:
+        builder.report(("servers",), str(error), "give them different resources")
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Settings(
+        grpc=file.listen.grpc,
+        http=file.listen.http,
+        directory=directory,
+        keys={
+            model.issuer: IssuerKeys(issuer=model.issuer, jwks_uri=model.jwks_uri or "")
+            for model in file.issuers.values()
+        },
+        upstreams={name: model.upstream for name, model in file.servers.items() if model.upstream},
+        cors={name: Cors() for name in file.servers},
+        tools={server.name: named_tools(server.policy) for server in servers},
+        digest=digest(text),
+        warnings=tuple(builder.warnings),
+        insecure_hosts=frozenset(file.insecure_hosts),
+        fetching=fetching_of(file.keys),
+        workers=file.workers,
+        drain=drain_of(file.drain),
+        **bounds_of(file.limits),
+    )
+
+
+def digest(text: str) -> str:
+    """Name a policy by its content."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def named_tools(policy: Policy) -> frozenset[str]:
+    """Give the tools that rules name in full."""
+    return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
+
+
+def trust_of(model: Issuer, audiences: list[str]) -> Trust:
+    """Build the terms on which an issuer is trusted, for some of its audiences."""
+    return Trust(
+        issuer=model.issuer,
+        audiences=frozenset(audiences),
+        algorithms=frozenset(model.algorithms),
+        leeway=float(model.leeway_seconds),
+        scopes_claim=model.claims.scopes,
+        roles_claim=model.claims.roles,
+        client_claim=model.claims.client,
+        required_claims=model.required_claims,
+        max_token_age=model.max_token_age_seconds,
+        allowed_clients=None if model.allowed_clients is None else frozenset(model.allowed_clients),
+    )
+
+
+def normal_origins(origins: list[str]) -> frozenset[str]:
+    """Give origins in the form in which browsers send them, lower-case."""
+    return frozenset(origin.lower() for origin in origins)
+
+
+class _Builder:
+    def __init__(self, file: PolicyFile, document: Document) -> None:
+        self.file = file
+        self.document = document
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._unique_issuers()
+        self._guarded_keys()
+
+    def report(self, path: Path, message: str, cure: str = "") -> None:
+        self.problems.append(self.document.problem(path, message, cure))
+
+    def _unique_issuers(self) -> None:
+        seen: dict[str, str] = {}
+        for name, model in self.file.issuers.items():
+            other = seen.setdefault(model.issuer, name)
+            if other != name:
+                self.report(
+                    ("issuers", name, "issuer"), f"issuers {other} and {name} are the same", "merge them"
+                )
+        used = {name for server in self.file.servers.values() for name in server.issuers}
+        for name in self.file.issuers.keys() - used:
+            self.warnings.append(self.document.problem(("issuers", name), "no server uses this issuer"))
+
+    def _guarded_keys(self) -> None:
+        """Refuse keys that come over plain http: whoever can replace them on the way can sign tokens."""
+        for name, model in self.file.issuers.items():
+            for key, url in (("issuer", model.issuer), ("jwks_uri", model.jwks_uri)):
+                if url and not is_guarded(url, self.file.insecure_hosts):
+                    self.report(("issuers", name, key), PLAIN_HTTP, _PLAIN_HTTP_CURE)
+
+    def server(self, name: str, model: ServerModel) -> Server:
+        path: Path = ("servers", name)
+        url = urlsplit(model.resource)
+        reader = RulesReader(self.document, self.problems, self.warnings)
+        rules = reader.rules(model, path)
+        self._no_offline_access(model, path)
+        reader.lint(model, rules, path, self._scope_claims(model))
+        return Server(
+            name=name,
+            hosts=authorities(model.resource) | frozenset(model.hosts),
+            path=url.path or "/",
+            resource=model.resource,
+            trusts=self._trusts(model, path),
+            policy=Policy(rules),
+            origins=normal_origins(model.origins),
+            methods=frozenset(model.methods),
+            forward_token=model.token == "forward",
+            denial=Denial(model.denial),
+            hide=model.hide,
+            scopes=tuple(model.scopes),
+            title=model.resource_name or "",
+            documentation=model.resource_documentation or "",
+        )
+
+    def _trusts(self, model: ServerModel, path: Path) -> Mapping[str, Trust]:
+        trusts: dict[str, Trust] = {}
+        for index, name in enumerate(model.issuers):
+            issuer = self.file.issuers.get(name)
+            if issuer is None:
+                known = ", ".join(self.file.issuers)
+                self.report((*path, "issuers", index), f"there is no issuer {name}", f"known: {known}")
+                continue
+            trusts[issuer.issuer] = trust_of(issuer, self._audiences(model, issuer, path))
+        self._known_audiences(model, path)
+        return trusts
+
+    def _audiences(self, model: ServerModel, issuer: Issuer, path: Path) -> list[str]:
+        """Give the issuer's audiences that the server accepts; narrowing that leaves none is no narrowing."""
+        narrowed = [name for name in issuer.audiences if name in (model.audiences or issuer.audiences)]
+        if not narrowed:
+            message = f"names no audience of issuer {issuer.issuer}, so none of its tokens would do"
+            self.report((*path, "audiences"), message, "name one of each issuer, or remove the issuer")
+        return narrowed or issuer.audiences
+
+    def _known_audiences(self, model: ServerModel, path: Path) -> None:
+        issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
+        known = {audience for issuer in issuers for audience in issuer.audiences}
+        for index, audience in enumerate(model.audiences):
+            if issuers and audience not in known:
+                place = (*path, "audiences", index)
+                self.report(place, "no issuer of this server lists this audience", "add it there")
+
+    def _scope_claims(self, model: ServerModel) -> frozenset[str]:
+        issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
+        return frozenset(issuer.claims.scopes for issuer in issuers)
+
+    def _no_offline_access(self, model: ServerModel, path: Path) -> None:
+        """Refuse the scope that asks the issuer for a refresh token: a challenge must not name it (SEP-2207)."""
+        rules = [((*path, "rules", index), rule) for index, rule in enumerate(model.rules)]
+        lists = [((*path, "scopes"), model.scopes)]
+        lists += [((*place, "scopes"), rule.scopes) for place, rule in rules]
+        lists += [((*place, "any_scopes"), rule.any_scopes) for place, rule in rules]
+        for place, scopes in lists:
+            if _OFFLINE_ACCESS in scopes:
+                message = f"{_OFFLINE_ACCESS} is between a client and its issuer and opens nothing here"
+                self.report((*place, scopes.index(_OFFLINE_ACCESS)), message, "remove it; clients add it")

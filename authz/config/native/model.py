@@ -1,0 +1,199 @@
+"""The native policy file as typed models; the meaning of each key stands beside it and in its JSON Schema."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from authz.config.addresses import (
+    check_address,
+    check_authority,
+    check_endpoint,
+    check_host,
+    check_http_url,
+    check_tcp_address,
+)
+from authz.config.native.cases import CasesModel
+from authz.config.native.limits import Keys, Limits
+from authz.config.native.process import MAX_WORKERS, DrainModel
+from authz.config.native.section import Section, Text
+from authz.config.native.sessions import SessionsModel, StreamsModel
+from authz.core.policy.arguments import TYPES, Arguments
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
+"""A scope or role: RFC 6749 section 3.3's characters, so that it can stand in a challenge."""
+Url = Annotated[str, AfterValidator(check_http_url)]
+Address = Annotated[str, AfterValidator(check_address)]
+TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+Authority = Annotated[str, AfterValidator(check_authority)]
+Host = Annotated[str, AfterValidator(check_host)]
+
+
+class ListenTls(Section):
+    """Mutual TLS on the gRPC port: only Envoys with a certificate of this authority may ask."""
+
+    cert_file: Text = Field(description="PEM file, relative to this one: the service's certificate")
+    key_file: Text = Field(description="PEM file with its private key")
+    client_ca_file: Text = Field(description="PEM file: the authorities whose certificates Envoy may show")
+
+
+class Listen(Section):
+    """Where the service listens; the flags of `serve` win."""
+
+    grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
+    http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
+    tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain")
+
+
+class Claims(Section):
+    """Which claims hold what."""
+
+    scopes: Text = Field("scope", description="space-separated string or list")
+    roles: Text = Field("roles", description="list of strings, or one string")
+    client: Text | None = Field(None, description="default: azp, else client_id")
+
+
+def _one_sentence(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Say once what a value may be, where pydantic would say it for each alternative."""
+    try:
+        return validate(value)
+    except ValidationError:
+        msg = "a string, a whole number, true, false or null is needed"
+        raise ValueError(msg) from None
+
+
+ClaimValue = Annotated[str | int | bool | None, WrapValidator(_one_sentence)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class Issuer(Section):
+    """An OpenID Connect issuer and the terms on which its access tokens are accepted."""
+
+    issuer: Url = Field(description="the iss claim, compared exactly, final slash included")
+    audiences: Annotated[list[Text], Field(min_length=1, description="one of them must be in aud")]
+    jwks_uri: Url | None = Field(None, description="default: from the issuer's discovery document")
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(["RS256"])
+    claims: Claims = Claims()
+    leeway_seconds: int = Field(60, ge=0, le=600)
+    required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
+    max_token_age_seconds: int | None = Field(None, ge=1)
+    allowed_clients: list[Text] | None = None
+
+
+class Select(Section):
+    """Names with `*`; resources by URI."""
+
+    tools: list[Text] = Field([])
+    prompts: list[Text] = Field([])
+    resources: list[Text] = Field([])
+    tasks: list[Text] = Field([])
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Select":
+        if not (self.tools or self.prompts or self.resources or self.tasks):
+            msg = "selects nothing: name tools, prompts, resources or tasks"
+            raise ValueError(msg)
+        return self
+
+
+def _argument_type(text: str) -> str:
+    """Accept the name of a type that `core.policy.arguments` can test; its error names them all."""
+    Arguments({"": text})
+    return text
+
+
+ArgumentType = Annotated[
+    str,
+    AfterValidator(_argument_type),
+    Field(json_schema_extra={"enum": [name + mark for name in TYPES for mark in ("", "?")]}),
+]
+DenialStyle = Literal["auto", "jsonrpc", "http"]
+
+
+class RuleModel(Section):
+    """One rule: what it selects and what it asks."""
+
+    name: Name | None = Field(None, description="default: rule-N by position")
+    allow: Select | None = None
+    deny: Select | None = None
+    scopes: list[Word] = Field([], description="all are needed")
+    any_scopes: list[Word] = Field([], description="one is needed")
+    roles: list[Text] = Field([], description="one is needed")
+    when: Text | None = Field(None, description="CEL; must not read args")
+    args: Text | None = Field(None, description="CEL; may read args")
+    arguments: dict[Text, ArgumentType] | None = Field(
+        None, description="types of the call's arguments; ? for one that may be left out"
+    )
+    extra: Literal["allow", "deny"] | None = Field(
+        None, description="arguments that are not declared; default allow"
+    )
+    shadow: bool = Field(default=False, description="evaluated and reported, never applied")
+    denial: DenialStyle | None = None
+    hide: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_effect(self) -> "RuleModel":
+        if (self.allow is None) == (self.deny is None):
+            msg = "a rule has exactly one of allow and deny"
+            raise ValueError(msg)
+        if self.extra is not None and self.arguments is None:
+            msg = "extra is about arguments that are not declared: declare some, or write arguments: {}"
+            raise ValueError(msg)
+        return self
+
+
+class ServerModel(Section):
+    """One protected MCP server."""
+
+    resource: Endpoint = Field(description="the public URL; its host and path select this server")
+    upstream: Url | None = Field(None, description="where the server really is; read by `mcp-authz envoy`")
+    hosts: list[Authority] = Field([], description="further authorities that select this server; * for any")
+    issuers: Annotated[list[Name], Field(min_length=1)]
+    audiences: list[Text] = Field([], description="narrows the issuers' audiences for this server")
+    origins: list[Text] = Field([], description="browsers that may call; * for any")
+    rules: list[RuleModel] = Field([])
+    methods: dict[Text, Literal["allow"]] = Field({}, description="methods outside the table that are open")
+    token: Literal["remove", "forward"] = "remove"
+    denial: DenialStyle = "auto"
+    hide: bool = False
+    scopes: list[Word] = Field([], description="scopes a client should ask for first")
+    resource_name: Text | None = None
+    resource_documentation: Url | None = None
+
+
+class PolicyFile(Section):
+    """The whole file."""
+
+    listen: Listen = Listen()
+    workers: int | None = Field(
+        None, ge=1, le=MAX_WORKERS, description="processes; default one a core, and one behind a Unix socket"
+    )
+    drain: DrainModel = DrainModel()
+    limits: Limits = Limits()
+    issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
+    servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
+    insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
+    keys: Keys = Keys()
+    sessions: SessionsModel = SessionsModel()
+    streams: StreamsModel = StreamsModel()
+    ca_file: Text | None = Field(
+        None, description="PEM file, relative to this one: the only authorities trusted when keys are fetched"
+    )
+    candidate: Text | None = Field(
+        None, description="policy file, relative to this one: evaluated beside it, never applied"
+    )
+    tests: CasesModel = CasesModel()
+
+
+def schema() -> dict[str, Any]:
+    """Give the file's JSON Schema (draft 2020-12), for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyFile.model_json_schema()}

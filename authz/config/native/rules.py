@@ -1,0 +1,111 @@
+"""The native file's rules: expressions compiled, names told apart, what is likely not meant reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authz.config.cel.compile import compile_expression
+from authz.config.cel.typecheck import ExpressionError
+from authz.config.lint.expressions import expression_warnings, rule_warnings
+from authz.config.native.model import RuleModel, Select, ServerModel
+from authz.config.problems import Problem
+from authz.config.yaml_document import Document, Path
+from authz.core.mcp.item import Kind
+from authz.core.policy.arguments import Arguments
+from authz.core.policy.expression import Expression
+from authz.core.policy.rule import Denial, Effect, Rule, Selector
+
+ARGUMENTS = frozenset({"args"})
+"""What a `when` must not read: it also decides about lists, where there is no call."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesReader:
+    """Reads the rules of servers.
+
+    Attributes:
+        document: where they stand.
+        problems: receives what cannot be.
+        warnings: receives what is likely not meant.
+    """
+
+    document: Document
+    problems: list[Problem]
+    warnings: list[Problem]
+
+    def rules(self, model: ServerModel, path: Path) -> tuple[Rule, ...]:
+        """Give the rules of the server whose key is `path`."""
+        rules = [self._rule(index, rule, (*path, "rules", index)) for index, rule in enumerate(model.rules)]
+        self._unique(rules, path)
+        return tuple(rules)
+
+    def lint(
+        self, model: ServerModel, rules: Sequence[Rule], path: Path, scope_claims: frozenset[str]
+    ) -> None:
+        """Report what is likely not meant; of expressions only where nothing is wrong so far.
+
+        Args:
+            model: the server.
+            rules: as `rules` gave them.
+            path: the server's key.
+            scope_claims: claims that hold scopes.
+        """
+        for index, rule in enumerate(model.rules):
+            for key, text in (("when", rule.when), ("args", rule.args)):
+                place = (*path, "rules", index, key)
+                if text and not self.problems:
+                    denies = rule.deny is not None and not rule.shadow
+                    found = expression_warnings(self.document, place, text, scope_claims, denies=denies)
+                    self.warnings.extend(found)
+        self.warnings.extend(rule_warnings(self.document, (*path, "rules"), rules))
+
+    def _rule(self, index: int, model: RuleModel, path: Path) -> Rule:
+        effect = Effect.ALLOW if model.allow is not None else Effect.DENY
+        select = model.allow or model.deny or Select()
+        return Rule(
+            name=model.name or f"rule-{index + 1}",
+            effect=effect,
+            selector=Selector.of(
+                {
+                    Kind.TOOL: tuple(select.tools),
+                    Kind.PROMPT: tuple(select.prompts),
+                    Kind.RESOURCE: tuple(select.resources),
+                    Kind.TASK: tuple(select.tasks),
+                },
+            ),
+            scopes=frozenset(model.scopes),
+            any_scopes=frozenset(model.any_scopes),
+            roles=frozenset(model.roles),
+            when=self._expression(model.when, (*path, "when"), ARGUMENTS),
+            args=self._expression(model.args, (*path, "args"), frozenset()),
+            arguments=_arguments(model),
+            shadow=model.shadow,
+            denial=Denial(model.denial) if model.denial else None,
+            hide=model.hide,
+        )
+
+    def _expression(self, text: str | None, path: Path, forbidden: frozenset[str]) -> Expression | None:
+        if text is None:
+            return None
+        try:
+            return compile_expression(text, forbidden=forbidden)
+        except ExpressionError as error:
+            self.problems.append(expression_problem(self.document, path, error))
+            return None
+
+    def _unique(self, rules: list[Rule], path: Path) -> None:
+        seen: set[str] = set()
+        for index, rule in enumerate(rules):
+            if rule.name in seen:
+                place, message = (*path, "rules", index, "name"), f"two rules are named {rule.name}"
+                self.problems.append(self.document.problem(place, message, "rename one"))
+            seen.add(rule.name)
+
+
+def _arguments(model: RuleModel) -> Arguments | None:
+    return None if model.arguments is None else Arguments(model.arguments, extra=model.extra != "deny")
+
+
+def expression_problem(document: Document, path: Path, error: ExpressionError) -> Problem:
+    """Place an expression's error in its file."""
+    message = f"{error} (line {error.line}, column {error.column} of the expression)"
+    return document.problem(path, message, line_offset=document.place(path).offset(error.line))

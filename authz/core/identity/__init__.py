@@ -1,0 +1,1 @@
+"""Step 2: an access token becomes a principal; a session id belongs to one."""

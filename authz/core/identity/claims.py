@@ -1,0 +1,163 @@
+"""The claims of a verified token (RFC 7519 section 4, RFC 9068 section 2.2): the caller they name, or what is wrong.
+
+Each check is one small function in the order of `_CHECKS`; the first that refuses decides. A check may rely on those
+before it. What the caller was granted is read last.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+from authz.core.identity.issuer import Trust
+from authz.core.identity.principal import Principal
+from authz.core.identity.refused import Refused
+from authz.core.reasons import Reason
+from authz.core.wire.strict_json import JSONValue
+
+Claims = dict[str, JSONValue]
+
+_ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
+
+
+def principal(claims: Claims, trust: Trust, now: float) -> Principal | Refused:
+    """Give who calls, or say why claims do not meet the terms at `now`, in seconds since the epoch."""
+    for check in _CHECKS:
+        refused = check(claims, trust, now)
+        if refused is not None:
+            return refused
+    roles, scopes = _words(claims, trust.roles_claim), _scopes(claims, trust)
+    if roles is None:
+        return _bad_claims("the roles claim is neither a string nor a list of strings")
+    if scopes is None:
+        return _bad_claims("the scopes or permissions are not a string or list of scope words")
+    return Principal(
+        issuer=trust.issuer,
+        subject=cast("str", claims.get("sub", "")),
+        client=cast("str", _client(claims, trust)),
+        scopes=scopes,
+        roles=roles,
+        claims=claims,
+        expires=_number(claims, "exp"),
+    )
+
+
+def _bad_claims(detail: str) -> Refused:
+    return Refused(reason=Reason.BAD_CLAIMS, detail=detail)
+
+
+def _check_numbers(claims: Claims, _trust: Trust, _now: float) -> Refused | None:
+    if "exp" not in claims:
+        return _bad_claims("exp is missing")
+    if all(_is_number(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
+        return None
+    return _bad_claims("exp, nbf or iat is not a number")
+
+
+def _check_expiry(claims: Claims, trust: Trust, now: float) -> Refused | None:
+    if now < _number(claims, "exp") + trust.leeway:
+        return None
+    return Refused(reason=Reason.EXPIRED_TOKEN, detail="exp has passed")
+
+
+def _check_start(claims: Claims, trust: Trust, now: float) -> Refused | None:
+    if all(_number(claims, name) <= now + trust.leeway for name in ("nbf", "iat") if name in claims):
+        return None
+    return Refused(reason=Reason.NOT_YET_VALID, detail="nbf or iat is in the future")
+
+
+def _check_age(claims: Claims, trust: Trust, now: float) -> Refused | None:
+    if trust.max_token_age is None:
+        return None
+    if "iat" not in claims:
+        return _bad_claims("iat is missing, and max_token_age is set")
+    if now < _number(claims, "iat") + trust.max_token_age + trust.leeway:
+        return None
+    return Refused(reason=Reason.EXPIRED_TOKEN, detail="the token is older than max_token_age")
+
+
+def _check_audience(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+    audiences = _words(claims, "aud")
+    if audiences is None:
+        return _bad_claims("aud is neither a string nor a list of strings")
+    if trust.audiences.isdisjoint(audiences):
+        return Refused(reason=Reason.WRONG_AUDIENCE, detail="aud names none of the configured audiences")
+    return None
+
+
+def _check_use(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+    marked = (
+        not _ID_TOKEN_CLAIMS.isdisjoint(claims)
+        or claims.get("token_use") == "id"
+        or claims.get("typ") == "ID"
+    )
+    return _bad_claims("an ID token is not an access token") if marked and trust.refuse_id_tokens else None
+
+
+def _check_required(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+    for name, wanted in trust.required_claims.items():
+        value = claims.get(name)
+        # By type too, because True == 1 == 1.0 in Python and not in JSON.
+        if value is None or (wanted is not None and (type(value) is not type(wanted) or value != wanted)):
+            return _bad_claims("a required claim is missing or has another value")
+    return None
+
+
+def _check_caller(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+    client = _client(claims, trust)
+    if not isinstance(claims.get("sub", ""), str) or not isinstance(client, str):
+        return _bad_claims("sub or the client claim is not a string")
+    if trust.allowed_clients is not None and client not in trust.allowed_clients:
+        return _bad_claims("the client is not one of the allowed clients")
+    return None
+
+
+_CHECKS: tuple[Callable[[Claims, Trust, float], Refused | None], ...] = (
+    _check_numbers,
+    _check_expiry,
+    _check_start,
+    _check_age,
+    _check_audience,
+    _check_use,
+    _check_required,
+    _check_caller,
+)
+
+
+def _is_number(value: JSONValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(claims: Claims, name: str) -> float:
+    return cast("float", claims[name])
+
+
+def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
+    """Give a claim that is one string or a list of strings; () when it is absent, None when it is anything else."""
+    value = claims.get(name, [])
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list):
+        return None
+    for word in value:
+        if not isinstance(word, str):
+            return None
+    return tuple(cast("list[str]", value))
+
+
+def _scopes(claims: Claims, trust: Trust) -> tuple[str, ...] | None:
+    """Give scopes and permissions, each once; None when one is not a scope-token (RFC 6749 section 3.3).
+
+    A word with a space inside would be two scopes to whoever reads them joined.
+    """
+    value = claims.get(trust.scopes_claim)
+    scopes = value.split(" ") if isinstance(value, str) else _words(claims, trust.scopes_claim)
+    permissions = _words(claims, "permissions")
+    if scopes is None or permissions is None:
+        return None
+    words = tuple(dict.fromkeys(filter(None, (*scopes, *permissions))))
+    joined = " ".join(words)
+    spaced = joined.count(" ") != max(0, len(words) - 1)
+    return None if spaced or not (joined.isascii() and joined.isprintable()) else words
+
+
+def _client(claims: Claims, trust: Trust) -> JSONValue:
+    return claims.get(trust.client_claim or ("azp" if "azp" in claims else "client_id"), "")

@@ -1,0 +1,63 @@
+"""The terms on which an issuer is trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from authz.core.identity.jwks import ALGORITHMS
+
+_MAX_LEEWAY = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The terms on which one issuer's access tokens are accepted.
+
+    Attributes:
+        issuer: what `iss` must be, to the letter.
+        audiences: one of them must be in `aud` (RFC 7519 section 4.1.3; RFC 8707).
+        algorithms: the only signature algorithms accepted, all asymmetric.
+        types: accepted `typ` header values in lower case; "" stands for an absent one (RFC 9068 section 4).
+        leeway: seconds by which clocks may differ, 0 to 600.
+        scopes_claim: claim with the scopes, a space-separated string or a list; `permissions` is merged in.
+        roles_claim: claim with the roles, a list of strings, or a string that is one role.
+        client_claim: claim with the OAuth client; None for `azp`, else `client_id`.
+        required_claims: claim to the value it must have, in type too; None for any value but null.
+        max_token_age: seconds since `iat` after which a token is too old; None for no limit.
+        allowed_clients: OAuth clients whose tokens are accepted; None for all.
+        refuse_id_tokens: refuse what bears the marks of an OpenID Connect ID token: a `nonce`, `at_hash` or `c_hash`
+            claim, `token_use: id`, or `typ: ID` among the claims.
+
+    Raises:
+        ValueError: at construction, for terms that would trust nobody, anybody, or a symmetric algorithm.
+    """
+
+    issuer: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str] = frozenset({"RS256"})
+    types: frozenset[str] = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
+    leeway: float = 60.0
+    scopes_claim: str = "scope"
+    roles_claim: str = "roles"
+    client_claim: str | None = None
+    required_claims: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    max_token_age: float | None = None
+    allowed_clients: frozenset[str] | None = None
+    refuse_id_tokens: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse terms that cannot be meant."""
+        problems = (
+            (not self.issuer, "an issuer is required"),
+            (
+                not self.audiences or "" in self.audiences,
+                "at least one audience is required, and none may be empty",
+            ),
+            (not self.algorithms, "at least one algorithm is required"),
+            (not self.algorithms <= ALGORITHMS, "only asymmetric signature algorithms are accepted"),
+            (any(name != name.lower() for name in self.types), "types are compared in lower case"),
+            (not 0 <= self.leeway <= _MAX_LEEWAY, "leeway must be from 0 to 600 seconds"),
+            (self.max_token_age is not None and not self.max_token_age > 0, "max_token_age must be positive"),
+        )
+        for wrong, msg in problems:
+            if wrong:
+                raise ValueError(msg)

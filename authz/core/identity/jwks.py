@@ -1,0 +1,214 @@
+"""Which keys of an issuer's published set (JWKS, RFC 7517) may verify access tokens, and for which algorithms.
+
+Rules of this module:
+
+* A key is admitted, or skipped with a word that says why; one bad key never costs the set. Issuers publish keys for
+  encryption, for other software and for next month beside the one that matters today.
+* An algorithm belongs to a key, never to a token. The key's type and curve say what it can verify, its `alg` may
+  narrow that, and the token's header can only name one of what is left. There is no symmetric algorithm in the table,
+  so no published key can become an HMAC secret.
+* A key set names keys by `kid`. Two keys under one name are both skipped, since neither reader nor issuer can say
+  which was meant. A key without a name is admitted only when it stands alone, for tokens that name none.
+* A key that comes with its private half is skipped: everyone who can read the set can sign with it.
+
+Key material is built once, here; `Key.verify` is the only use of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, cast
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
+from jwt.exceptions import InvalidKeyError
+
+from authz.core.wire.base64url import unbase64url
+from authz.core.wire.strict_json import JSONValue, StrictJSONError, loads
+
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+"""Shorter moduli are weak (NIST SP 800-131A); the work of verifying grows with the square of longer ones."""
+_MIN_EXPONENT, _MAX_EXPONENT = 2**16 + 1, 2**64
+
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_CURVES = {
+    ("EC", "P-256"): "ES256",
+    ("EC", "P-384"): "ES384",
+    ("EC", "P-521"): "ES512",
+    ("OKP", "Ed25519"): "EdDSA",
+}
+ALGORITHMS = _RSA | frozenset(_CURVES.values())
+"""Every signature algorithm that some admitted key can verify; all asymmetric (RFC 7518 section 3.1, RFC 8037)."""
+
+_PYJWT = get_default_algorithms()
+_VERIFIERS: Mapping[str, Algorithm] = MappingProxyType({name: _PYJWT[name] for name in ALGORITHMS})
+
+_MATERIAL: Mapping[str, tuple[str, ...]] = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("x",)}
+_PARSERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "RSA": RSAAlgorithm.from_jwk,
+    "EC": ECAlgorithm.from_jwk,
+    "OKP": OKPAlgorithm.from_jwk,
+}
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class KeySetError(ValueError):
+    """The document is not a JWKS. Its text is fixed and holds nothing of the document."""
+
+
+class Skip(StrEnum):
+    """Why a key of the set is not used."""
+
+    MALFORMED = "malformed"
+    TYPE = "type"
+    PRIVATE = "private"
+    USE = "use"
+    ALGORITHM = "algorithm"
+    WEAK = "weak"
+    DUPLICATE_KID = "duplicate_kid"
+    NO_KID = "no_kid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One admitted public key.
+
+    Attributes:
+        kid: its name; None for the only key of a set when it has none.
+        algorithms: what it may verify, in names of RFC 7518 and RFC 8037; never empty.
+        material: the parsed public key.
+    """
+
+    kid: str | None
+    algorithms: frozenset[str]
+    material: Any = field(repr=False, compare=False)
+
+    def verify(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
+        """Say whether `signature` over `signing_input` is this key's under `alg`; False for an `alg` not its own."""
+        return alg in self.algorithms and _VERIFIERS[alg].verify(signing_input, self.material, signature)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """What is left of one published set.
+
+    Attributes:
+        keys: admitted keys by `kid`; under None the only key, when it has no name.
+        skipped: (kid or "", why) of every other entry, in the document's order.
+    """
+
+    keys: Mapping[str | None, Key] = field(default_factory=dict)
+    skipped: tuple[tuple[str, Skip], ...] = ()
+
+    def find(self, kid: str | None) -> Key | None:
+        """Give the key that a token's `kid` names; `None` stands for a token that names none."""
+        return self.keys.get(kid)
+
+
+def read_key_set(data: bytes, *, max_keys: int = 100) -> KeySet:
+    """Read a JWK Set document (RFC 7517 section 5).
+
+    Args:
+        data: the document, strict JSON.
+        max_keys: how many entries the document may have, usable or not.
+
+    Returns:
+        The usable keys, possibly none, and why the others are not used.
+
+    Raises:
+        KeySetError: when the document is not a JWK Set, or holds more than `max_keys` entries.
+    """
+    entries = [_admit(entry) for entry in _entries(data, max_keys)]
+    admitted = [entry for entry in entries if isinstance(entry, Key)]
+    names = Counter(key.kid for key in admitted)
+    keys: dict[str | None, Key] = {}
+    skipped: list[tuple[str, Skip]] = []
+    for entry in entries:
+        result = _name(entry, names) if isinstance(entry, Key) else entry
+        if isinstance(result, Key):
+            keys[result.kid] = result
+        else:
+            skipped.append(result)
+    return KeySet(keys=MappingProxyType(keys), skipped=tuple(skipped))
+
+
+def _entries(data: bytes, max_keys: int) -> list[JSONValue]:
+    try:
+        document = loads(data)
+    except StrictJSONError:
+        document = None
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        msg = "not a JWK Set"
+        raise KeySetError(msg)
+    if len(entries) > max_keys:
+        msg = "too many keys in the set"
+        raise KeySetError(msg)
+    return entries
+
+
+def _name(key: Key, names: Counter[str | None]) -> Key | tuple[str, Skip]:
+    if key.kid is None:
+        return key if names.total() == 1 else ("", Skip.NO_KID)
+    return key if names[key.kid] == 1 else (key.kid, Skip.DUPLICATE_KID)
+
+
+def _admit(jwk: JSONValue) -> Key | tuple[str, Skip]:
+    if not isinstance(jwk, dict):
+        return "", Skip.MALFORMED
+    kid = jwk.get("kid")
+    label = kid if isinstance(kid, str) else ""
+    if "kid" in jwk and not label:
+        return "", Skip.MALFORMED
+    own = _own_algorithms(jwk)
+    if own is None:
+        return label, Skip.TYPE
+    algorithms = frozenset(name for name in own if jwk.get("alg", name) == name)
+    refusal = _refuse_purpose(jwk, algorithms)
+    if refusal is not None:
+        return label, refusal
+    material = _material(jwk)
+    if isinstance(material, Skip):
+        return label, material
+    return Key(kid=label or None, algorithms=algorithms, material=material)
+
+
+def _own_algorithms(jwk: dict[str, JSONValue]) -> frozenset[str] | None:
+    kty, crv = jwk.get("kty"), jwk.get("crv")
+    if kty == "RSA":
+        return _RSA
+    name = _CURVES.get((kty, crv)) if isinstance(kty, str) and isinstance(crv, str) else None
+    return frozenset({name}) if name else None
+
+
+def _refuse_purpose(jwk: dict[str, JSONValue], algorithms: frozenset[str]) -> Skip | None:
+    operations = jwk.get("key_ops", ["verify"])
+    if not _PRIVATE.isdisjoint(jwk):
+        return Skip.PRIVATE
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return Skip.USE
+    return None if algorithms else Skip.ALGORITHM
+
+
+def _material(jwk: dict[str, JSONValue]) -> Any | Skip:
+    kty = cast("str", jwk["kty"])
+    members = {name: jwk.get(name) for name in _MATERIAL[kty]}
+    if any(not isinstance(text, str) or unbase64url(text) is None for text in members.values()):
+        return Skip.MALFORMED
+    try:
+        material = _PARSERS[kty]({"kty": kty, "crv": jwk.get("crv"), **members})
+    except (InvalidKeyError, UnsupportedAlgorithm, ValueError):
+        return Skip.MALFORMED
+    return Skip.WEAK if isinstance(material, RSAPublicKey) and not _sound_rsa(material) else material
+
+
+def _sound_rsa(key: RSAPublicKey) -> bool:
+    numbers = key.public_numbers()
+    return (
+        MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
+        and _MIN_EXPONENT <= numbers.e <= _MAX_EXPONENT
+        and numbers.n % 2 == 1
+    )

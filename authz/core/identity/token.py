@@ -1,0 +1,102 @@
+"""An Authorization header to a Principal, or to the reason why not.
+
+The steps, in the order in which a token fails them:
+
+1. Form and header (`jws`); the claims are a strict JSON object.
+2. Issuer: the claim selects the terms of trust, compared to the letter. It is not believed yet: it only chooses whose
+   keys the signature must satisfy. An unknown issuer never causes a key to be looked up, let alone fetched.
+3. Algorithm, key and signature (`jws`), under the terms.
+4. Claims (`claims`).
+
+What is refused is a value (`Refused`) with one `Reason`, and a fixed text for the operator that holds nothing of
+the token. Not handled here: encrypted tokens, opaque tokens and introspection, revocation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from authz.core.identity.claims import principal
+from authz.core.identity.issuer import Trust
+from authz.core.identity.jwks import KeySet
+from authz.core.identity.jws import MAX_CHARS, Jws, check_signature, read_compact, read_object
+from authz.core.identity.principal import Principal
+from authz.core.identity.refused import Refused, malformed
+from authz.core.reasons import Reason
+
+_TOKEN68 = bytes(c for c in range(128) if chr(c).isalnum() or chr(c) in "-._~+/")
+
+
+def bearer(value: str | None) -> str | Refused:
+    """Take the token out of an Authorization header (RFC 6750 section 2.1).
+
+    Args:
+        value: the header as sent, None when there is none. Copies of it joined with "," are refused.
+
+    Returns:
+        The token, not judged beyond its alphabet and length, or why there is none.
+    """
+    if not value:
+        return Refused(reason=Reason.MISSING_TOKEN, detail="no authorization header")
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer":
+        return malformed("the authorization scheme is not Bearer")
+    if len(token) > MAX_CHARS:
+        return malformed("the token is too long")
+    body = token.rstrip("=")
+    if not body or body.encode("ascii", "replace").translate(None, _TOKEN68):
+        return malformed("the authorization header is not one scheme, one space and one token")
+    return token
+
+
+def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: float) -> Principal | Refused:
+    """Verify an access token (RFC 7519 section 7.2, RFC 9068 section 4, under the advice of RFC 8725).
+
+    Args:
+        token: the token as sent; any string.
+        trusts: for each accepted issuer, by its `iss`, the terms and its keys; None while no keys are at hand.
+        now: seconds since the epoch.
+
+    Returns:
+        Who calls, or why the token is not accepted. Nothing is raised.
+    """
+    jws = read_compact(token)
+    if isinstance(jws, Refused):
+        return jws
+    claims = read_object(jws.payload)
+    if claims is None:
+        return malformed("the claims are not a strict JSON object")
+    issuer = claims.get("iss")
+    terms = trusts.get(issuer) if isinstance(issuer, str) else None
+    if terms is None or terms[0].issuer != issuer:
+        return Refused(
+            reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared to the letter"
+        )
+    trust, keys = terms
+    verified = (
+        _check_typ(jws, trust)
+        or check_signature(jws, keys, trust.algorithms)
+        or principal(claims, trust, now)
+    )
+    return replace(verified, issuer=trust.issuer) if isinstance(verified, Refused) else verified
+
+
+def life(principal: Principal, trust: Trust) -> tuple[float, float]:
+    """Give the moments from which, and from which no longer, a verified token is accepted.
+
+    Args:
+        principal: who the token says is calling.
+        trust: the terms under which it was verified.
+
+    Returns:
+        Two moments in seconds since the epoch: those at which `verify` changes its mind, leeway included.
+    """
+    claims, leeway = principal.claims, trust.leeway
+    starts = max(claims.get("nbf", float("-inf")), claims.get("iat", float("-inf"))) - leeway
+    ends = principal.expires + leeway
+    if trust.max_token_age is not None:
+        ends = min(ends, claims["iat"] + trust.max_token_age + leeway)
+    return starts, ends
+
+
+def _check_typ(jws: Jws, trust: Trust) -> Refused | None:
+    return None if jws.typ in trust.types else malformed("the header's typ is not that of an access token")

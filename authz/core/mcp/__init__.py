@@ -1,0 +1,1 @@
+"""Step 4: JSON becomes one MCP message and the items it names."""

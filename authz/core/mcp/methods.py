@@ -1,0 +1,167 @@
+"""The method table: every method of MCP that a client may send, and what each one needs.
+
+Rules of this file:
+
+* A method that has no row is denied. Rows come from the specification's schemas of 2025-03-26 to 2026-07-28 and
+  of the tasks (SEP-2663) and skills (SEP-2640) extensions.
+* `names` says where in `params` the thing stands that a rule must allow. A method that names nothing needs a valid
+  token and no rule.
+* `lists` marks methods whose response can name what was not asked for: a list, a skill's files, the notifications of
+  a subscription. It is then trimmed to what the caller may use.
+* `opens` marks the method whose response can begin a session, `stays` those whose response can stay open for as long
+  as the client likes.
+* `eras`: 2026-07-28 dropped the handshake and with it some methods; a method of the other era is unknown.
+* `GET` and `DELETE` are rows too, because the streamable transport uses them without a message: a GET stream can
+  redeliver the response of an earlier list request (Last-Event-ID), so it counts as a list.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from authz.core.mcp.item import Item, Kind, is_nameable
+
+Params = Mapping[str, Any]
+Namer = Callable[[Params], tuple[Item, ...] | None]
+"""Reads the items that a message names from its params; None when they are missing or of the wrong type."""
+
+
+class Era(Enum):
+    """Which generation of the protocol: the handshake of 2025 and before, or per-request metadata since 2026-07-28."""
+
+    LEGACY = "legacy"
+    MODERN = "modern"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One row of the table.
+
+    Attributes:
+        eras: the eras that know the method.
+        names: reads the items it names, None when it names nothing.
+        mirror: the param that a modern client repeats in the `Mcp-Name` header, None when there is none (SEP-2243).
+        lists: whether the response can name items beside those that were asked for.
+        opens: whether the response can begin a session.
+        stays: whether the response can stay open, so that the caller's token can expire meanwhile.
+        arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
+        notification: whether it is sent without an id and without an answer.
+    """
+
+    eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
+    names: Namer | None = None
+    mirror: str | None = None
+    lists: bool = False
+    opens: bool = False
+    stays: bool = False
+    arguments: bool = False
+    notification: bool = False
+
+
+def _one(kind: Kind, key: str) -> Namer:
+    """Read one item whose name is the string at `key`."""
+
+    def read(params: Params) -> tuple[Item, ...] | None:
+        name = params.get(key)
+        if not isinstance(name, str):
+            return None
+        item = Item(kind, name)
+        return (item,) if is_nameable(item) else None
+
+    return read
+
+
+def _reference(params: Params) -> tuple[Item, ...] | None:
+    """Read what a completion refers to: `ref/prompt` by name, `ref/resource` by URI or template."""
+    ref = params.get("ref")
+    if not isinstance(ref, dict):
+        return None
+    kind = ref.get("type")
+    row = _REFERENCES.get(kind) if isinstance(kind, str) else None
+    return _one(*row)(ref) if row else None
+
+
+_REFERENCES = {"ref/prompt": (Kind.PROMPT, "name"), "ref/resource": (Kind.RESOURCE, "uri")}
+
+SUBSCRIBABLE: Mapping[str, Kind] = MappingProxyType(
+    {"resourceSubscriptions": Kind.RESOURCE, "taskIds": Kind.TASK}
+)
+"""Members of a subscription that hold names, to the kind of what they name."""
+
+
+def _subscriptions(params: Params) -> tuple[Item, ...] | None:
+    """Read every URI and task id that `subscriptions/listen` asks for; a flag names nothing."""
+    wanted = params.get("notifications")
+    if not isinstance(wanted, dict):
+        return None
+    items: list[Item] = []
+    for key, value in wanted.items():
+        kind = SUBSCRIBABLE.get(key)
+        if kind is None and isinstance(value, bool):
+            continue
+        if (
+            kind is None
+            or not isinstance(value, list)
+            or not all(isinstance(name, str) and is_nameable(Item(kind, name)) for name in value)
+        ):
+            return None
+        items.extend(Item(kind, name) for name in value)
+    return tuple(dict.fromkeys(items))
+
+
+def _rows() -> dict[str, Method]:
+    legacy, modern = (Era.LEGACY,), (Era.MODERN,)
+    task, uri = _one(Kind.TASK, "taskId"), _one(Kind.RESOURCE, "uri")
+    return {
+        "initialize": Method(eras=legacy, opens=True),
+        "server/discover": Method(eras=modern),
+        "ping": Method(eras=legacy),
+        "logging/setLevel": Method(eras=legacy),
+        "tools/list": Method(lists=True),
+        "tools/call": Method(names=_one(Kind.TOOL, "name"), mirror="name", arguments=True),
+        "prompts/list": Method(lists=True),
+        "prompts/get": Method(names=_one(Kind.PROMPT, "name"), mirror="name", arguments=True),
+        "resources/list": Method(lists=True),
+        "resources/templates/list": Method(lists=True),
+        "resources/read": Method(names=uri, mirror="uri"),
+        "resources/subscribe": Method(eras=legacy, names=uri),
+        "resources/unsubscribe": Method(eras=legacy, names=uri),
+        "resources/directory/read": Method(names=uri, lists=True),
+        "subscriptions/listen": Method(eras=modern, names=_subscriptions, lists=True, stays=True),
+        "completion/complete": Method(names=_reference),
+        "tasks/list": Method(eras=legacy, lists=True),
+        "tasks/get": Method(names=task, mirror="taskId"),
+        "tasks/result": Method(eras=legacy, names=task),
+        "tasks/update": Method(eras=modern, names=task, mirror="taskId"),
+        "tasks/cancel": Method(names=task, mirror="taskId"),
+        "skills/list": Method(lists=True),
+        "skills/get": Method(names=uri, lists=True),
+        "notifications/initialized": Method(eras=legacy, notification=True),
+        "notifications/cancelled": Method(eras=legacy, notification=True),
+        "notifications/progress": Method(eras=legacy, notification=True),
+        "notifications/roots/list_changed": Method(eras=legacy, notification=True),
+        "notifications/tasks/status": Method(eras=legacy, notification=True),
+    }
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(_rows())
+
+HTTP_METHODS: Mapping[str, Method] = MappingProxyType(
+    {"GET": Method(lists=True, stays=True), "DELETE": Method()}
+)
+"""HTTP methods that carry no message. POST is not here: what it needs is its message's row."""
+
+VENDOR = Method()
+"""The row of a method that a server's configuration opens by name: a valid token and no rule."""
+
+USES: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.TOOL: "tools/call",
+        Kind.PROMPT: "prompts/get",
+        Kind.RESOURCE: "resources/read",
+        Kind.TASK: "tasks/get",
+    },
+)
+"""The method by which an item of a list is used: what a rule sees as `mcp.method` when visibility is judged."""

@@ -1,0 +1,1 @@
+"""Step 6: rules decide whether a caller may use an item."""

@@ -1,0 +1,105 @@
+"""The parts of a rule that can hold or not, each with its test and with the reason when it is what an allow lacks.
+
+One table serves judging (the first part that does not hold decides) and explaining (every part is shown).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from authz.core.mcp.item import Item
+from authz.core.policy.context import Occasion
+from authz.core.policy.expression import Truth
+from authz.core.policy.rule import Rule
+from authz.core.reasons import Reason
+
+
+class Part(StrEnum):
+    """A part of a rule, by its key in the policy file."""
+
+    WHEN = "when"
+    ROLES = "roles"
+    ARGUMENTS = "arguments"
+    ARGS = "args"
+    SCOPES = "scopes"
+    ANY_SCOPES = "any_scopes"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How one part is tested.
+
+    Attributes:
+        given: whether a rule has the part.
+        truth: whether it holds; asked only of rules that have it.
+        lacking: the reason when it is what an allow lacks.
+        on_call: whether it is about a call's arguments, and so has no value in a list.
+    """
+
+    given: Callable[[Rule], bool]
+    truth: Callable[[Rule, Occasion, Item], Truth]
+    lacking: Reason
+    on_call: bool = False
+
+
+def _truth(holds: bool) -> Truth:
+    return Truth.TRUE if holds else Truth.FALSE
+
+
+def _when(rule: Rule, occasion: Occasion, item: Item) -> Truth:
+    return Truth.TRUE if rule.when is None else occasion.truth(rule.when, item)
+
+
+def _args(rule: Rule, occasion: Occasion, item: Item) -> Truth:
+    return Truth.TRUE if rule.args is None else occasion.truth(rule.args, item)
+
+
+def _arguments(rule: Rule, occasion: Occasion, _: Item) -> Truth:
+    """Arguments of other types than declared are an error: an allow does not hold then, and a deny does."""
+    fit = rule.arguments is None or (
+        occasion.arguments is not None and rule.arguments.fit(occasion.arguments)
+    )
+    return Truth.TRUE if fit else Truth.ERROR
+
+
+CONDITIONS: Mapping[Part, Condition] = MappingProxyType(
+    {
+        Part.WHEN: Condition(lambda rule: rule.when is not None, _when, Reason.NO_RULE),
+        Part.ROLES: Condition(
+            lambda rule: bool(rule.roles),
+            lambda rule, occasion, _: _truth(not rule.roles.isdisjoint(occasion.caller.roles)),
+            Reason.MISSING_ROLE,
+        ),
+        Part.ARGUMENTS: Condition(
+            lambda rule: rule.arguments is not None,
+            _arguments,
+            Reason.ARGS_NOT_ALLOWED,
+            on_call=True,
+        ),
+        Part.ARGS: Condition(
+            lambda rule: rule.args is not None, _args, Reason.ARGS_NOT_ALLOWED, on_call=True
+        ),
+        Part.SCOPES: Condition(
+            lambda rule: bool(rule.scopes),
+            lambda rule, occasion, _: _truth(rule.scopes <= occasion.caller.scopes),
+            Reason.MISSING_SCOPE,
+        ),
+        Part.ANY_SCOPES: Condition(
+            lambda rule: bool(rule.any_scopes),
+            lambda rule, occasion, _: _truth(not rule.any_scopes.isdisjoint(occasion.caller.scopes)),
+            Reason.MISSING_SCOPE,
+        ),
+    },
+)
+
+ALLOW_ORDER = tuple(Part)
+"""The order in which an allow's parts are tried; scopes last, so that nothing else is missing where they are."""
+
+DENY_ORDER = (Part.ROLES, Part.SCOPES, Part.ANY_SCOPES, Part.WHEN, Part.ARGUMENTS, Part.ARGS)
+"""The order for a deny: whom it is not about is settled before anything can fail."""
+
+
+def conditions(rule: Rule, order: tuple[Part, ...]) -> tuple[Condition, ...]:
+    """Give the conditions that a rule has, in an order."""
+    return tuple(CONDITIONS[part] for part in order if CONDITIONS[part].given(rule))

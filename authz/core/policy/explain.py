@@ -1,0 +1,213 @@
+"""Why a policy says what it says of one item, and what would have to change.
+
+Rules of this file:
+
+* The verdict is `Policy.judge`'s own. What one rule says by itself is the verdict of a policy of that rule alone, and
+  what the allows say without the denies is the verdict of a policy of the allows alone. There is no second opinion.
+* Every part of every candidate is shown, also those that judging never reaches. A part that is about arguments has no
+  value for a place in a list.
+* Nothing here holds the value of an argument or of a claim: names, the rule's own words, and outcomes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from authz.core.mcp.item import Item
+from authz.core.mcp.methods import USES
+from authz.core.policy.arguments import Arguments
+from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, Part
+from authz.core.policy.context import Occasion
+from authz.core.policy.expression import Truth
+from authz.core.policy.policy import Policy, Verdict
+from authz.core.policy.rule import Effect, Rule
+from authz.core.reasons import Reason
+
+
+class Outcome(StrEnum):
+    """What one rule by itself says of an item."""
+
+    ALLOWS = "allows"
+    DENIES = "denies"
+    FAILS = "fails"
+    SILENT = "does not apply"
+    LACKING = "does not hold"
+    HOLDS = "holds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSeen:
+    """One part of a rule.
+
+    Attributes:
+        part: which one.
+        truth: its value, None where it has none: a part about arguments, for a place in a list.
+        wanted: what the rule asks: words, an expression, or `name: type` of arguments.
+        missing: which of these words, or names of arguments, it is for want of which the part does not hold.
+    """
+
+    part: Part
+    truth: Truth | None
+    wanted: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSeen:
+    """One candidate.
+
+    Attributes:
+        rule: the rule.
+        outcome: what it says by itself, also when it is a shadow rule and is not applied.
+        decided: whether the verdict names it, as the rule that decided or that came closest.
+        parts: its parts, in the order in which an allow's are tried.
+    """
+
+    rule: Rule
+    outcome: Outcome
+    decided: bool
+    parts: tuple[PartSeen, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that stands between the caller and an allow; all of them have to change.
+
+    Attributes:
+        rule: the rule it is about, None where a rule that allows the item is missing.
+        hold: whether the parts must come to hold (all of them) or to not hold (one of them).
+        parts: the parts; none for a deny that asks nothing, which only an edit of the policy can change.
+    """
+
+    rule: Rule | None
+    hold: bool
+    parts: tuple[PartSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Everything about one verdict.
+
+    Attributes:
+        verdict: what the policy says.
+        listed: whether the item is in the lists that this caller gets.
+        rules: every rule that can be about the item, shadow rules too.
+        changes: what would have to change for an allow, empty exactly when it is one.
+    """
+
+    verdict: Verdict
+    listed: bool
+    rules: tuple[RuleSeen, ...]
+    changes: tuple[Change, ...]
+
+
+def explain(policy: Policy, occasion: Occasion, item: Item) -> Explanation:
+    """Explain what a policy says about an item: a call when the occasion has arguments, else a place in a list."""
+    verdict = policy.judge(occasion, item)
+    listing = Occasion(occasion.caller, occasion.request, USES[item.kind], None)
+    rules = tuple(_seen(rule, occasion, item, verdict) for rule in policy.about(item))
+    allowed = verdict.reason is Reason.ALLOWED
+    return Explanation(
+        verdict=verdict,
+        listed=policy.judge(listing, item).reason is Reason.ALLOWED,
+        rules=rules,
+        changes=() if allowed else _changes([seen for seen in rules if not seen.rule.shadow], occasion, item),
+    )
+
+
+def _seen(rule: Rule, occasion: Occasion, item: Item, verdict: Verdict) -> RuleSeen:
+    parts = [part for part in ALLOW_ORDER if CONDITIONS[part].given(rule)]
+    return RuleSeen(
+        rule=rule,
+        outcome=_outcome(rule, occasion, item),
+        decided=rule is verdict.rule,
+        parts=tuple(_part(part, rule, occasion, item) for part in parts),
+    )
+
+
+_OUTCOMES: Mapping[Effect, Mapping[Reason, Outcome]] = {
+    Effect.ALLOW: {Reason.ALLOWED: Outcome.ALLOWS},
+    Effect.DENY: {Reason.DENIED_BY_RULE: Outcome.DENIES, Reason.RULE_ERROR: Outcome.FAILS},
+    Effect.REQUIRE: {Reason.DENIED_BY_RULE: Outcome.LACKING},
+}
+_OTHERWISE = {
+    Effect.ALLOW: Outcome.LACKING,
+    Effect.DENY: Outcome.SILENT,
+    Effect.REQUIRE: Outcome.HOLDS,
+}
+
+
+def _outcome(rule: Rule, occasion: Occasion, item: Item) -> Outcome:
+    reason = Policy((replace(rule, shadow=False),)).judge(occasion, item).reason
+    return _OUTCOMES[rule.effect].get(reason, _OTHERWISE[rule.effect])
+
+
+def _part(part: Part, rule: Rule, occasion: Occasion, item: Item) -> PartSeen:
+    condition = CONDITIONS[part]
+    unasked = condition.on_call and occasion.arguments is None
+    truth = None if unasked else condition.truth(rule, occasion, item)
+    missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, occasion)
+    return PartSeen(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing)
+
+
+def _wanted(part: Part, rule: Rule) -> tuple[str, ...]:
+    value = getattr(rule, part.value)
+    if isinstance(value, frozenset):
+        return tuple(sorted(value))
+    if isinstance(value, Arguments):
+        return tuple(f"{name}: {type_}" for name, type_ in value.types.items())
+    return (value.text,)
+
+
+def _missing(part: Part, rule: Rule, occasion: Occasion) -> tuple[str, ...]:
+    """Give what a part that does not hold is lacking; nothing is lacking by name where an expression is not true."""
+    match part:
+        case Part.SCOPES:
+            return tuple(sorted(rule.scopes - occasion.caller.scopes))
+        case Part.ANY_SCOPES | Part.ROLES:
+            return _wanted(part, rule)
+        case Part.ARGUMENTS:
+            return _unfit(rule.arguments, occasion.arguments or {})
+        case _:
+            return ()
+
+
+def _unfit(declared: Arguments | None, arguments: Mapping[str, object]) -> tuple[str, ...]:
+    """Give the names of arguments that are absent, of another type than declared, or not declared."""
+    if declared is None:
+        return ()
+    wrong = [name for name, type_ in declared.types.items() if not Arguments({name: type_}).fit(arguments)]
+    extra = () if declared.extra else sorted(arguments.keys() - declared.types.keys())
+    return (*wrong, *extra)
+
+
+_SPEAKS_AGAINST = frozenset({Outcome.DENIES, Outcome.FAILS})
+
+
+def _changes(seen: list[RuleSeen], occasion: Occasion, item: Item) -> tuple[Change, ...]:
+    """Give what stands between a caller who is denied and an allow, from the rules that are applied."""
+    denies = [
+        Change(rule=each.rule, hold=False, parts=each.parts)
+        for each in seen
+        if each.outcome in _SPEAKS_AGAINST
+    ]
+    requires = [
+        _to_hold(each)
+        for each in seen
+        if each.rule.effect is Effect.REQUIRE and each.outcome is Outcome.LACKING
+    ]
+    return (*denies, *requires, *_allow_needed(seen, occasion, item))
+
+
+def _allow_needed(seen: Iterable[RuleSeen], occasion: Occasion, item: Item) -> tuple[Change, ...]:
+    """Give what the closest allow still needs; nothing when one holds."""
+    allows = {each.rule: each for each in seen if each.rule.effect is Effect.ALLOW}
+    verdict = Policy(tuple(allows)).judge(occasion, item)
+    if verdict.reason is Reason.ALLOWED:
+        return ()
+    return (Change(rule=None, hold=True) if verdict.rule is None else _to_hold(allows[verdict.rule]),)
+
+
+def _to_hold(seen: RuleSeen) -> Change:
+    unheld = tuple(part for part in seen.parts if part.truth in {Truth.FALSE, Truth.ERROR})
+    return Change(rule=seen.rule, hold=True, parts=unheld)

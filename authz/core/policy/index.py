@@ -1,0 +1,60 @@
+"""Which rules can be about a name, found by hash: what it costs does not grow with the rules that cannot.
+
+Rules of this module:
+
+* A rule stands in the index once for each name and pattern it has. Exact names are looked up as they are.
+* A pattern is looked up by the text before its first star and the text after its last, either of which may be empty.
+  So a name is cut once for each pair of lengths that these texts have, and only patterns whose texts it has are tried.
+* A pattern that begins and ends with a star is thus tried for every name of its kind.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.rule import Pattern, Rule
+
+_Ends = tuple[str, str]
+"""The texts before the first star and after the last."""
+
+
+@dataclass(slots=True)
+class _Names:
+    """What rules select of one kind: exact names, and patterns by the lengths of their ends, then by the ends."""
+
+    exact: dict[str, list[Rule]] = field(default_factory=dict)
+    patterns: dict[tuple[int, int], dict[_Ends, list[tuple[Pattern, Rule]]]] = field(default_factory=dict)
+
+    def put(self, pattern: Pattern, rule: Rule) -> None:
+        head, tail = pattern.parts[0], pattern.parts[-1]
+        alike = self.patterns.setdefault((len(head), len(tail)), {})
+        alike.setdefault((head, tail), []).append((pattern, rule))
+
+    def patterned(self, name: str) -> Iterable[tuple[Pattern, Rule]]:
+        for (head, tail), alike in self.patterns.items():
+            if head + tail <= len(name):
+                yield from alike.get((name[:head], name[len(name) - tail :]), ())
+
+
+class Index:
+    """The rules of a policy by the names they select."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Index the rules."""
+        self._kinds = {kind: _Names() for kind in Kind}
+        for rule in rules:
+            for kind, names in rule.selector.exact.items():
+                for name in names:
+                    self._kinds[kind].exact.setdefault(name, []).append(rule)
+            for kind, patterns in rule.selector.patterns.items():
+                for pattern in patterns:
+                    self._kinds[kind].put(pattern, rule)
+
+    def about(self, item: Item) -> tuple[Rule, ...]:
+        """Give every rule that selects an item, each once."""
+        names = self._kinds[item.kind]
+        found = {id(rule): rule for rule in names.exact.get(item.name, ())}
+        for pattern, rule in names.patterned(item.name):
+            if pattern.matches(item.name):
+                found[id(rule)] = rule
+        return tuple(found.values())

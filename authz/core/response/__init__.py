@@ -1,0 +1,1 @@
+"""What comes back: lists are filtered, sessions tagged, streams ended."""

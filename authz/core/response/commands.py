@@ -1,0 +1,100 @@
+"""What is to be done with an HTTP response: the actions of `rewriting.Rewriter`, to be carried out in order."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from authz.core.decision import RequestId
+from authz.core.reasons import TABLE, Reason
+from authz.core.response.list_filter import Count
+
+
+class Outcome(StrEnum):
+    """What became of one message, or of a response that is not judged. The value is the word used in metrics."""
+
+    TRIMMED = "trimmed"
+    UNCHANGED = "unchanged"
+    PASSED = "passed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Send the headers as they are; there is no body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    """Send the headers.
+
+    Attributes:
+        length: the content-length to set; None: remove it.
+        rewritten: whether digests and entity tags of the original body no longer hold.
+    """
+
+    length: int | None
+    rewritten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Send these bytes of the body; never empty."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Send status 502 with `refusal` as JSON in place of the whole response. Nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the body here. Nothing follows, whatever the server still sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """For the records: what became of one message, and the items of its lists."""
+
+    outcome: Outcome
+    counts: tuple[Count, ...] = ()
+
+
+Action: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
+Actions: TypeAlias = Iterator[Action]
+
+
+def refusal(request_id: RequestId) -> bytes:
+    """Give the JSON-RPC error that takes the place of something refused (JSON-RPC 2.0, section 5.1: internal error).
+
+    Args:
+        request_id: id of the request that is answered; None when it is not known.
+
+    Returns:
+        The message: ASCII, on one line.
+    """
+    return _REFUSAL % json.dumps(request_id).encode()
+
+
+_REFUSAL = (
+    b'{"jsonrpc":"2.0","id":%b,'
+    b'"error":{"code":-32603,"message":"the response of the MCP server could not be checked"}}'
+)
+
+
+def expired(request_id: RequestId) -> bytes:
+    """Give the JSON-RPC error that ends a stream whose caller's token expired.
+
+    Args:
+        request_id: id of the request that is answered; None when it is not known.
+
+    Returns:
+        The message: ASCII, on one line.
+    """
+    row, reason = TABLE[Reason.EXPIRED_TOKEN], Reason.EXPIRED_TOKEN.value
+    error = {"code": row.code, "message": row.text, "data": {"reason": reason}}
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}, separators=(",", ":")).encode()

@@ -1,0 +1,122 @@
+"""The MCP servers that are protected, and which of them a request addresses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from authz.core.identity.issuer import Trust
+from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Denial
+from authz.core.reasons import Reason
+
+ANY = "*"
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One protected MCP server.
+
+    Attributes:
+        name: as configured; what rules see as `server` and `mcp.tool.target`.
+        hosts: authorities it answers for, lower-case, with their port unless it is the scheme's; `*` for any.
+        path: the exact path of its endpoint.
+        resource: its public URL (RFC 8707, RFC 9728); empty when it follows from the request's host.
+        trusts: accepted issuers by `iss`.
+        policy: its rules.
+        anonymous: refusals of a token after which a caller may go on as nobody in particular; none unless the
+            operator said so twice, in the document and on the command line.
+        origins: browser origins that may call, lower-case; `*` for any.
+        methods: methods outside the table that are open to every valid token.
+        forward_token: whether `authorization` goes upstream.
+        denial: how policy denials are answered.
+        hide: whether a denied item looks like an unknown one.
+        scopes: scopes a client should ask for first; named by the metadata document and the 401 challenge.
+        title: human-readable name for the metadata document, empty for none.
+        documentation: URL for the metadata document, empty for none.
+    """
+
+    name: str
+    hosts: frozenset[str]
+    path: str
+    resource: str
+    trusts: Mapping[str, Trust]
+    policy: Policy
+    anonymous: frozenset[Reason] = frozenset()
+    origins: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset()
+    forward_token: bool = False
+    denial: Denial = Denial.AUTO
+    hide: bool = False
+    scopes: tuple[str, ...] = ()
+    title: str = ""
+    documentation: str = ""
+
+    def accepts_origin(self, origin: str | None) -> bool:
+        """Tell whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
+        return origin is None or ANY in self.origins or origin.lower() in self.origins
+
+
+def authorities(url: str) -> frozenset[str]:
+    """Give the spellings of a URL's authority that a client may send as `Host`, lower-case."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    default = _DEFAULT_PORTS.get(parts.scheme, "")
+    if parts.port is None:
+        return frozenset({host, f"{host}:{default}"})
+    return frozenset({host, host.rpartition(":")[0]}) if str(parts.port) == default else frozenset({host})
+
+
+def bare(authority: str) -> str:
+    """Give an authority's host alone, which is all that Envoy looks at when it chooses a virtual host."""
+    # Whatever follows the last colon is a port to Envoy, digits or not; only an IPv6 literal ends after its colons.
+    host, colon, port = authority.rpartition(":")
+    return host if colon and "]" not in port else authority
+
+
+@dataclass(slots=True)
+class Directory:
+    """Every protected server, found by host and path.
+
+    Envoy routes by host without port. So that the server whose policy decides is the one that gets the request, two
+    servers may not share host and path even under different ports, and a host that one server names never falls
+    through to a server for any host.
+
+    Attributes:
+        servers: the servers.
+        shapes: what the engine worked out about requests alike in method, place and content headers.
+    """
+
+    servers: tuple[Server, ...]
+    shapes: dict[object, tuple[Server | None, Reason | None]] = field(default_factory=dict, repr=False)
+    _places: dict[tuple[str, str], Server] = field(init=False, repr=False)
+    _named: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the servers.
+
+        Raises:
+            ValueError: two servers answer for the same host and path.
+        """
+        self._places = {}
+        routed: dict[tuple[str, str], Server] = {}
+        for server in self.servers:
+            for host in server.hosts:
+                other = routed.setdefault((bare(host), server.path), server)
+                if other is not server:
+                    msg = f"servers {other.name} and {server.name} both answer at {bare(host)}{server.path}"
+                    raise ValueError(msg)
+                self._places[host, server.path] = server
+        self._named = frozenset(host for host, _ in routed) - {ANY}
+
+    def select(self, host: str, path: str) -> Server | None:
+        """Give the server at exactly this host and path; the query string is not part of a path.
+
+        Nothing is decoded or normalised: a path that only resembles an endpoint is no endpoint.
+        """
+        place = path.partition("?")[0]
+        host = host.lower()
+        found = self._places.get((host, place))
+        if found is None and bare(host) not in self._named:
+            found = self._places.get((ANY, place))
+        return found

@@ -1,0 +1,1 @@
+"""Bytes to values that no two readers understand differently."""

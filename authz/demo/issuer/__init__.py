@@ -1,0 +1,1 @@
+"""The demo issuer: an OpenID provider on loopback, with faults on request."""

@@ -1,0 +1,1 @@
+"""The rows of the demo: requests, changes, logins, and their results."""

@@ -1,0 +1,149 @@
+"""What a gateway does when something around it changes: keys, the issuer, the policy file, the service itself."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import jwt
+
+from authz.demo.client import tool_names
+from authz.demo.scenarios.result import ALL, Row, get, join, nothing_arrived, outcome, post
+from authz.demo.stack import Stack
+
+_PATIENCE_SECONDS, _RETRY_SECONDS = 10.0, 0.1
+_RELOAD_SECONDS = 5.0
+"""Bound on a reload in the story: the service looks at its file once a second, and this machine is busy."""
+_STATUS_FOR_ALL = """
+      - name: status-for-all
+        allow: {tools: [system_status]}
+"""
+
+
+async def rotation(stack: Stack) -> AsyncIterator[Row]:
+    """Show a key's beginning and end.
+
+    Each service asks the issuer once here: the first for a key that it does not know, and the second for the same, by
+    which it also learns that an older one is gone.
+    """
+    first, second = stack.gateways["native"].url, stack.gateways["agentgateway"].url
+    old = {form: stack.token(form) for form in stack.gateways}
+    yield Row("a token under the issuer's first key", "200, 200", _both(stack, old))
+    kid = _kid(old["native"])
+    stack.rotate()
+    new = {form: stack.token(form) for form in stack.gateways}
+    yield Row(
+        "the issuer signs with a new key: native, first try", "200", outcome(post(first, new["native"]))
+    )
+    yield Row("  … a token under the old one", "200", outcome(post(first, old["native"])))
+    stack.revoke(kid)
+    seen = outcome(post(second, new["agentgateway"]))
+    yield Row("and revokes the old one: agentgateway, new key", "200", seen)
+    seen = outcome(post(second, old["agentgateway"]))
+    yield Row("  … a token under the revoked one", "401 unknown_key", seen)
+
+
+def _kid(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+def _both(stack: Stack, tokens: dict[str, str]) -> str:
+    return join([outcome(post(stack.gateways[form].url, token)) for form, token in tokens.items()])
+
+
+async def policy_edit(stack: Stack) -> AsyncIterator[Row]:
+    """Show that an edited policy counts at once, and that a broken one counts for nothing."""
+    gateway = stack.gateways["native"]
+    token, good = stack.token(), gateway.policy.read_text(encoding="utf-8")
+
+    async def listed() -> str:
+        return join(await tool_names(gateway.url, token, "legacy"))
+
+    yield Row("no scope: tools listed", join(ALL[:2]), await listed())
+    began = time.monotonic()
+    gateway.policy.write_text(good.rstrip() + _STATUS_FOR_ALL, encoding="utf-8")
+    seen = await _until(listed, lambda names: "system_status" in names)
+    took = time.monotonic() - began
+    yield Row("policy edited: tools listed", join([*ALL[:2], "system_status"]), seen)
+    held = took <= _RELOAD_SECONDS
+    bound = f"within {_RELOAD_SECONDS:g} s"
+    yield Row("  … by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s")
+    gateway.policy.write_text(good + "    rulez: []\n", encoding="utf-8")
+    problem = await _until(lambda: _reload_problem(gateway.http), bool)
+    yield Row(
+        "policy broken: the key that /readyz complains of",
+        "rulez",
+        "rulez" if "rulez" in problem else problem,
+    )
+    yield Row("  … and the last good one stays", join([*ALL[:2], "system_status"]), await listed())
+    gateway.policy.write_text(good, encoding="utf-8")
+    yield Row(
+        "policy restored: tools listed",
+        join(ALL[:2]),
+        await _until(listed, lambda names: "status" not in names),
+    )
+
+
+async def _reload_problem(service: str) -> str:
+    return str(get(f"{service}/readyz").get("reload_problem", ""))
+
+
+async def service_outage(stack: Stack) -> AsyncIterator[Row]:
+    """Show that without the service nobody gets through, and that it comes back."""
+    gateway = stack.gateways["native"]
+    token = stack.token(scope="files:read")
+    stack.supervisor.stop(gateway.service_name)
+    before = len(stack.arrivals())
+    yield Row("service killed", "503", outcome(post(gateway.url, token)))
+    yield nothing_arrived(stack, before)
+    stack.supervisor.restart(gateway.service_name)
+
+    async def status() -> str:
+        return outcome(post(gateway.url, token))
+
+    # Envoy takes a service back with its next health check.
+    await _until(status, lambda seen: seen == "200")
+    names = await tool_names(gateway.url, token, "legacy")
+    yield Row("service back: tools listed", join(ALL[:3]), join(names))
+
+
+async def issuer_outage(stack: Stack) -> AsyncIterator[Row]:
+    """Show that known keys outlive the issuer."""
+    gateway = stack.gateways["native"]
+    token, unknown = stack.token(scope="files:read"), stack.bad_token("unknown_kid")
+    stack.outage("on")
+    try:
+        yield Row(
+            "issuer down, token under an unknown key", "401 unknown_key", outcome(post(gateway.url, unknown))
+        )
+        yield Row(
+            "  … for which keys were fetched in vain",
+            "1",
+            await _until(lambda: _failures(gateway.http), bool),
+        )
+        names = await tool_names(gateway.url, token, "legacy")
+        yield Row("issuer down, token under a known key: tools listed", join(ALL[:3]), join(names))
+    finally:
+        stack.outage("off")
+
+
+async def _failures(service: str) -> str:
+    """Count fetches of keys that failed, as the service's metrics have it; empty for none."""
+    async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
+        text = (await client.get(f"{service}/metrics")).text
+    failed = re.findall(
+        r'^mcp_authz_jwks_fetches_total\{.*outcome="failed".*\} ([0-9.]+)$', text, re.MULTILINE
+    )
+    return f"{sum(map(float, failed)):g}" if failed else ""
+
+
+async def _until(attempt: Callable[[], Awaitable[str]], enough: Callable[[str], Any]) -> str:
+    """Try again until the answer is enough; the last answer when time is up."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        seen = await attempt()
+        if enough(seen) or time.monotonic() > deadline:
+            return seen
+        await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,1 @@
+"""Envoy's check and processing messages to the core's values and back."""

@@ -1,0 +1,180 @@
+"""Envoy's ext_authz Check to the engine and back: translation, no judgement.
+
+Rules of this module:
+
+* The only broad `except` of the request path is here, around the whole walk, and it denies.
+* A request is judged on `raw_body`. A `body` that Envoy sanitised is other bytes than the server would get, so it
+  counts as incomplete.
+* Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
+  costs ten times as much to read here, and shows little more: Envoy's inline headers (Authorization and others) arrive
+  joined in either form. So a comma in a header that may stand only once counts as a repetition, but not in the two
+  that hold free text: `Mcp-Name` must equal the name in the body to the letter, and of `Last-Event-ID` nothing follows.
+* Of the identity headers every copy and every spelling that a client sent is removed (see `replies`).
+"""
+
+import secrets
+import time
+from collections.abc import Coroutine, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from envoy.service.auth.v3 import external_auth_pb2
+
+from authz.core.decision import Decision
+from authz.core.denial import answer
+from authz.core.reasons import Reason
+from authz.core.request import HttpRequest
+from authz.core.transport import SINGLE_HEADERS
+from authz.edge.envoy.check_response import ID_CHARS, allow, deny
+from authz.edge.service import Service, State
+from authz.edge.telemetry.decision_record import Facts
+from authz.edge.telemetry.metrics import SAMPLED
+from authz.edge.telemetry.stage_timer import UNTIMED, Sampled, Stages
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+PARTIAL_BODY = "x-envoy-auth-partial-body"
+
+_LOG = structlog.get_logger("authz.check")
+_T = TypeVar("_T")
+_read: Any = external_auth_pb2.CheckRequest.FromString
+
+
+class Elsewhere(Protocol):
+    """The call of a Check, as far as the handler needs it."""
+
+    async def elsewhere(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Let the process's event loop do something, and wait for what comes of it."""
+
+
+class Checker:
+    """Handles the Checks of Envoy's ext_authz filter."""
+
+    def __init__(self, service: Service) -> None:
+        """Decide by `service`."""
+        self._service = service
+        self.unary = MappingProxyType({f"/{SERVICE}/Check": self.check})
+        self._start = secrets.token_hex(ID_CHARS // 2 - 4)
+        self._count = 0
+
+    async def check(self, message: bytes, rpc: Elsewhere) -> bytes:
+        """Answer one Check; there is an answer for every message, and a denial unless the walk allowed it."""
+        began = time.perf_counter()
+        state, stages = self._service.state, self._stages()
+        decision, request = Decision(), _NOTHING
+        try:
+            request = read_request(_read(message))
+            stages.mark("parse")
+            decision = state.check(request, began, stages)
+            if decision.reason is Reason.UNKNOWN_KEY and await self._found(decision, began, rpc):
+                decision = state.check(request, began, stages)
+            stages.mark("policy")
+            response, facts = self._answer(state, decision, request)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no
+            decision = Decision()
+            response, facts = self._answer(state, decision, _NOTHING)
+            _LOG.error("check failed", error=type(error).__name__)
+        stages.mark("respond")
+        self._record(decision, facts, began)
+        return response
+
+    async def _found(self, decision: Decision, began: float, rpc: Elsewhere) -> bool:
+        """Look for the key that a refused token names, unless it is known that this would be in vain."""
+        service = self._service
+        return service.may_find_key(decision) and await rpc.elsewhere(service.look_for_key(decision, began))
+
+    def _stages(self) -> Stages:
+        """Time one Check in `SAMPLED` stage by stage."""
+        return Sampled(self._service.metrics.staged) if self._count % SAMPLED == 0 else UNTIMED
+
+    def _next_id(self) -> str:
+        """Name a decision: unique, not secret. A random start and a count cost no system call for each."""
+        self._count += 1
+        return f"{self._start}{self._count & 0xFFFFFFFF:08x}"
+
+    def _answer(self, state: State, decision: Decision, request: HttpRequest) -> tuple[bytes, Facts]:
+        policy, decision_id = state.settings.digest, self._next_id()
+        server = state.servers.get(decision.server)
+        status = 0
+        if decision.allowed and server is not None:
+            response = allow(decision, request, server, policy, decision_id)
+            response += state.baggage(decision, request)
+        else:
+            denial = answer(decision, server, request, decision_id)
+            status = denial.status
+            response = deny(decision, denial, policy, decision_id)
+        return response, Facts(
+            decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
+        )
+
+    def _record(self, decision: Decision, facts: Facts, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self._service.audit.write(decision, facts, seconds)
+        self._service.metrics.decided(decision, seconds)
+
+
+_NOTHING = HttpRequest(method="", host="", path="", headers={})
+
+
+def read_request(message: Any) -> HttpRequest:
+    """Translate a CheckRequest.
+
+    Raises:
+        UnicodeDecodeError: a header that must be text is not.
+    """
+    attributes = message.attributes
+    http = attributes.request.http
+    headers, repeated = _headers(http)
+    body = http.raw_body
+    partial = headers.get(PARTIAL_BODY, "false")
+    address = attributes.source.address.socket_address
+    return HttpRequest(
+        method=http.method,
+        scheme=http.scheme,
+        host=http.host,
+        path=http.path,
+        headers=headers,
+        repeated=repeated,
+        body=body,
+        body_complete=partial == "false" and not http.body,
+        source=address.address,
+    )
+
+
+_FREE_TEXT = frozenset({"mcp-name", "last-event-id"})
+"""Headers whose value may hold a comma of its own."""
+_JOINED = tuple(SINGLE_HEADERS.keys() - _FREE_TEXT)
+
+
+def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
+    """Give headers by lower-case name, joined with "," when repeated, and the names of those that were."""
+    listed = http.header_map.headers
+    if listed:
+        headers, repeated = _joined(listed)
+        return headers, _with_comma(headers, _JOINED) | repeated
+    headers = http.headers
+    return headers, _with_comma(headers, _JOINED)
+
+
+def _joined(listed: Iterable[Any]) -> tuple[dict[str, str], frozenset[str]]:
+    headers: dict[str, str] = {}
+    repeated: set[str] = set()
+    for header in listed:
+        name, value = header.key.lower(), header.raw_value.decode("latin-1") or str(header.value)
+        if name in headers:
+            repeated.add(name)
+            value = f"{headers[name]},{value}"
+        headers[name] = value
+    return headers, frozenset(repeated)
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _with_comma(headers: Mapping[str, str], names: Iterable[str]) -> frozenset[str]:
+    get, found = headers.get, _NONE
+    for name in names:
+        value = get(name)
+        if value is not None and "," in value:
+            found |= {name}
+    return found

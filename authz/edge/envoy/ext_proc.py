@@ -1,0 +1,292 @@
+"""Envoy's ext_proc stream to the rewriter and back: translation, no judgement.
+
+Serves `envoy.service.ext_proc.v3.ExternalProcessor`, for a filter with `response_header_mode: SEND`,
+`response_body_mode: FULL_DUPLEX_STREAMED`, `response_trailer_mode: SEND` and `allow_content_length_header`.
+
+Rules of this module:
+
+* One call is one HTTP response; nothing is shared between calls.
+* The reply to the headers may wait for the body: in this body mode Envoy sends on regardless. The content-length is
+  always set or removed, except on a response without a body.
+* Who reads comes from the dynamic metadata that ext_authz left, never from a header.
+* Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
+  Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
+  bears the id of the JSON-RPC request once that is known.
+* A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
+  that cannot be bound is a failure.
+* When the caller's token has expired and the grace is over, a response that is being sent is ended as if the server
+  had ended it, also while no message comes. While a client does not read, the end waits behind what the client has not
+  taken; nothing more is read meanwhile.
+* Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2
+
+from authz.core.decision import RequestId
+from authz.core.identity.session import HEADER as SESSION
+from authz.core.mcp.item import Item, Kind
+from authz.core.response.commands import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop
+from authz.core.response.list_filter import MAX_BYTES
+from authz.core.response.rewriter import Reading, Rewriter
+from authz.edge.envoy.processing_messages import (
+    VALIDATORS,
+    bad_gateway,
+    body_reply,
+    field_values,
+    headers_reply,
+    pieces,
+    read_head,
+    texts,
+    trailers_reply,
+    waved,
+)
+from authz.edge.grpc.rpc import NUDGED, Nudged
+
+SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+NAMESPACE = "envoy.filters.http.ext_authz"
+"""Where ext_authz leaves its dynamic metadata."""
+
+_read: Any = external_processor_pb2.ProcessingRequest.FromString
+_FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
+
+
+class Caller(Protocol):
+    """Who reads a response."""
+
+    @property
+    def server(self) -> str:
+        """Name of the configured server, for metrics."""
+
+    @property
+    def request_id(self) -> RequestId:
+        """Id of the caller's JSON-RPC request; None when it has none or it is not known."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the response may stay open; None for as long as it likes."""
+
+    def visible(self, item: Item) -> bool:
+        """Tell whether the caller may see an item in a list."""
+
+    def bound(self, session: str) -> str:
+        """Give the id by which the caller may use the server's session; raises ValueError where there is none."""
+
+    def ttl_ms(self) -> int | None:
+        """Longest time in milliseconds the caller's client may keep a list; None: the server's own."""
+
+
+class Observer(Protocol):
+    """Takes the figures of the rewriter."""
+
+    def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
+        """Count the items of one list."""
+
+    def rewritten(self, outcome: Outcome) -> None:
+        """Count what became of one message, or of a response that is not judged."""
+
+
+Resolve = Callable[[Mapping[str, str]], Caller | None]
+"""The texts of ext_authz's dynamic metadata, empty when there is none, to who reads; None refuses every list."""
+
+
+class Exchange(Protocol):
+    """A call, as far as the handler needs it."""
+
+    async def read(self) -> bytes | Nudged | None:
+        """Give the next message, None once no more come, NUDGED when time is up."""
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, and wait until it is on its way."""
+
+    def nudge_after(self, seconds: float) -> None:
+        """Have NUDGED read, so many seconds from now."""
+
+
+class Processor:
+    """Handles the calls of Envoy's ext_proc filters."""
+
+    def __init__(self, *, resolve: Resolve, observe: Observer, max_bytes: int = MAX_BYTES) -> None:
+        """Judge for the callers that `resolve` finds; a JSON body or an event may have `max_bytes` bytes."""
+        self._resolve = resolve
+        self._observe = observe
+        self._max_bytes = max_bytes
+        self.streams = MappingProxyType({f"/{SERVICE}/Process": self.process})
+
+    async def process(self, rpc: Exchange) -> None:
+        """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
+        stream = _Stream(self._resolve, self._observe, self._max_bytes)
+        timed = False
+        while (message := await rpc.read()) is not None:
+            answers = stream.expire() if message is NUDGED else stream.answer(_read(message))
+            for answer in answers:
+                await rpc.write(answer.SerializeToString())
+            if stream.seconds is not None and not timed:
+                timed = True
+                rpc.nudge_after(stream.seconds)
+
+
+class _Stream:
+    """One call.
+
+    Attributes:
+        seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
+    """
+
+    def __init__(self, resolve: Resolve, observe: Observer, max_bytes: int) -> None:
+        self.seconds: float | None = None
+        self._resolve = resolve
+        self._observe = observe
+        self._max_bytes = max_bytes
+        self._server = ""
+        self._request_id: RequestId = None
+        self._session: str | None = None
+        self._modes: Any = None
+        self._rewriter: Rewriter | None = None
+        self._validators: list[str] = []
+        self._headers_sent = False
+        self._over = False
+
+    def answer(self, request: Any) -> Iterator[Any]:
+        """Answer one ProcessingRequest, with any number of responses."""
+        if request.HasField("protocol_config"):
+            self._modes = request.protocol_config
+        kind = request.WhichOneof("request") or ""
+        if kind.startswith("request"):
+            echo = self._modes is not None and self._modes.request_body_mode == _FULL_DUPLEX
+            yield waved(kind, getattr(request, kind), echo=echo)
+        elif kind and not self._over:
+            yield from self._guarded(kind, request)
+
+    def expire(self) -> Iterator[Any]:
+        """Answer that the caller's token expired."""
+        if self._rewriter is None or self._over:
+            return
+        try:
+            yield from self._carry_out(self._rewriter.expire())
+        except Exception:  # noqa: BLE001 - whatever fails, the response ends
+            yield from self._fail()
+
+    def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
+        try:
+            yield from _HANDLERS[kind](self, request)
+        except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
+            yield from self._fail()
+
+    def headers(self, request: Any) -> Iterator[Any]:
+        """Take response_headers."""
+        message = request.response_headers
+        if self._rewriter or not (message.end_of_stream or self._full_duplex()):
+            yield from self._fail()
+            return
+        caller = self._reader(request.metadata_context.filter_metadata)
+        values = field_values(message.headers)
+        self._session = _bound(values.get(SESSION), caller)
+        self._validators = [name for name in VALIDATORS if name in values]
+        self._rewriter = Rewriter(self._reading(caller))
+        yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
+
+    def _reader(self, namespaces: Mapping[str, Any]) -> Caller | None:
+        caller = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
+        if caller is not None:
+            self._server, self._request_id, self.seconds = caller.server, caller.request_id, caller.seconds
+        return caller
+
+    def _reading(self, caller: Caller | None) -> Reading:
+        if caller is None:
+            return Reading(visible=None, max_bytes=self._max_bytes)
+        return Reading(
+            visible=caller.visible,
+            ttl_ms=caller.ttl_ms(),
+            max_bytes=self._max_bytes,
+            request_id=caller.request_id,
+        )
+
+    def body(self, request: Any) -> Iterator[Any]:
+        """Take one response_body."""
+        message = request.response_body
+        yield from self._carry_out(self._begun().chunk(message.body))
+        if message.end_of_stream:
+            yield from self._carry_out(self._begun().end())
+            yield from self._end_body()
+
+    def trailers(self, _request: Any) -> Iterator[Any]:
+        """Take response_trailers, which end a body whose chunks did not."""
+        yield from self._carry_out(self._begun().end())
+        if not self._over:
+            self._over = True
+            yield trailers_reply()
+
+    def _begun(self) -> Rewriter:
+        if self._rewriter is None:
+            msg = "a response began without headers"
+            raise ValueError(msg)
+        return self._rewriter
+
+    def _full_duplex(self) -> bool:
+        """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
+        return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
+
+    def _carry_out(self, actions: Actions) -> Iterator[Any]:
+        for action in actions:
+            match action:
+                case Judged():
+                    self._record(action)
+                case Release():
+                    self._headers_sent = self._over = True
+                    yield headers_reply(None, (), self._session)
+                case Headers():
+                    self._headers_sent = True
+                    yield headers_reply(action, self._validators, self._session)
+                case Body():
+                    yield from pieces(action.data)
+                case Replace():
+                    self._over = True
+                    yield bad_gateway(self._request_id)
+                case Stop():
+                    yield from self._end_body()
+
+    def _record(self, judged: Judged) -> None:
+        self._observe.rewritten(judged.outcome)
+        for count in judged.counts:
+            self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
+
+    def _end_body(self) -> Iterator[Any]:
+        if not self._over:
+            self._over = True
+            yield body_reply(b"", last=True)
+
+    def _fail(self) -> Iterator[Any]:
+        if self._headers_sent:
+            yield from self._end_body()
+        elif not self._over:
+            self._over = True
+            yield bad_gateway(self._request_id)
+        self._observe.rewritten(Outcome.REFUSED)
+
+
+def _bound(session: str | None, caller: Caller | None) -> str | None:
+    """Give what the client gets for the server's session id.
+
+    Raises:
+        ValueError: the id cannot be bound, or it is not known to whom.
+    """
+    if session is None:
+        return None
+    if caller is None:
+        msg = "a session for nobody"
+        raise ValueError(msg)
+    return caller.bound(session)
+
+
+_HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyType(
+    {
+        "response_headers": _Stream.headers,
+        "response_body": _Stream.body,
+        "response_trailers": _Stream.trailers,
+    }
+)

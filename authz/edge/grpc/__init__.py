@@ -1,0 +1,1 @@
+"""The gRPC server behind one interface, its health and its certificates."""

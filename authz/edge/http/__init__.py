@@ -1,0 +1,1 @@
+"""The HTTP side: metadata, metrics, health, console."""

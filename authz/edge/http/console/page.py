@@ -1,0 +1,83 @@
+"""The console: one page that says how the service is. It is read, not worked with.
+
+It shows what `/metrics` shows, and of the policy the names that its author gave. No script, no form, no address but its own;
+every value is escaped, and the browser is told to load nothing. It renews itself by asking again.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from authz.config.settings import Settings
+from authz.edge.http.console.summary import Figures
+from authz.edge.http.console.tables import Section, sections
+from authz.edge.http.status import Condition
+
+RENEWED_SECONDS = 10
+_STYLE = """
+:root{color-scheme:light dark;--line:#8884;--good:#197a3e;--bad:#b3261e}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}
+h1{font-size:1.3rem;margin:0}h2{font-size:1rem;margin:1.8rem 0 .3rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th{font-weight:600;opacity:.7}td{font-variant-numeric:tabular-nums}
+.state{font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}
+@media(prefers-color-scheme:dark){:root{--good:#5fd38d;--bad:#ff8a80}}
+"""
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "refresh": str(RENEWED_SECONDS),
+    "x-content-type-options": "nosniff",
+}
+
+
+def page(settings: Settings, condition: Condition, found: Figures) -> str:
+    """Write the page."""
+    tables = [_servers(settings), *sections(found)]
+    return "".join(
+        (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width">',
+            f"<title>mcp-authz</title><style>{_STYLE}</style></head><body>",
+            f"<h1>mcp-authz</h1><p>{_state(condition)}</p>",
+            *map(_table, tables),
+            "</body></html>\n",
+        )
+    )
+
+
+def _state(condition: Condition) -> str:
+    if condition.ready and not condition.reload_problem:
+        return '<span class="state good">ready</span>'
+    if condition.ready:
+        said = "ready, by the last good policy: the file cannot be used now"
+    elif condition.draining:
+        said = "ending"
+    elif condition.issuers_without_keys:
+        said = f"not ready: no keys of {', '.join(condition.issuers_without_keys)}"
+    else:
+        said = "not ready"
+    return f'<span class="state bad">{escape(said)}</span>'
+
+
+def _servers(settings: Settings) -> Section:
+    rows = [
+        (server.name, server.resource or "any host", ", ".join(server.trusts), str(len(server.policy.rules)))
+        for server in settings.directory.servers
+    ]
+    return Section("servers", ("server", "resource", "issuers", "rules"), rows)
+
+
+def _table(section: Section) -> str:
+    head = _row("th", section.headings) if any(section.headings) else ""
+    body = "".join(_row("td", row) for row in section.rows)
+    return f"<h2>{escape(section.title)}</h2><table>{head}{body}</table>"
+
+
+def _row(tag: str, cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,152 @@
+"""Figures as tables of text, for a terminal and for the console."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from authz.edge.http.console.summary import Figures, Timing, Workers
+
+Rows = list[tuple[str, ...]]
+_KILO = 1000.0
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table.
+
+    Attributes:
+        title: what it is about.
+        headings: of its columns.
+        rows: as many cells each as there are headings.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def sections(found: Figures, seconds: float | None = None) -> list[Section]:
+    """Give the tables that have rows.
+
+    Args:
+        found: what to show.
+        seconds: in which it was counted, so that rates are shown; None for counts since the start.
+    """
+    number = _Number(seconds)
+    count = number.heading
+    tables = [
+        Section("service", ("", ""), _service(found, number)),
+        Section(
+            "decisions",
+            ("server", "decision", "reason", "rule", count),
+            [
+                (row.server or "-", row.decision, row.reason, row.rule or "-", number(row.count))
+                for row in found.decisions
+                if row.count
+            ],
+        ),
+        Section(
+            "tools",
+            ("server", "tool", f"allowed{number.short}", f"denied{number.short}"),
+            [(row.server or "-", row.tool, number(row.allowed), number(row.denied)) for row in found.tools],
+        ),
+        Section("time of a Check", ("server", count, "mean", "p50", "p99"), _timings(found.checks, number)),
+        Section(
+            "time of its stages (a sample)",
+            ("stage", count, "mean", "p50", "p99"),
+            _timings(found.stages, number),
+        ),
+        Section(
+            "issuers",
+            ("issuer", "keys", "confirmed", f"fetched{number.short}", f"failed{number.short}", "unused keys"),
+            [
+                (
+                    row.issuer,
+                    _plain(row.keys),
+                    age(row.age),
+                    number(row.fetched),
+                    number(row.failed),
+                    _plain(row.skipped),
+                )
+                for row in found.issuers
+            ],
+        ),
+        Section(
+            "lists",
+            ("server", "kind", f"kept{number.short}", f"trimmed{number.short}"),
+            [(row.server, row.kind, number(row.kept), number(row.trimmed)) for row in found.lists],
+        ),
+        Section(
+            "shadow rules that would decide otherwise",
+            ("server", "rule", count),
+            [(row.server, row.rule, number(row.count)) for row in found.shadows],
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+class _Number:
+    """Writes counts, or rates where it is known in which time they were counted."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self.heading = "count" if seconds is None else "a second"
+        self.short = "" if seconds is None else "/s"
+
+    def __call__(self, value: float) -> str:
+        return _plain(value) if self._seconds is None else f"{value / self._seconds:,.1f}"
+
+
+def _service(found: Figures, number: _Number) -> Rows:
+    rows: Rows = [("policy", ", ".join(found.policies))]
+    if len(found.policies) > 1:
+        rows.append(("", "the workers disagree: a reload is under way, or one could not read the file"))
+    rows += _workers(found.workers)
+    if found.hit_rate is not None:
+        rows.append(("tokens remembered", f"{found.hit_rate:.1%} ({_outcomes(found.token_cache, number)})"))
+    rows += [
+        (title, _outcomes(outcomes, number))
+        for title, outcomes in (("reloads", found.reloads), ("rewriter", found.rewrites))
+        if outcomes
+    ]
+    return [*rows, ("audit records lost", number(found.audit_dropped))]
+
+
+def _workers(workers: Workers | None) -> Rows:
+    if workers is None:
+        return []
+    up, configured, restarts = (_plain(n) for n in (workers.up, workers.configured, workers.restarts))
+    return [("workers", f"{up} of {configured} up, {restarts} replaced")]
+
+
+def _outcomes(outcomes: Mapping[str, float], number: _Number) -> str:
+    return ", ".join(f"{name} {number(count)}{number.short}" for name, count in outcomes.items())
+
+
+def _timings(timings: Iterable[Timing], number: _Number) -> Rows:
+    return [
+        (row.name or "-", number(row.count), duration(row.mean), duration(row.p50), duration(row.p99))
+        for row in timings
+        if row.count
+    ]
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a short time."""
+    if seconds is None:
+        return "-"
+    return f"{seconds * _KILO:.2f} ms"
+
+
+def age(seconds: float | None) -> str:
+    """Write how long ago something was."""
+    if seconds is None:
+        return "never"
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return f"{seconds:.0f} s ago"

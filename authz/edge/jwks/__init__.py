@@ -1,0 +1,1 @@
+"""Issuers' keys: fetched, cached, renewed."""

@@ -1,0 +1,261 @@
+"""The issuers' keys: fetched in the background, kept through outages, refetched when a token names an unknown key.
+
+Rules of this module:
+
+* At most one fetch per issuer is under way (its flight); whoever needs one meanwhile waits for that one. Only a token
+  that names an unknown key makes a request wait, and the caller's deadline bounds that.
+* Senders choose `kid`. So an issuer is asked at most once per cool-down on their account, whatever the number of
+  requests and names; and a name that such a fetch did not bring is not asked for again for a while. Somebody who
+  uses up the cool-down delays a new key by it, and brings the new key in with his next try.
+* A fetch that fails in any way changes nothing, and is tried again after pauses that double. Keys that were not
+  confirmed for `stale_for` are dropped: from then on the issuer's tokens are `keys_unavailable`, which is the
+  service's trouble (503) and not the caller's (401).
+* An empty or unusable set counts as a failure: an issuer without keys signs nothing.
+* A published `KeySet` is never changed. It is replaced when, and only when, a key in it was: under another name, for
+  other algorithms or of other material. So whoever remembers what was verified compares sets by identity.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from authz.config.settings import IssuerKeys
+from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
+from authz.edge.jwks.fetcher import Fetcher, FetchError
+from authz.edge.jwks.schedule import Schedule
+
+_LOG = structlog.get_logger("authz.keys")
+
+
+class Observer(Protocol):
+    """Takes the figures of the key store."""
+
+    def fetched(self, issuer: str, outcome: str) -> None:
+        """Count one fetch, outcome `ok` or `failed`."""
+
+    def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
+        """Take how many keys of the issuer's set are not used, by why."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Source:
+    """One issuer's keys and what is known about getting them.
+
+    Attributes:
+        confirmed: when `keys` were last seen published.
+        asked: when a token last caused a fetch.
+        failures: fetches that failed since.
+        age: seconds from one scheduled fetch to the next.
+        flight: the last fetch; at most one is not done.
+        unknown: when each name was asked for in vain, oldest first.
+    """
+
+    where: IssuerKeys
+    keys: KeySet | None = None
+    confirmed: float = float("-inf")
+    asked: float = float("-inf")
+    failures: int = 0
+    age: float = 0.0
+    flight: asyncio.Task[None] | None = None
+    unknown: dict[str | None, float] = field(default_factory=dict)
+
+
+class KeyStore:
+    """Keeps the keys of every issuer; one event loop's own."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, IssuerKeys],
+        *,
+        observer: Observer,
+        schedule: Schedule | None = None,
+        insecure_hosts: frozenset[str] = frozenset(),
+        ca_file: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; nothing is fetched before `start`, and keys given in the file are at hand now.
+
+        Args:
+            sources: where each issuer's keys come from, by `iss`.
+            observer: takes the figures.
+            schedule: the bounds; the defaults when None.
+            insecure_hosts: as `Fetcher` takes it.
+            ca_file: as `Fetcher` takes it.
+            clock: seconds, monotonic.
+            sleep: waits that many seconds between scheduled fetches.
+            on_change: called after a fetched key set replaced another, so that verified tokens can be dropped.
+
+        Raises:
+            KeySetError: keys given in the file are not a JWK Set or none of them is usable.
+            OSError: `ca_file` cannot be read or holds no certificate.
+        """
+        plan = self._schedule = schedule or Schedule()
+        self._observer, self._on_change = observer, on_change
+        self._clock, self._sleep = clock, sleep
+        self._fetcher = Fetcher(
+            seconds=plan.timeout, max_bytes=plan.max_bytes, insecure_hosts=insecure_hosts, ca_file=ca_file
+        )
+        self._sources = {issuer: _Source(where=where) for issuer, where in sources.items()}
+        self._loops: list[asyncio.Task[None]] = []
+        self._closed = False
+        for source in self._sources.values():
+            if source.where.inline:
+                source.keys = self._usable(source, source.where.inline)
+
+    def adopt(self, other: "KeyStore") -> None:
+        """Take over another store's keys, for issuers whose keys come from the same place."""
+        for issuer, source in self._sources.items():
+            theirs = other._sources.get(issuer)  # noqa: SLF001 - another of the same class
+            if theirs is not None and theirs.where == source.where:
+                source.keys, source.confirmed, source.age = theirs.keys, theirs.confirmed, theirs.age
+
+    async def start(self) -> None:
+        """Begin to fetch; returns at once."""
+        fetched = [source for source in self._sources.values() if not source.where.inline]
+        self._loops = [asyncio.create_task(self._run(source)) for source in fetched]
+
+    async def close(self) -> None:
+        """Stop fetching, for good."""
+        self._closed = True
+        flights = [source.flight for source in self._sources.values() if source.flight is not None]
+        tasks = [*self._loops, *flights]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetcher.close()
+
+    def keys(self, issuer: str) -> KeySet | None:
+        """Give an issuer's keys; None while there are none, or none that is fresh enough to be believed.
+
+        Two answers are the same object exactly as long as the issuer's usable keys did not change.
+        """
+        source = self._sources.get(issuer)
+        if source is None:
+            return None
+        fresh = source.where.inline or self._clock() - source.confirmed <= self._schedule.stale_for
+        return source.keys if fresh else None
+
+    def age(self, issuer: str) -> float:
+        """Give the seconds since an issuer's keys were last confirmed: infinite when they never were, 0 in the file."""
+        source = self._sources[issuer]
+        return 0.0 if source.where.inline else self._clock() - source.confirmed
+
+    def without_keys(self) -> list[str]:
+        """Name the issuers none of whose tokens can be verified now."""
+        return [issuer for issuer in self._sources if self.keys(issuer) is None]
+
+    def hopeful(self, issuer: str, kid: str | None) -> bool:
+        """Tell whether `refetch` could find a key now. Begins nothing, so any thread may ask."""
+        source = self._sources.get(issuer)
+        if source is None or source.where.inline:
+            return False
+        asking = _under_way(source) or self._cooled_down(source)
+        return self._holds(source, kid) or (asking and not self._in_vain(source, kid))
+
+    async def refetch(self, issuer: str, kid: str | None) -> bool:
+        """Look once more for a key that a token named. To be cancelled at will: the fetch goes on.
+
+        Returns:
+            Whether the issuer's set holds the key now. Within the cool-down nothing is fetched.
+        """
+        source = self._sources.get(issuer)
+        if source is None or source.where.inline:
+            return False
+        while not self._holds(source, kid):
+            joined = _under_way(source)
+            if self._in_vain(source, kid) or not (joined or self._may_ask(source)):
+                return False
+            await self._flight(source)
+            if not joined:
+                return self._holds(source, kid) or self._note(source, kid)
+        return True
+
+    def _holds(self, source: _Source, kid: str | None) -> bool:
+        keys = self.keys(source.where.issuer)
+        return keys is not None and keys.find(kid) is not None
+
+    def _in_vain(self, source: _Source, kid: str | None) -> bool:
+        return self._clock() - source.unknown.get(kid, float("-inf")) < self._schedule.unknown_for
+
+    def _may_ask(self, source: _Source) -> bool:
+        """Tell whether a token may cause a fetch now, and if so start the cool-down."""
+        if not self._cooled_down(source):
+            return False
+        source.asked = self._clock()
+        return True
+
+    def _cooled_down(self, source: _Source) -> bool:
+        return not self._closed and self._clock() - source.asked >= self._schedule.cooldown
+
+    def _note(self, source: _Source, kid: str | None) -> Literal[False]:
+        """Remember a name that a fetch did not bring; one that failed says nothing about names."""
+        if not source.failures:
+            source.unknown.pop(kid, None)
+            source.unknown[kid] = self._clock()
+            if len(source.unknown) > self._schedule.max_unknown:
+                del source.unknown[next(iter(source.unknown))]
+        return False
+
+    async def _flight(self, source: _Source) -> None:
+        """Wait for the fetch that is under way, or for a new one; who gives up waiting does not end it."""
+        if source.flight is None or source.flight.done():
+            source.flight = asyncio.create_task(self._fetch(source))
+        await asyncio.wait([source.flight])
+
+    async def _run(self, source: _Source) -> None:
+        while True:
+            await self._flight(source)
+            await self._sleep(self._schedule.pause(source.age, source.failures))
+
+    async def _fetch(self, source: _Source) -> None:
+        try:
+            fetched = await self._fetcher.key_set(source.where)
+            keys = self._usable(source, fetched.body)
+        except (FetchError, KeySetError) as error:
+            self._fail(source, str(error))
+        except Exception as error:  # noqa: BLE001 - no document may end the fetching for good
+            self._fail(source, type(error).__name__)
+        else:
+            self._accept(source, keys, fetched.max_age)
+
+    def _usable(self, source: _Source, document: bytes) -> KeySet:
+        keys = read_key_set(document)
+        counts = Counter(why.value for _, why in keys.skipped)
+        self._observer.skipped(source.where.issuer, counts)
+        if not keys.keys:
+            msg = "no usable key in the set"
+            raise KeySetError(msg)
+        return keys
+
+    def _fail(self, source: _Source, problem: str) -> None:
+        source.failures += 1
+        issuer = source.where.issuer
+        self._observer.fetched(issuer, "failed")
+        _LOG.warning("keys not fetched", issuer=issuer, problem=problem, failures=source.failures)
+
+    def _accept(self, source: _Source, keys: KeySet, max_age: int | None) -> None:
+        issuer = source.where.issuer
+        source.age = self._schedule.age(max_age)
+        source.confirmed, source.failures = self._clock(), 0
+        self._observer.fetched(issuer, "ok")
+        if source.keys is None or _material(keys) != _material(source.keys):
+            source.keys = keys
+            source.unknown.clear()
+            _LOG.info("keys replaced", issuer=issuer, usable=len(keys.keys), skipped=len(keys.skipped))
+            self._on_change()
+
+
+def _under_way(source: _Source) -> bool:
+    return source.flight is not None and not source.flight.done()
+
+
+def _material(keys: KeySet) -> dict[str | None, tuple[Any, ...]]:
+    """Give what makes a set: equal for two sets that verify the same. `Key` itself compares without its material."""
+    return {kid: (key.algorithms, key.material) for kid, key in keys.keys.items()}

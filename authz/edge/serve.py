@@ -1,0 +1,197 @@
+"""The life of one worker: bind everything, serve, drain, end.
+
+Nothing is served before everything is bound, so that a wrong address ends the start and not the first request.
+gRPC has a thread of its own (see `rpcserver`); HTTP, the issuers' keys and the policy file share the event loop. A Check
+waits for nothing there but the one refetch of an unknown key.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from authz.config.settings import GrpcTls, Settings
+from authz.edge.envoy import ext_authz, ext_proc
+from authz.edge.envoy.ext_authz import Checker
+from authz.edge.envoy.ext_proc import Processor
+from authz.edge.grpc.health import SERVICE, Health
+from authz.edge.grpc.native import RpcServer
+from authz.edge.grpc.reflection import Reflection
+from authz.edge.grpc.tls import TlsError, credentials
+from authz.edge.http.app import application
+from authz.edge.http.listener import BindError, HttpPort
+from authz.edge.http.own import Own
+from authz.edge.reload import PolicyFile, Watcher
+from authz.edge.service import Service
+from authz.edge.shutdown import Ending, drain
+from authz.edge.telemetry.audit_log import AuditLog
+
+_SOCKET_MODE = 0o660
+_LOOK_SECONDS = 0.05
+SWITCH_SECONDS = 0.0005
+"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: a policy that
+is being loaded would else delay every step of every Check."""
+_MESSAGE_OVERHEAD = 1_048_576
+"""Room in a gRPC message beside the body it carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Among:
+    """What a process has as one of several that serve together.
+
+    Attributes:
+        shared: whether the others listen at the same gRPC port.
+        hold: seconds to wait for every issuer's keys before a call is taken.
+        session_key: random bytes that all have alike; None for a key of the process.
+    """
+
+    shared: bool = False
+    hold: float = 0.0
+    session_key: bytes | None = field(default=None, repr=False)
+
+
+ALONE = Among()
+
+
+class Beside(Protocol):
+    """What a process does beside gRPC: it answers HTTP, or its supervisor."""
+
+    def begin(self, service: Service, ending: Ending) -> None:
+        """Begin to answer about a service that serves."""
+
+    async def end(self) -> None:
+        """Answer what is under way, then close."""
+
+
+class _OwnPort:
+    """The HTTP port of a service of one process."""
+
+    def __init__(self, address: str) -> None:
+        self._port = HttpPort(address)
+
+    def begin(self, service: Service, ending: Ending) -> None:
+        self._port.begin(application(Own(service, ending)))
+
+    async def end(self) -> None:
+        await self._port.end()
+
+
+async def serve(
+    settings: Settings,
+    audit: AuditLog,
+    *,
+    started: Callable[[], None] = lambda: None,
+    ending: Ending | None = None,
+    file: PolicyFile | None = None,
+    beside: Beside | None = None,
+    among: Among = ALONE,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `ending` is told.
+
+    Args:
+        settings: what to serve by.
+        audit: takes a record of every decision; closed by the caller.
+        started: called once everything is bound and served.
+        ending: ends the service; by signals when None.
+        file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
+        beside: what is done beside gRPC; the settings' HTTP port when None.
+        among: what this process has as one of several.
+
+    Raises:
+        BindError: an address of the settings cannot be used; nothing was served then.
+        RuntimeError: gRPC's core failed.
+    """
+    ending = ending or Ending.by_signals()
+    service = Service(settings, audit, session_key=among.session_key)
+    health = Health()
+    beside = beside or _OwnPort(settings.http)
+    await service.keys.start()
+    try:
+        # Before the address is bound: from then on connections come, and wait for an answer.
+        await _keys(service, among.hold)
+        server = _grpc_server(service, health, shared=among.shared)
+    except BindError:
+        await service.keys.close()
+        await beside.end()
+        raise
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # what is there now stays, and no later collection need look at it again
+    health.say(serving=True)  # as soon as anybody can ask
+    server.start()
+    beside.begin(service, ending)
+    watching = asyncio.create_task(_watch(file, service))
+    started()
+    await _either(ending.begun, server.ended)
+    failed = server.ended.is_set()
+    await drain(server, health, ending, service.settings.drain)
+    await beside.end()
+    watching.cancel()
+    await service.keys.close()
+    if failed:
+        msg = "the gRPC server ended by itself"
+        raise RuntimeError(msg)
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in (first, second)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _keys(service: Service, seconds: float) -> None:
+    """Wait until no issuer lacks keys, or for so many seconds."""
+    if not seconds:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while service.without_keys():  # noqa: ASYNC110 - once a start, and keys come without an event
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _watch(file: PolicyFile | None, service: Service) -> None:
+    if file is None:
+        return
+    watcher = Watcher(
+        file.path, file.load, service.apply, failed=service.reload_failed, read=service.settings.read
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.poke)
+    await watcher.run()
+
+
+def _grpc_server(service: Service, health: Health, *, shared: bool) -> RpcServer:
+    settings = service.settings
+    largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
+    checker = Checker(service)
+    processor = Processor(resolve=service.reader, observe=service.metrics, max_bytes=settings.max_list)
+    reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
+    server = RpcServer(
+        unary={**checker.unary, **health.unary},
+        streams={**processor.streams, **health.streams, **reflection.streams},
+        options=[
+            ("grpc.so_reuseport", int(shared)),
+            ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_send_message_length", largest),
+        ],
+    )
+    _bind_grpc(server, settings.grpc, settings.tls)
+    return server
+
+
+def _bind_grpc(server: RpcServer, address: str, tls: GrpcTls | None) -> None:
+    try:
+        bound = server.bind(address, None if tls is None else credentials(tls))
+    except TlsError as error:
+        raise BindError(str(error)) from None
+    if not bound:
+        msg = f"gRPC cannot listen on {address}: in use, not permitted, or no such address"
+        raise BindError(msg)
+    if address.startswith("unix:"):
+        Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)

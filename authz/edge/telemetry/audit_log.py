@@ -1,0 +1,75 @@
+"""The audit log: one JSON line a decision, written off the request path.
+
+A decision is only appended to a bounded queue; a thread describes, encodes and writes it. When the queue is full the record
+is dropped and counted: a slow reader of the log must not become a slow gateway.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from authz.core.decision import Decision
+from authz.edge.telemetry.decision_record import Facts, make_record
+
+_ENCODE = msgspec.json.Encoder().encode
+_INTERVAL = 0.05
+_BATCH = 1000
+LAST_SECONDS = 5.0
+"""Longest time that the last records may take to be written."""
+
+
+class Stream(Protocol):
+    """Where records go."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some of the bytes and tell how many; raise OSError when that cannot be."""
+
+
+class AuditLog:
+    """Writes records to a binary stream until it is closed.
+
+    The stream should be unbuffered, so that a batch is one write and no line of another stream to the same file can come
+    between the halves of a record.
+    """
+
+    def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
+        """Begin to write; at most `size` records wait. `on_drop`, to be set, is called for each that is not written."""
+        self.on_drop: Callable[[], None] = lambda: None
+        self._stream = stream
+        self._size = size
+        self._waiting: deque[tuple[Decision, Facts, float]] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def write(self, decision: Decision, facts: Facts, seconds: float) -> None:
+        """Queue the record of a decision that took so many seconds; never waits."""
+        if len(self._waiting) >= self._size:
+            self.on_drop()
+            return
+        self._waiting.append((decision, facts, seconds))
+
+    def close(self, seconds: float = LAST_SECONDS) -> None:
+        """Write what waits, then stop; a stream that takes nothing for so many seconds is given up."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_INTERVAL):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), _BATCH)
+            lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
+            try:
+                rest = memoryview(lines)
+                while rest:
+                    rest = rest[self._stream.write(rest) or 0 :]
+            except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
+                for _ in range(count):
+                    self.on_drop()

@@ -1,0 +1,115 @@
+"""One decision as the record that the audit log and Envoy's dynamic metadata carry (protos/decision.proto)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
+
+import msgspec
+
+from authz.core.decision import Decision
+from authz.core.mcp.item import Kind
+
+_MAX_TEXT = 512
+"""Characters of a name that a sender chose; a record stays small whatever was asked for."""
+
+_UNSAFE = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Control characters, line and paragraph separators, and marks that change the direction of writing."""
+
+ITEM_KEYS: Mapping[Kind, str] = MappingProxyType({kind: kind.value for kind in Kind})
+"""Under which key a record names the item."""
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The fields of `DecisionRecord`, in its JSON mapping with original field names."""
+
+    time: str
+    decision_id: str
+    decision: str
+    reason: str
+    rule: str = ""
+    server: str = ""
+    method: str = ""
+    tool: str = ""
+    prompt: str = ""
+    resource: str = ""
+    task: str = ""
+    sub: str = ""
+    client: str = ""
+    issuer: str = ""
+    version: str = ""
+    policy: str = ""
+    rewrite: bool = False
+    status: int = 0
+    duration_us: int = 0
+    shadows: tuple[str, ...] = ()
+    source: str = ""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a record says beside the decision.
+
+    Attributes:
+        decision_id: the decision's name.
+        policy: digest of the policy that decided.
+        at: when, in seconds since the epoch.
+        status: HTTP status of a denial's answer, 0 for an allowed request.
+        source: the peer's address.
+    """
+
+    decision_id: str
+    policy: str
+    at: float
+    status: int
+    source: str
+
+
+def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
+    """Describe a decision that took so many seconds."""
+    principal = decision.principal
+    item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
+    return Record(
+        time=_time(facts.at),
+        decision_id=facts.decision_id,
+        decision=verdict(decision),
+        reason=decision.reason.value,
+        rule=decision.rule,
+        server=decision.server,
+        method=clip(decision.method),
+        sub="" if principal is None else clip(principal.subject),
+        client="" if principal is None else clip(principal.client),
+        issuer="" if principal is None else principal.issuer,
+        version=clip(decision.version),
+        policy=facts.policy,
+        rewrite=decision.rewrite,
+        status=facts.status,
+        duration_us=int(seconds * 1e6),
+        shadows=decision.shadows,
+        source=facts.source,
+        **item,
+    )
+
+
+def _time(at: float) -> str:
+    """Write a moment in RFC 3339, UTC, milliseconds."""
+    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def verdict(decision: Decision) -> str:
+    """Give the word for a decision in records, metadata and metrics."""
+    return "allow" if decision.allowed else "deny"
+
+
+def clip(text: str) -> str:
+    """Shorten a text that a sender chose, and take out what would forge or reorder the line of a log."""
+    text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)

@@ -1,0 +1,148 @@
+"""Prometheus metrics; names and labels are what dashboards and alerts rely on.
+
+Every label has a bounded set of values: methods are those of the table, tools those that a rule names, and whatever a
+sender made up is `_other`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from authz.core.decision import Decision
+from authz.core.identity.jwks import Skip
+from authz.core.mcp.item import Kind
+from authz.core.mcp.methods import HTTP_METHODS, METHODS
+from authz.edge.telemetry.counters import Tally, Timing
+from authz.edge.telemetry.decision_record import verdict
+
+OTHER = "_other"
+SAMPLED = 16
+"""Of how many Checks one is timed stage by stage; the others pay nothing for it."""
+_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+_KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
+
+
+class KeyFigures(Collector):
+    """Reads the key store when metrics are asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, int, float]]]) -> None:
+        """Take (issuer, usable keys, seconds since confirmed) from `read`."""
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Give both gauges."""
+        count = GaugeMetricFamily("mcp_authz_jwks_keys", "Usable keys of an issuer.", labels=["issuer"])
+        age = GaugeMetricFamily(
+            "mcp_authz_jwks_age_seconds",
+            "Seconds since an issuer's keys were confirmed.",
+            labels=["issuer"],
+        )
+        for issuer, keys, seconds in self._read():
+            count.add_metric([issuer], keys)
+            age.add_metric([issuer], seconds)
+        return [count, age]
+
+
+class Metrics:
+    """The service's metrics in a registry of their own."""
+
+    def __init__(self, keys: KeyFigures | None = None) -> None:
+        """Read the key store's figures from `keys` when metrics are asked for."""
+        self.registry = CollectorRegistry()
+        self._named: Mapping[str, frozenset[str]] = {}
+        for collector in (keys, *self._tallies(), *self._timings()):
+            if collector is not None:
+                self.registry.register(collector)
+        registry = self.registry
+        self._skipped = Gauge(
+            "mcp_authz_jwks_skipped",
+            "Keys of an issuer's set that are not used, by why.",
+            ["issuer", "why"],
+            registry=registry,
+        )
+        self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
+        # Added to by the audit log's thread, so one that locks.
+        self._dropped = Counter(
+            "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
+        )
+
+    def _tallies(self) -> tuple[Tally, ...]:
+        decided = ("server", "method", "rule", "decision", "reason")
+        self._decisions = Tally("mcp_authz_decisions", "Decisions by rule and reason.", decided)
+        tool = ("server", "tool", "decision")
+        self._tools = Tally("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
+        disagreed = "Decisions that a shadow rule would have made otherwise."
+        self._shadows = Tally("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
+        item = ("server", "kind", "outcome")
+        self._items = Tally("mcp_authz_list_items", "Items of lists, kept or trimmed.", item)
+        self._rewrites = Tally("mcp_authz_rewrites", "Messages that went through the rewriter.", ("outcome",))
+        self._cache = Tally("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
+        self._fetches = Tally("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
+        self._reloads = Tally("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
+        decisions = (self._decisions, self._tools, self._shadows)
+        return (*decisions, self._items, self._rewrites, self._cache, self._fetches, self._reloads)
+
+    def _timings(self) -> tuple[Timing, ...]:
+        self._check = Timing("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
+        sampled = f"Time of one stage of a Check; one Check in {SAMPLED} is timed."
+        self._stages = Timing("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
+        return self._check, self._stages
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """Count one decision."""
+        said = verdict(decision)
+        method = decision.method if decision.method in _KNOWN_METHODS else OTHER
+        server, item = decision.server, decision.item
+        self._decisions.add((server, method, decision.rule, said, decision.reason.value))
+        if item is not None and item.kind is Kind.TOOL:
+            named = item.name in self._named.get(server, ())
+            self._tools.add((server, item.name if named else OTHER, said))
+        for rule in decision.shadows:
+            self._shadows.add((server, rule))
+        self._check.add((server,), seconds)
+
+    def staged(self, stage: str, seconds: float) -> None:
+        """Count the time of one stage: parse, token, policy or respond."""
+        self._stages.add((stage,), seconds)
+
+    def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
+        """Count the items of one list."""
+        self._items.add((server, kind.value, "kept"), kept)
+        self._items.add((server, kind.value, "trimmed"), trimmed)
+
+    def rewritten(self, outcome: str) -> None:
+        """Count one message that went through the rewriter."""
+        self._rewrites.add((str(outcome),))
+
+    def remembered(self, outcome: str) -> None:
+        """Count one look-up of a verified token."""
+        self._cache.add((outcome,))
+
+    def fetched(self, issuer: str, outcome: str) -> None:
+        """Count one fetch of keys."""
+        self._fetches.add((issuer, outcome))
+
+    def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
+        """Set how many keys of an issuer's set are not used, by why; a `why` that is not named is none."""
+        for why in Skip:
+            self._skipped.labels(issuer, why.value).set(counts.get(why.value, 0))
+
+    def dropped(self) -> None:
+        """Count one audit record that was not written; from any thread."""
+        self._dropped.inc()
+
+    def reloaded(self, outcome: str) -> None:
+        """Count one reload, outcome `ok` or `failed`."""
+        self._reloads.add((outcome,))
+
+    def policy(self, digest: str, tools: Mapping[str, frozenset[str]]) -> None:
+        """Name the policy in force, and the tools by server that are counted apart because its rules name them."""
+        self._named = tools
+        self._policy.clear()
+        self._policy.labels(digest).set(1)
+
+    def render(self) -> bytes:
+        """Write all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,1 @@
+"""AgentgatewayPolicy documents to a native policy file."""

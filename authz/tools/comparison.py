@@ -1,0 +1,206 @@
+"""Decisions compared: recorded ones with a policy file's, or those of two policy files.
+
+Only whether a caller gets what was asked for is compared; a denial for another reason is no difference. What cannot be
+known of either side is neither the same nor different: it is kept apart, with the reason.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authz.config.settings import Settings
+from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.methods import USES
+from authz.core.reasons import Group
+from authz.core.servers import Server
+from authz.tools.audit_reader import Record, group_of
+from authz.tools.cases import Case, Cases
+from authz.tools.evaluate import Answer, Question, Word
+from authz.tools.personas import Claims, claims_of
+
+_CUT = "…"
+_CUT_LENGTH = 513
+"""Length of a name that a record holds only the beginning of; it ends with `_CUT`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing that somebody wants, and two answers.
+
+    Attributes:
+        who: the caller's name.
+        server: the server's name, empty for the only one.
+        method: how the item is used; `list` for its place in a list.
+        item: what is wanted, None where the method names nothing.
+        old: the first answer.
+        new: the second.
+    """
+
+    who: str
+    server: str
+    method: str
+    item: Item | None
+    old: Answer
+    new: Answer
+
+    @property
+    def unknown(self) -> str:
+        """Why the answers cannot be compared, empty when they can."""
+        return next((each.reason for each in (self.old, self.new) if each.word is Word.UNKNOWN), "")
+
+    @property
+    def differs(self) -> bool:
+        """Whether the caller gains or loses it."""
+        return not self.unknown and self.old.word is not self.new.word
+
+    @property
+    def subject(self) -> str:
+        """The item, or else the method."""
+        return f"{self.item.kind} {self.item.name}" if self.item else self.method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What came of comparing.
+
+    Attributes:
+        rows: each with how often it was met.
+        left_out: records that no policy decided, by reason, with how many there are.
+    """
+
+    rows: Mapping[Row, int]
+    left_out: Mapping[str, int]
+
+    def count(self, chosen: Callable[[Row], Any]) -> int:
+        """Count what was met of the rows for which `chosen` is true."""
+        return sum(times for row, times in self.rows.items() if chosen(row))
+
+    @property
+    def compared(self) -> int:
+        """How many could be compared."""
+        return self.count(lambda row: not row.unknown)
+
+
+def compare(
+    pairs: Iterable[tuple[Question, Answer | None]],
+    left_out: Counter[str],
+    old: Callable[[Question], Answer],
+    new: Callable[[Question], Answer],
+) -> Comparison:
+    """Answer questions on both sides.
+
+    Args:
+        pairs: questions, each with the old answer where it is recorded; read to the end.
+        left_out: filled while `pairs` are read.
+        old: gives the old answer where it is not recorded.
+        new: gives the new answer.
+    """
+    rows: Counter[Row] = Counter()
+    for question, recorded in pairs:
+        row = Row(
+            who=question.who,
+            server=question.server,
+            method="list" if question.listed else question.method,
+            item=question.item,
+            old=recorded or old(question),
+            new=new(question),
+        )
+        rows[row] += 1
+    return Comparison(rows=rows, left_out=left_out)
+
+
+def recorded(
+    records: Iterable[Record],
+    servers: Mapping[str, Server],
+    known: Mapping[str, list[Claims]],
+    left_out: Counter[str],
+) -> Iterable[tuple[Question, Answer]]:
+    """Give the questions behind records, with the recorded answers.
+
+    Args:
+        records: as read.
+        servers: by name; they say how a record's client stands in the claims.
+        known: claims by `sub`.
+        left_out: counts records that no policy decided, by reason.
+    """
+    for record in records:
+        item = _item(record)
+        if group_of(record) is not Group.POLICY:
+            left_out[record.reason] += 1
+        elif item is not None and len(item.name) == _CUT_LENGTH and item.name.endswith(_CUT):
+            left_out["name cut in the record"] += 1
+        else:
+            question = Question(
+                who=record.sub or "(no sub)",
+                server=record.server,
+                method=record.method,
+                item=item,
+                claims=claims_of(record, servers.get(record.server), known),
+                source=record.source,
+            )
+            yield question, Answer(word=Word(record.decision), reason=record.reason, rule=record.rule)
+
+
+def _item(record: Record) -> Item | None:
+    return next((Item(kind, name) for kind in Kind if (name := getattr(record, kind.value))), None)
+
+
+def asked_by(cases: Cases, settings: Iterable[Settings]) -> Iterable[Question]:
+    """Give the questions of cases, and for every persona those about each tool that a policy names in full."""
+    for case in cases.cases:
+        yield from _of_case(case)
+    tools = sorted(
+        {(server, tool) for each in settings for server, named in each.tools.items() for tool in named}
+    )
+    for persona, claims in cases.personas.items():
+        for server, tool in tools:
+            item = Item(Kind.TOOL, tool)
+            yield Question(
+                who=persona, server=server, method=USES[Kind.TOOL], item=item, claims=claims, listed=True
+            )
+
+
+def _of_case(case: Case) -> Iterable[Question]:
+    for item in (case.item, *case.catalogue):
+        if item is not None:
+            yield Question(
+                who=case.persona or case.name,
+                server=case.server,
+                method=USES[item.kind],
+                item=item,
+                claims=case.claims,
+                arguments=case.args,
+                headers=case.headers,
+                listed=item is not case.item,
+            )
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Give a comparison as plain values."""
+    return {
+        "compared": found.compared,
+        "same": found.count(lambda row: not row.unknown and not row.differs),
+        "different": found.count(lambda row: row.differs),
+        "undecidable": found.count(lambda row: row.unknown),
+        "left_out": dict(found.left_out),
+        "differences": [_row(row, times) for row, times in found.rows.items() if row.differs],
+        "unknown": [_row(row, times) for row, times in found.rows.items() if row.unknown],
+    }
+
+
+def _row(row: Row, times: int) -> dict[str, Any]:
+    item = {"kind": row.item.kind.value, "name": row.item.name} if row.item else None
+    return {
+        "who": row.who,
+        "server": row.server,
+        "method": row.method,
+        "item": item,
+        "old": _answer(row.old),
+        "new": _answer(row.new),
+        "times": times,
+    }
+
+
+def _answer(answer: Answer) -> dict[str, str]:
+    return {"decision": answer.word.value, "reason": str(answer.reason), "rule": answer.rule}

@@ -1,0 +1,64 @@
+"""A comparison on a terminal, and its exit status."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+import typer
+
+from authz.tools.comparison import Comparison, Row, as_json
+from authz.tools.evaluate import Answer, Word
+from authz.tools.terminal import plain, table
+
+SAME, DIFFERENT, NOTHING = 0, 1, 2
+_MOST = 20
+"""Callers that are named when their claims are not known; all of them are in the JSON form."""
+
+
+def show(found: Comparison, as_data: bool) -> int:
+    """Print a comparison; give the exit status.
+
+    Returns:
+        `SAME`, `DIFFERENT`, or `NOTHING` where there was not one answer to compare: no difference was seen then, and
+        sameness was not either.
+    """
+    if as_data:
+        typer.echo(json.dumps(as_json(found)))
+    else:
+        table(
+            ("who", "server", "what", "", "old -> new", "times"),
+            [_cells(row, times) for row, times in found.rows.items() if row.differs],
+        )
+        for line in _summary(found):
+            typer.echo(plain(line))
+    if not found.compared:
+        typer.echo("nothing could be compared", err=True)
+        return NOTHING
+    return DIFFERENT if found.count(lambda row: row.differs) else SAME
+
+
+def _cells(row: Row, times: int) -> tuple[str, ...]:
+    change = "gains" if row.new.word is Word.ALLOW else "loses"
+    how = f"{row.subject} (list)" if row.method == "list" else row.subject
+    return row.who, row.server or "-", how, change, f"{_said(row.old)} -> {_said(row.new)}", str(times)
+
+
+def _said(answer: Answer) -> str:
+    by = f" by {answer.rule}" if answer.rule else ""
+    return f"{answer.word}{by}" if answer.word is Word.ALLOW else f"{answer.word}, {answer.reason}{by}"
+
+
+def _summary(found: Comparison) -> Iterable[str]:
+    counts = as_json(found)
+    yield f"{counts['compared']} compared: {counts['same']} same, {counts['different']} different"
+    unknown: dict[str, Counter[str]] = {}
+    for row, times in found.rows.items():
+        if row.unknown:
+            unknown.setdefault(row.unknown, Counter())[row.who] += times
+    for reason, who in unknown.items():
+        more = ", …" if len(who) > _MOST else ""
+        named = ", ".join(f"{name} ({times})" for name, times in who.most_common(_MOST))
+        yield f"{who.total()} undecidable: {reason}: {named}{more}"
+    if found.left_out:
+        listed = ", ".join(f"{reason} ({times})" for reason, times in sorted(found.left_out.items()))
+        yield f"{sum(found.left_out.values())} left out, as no rule decided them: {listed}"

@@ -1,0 +1,107 @@
+"""One request, decided by the engine and explained by the rules behind the decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authz.config.settings import Settings
+from authz.core.decision import Decision
+from authz.core.identity.refused import Refused
+from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.methods import USES
+from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.explain import Change, Explanation, PartSeen, RuleSeen, explain
+from authz.core.policy.policy import Verdict
+from authz.core.reasons import TABLE, Group
+from authz.core.request import HttpRequest
+from authz.core.servers import Server
+from authz.tools.requests import decide, message_of, post
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A decision and its grounds.
+
+    Attributes:
+        decision: the engine's.
+        explanation: of the item that decided; None where the rules had no say.
+    """
+
+    decision: Decision
+    explanation: Explanation | None
+
+
+def account(settings: Settings, server: Server, request: HttpRequest, who: Caller | Refused) -> Account:
+    """Decide about a request and explain the decision."""
+    decision = decide(settings, request, who)
+    message = message_of(settings, request, server)
+    by_rules = TABLE[decision.reason].group is Group.POLICY and decision.item is not None
+    if not by_rules or message is None or decision.item is None or isinstance(who, Refused):
+        return Account(decision=decision, explanation=None)
+    occasion = Occasion(who, request, message.method, message.arguments)
+    return Account(decision=decision, explanation=explain(server.policy, occasion, decision.item))
+
+
+def places(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[tuple[Item, Verdict]]:
+    """Judge the place in a list of every item that rules name in full, in order of kind and name."""
+    request = post(server, b"", headers)
+    named = {
+        Item(kind, name)
+        for rule in server.policy.rules
+        for kind, names in rule.selector.exact.items()
+        for name in names
+    }
+    order = list(Kind)
+    ordered = sorted(named, key=lambda item: (order.index(item.kind), item.name))
+    return [
+        (item, server.policy.judge(Occasion(caller, request, USES[item.kind], None), item))
+        for item in ordered
+    ]
+
+
+def as_json(found: Account) -> dict[str, Any]:
+    """Give an account as plain values."""
+    decision, explanation = found.decision, found.explanation
+    item = decision.item
+    return {
+        "decision": "allow" if decision.allowed else "deny",
+        "reason": decision.reason.value,
+        "detail": decision.refused.detail if decision.refused else TABLE[decision.reason].text,
+        "rule": decision.rule,
+        "server": decision.server,
+        "method": decision.method,
+        "item": {"kind": item.kind.value, "name": item.name} if item else None,
+        "scopes": list(decision.scopes),
+        "shadows": list(decision.shadows),
+        "listed": explanation.listed if explanation else None,
+        "rules": [_rule(seen) for seen in explanation.rules] if explanation else [],
+        "changes": [_change(change) for change in explanation.changes] if explanation else [],
+    }
+
+
+def _rule(seen: RuleSeen) -> dict[str, Any]:
+    return {
+        "rule": seen.rule.name,
+        "effect": seen.rule.effect.value,
+        "shadow": seen.rule.shadow,
+        "outcome": seen.outcome.value,
+        "decided": seen.decided,
+        "parts": list(map(_part, seen.parts)),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "rule": change.rule.name if change.rule else None,
+        "must": "hold" if change.hold else "not hold",
+        "parts": list(map(_part, change.parts)),
+    }
+
+
+def _part(seen: PartSeen) -> dict[str, Any]:
+    return {
+        "part": seen.part.value,
+        "value": seen.truth.value if seen.truth else None,
+        "wanted": list(seen.wanted),
+        "missing": list(seen.missing),
+    }

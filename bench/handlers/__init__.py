@@ -1,0 +1,1 @@
+"""Bare gRPC handlers that the service is compared with."""

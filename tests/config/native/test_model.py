@@ -1,0 +1,598 @@
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from authz.config.native.build import trust_of
+from authz.config.native.model import PolicyFile, schema
+from authz.config.settings import Drain, IssuerKeys
+from authz.config.validation import validate
+from authz.config.yaml_document import read_documents
+from authz.core.identity.issuer import Trust
+from authz.core.limits import Limits
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.rule import Denial, Effect
+from tests.support.policy_files import NATIVE, problems, settings, warnings
+
+EVERYTHING = """\
+listen: {grpc: "unix:/run/authz.sock", http: "[::1]:9002", tls: {cert_file: a.crt, key_file: a.key, client_ca_file: /ca.crt}}
+insecure_hosts: [Keys.Internal]
+workers: 3
+drain: {grace_seconds: 0.5, limit_seconds: 7.0}
+limits:
+  body_bytes: 2048
+  depth: 32
+  name_chars: 100
+  items: 5
+  args_bytes: 4096
+  list_bytes: 70000
+  check_ms: 200
+  tokens: 32
+keys:
+  min_age_seconds: 30
+  max_age_seconds: 300
+  default_age_seconds: 60
+  cooldown_seconds: 5
+  unknown_for_seconds: 10
+  unknown_names: 7
+  retry_seconds: 2
+  stale_for_seconds: 3600
+  timeout_seconds: 4
+  document_bytes: 65536
+streams: {grace_seconds: 7, every_answer: true}
+tests:
+  personas: {a: {sub: x}}
+  cases:
+    - {name: t, persona: a, server: files, tool: t, args: {}, headers: {}, expect: allow}
+    - {name: p, claims: {}, prompt: p, expect: deny}
+    - {name: r, claims: {}, resource: r, expect: deny}
+    - {name: k, claims: {}, task: k, expect: deny}
+    - {name: l, claims: {}, kind: tool, catalogue: [a], visible: [a]}
+issuers:
+  main:
+    issuer: http://keys.internal/
+    audiences: [one, two]
+    jwks_uri: http://keys.internal:8080/jwks.json
+    algorithms: [RS256, ES256]
+    claims: {scopes: scp, roles: groups, client: cid}
+    leeway_seconds: 5
+    required_claims: {tenant: acme, level: 3, staff: true, email: null}
+    max_token_age_seconds: 900
+    allowed_clients: [cli]
+servers:
+  files:
+    resource: https://mcp.example:8443/mcp
+    upstream: http://10.0.0.1:8080/mcp
+    hosts: ["Other.Example", "*"]
+    issuers: [main]
+    audiences: [two]
+    origins: ["HTTP://Localhost:6274"]
+    rules:
+      - name: readers
+        allow: {tools: [list_*, echo], prompts: [hello], resources: ["file:///*"], tasks: ["*"]}
+        scopes: [files:read]
+        any_scopes: [a, b]
+        roles: [admin]
+        when: client == "cli"
+        arguments: {n: int, "m": "string?"}
+        extra: deny
+        args: args.n == 1
+        shadow: true
+        denial: http
+        hide: true
+      - deny: {tools: [secret]}
+    methods: {vendor/x: allow}
+    token: forward
+    denial: jsonrpc
+    hide: true
+    scopes: [files:read]
+    resource_name: Files
+    resource_documentation: https://docs.example/files
+"""
+BESIDE = """\
+ca_file: ca.pem
+candidate: next.yaml
+sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
+"""
+"""Keys that name other files, which have tests of their own."""
+
+
+def models(
+    model: type[BaseModel], found: dict[str, type[BaseModel]] | None = None
+) -> dict[str, type[BaseModel]]:
+    """Give every model of the file by its class's name."""
+    found = {} if found is None else found
+    found[model.__name__] = model
+    for field in model.model_fields.values():
+        for inner in inner_models(field.annotation):
+            models(inner, found)
+    return found
+
+
+def inner_models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in inner_models(part)]
+
+
+def written(value: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Give the keys that were written, by the class of the model they belong to."""
+    if isinstance(value, BaseModel):
+        found.setdefault(type(value).__name__, set()).update(value.model_fields_set)
+        value = [getattr(value, name) for name in value.model_fields_set]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    for part in value if isinstance(value, list) else []:
+        written(part, found)
+    return found
+
+
+def test_the_example_writes_every_key_there_is():
+    (document,) = read_documents(EVERYTHING + BESIDE, "FILE", {})
+    found = written(validate(PolicyFile, document), {})
+
+    assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == found
+
+
+def test_every_key_reaches_the_settings():
+    given = settings(EVERYTHING)
+    (server,) = given.directory.servers
+
+    assert ("unix:/run/authz.sock", "[::1]:9002") == (given.grpc, given.http)
+    assert ("a.crt", "a.key", "/ca.crt") == (
+        Path(given.tls.cert_file).name,
+        Path(given.tls.key_file).name,
+        given.tls.client_ca_file,
+    )
+    assert Path(given.tls.cert_file).is_absolute()
+    assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
+    assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
+    assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
+    assert (7, True) == (given.stream_grace, given.every_answer)
+    assert frozenset({"keys.internal"}) == given.insecure_hosts
+    assert {
+        "http://keys.internal/": IssuerKeys(
+            issuer="http://keys.internal/", jwks_uri="http://keys.internal:8080/jwks.json"
+        )
+    } == given.keys
+    assert {"files": "http://10.0.0.1:8080/mcp"} == given.upstreams
+    assert {"files": frozenset({"echo", "secret"})} == given.tools
+    assert ("files", "/mcp", "https://mcp.example:8443/mcp") == (server.name, server.path, server.resource)
+    assert {"mcp.example:8443", "other.example", "*"} == server.hosts
+    assert {"http://localhost:6274"} == server.origins
+    assert (frozenset({"vendor/x"}), True, Denial.JSONRPC, True) == (
+        server.methods,
+        server.forward_token,
+        server.denial,
+        server.hide,
+    )
+    assert (("files:read",), "Files", "https://docs.example/files") == (
+        server.scopes,
+        server.title,
+        server.documentation,
+    )
+
+
+def test_every_key_of_an_issuer_reaches_its_terms():
+    (server,) = settings(EVERYTHING).directory.servers
+
+    assert {
+        "http://keys.internal/": Trust(
+            issuer="http://keys.internal/",
+            audiences=frozenset({"two"}),
+            algorithms=frozenset({"RS256", "ES256"}),
+            leeway=5.0,
+            scopes_claim="scp",
+            roles_claim="groups",
+            client_claim="cid",
+            required_claims={"tenant": "acme", "level": 3, "staff": True, "email": None},
+            max_token_age=900.0,
+            allowed_clients=frozenset({"cli"}),
+        )
+    } == server.trusts
+
+
+def test_every_key_of_a_rule_reaches_the_rule():
+    (server,) = settings(EVERYTHING).directory.servers
+    rule, deny = server.policy.rules
+
+    assert ("readers", Effect.ALLOW, True, Denial.HTTP, True) == (
+        rule.name,
+        rule.effect,
+        rule.shadow,
+        rule.denial,
+        rule.hide,
+    )
+    assert ({"files:read"}, {"a", "b"}, {"admin"}) == (rule.scopes, rule.any_scopes, rule.roles)
+    assert ('client == "cli"', "args.n == 1") == (rule.when.text, rule.args.text)
+    assert [True, True, False, True, True, False] == [
+        rule.selector.selects(item)
+        for item in (
+            Item(Kind.TOOL, "list_files"),
+            Item(Kind.PROMPT, "hello"),
+            Item(Kind.PROMPT, "echo"),
+            Item(Kind.RESOURCE, "file:///a"),
+            Item(Kind.TASK, "any"),
+            Item(Kind.TOOL, "secret"),
+        )
+    ]
+    assert ("rule-2", Effect.DENY) == (deny.name, deny.effect)
+
+
+def test_an_issuer_s_defaults_are_the_safe_ones():
+    (server,) = settings(NATIVE).directory.servers
+
+    assert (
+        Trust(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
+        == server.trusts["https://issuer.example/"]
+    )
+    assert (False, False, frozenset()) == (
+        server.forward_token,
+        server.policy.open_when_empty,
+        server.origins,
+    )
+
+
+def test_the_digest_follows_the_text():
+    assert settings(NATIVE).digest == settings(NATIVE).digest
+    assert settings(NATIVE).digest != settings(NATIVE.replace("echo", "other")).digest
+
+
+def test_terms_that_nobody_could_meet_cannot_be_written():
+    (document,) = read_documents(NATIVE, "FILE", {})
+    file = validate(PolicyFile, document)
+
+    with pytest.raises(ValueError, match="audience"):
+        trust_of(file.issuers["main"], [])
+
+
+MISSPELT = [
+    ((), "server", "did you mean servers?"),
+    (("listen",), "grcp", "did you mean grpc?"),
+    (("limits",), "body_byte", "did you mean body_bytes?"),
+    (("issuers", "main"), "audience", "did you mean audiences?"),
+    (("issuers", "main", "claims"), "scope", "did you mean scopes?"),
+    (("servers", "files"), "reules", "did you mean rules?"),
+    (("servers", "files", "rules", 0), "scope", "did you mean scopes?"),
+    (("servers", "files", "rules", 0, "allow"), "tool", "did you mean tools?"),
+    (("servers", "files", "rules", 1, "deny"), "prompt", "did you mean prompts?"),
+    (("listen",), "zzz", "known here: grpc, http, tls"),
+]
+
+
+@pytest.mark.parametrize(("path", "key", "cure"), MISSPELT)
+def test_an_unknown_key_is_an_error_at_every_level_with_its_line_and_the_closest_known_key(path, key, cure):
+    tree = yaml.safe_load(EVERYTHING)
+    place = tree
+    for part in path:
+        place = place[part]
+    place[key] = {"nested": ["value"]}
+    text = yaml.safe_dump(tree, sort_keys=False)
+    (line,) = [number for number, row in enumerate(text.splitlines(), 1) if row.strip() == f"{key}:"]
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*path, key))
+
+    assert [f"FILE:{line}: {dotted.removeprefix('.')}: unknown key ({cure})"] == problems(text)
+
+
+@pytest.mark.parametrize("name", sorted(models(PolicyFile)))
+def test_no_model_takes_a_key_it_does_not_know_or_a_value_of_another_type(name):
+    config = models(PolicyFile)[name].model_config
+
+    assert ("forbid", True, True) == (config.get("extra"), config.get("strict"), config.get("frozen"))
+
+
+def test_the_json_schema_knows_every_key_and_no_other():
+    document = schema()
+    described = {"PolicyFile": document, **document["$defs"]}
+
+    assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == {
+        name: set(part["properties"]) for name, part in described.items()
+    }
+    assert all(part["additionalProperties"] is False for part in described.values())
+
+
+RULE = "      - allow: {tools: [echo]}\n"
+ISSUER = "    issuer: https://issuer.example/\n"
+RESOURCE = "    resource: https://mcp.example/mcp\n"
+SECOND = NATIVE.split("servers:\n")[1].replace("files:", "again:")
+HTTP = "keys that come over plain http can be replaced on the way (use https, or list the host in insecure_hosts)"
+
+GOLDEN = {
+    "wrong types": (
+        NATIVE.replace("[main]", "main") + "limits: {depth: '5', items: 5.5, tokens: true}\nlisten: []\n",
+        [
+            "FILE:12: listen: a mapping is needed",
+            "FILE:11: limits.depth: a whole number is needed",
+            "FILE:11: limits.items: a whole number is needed",
+            "FILE:11: limits.tokens: a whole number is needed",
+            "FILE:8: servers.files.issuers: a list is needed",
+        ],
+    ),
+    "out of bounds": (
+        NATIVE + "limits: {depth: 1, check_ms: 100000}\n",
+        [
+            "FILE:11: limits.depth: Input should be greater than or equal to 8",
+            "FILE:11: limits.check_ms: Input should be less than or equal to 60000",
+        ],
+    ),
+    "a list": ("- a\n", ["FILE:1: a mapping is needed"]),
+    "a word": ("word\n", ["FILE:1: a mapping is needed"]),
+    "missing at the top": (
+        "listen: {}\n",
+        ["FILE:1: issuers: this key is required", "FILE:1: servers: this key is required"],
+    ),
+    "missing below": (
+        "issuers:\n  main:\n    leeway_seconds: 5\nservers:\n  files:\n    hide: true\n",
+        [
+            "FILE:2: issuers.main.issuer: this key is required",
+            "FILE:2: issuers.main.audiences: this key is required",
+            "FILE:5: servers.files.resource: this key is required",
+            "FILE:5: servers.files.issuers: this key is required",
+        ],
+    ),
+    "nothing in it": (
+        NATIVE.replace("[https://mcp.example/mcp]", "[]").replace("[main]", "[]").replace("[echo]", "['']"),
+        [
+            "FILE:4: issuers.main.audiences: must not be empty",
+            "FILE:8: servers.files.issuers: must not be empty",
+            "FILE:10: servers.files.rules[0].allow.tools[0]: must not be empty",
+        ],
+    ),
+    "no issuers, no servers": (
+        "issuers: {}\nservers: {}\n",
+        ["FILE:1: issuers: must not be empty", "FILE:2: servers: must not be empty"],
+    ),
+    "neither allow nor deny": (
+        NATIVE + "      - scopes: [a]\n",
+        ["FILE:11: servers.files.rules[1]: a rule has exactly one of allow and deny"],
+    ),
+    "allow and deny": (
+        NATIVE + "      - allow: {tools: [a]}\n        deny: {tools: [a]}\n",
+        ["FILE:11: servers.files.rules[1]: a rule has exactly one of allow and deny"],
+    ),
+    "selects nothing": (
+        NATIVE.replace("{tools: [echo]}", "{}"),
+        ["FILE:10: servers.files.rules[0].allow: selects nothing: name tools, prompts, resources or tasks"],
+    ),
+    "two scopes in one word": (
+        NATIVE + "        scopes: [ok, 'a b']\n",
+        [
+            (
+                "FILE:11: servers.files.rules[0].scopes[1]: "
+                r"not of the form ^[\x21\x23-\x5B\x5D-\x7E]{1,256}$"
+            )
+        ],
+    ),
+    "a symmetric algorithm": (
+        NATIVE.replace(ISSUER, ISSUER + "    algorithms: [HS256]\n"),
+        [
+            (
+                "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
+                " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            )
+        ],
+    ),
+    "no algorithm": (
+        NATIVE.replace(ISSUER, ISSUER + "    algorithms: [none]\n"),
+        [
+            (
+                "FILE:4: issuers.main.algorithms[0]: Input should be 'RS256', 'RS384', 'RS512', 'PS256', 'PS384',"
+                " 'PS512', 'ES256', 'ES384', 'ES512' or 'EdDSA'"
+            )
+        ],
+    ),
+    "a server's odd name": (
+        NATIVE.replace("files:", "'my files':"),
+        ["FILE:6: servers.my files: not of the form ^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"],
+    ),
+    "unknown issuer": (
+        NATIVE.replace("[main]", "[main, mian]"),
+        ["FILE:8: servers.files.issuers[1]: there is no issuer mian (known: main)"],
+    ),
+    "an issuer twice": (
+        NATIVE.replace(
+            "servers:", "  other:\n    issuer: https://issuer.example/\n    audiences: [x]\nservers:"
+        ),
+        ["FILE:6: issuers.other.issuer: issuers main and other are the same (merge them)"],
+    ),
+    "a name twice": (
+        NATIVE + "        name: same\n      - deny: {tools: [a]}\n        name: same\n",
+        ["FILE:13: servers.files.rules[1].name: two rules are named same (rename one)"],
+    ),
+    "a default name taken": (
+        NATIVE.replace(RULE, "      - allow: {tools: [a]}\n        name: rule-2\n" + RULE),
+        ["FILE:12: servers.files.rules[1].name: two rules are named rule-2 (rename one)"],
+    ),
+    "two servers at one place": (
+        NATIVE + SECOND,
+        [
+            (
+                "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
+                " (give them different resources)"
+            )
+        ],
+    ),
+    "two servers at one place, different ports": (
+        NATIVE + SECOND.replace("mcp.example/mcp", "mcp.example:8443/mcp"),
+        [
+            (
+                "FILE:5: servers: servers files and again both answer at mcp.example/mcp"
+                " (give them different resources)"
+            )
+        ],
+    ),
+    "an address without port": (
+        NATIVE + "listen: {grpc: localhost, http: 'unix:/x'}\n",
+        [
+            "FILE:11: listen.grpc: an address is host:port or unix:/path, as in 127.0.0.1:9001",
+            "FILE:11: listen.http: a port is needed here, as in 127.0.0.1:9002",
+        ],
+    ),
+    "a relative resource": (
+        NATIVE.replace(RESOURCE, "    resource: /mcp\n"),
+        ["FILE:7: servers.files.resource: an absolute URL is needed, as in https://example.com/mcp"],
+    ),
+    "a resource that a proxy rewrites": (
+        NATIVE.replace(RESOURCE, "    resource: https://mcp.example/a/../mcp\n"),
+        ["FILE:7: servers.files.resource: a plain absolute path is needed, as in /mcp"],
+    ),
+    "hosts that are URLs": (
+        NATIVE + "    hosts: [https://mcp.example]\n",
+        [
+            (
+                "FILE:11: servers.files.hosts[0]: "
+                "a host with or without port is needed, as in mcp.example:8443, or * for any"
+            )
+        ],
+    ),
+    "an unset variable": (
+        NATIVE.replace("https://issuer.example/", "https://${TENANT}/"),
+        [
+            "FILE:3: issuers.main.issuer: the environment variable TENANT is not set (set it, for example: export TENANT=…)"
+        ],
+    ),
+    "an unset variable and a key twice": (
+        NATIVE + "servers: ${WHERE}\n",
+        [
+            "FILE:11: servers: this key stands twice (keep one of the two)",
+            "FILE:11: servers: the environment variable WHERE is not set (set it, for example: export WHERE=…)",
+        ],
+    ),
+    "plain http": (
+        NATIVE.replace(ISSUER, "    issuer: http://issuer.example/\n    jwks_uri: http://keys.example/\n"),
+        [f"FILE:3: issuers.main.issuer: {HTTP}", f"FILE:4: issuers.main.jwks_uri: {HTTP}"],
+    ),
+    "plain http, another host listed": (
+        NATIVE.replace(ISSUER, "    issuer: http://issuer.example/\n") + "insecure_hosts: [example]\n",
+        [f"FILE:3: issuers.main.issuer: {HTTP}"],
+    ),
+    "an insecure host that is a URL": (
+        NATIVE + "insecure_hosts: ['http://a']\n",
+        ["FILE:11: insecure_hosts[0]: a host alone is needed, as in keys.internal"],
+    ),
+    "an audience that no issuer lists": (
+        NATIVE + "    audiences: [https://mcp.example/mcp, other]\n",
+        ["FILE:11: servers.files.audiences[1]: no issuer of this server lists this audience (add it there)"],
+    ),
+    "audiences that shut an issuer out": (
+        NATIVE.replace(
+            "servers:", "  other:\n    issuer: https://other.example/\n    audiences: [x]\nservers:"
+        ).replace("[main]", "[main, other]")
+        + "    audiences: [https://mcp.example/mcp]\n",
+        [
+            (
+                "FILE:14: servers.files.audiences: names no audience of issuer https://other.example/, so none of its"
+                " tokens would do (name one of each issuer, or remove the issuer)"
+            )
+        ],
+    ),
+    "an expression with an unknown name": (
+        NATIVE + "        when: clinet == 'x'\n",
+        [
+            (
+                "FILE:11: servers.files.rules[0].when: undeclared reference to 'clinet'"
+                " (line 1, column 1 of the expression)"
+            )
+        ],
+    ),
+    "an expression in a block": (
+        NATIVE + "        when: |\n          client == 'x' &&\n            rolse == []\n",
+        [
+            (
+                "FILE:13: servers.files.rules[0].when: undeclared reference to 'rolse'"
+                " (line 2, column 3 of the expression)"
+            )
+        ],
+    ),
+    "an expression in a folded block": (
+        NATIVE + "        when: >-\n          client == 'x' &&\n          rolse == []\n",
+        [
+            (
+                "FILE:12: servers.files.rules[0].when: undeclared reference to 'rolse'"
+                " (line 1, column 18 of the expression)"
+            )
+        ],
+    ),
+    "when reads args": (
+        NATIVE + "        when: args.n == 1\n        args: args.n == 1\n",
+        [
+            (
+                "FILE:11: servers.files.rules[0].when: reads args, which only `args` may"
+                " (line 1, column 1 of the expression)"
+            )
+        ],
+    ),
+    "a number for a condition": (
+        NATIVE + "        args: args.n + 1\n        when: size(roles)\n",
+        [
+            (
+                "FILE:12: servers.files.rules[0].when: gives int, a condition must give true or false"
+                " (line 1, column 1 of the expression)"
+            ),
+            (
+                "FILE:11: servers.files.rules[0].args: gives int, a condition must give true or false"
+                " (line 1, column 1 of the expression)"
+            ),
+        ],
+    ),
+    "several mistakes": (
+        NATIVE.replace("[main]", "[nobody]") + "        when: foo\n        args: bar\n",
+        [
+            "FILE:11: servers.files.rules[0].when: undeclared reference to 'foo' (line 1, column 1 of the expression)",
+            "FILE:12: servers.files.rules[0].args: undeclared reference to 'bar' (line 1, column 1 of the expression)",
+            "FILE:8: servers.files.issuers[0]: there is no issuer nobody (known: main)",
+        ],
+    ),
+    "a claim of the wrong type": (
+        NATIVE.replace(ISSUER, ISSUER + "    required_claims: {tenant: [acme]}\n"),
+        [
+            "FILE:4: issuers.main.required_claims.tenant: a string, a whole number, true, false or null is needed"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), GOLDEN.values(), ids=GOLDEN)
+def test_each_mistake_is_named_with_line_key_and_cure(text, expected):
+    assert expected == problems(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NATIVE.replace(ISSUER, "    issuer: http://127.0.0.1:8090/\n"),
+        NATIVE.replace(ISSUER, "    issuer: http://localhost/\n    jwks_uri: http://[::1]:1/jwks\n"),
+        NATIVE.replace(ISSUER, "    issuer: http://issuer.example/\n") + "insecure_hosts: [ISSUER.example]\n",
+    ],
+    ids=["loopback", "loopback twice", "listed"],
+)
+def test_plain_http_is_taken_from_this_machine_and_from_hosts_that_are_listed(text):
+    assert ["http"] == [issuer.partition(":")[0] for issuer in settings(text).keys]
+
+
+def test_two_servers_may_share_a_host_under_different_paths():
+    given = settings(NATIVE + SECOND.replace("example/mcp", "example/other"))
+
+    assert ["/mcp", "/other"] == [server.path for server in given.directory.servers]
+
+
+def test_several_documents_and_none_are_refused():
+    assert ["FILE: holds several documents (keep one, or use Kubernetes documents)"] == problems(
+        NATIVE + "---\n" + NATIVE
+    )
+    assert ["FILE: empty (start from k8s/ or the README's example)"] == problems("# nothing\n")
+
+
+def test_an_issuer_that_no_server_uses_is_a_warning():
+    text = NATIVE.replace(
+        "servers:", "  spare:\n    issuer: https://spare.example/\n    audiences: [x]\nservers:"
+    )
+
+    assert ["FILE:5: issuers.spare: no server uses this issuer"] == warnings(text)
+
+
+def test_a_good_file_has_no_warnings():
+    assert [] == warnings(NATIVE)
+    assert [] == warnings(EVERYTHING)

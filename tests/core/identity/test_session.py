@@ -1,0 +1,216 @@
+"""A session id belongs to whoever opened the session: what was bound for one caller is admitted for no other."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from authz.core.engine import Walk, check
+from authz.core.identity.principal import ANONYMOUS
+from authz.core.identity.session import MIN_KEY, Sessions
+from authz.core.policy.context import Caller
+from authz.core.reasons import Reason
+from tests.support.core import (
+    MODERN,
+    SESSIONS,
+    call,
+    good_token,
+    message,
+    mirrored,
+    modern,
+    own_session,
+    post,
+    principal,
+    rule,
+    server,
+    walk,
+)
+
+OLD, NEW = b"o" * MIN_KEY, b"n" * MIN_KEY
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+IDS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters=","), min_size=1)
+
+
+def caller(issuer="i", subject="s", client="c", at="demo"):
+    return Caller.of(replace(principal(), issuer=issuer, subject=subject, client=client), at)
+
+
+CALLERS = st.builds(caller, TEXT, TEXT, TEXT, TEXT)
+
+
+def who(one):
+    return one.server, one.principal.issuer, one.principal.subject, one.principal.client
+
+
+@given(CALLERS, IDS)
+def test_who_opened_a_session_may_use_it_whatever_else_a_later_token_says(one, session):
+    refreshed = Caller.of(replace(one.principal, scopes=("other",), roles=("r",), expires=1.0), one.server)
+
+    assert session == SESSIONS.admit(refreshed, SESSIONS.bind(one, session))
+
+
+@given(CALLERS, CALLERS, IDS)
+def test_nobody_else_may(one, other, session):
+    assume(who(one) != who(other))
+
+    assert SESSIONS.admit(other, SESSIONS.bind(one, session)) is None
+
+
+@given(st.lists(TEXT, min_size=5, max_size=5), st.data())
+def test_moving_text_from_one_field_to_the_next_makes_another_caller(fields, data):
+    joined, cuts = "".join(fields), sorted(data.draw(st.integers(0, len("".join(fields)))) for _ in range(4))
+    moved = [joined[a:b] for a, b in zip([0, *cuts], [*cuts, len(joined)], strict=True)]
+    assume(moved[:4] != fields[:4])
+    at, *rest = fields[:4]
+    other_at, *others = moved[:4]
+
+    assert SESSIONS.admit(caller(*others, other_at), SESSIONS.bind(caller(*rest, at), "1")) is None
+
+
+@given(IDS, st.data())
+def test_an_id_with_one_character_changed_left_out_or_added_is_none(session, data):
+    one = caller()
+    bound = SESSIONS.bind(one, session)
+    at = data.draw(st.integers(0, len(bound) - 1))
+    other = data.draw(st.characters(max_codepoint=0x2FF, exclude_characters=bound[at]))
+
+    assert SESSIONS.admit(one, bound[:at] + other + bound[at + 1 :]) is None
+    assert SESSIONS.admit(one, bound[:at] + bound[at + 1 :]) is None
+    assert SESSIONS.admit(one, bound[:at] + other + bound[at:]) is None
+
+
+def test_each_spelling_of_the_last_characters_spare_bits_is_another_tag():
+    one = caller()
+    bound = SESSIONS.bind(one, "s")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+    admitted = [last for last in alphabet if SESSIONS.admit(one, f"{bound[:42]}{last}.s")]
+    assert [bound[42]] == admitted
+
+
+@given(st.text())
+def test_what_was_never_bound_is_no_session_and_raises_nothing(sent):
+    assert SESSIONS.admit(caller(), sent) is None
+
+
+@given(CALLERS, IDS)
+def test_what_a_client_gets_is_visible_ascii_without_a_comma_and_44_characters_longer(one, session):
+    bound = SESSIONS.bind(one, session)
+
+    assert len(session) + 44 == len(bound)
+    assert all("!" <= character <= "~" and character != "," for character in bound)
+
+
+@pytest.mark.parametrize("session", ["", "a,b", "a b", "a\tb", "é", "a\n", "\x7f", "a" * 2049])
+def test_an_id_that_could_not_come_back_cannot_be_bound(session):
+    with pytest.raises(ValueError, match="visible ASCII"):
+        SESSIONS.bind(caller(), session)
+
+
+def test_a_longer_id_than_may_be_bound_is_not_admitted_either():
+    bound = Sessions([OLD], longest=9).bind(caller(), "123456789")
+
+    assert Sessions([OLD], longest=9).admit(caller(), bound) == "123456789"
+    assert Sessions([OLD], longest=8).admit(caller(), bound) is None
+
+
+def test_the_first_key_signs_and_both_verify():
+    before, during, after = Sessions([OLD]), Sessions([NEW, OLD]), Sessions([NEW])
+    old, new = before.bind(caller(), "s"), during.bind(caller(), "s")
+
+    assert ["s", None] == [before.admit(caller(), each) for each in (old, new)]
+    assert ["s", "s"] == [during.admit(caller(), each) for each in (old, new)]
+    assert [None, "s"] == [after.admit(caller(), each) for each in (old, new)]
+
+
+@pytest.mark.parametrize("keys", [[], [b""], [b"k" * (MIN_KEY - 1)], [OLD, b"short"]])
+def test_a_key_that_is_missing_or_too_short_is_refused_without_being_quoted(keys):
+    with pytest.raises(ValueError, match=f"^a session key of at least {MIN_KEY} bytes is needed$"):
+        Sessions(keys)
+
+
+def test_the_keys_are_not_in_what_is_printed():
+    assert "oooo" not in repr(Sessions([OLD]))
+
+
+def test_nobodies_share_sessions_with_nobodies_alone():
+    bound = SESSIONS.bind(Caller.of(ANONYMOUS, "demo"), "s")
+
+    assert SESSIONS.admit(Caller.of(ANONYMOUS, "demo"), bound) == "s"
+    assert SESSIONS.admit(caller("", "x", ""), bound) is None
+
+
+TARGET = walk(server(rule("allow", "echo")))
+
+
+def asked(headers, body=None, method="POST"):
+    if method != "POST":
+        return post(b"", {"content-type": ..., **headers}, method=method)
+    return post(body or message("tools/call", {"name": "echo", "arguments": {}}), headers)
+
+
+EACH = [
+    ("POST", None),
+    ("POST", message("notifications/initialized", id=...)),
+    ("POST", message(..., result={}, params=...)),
+    ("GET", None),
+    ("DELETE", None),
+]
+
+
+@pytest.mark.parametrize(("method", "body"), EACH)
+def test_a_session_of_ones_own_goes_up_as_the_server_named_it(method, body):
+    decision = check(asked({"mcp-session-id": own_session("abc")}, body, method), TARGET)
+
+    assert (True, "abc") == (decision.allowed, decision.session)
+
+
+@pytest.mark.parametrize(("method", "body"), EACH)
+@pytest.mark.parametrize("sent", ["", "abc", own_session("abc")[:-1], SESSIONS.bind(caller(), "abc")])
+def test_any_other_session_is_refused_with_the_requests_id(method, body, sent):
+    decision = check(asked({"mcp-session-id": sent}, body, method), TARGET)
+
+    wanted = None if method != "POST" or (body or {}).get("method", "").startswith("notif") else 1
+    assert (Reason.SESSION_MISMATCH, wanted, None) == (decision.reason, decision.request_id, decision.session)
+
+
+def test_the_session_is_judged_after_the_message_and_before_the_policy():
+    mine, other = {"mcp-session-id": own_session()}, {"mcp-session-id": "x"}
+
+    assert Reason.UNKNOWN_METHOD is check(asked(other, message("no/such")), TARGET).reason
+    assert Reason.SESSION_MISMATCH is check(call("hidden", headers=_with(other)), TARGET).reason
+    assert Reason.NO_RULE is check(call("hidden", headers=_with(mine)), TARGET).reason
+
+
+def _with(headers):
+    return {"authorization": f"Bearer {good_token()}", "content-type": "application/json", **headers}
+
+
+@pytest.mark.parametrize("version", [MODERN])
+@pytest.mark.parametrize("sent", ["x", "", own_session()])
+def test_a_modern_request_goes_up_without_a_session_and_is_not_judged_by_it(version, sent):
+    params = {"name": "echo", "arguments": {}}
+    body = modern("tools/call", params)
+    body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = version
+    headers = {**mirrored("tools/call", "echo", version), "mcp-session-id": sent}
+    posted = check(post(body, headers), TARGET)
+    streamed = check(asked({"mcp-protocol-version": version, "mcp-session-id": sent}, method="GET"), TARGET)
+
+    assert (True, "", False) == (posted.allowed, posted.session, posted.rewrite)
+    assert (True, "") == (streamed.allowed, streamed.session)
+
+
+def test_a_walk_that_is_not_told_whose_sessions_are_admits_none():
+    needed = {name: getattr(TARGET, name) for name in ("directory", "identify", "late", "max_body", "limits")}
+
+    assert Reason.SESSION_MISMATCH is check(asked({"mcp-session-id": own_session()}), Walk(**needed)).reason
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_call_outside_a_session_passes_the_rewriter_only_if_every_answer_does(every):
+    context = walk(server(rule("allow", "echo")), every_answer=every)
+    request = post(modern("tools/call", {"name": "echo", "arguments": {}}), mirrored("tools/call", "echo"))
+
+    assert every is check(request, context).rewrite
+    assert not check(asked({}, message("notifications/initialized", id=...)), context).rewrite

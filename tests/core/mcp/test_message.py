@@ -1,0 +1,522 @@
+"""A body and its headers are one MCP message that every reader reads alike, or they are refused with the reason."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from authz.core.limits import Limits
+from authz.core.mcp.envelope import peek_id
+from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.message import Message, Rejected, read_message
+from authz.core.mcp.methods import METHODS, Era
+from authz.core.reasons import Reason
+from tests.support.core import LEGACY, META, MODERN, message, mirrored, modern, post
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy with other tests is no failure."""
+
+INVALID_PARAMS = -32602
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+
+PARAMS = {
+    "tools/call": {"name": "x"},
+    "prompts/get": {"name": "x"},
+    "resources/read": {"uri": "x"},
+    "resources/subscribe": {"uri": "x"},
+    "resources/unsubscribe": {"uri": "x"},
+    "resources/directory/read": {"uri": "x"},
+    "skills/get": {"uri": "x"},
+    "tasks/get": {"taskId": "x"},
+    "tasks/result": {"taskId": "x"},
+    "tasks/update": {"taskId": "x"},
+    "tasks/cancel": {"taskId": "x"},
+    "completion/complete": {"ref": {"type": "ref/prompt", "name": "x"}},
+    "subscriptions/listen": {"notifications": {"resourceSubscriptions": ["x"]}},
+}
+
+
+def body_of(method, era):
+    params = dict(PARAMS.get(method, {}))
+    identity = {"id": ...} if METHODS[method].notification else {}
+    return (modern if era is Era.MODERN else message)(method, params, **identity)
+
+
+def read(body, headers=None, **options):
+    return read_message(post(body, headers), **options)
+
+
+def refused(reason, body, headers=None, **options):
+    """Assert a rejection and give it."""
+    outcome = read(body, headers, **options)
+
+    assert isinstance(outcome, Rejected), outcome
+    assert reason is outcome.reason
+    return outcome
+
+
+def accepted(body, headers=None, **options):
+    outcome = read(body, headers, **options)
+
+    assert isinstance(outcome, Message), outcome
+    return outcome
+
+
+@pytest.mark.parametrize("era", [Era.LEGACY, Era.MODERN])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_method_is_accepted_in_the_eras_that_know_it_and_unknown_in_the_other(method, era):
+    name = "x" if METHODS[method].mirror else None
+    headers = mirrored(method, name) if era is Era.MODERN else {"mcp-protocol-version": LEGACY}
+    outcome = read(body_of(method, era), headers)
+
+    if era in METHODS[method].eras:
+        assert isinstance(outcome, Message)
+        assert (method, ("x",) if method in PARAMS else ()) == (
+            outcome.method,
+            tuple(item.name for item in outcome.items),
+        )
+    else:
+        assert isinstance(outcome, Rejected)
+        assert (Reason.UNKNOWN_METHOD, method) == (outcome.reason, outcome.method)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_request_needs_an_id_and_a_notification_must_not_have_one(method):
+    wrong = {"id": 1} if METHODS[method].notification else {"id": ...}
+    era = Era.LEGACY if Era.LEGACY in METHODS[method].eras else Era.MODERN
+    headers = {} if era is Era.LEGACY else mirrored(method)
+    build = message if era is Era.LEGACY else modern
+
+    refused(Reason.BAD_MESSAGE, build(method, PARAMS.get(method), **wrong), headers)
+
+
+@pytest.mark.parametrize(
+    ("given_id", "read_id"),
+    [(0, 0), (-1, -1), (2**63 - 1, 2**63 - 1), ("", ""), ("a", "a"), ("x" * 2048, "x" * 2048)],
+)
+def test_an_id_is_a_string_or_an_integer(given_id, read_id):
+    assert read_id == accepted(message("ping", id=given_id)).request_id
+
+
+@pytest.mark.parametrize("bad", [None, True, False, 1.5, 1.0, [], {}, [1], "x" * 2049])
+def test_any_other_id_is_refused_and_never_taken_for_a_notification(bad):
+    assert refused(Reason.BAD_MESSAGE, message("ping", id=bad)).request_id is None
+    assert refused(Reason.BAD_MESSAGE, message("notifications/initialized", id=bad)).request_id is None
+
+
+@pytest.mark.parametrize("literal", ["9223372036854775808", "1e400", "NaN", "1" * 5000])
+def test_a_number_that_parsers_read_differently_is_no_json(literal):
+    refused(Reason.BAD_JSON, b'{"jsonrpc":"2.0","method":"ping","id":' + literal.encode() + b"}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xef\xbb\xbf{}",
+        b"\xff",
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"} x',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","m\\u0065thod":"tools/list"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\ud800"}}',
+    ],
+)
+def test_what_is_not_strict_json_is_refused_without_an_id(body):
+    assert refused(Reason.BAD_JSON, body).request_id is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b' \r\n\t[{"jsonrpc":"2.0","id":1,"method":"ping"}]', b"[[]]", b"[1]"]
+)
+@pytest.mark.parametrize("version", [..., "2025-03-26", LEGACY, MODERN])
+def test_a_batch_is_refused_in_every_version(body, version):
+    refused(Reason.BATCH, body, {"mcp-protocol-version": version})
+
+
+@pytest.mark.parametrize("body", [b"null", b"1", b'"ping"', b"true", b"{}"])
+def test_a_value_that_is_no_message_is_refused(body):
+    refused(Reason.BAD_MESSAGE, body)
+
+
+@pytest.mark.parametrize("version", [..., "1.0", "2", 2, 2.0, None, ["2.0"], "2.0 "])
+def test_json_rpc_is_version_two_exactly(version):
+    refused(Reason.BAD_MESSAGE, message("ping", jsonrpc=version))
+
+
+@pytest.mark.parametrize("method", ["", None, 1, ["ping"], {"ping": 1}, True, "x" * 2049])
+def test_a_method_is_a_non_empty_string_of_bounded_length(method):
+    refused(Reason.BAD_MESSAGE, message(method))
+
+
+@pytest.mark.parametrize(
+    "extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}]
+)
+def test_a_message_with_a_method_and_an_outcome_is_refused(extra):
+    refused(Reason.BAD_MESSAGE, message("tools/list", **extra))
+
+
+@pytest.mark.parametrize(
+    "outcome", [{"result": {}}, {"result": None}, {"error": {"code": 1, "message": "no"}}]
+)
+def test_a_clients_response_passes_in_the_legacy_era_and_names_nothing(outcome):
+    response = accepted({"jsonrpc": "2.0", "id": 7, **outcome}, {"mcp-protocol-version": LEGACY})
+
+    assert ("", 7, (), False) == (response.method, response.request_id, response.items, response.row.lists)
+
+
+@pytest.mark.parametrize("version", [MODERN, "2099-01-01", "nonsense"])
+def test_a_clients_response_is_refused_in_the_modern_era(version):
+    refused(Reason.BAD_MESSAGE, {"jsonrpc": "2.0", "id": 7, "result": {}}, {"mcp-protocol-version": version})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": ...},
+        {"id": None},
+        {"error": {}},
+        {"result": ...},
+        {"params": {"name": "x"}},
+        {"Method": "tools/call"},
+        {"jsonrpc": ...},
+    ],
+)
+def test_a_response_that_is_anything_besides_is_refused(changes):
+    response = {"jsonrpc": "2.0", "id": 7, "result": {}, **changes}
+
+    refused(Reason.BAD_MESSAGE, {key: value for key, value in response.items() if value is not ...})
+
+
+LOOKALIKES = {
+    "envelope": [
+        "Method",
+        "METHOD",
+        "param\u017f",
+        "Id",
+        "\uff29d",
+        "re\u017fult",
+        "error\0",
+        "JSONRPC",
+        "\0",
+    ],
+    "params": [
+        "Name",
+        "NAME",
+        "n\uff41me",
+        "argument\u017f",
+        "Arguments",
+        "URI",
+        "ur\u0131",
+        "ta\u017f\u212a",
+        "Ta\u017fkId",
+        "_Meta",
+        "name\0",
+        "Ref",
+        "Notifications",
+        "InputResponses",
+    ],
+    "_meta": [VERSION_KEY.upper(), VERSION_KEY.lower(), f"{VERSION_KEY}\0", "ProgressToken"],
+    "ref": ["Type", "Name", "URI", "name\0", "type\0"],
+    "notifications": ["ResourceSub\u017fcriptions", "resourcesubscriptions", "TaskIds", "ta\u017f\u212aIds"],
+}
+
+
+def nested(level, key, value="x"):
+    """Give a sound message of a method that has this level, with one more key there."""
+    if level == "envelope":
+        return {**message("tools/call", {"name": "x"}), key: value}
+    if level == "params":
+        return message("tools/call", {"name": "x", key: value})
+    if level == "_meta":
+        return message("tools/call", {"name": "x", "_meta": {key: value}})
+    if level == "ref":
+        return message("completion/complete", {"ref": {"type": "ref/prompt", "name": "x", key: value}})
+    return modern("subscriptions/listen", {"notifications": {"toolsListChanged": True, key: True}})
+
+
+@pytest.mark.parametrize(
+    ("level", "key"), [(level, key) for level, keys in LOOKALIKES.items() for key in keys]
+)
+def test_a_key_that_only_looks_like_a_known_one_is_refused_at_every_level(level, key):
+    headers = mirrored("subscriptions/listen") if level == "notifications" else {}
+
+    refused(Reason.BAD_MESSAGE, nested(level, key), headers)
+
+
+@pytest.mark.parametrize("level", LOOKALIKES)
+def test_a_key_that_looks_like_none_is_accepted_at_every_level(level):
+    headers = mirrored("subscriptions/listen") if level == "notifications" else {}
+
+    accepted(nested(level, "vendor"), headers)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"path": "/a", "Path": "/b"},
+        {"path": "/a", "PATH": "/b"},
+        {"pass": 1, "pas\u017f": 2},
+        {"key": 1, "\u212aey": 2},
+        {"\uff50ath": 1, "path": 2},
+        {"path": "/a", "path\0": "/b"},
+        {"path\0": "/b"},
+        {"options": {"path": "/a", "Path": "/b"}},
+        {"list": [[{"x": {"path": "/a", "PATH": "/b"}}]]},
+    ],
+)
+def test_arguments_whose_names_collide_for_some_reader_are_refused(arguments):
+    outcome = refused(Reason.BAD_MESSAGE, message("tools/call", {"name": "x", "arguments": arguments}))
+
+    assert outcome.code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize("arguments", [{}, {"a": 1, "b": {"a": 1, "b": [1, {"a": None}]}}, {"Path": "/a"}])
+def test_arguments_are_given_as_they_were_sent(arguments):
+    assert arguments == accepted(message("tools/call", {"name": "x", "arguments": arguments})).arguments
+
+
+@pytest.mark.parametrize("arguments", [None, [], "x", 1, True])
+def test_arguments_of_another_type_are_refused(arguments):
+    outcome = refused(Reason.BAD_MESSAGE, message("tools/call", {"name": "x", "arguments": arguments}))
+
+    assert outcome.code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize("params", [None, [], "x", 1, ["x"]])
+def test_params_of_another_type_are_refused(params):
+    refused(Reason.BAD_MESSAGE, {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": params})
+
+
+@pytest.mark.parametrize("meta", [None, [], "x", 1])
+def test_meta_of_another_type_is_refused(meta):
+    refused(Reason.BAD_MESSAGE, message("ping", {"_meta": meta}))
+
+
+@pytest.mark.parametrize("method", sorted(set(PARAMS) - {"subscriptions/listen", "tasks/update"}))
+def test_a_method_that_must_name_something_and_does_not_has_invalid_params(method):
+    outcome = refused(Reason.BAD_MESSAGE, message(method, {}))
+
+    assert (INVALID_PARAMS, 1, method) == (outcome.code, outcome.request_id, outcome.method)
+
+
+AGREEING = mirrored("tools/call", "echo")
+NEWER = {**META, VERSION_KEY: "2099-01-01"}
+
+
+@pytest.mark.parametrize("headers", [AGREEING, {**AGREEING, "mcp-name": "=?base64?ZWNobw==?="}])
+def test_a_modern_request_whose_headers_agree_is_accepted(headers):
+    outcome = accepted(modern("tools/call", {"name": "echo"}), headers)
+
+    assert (MODERN, (Item(Kind.TOOL, "echo"),)) == (outcome.version, outcome.items)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mcp-method": ...},
+        {"mcp-name": ...},
+        {"mcp-protocol-version": ...},
+        {"mcp-method": "tools/list"},
+        {"mcp-method": "Tools/call"},
+        {"mcp-name": "Echo"},
+        {"mcp-name": "echo,echo"},
+        {"mcp-name": "=?base64?ZWNobx==?="},
+        {"mcp-name": "=?base64?ZWNobw?="},
+        {"mcp-name": "=?base64?!?="},
+        {"mcp-protocol-version": LEGACY},
+        {"mcp-protocol-version": "2099-01-01"},
+    ],
+)
+def test_a_modern_request_whose_headers_are_missing_or_differ_is_refused(change):
+    outcome = refused(Reason.HEADER_MISMATCH, modern("tools/call", {"name": "echo"}), {**AGREEING, **change})
+
+    assert (None, 1, "tools/call") == (outcome.code, outcome.request_id, outcome.method)
+
+
+@pytest.mark.parametrize("version", [..., *sorted({"2024-11-05", "2025-03-26", LEGACY, "2025-11-25"})])
+@pytest.mark.parametrize(
+    ("headers", "agree"),
+    [
+        ({}, True),
+        ({"mcp-method": "tools/call"}, True),
+        ({"mcp-method": "tools/call", "mcp-name": "echo"}, True),
+        ({"mcp-method": "tools/list"}, False),
+        ({"mcp-name": "nope"}, False),
+    ],
+)
+def test_a_legacy_request_needs_no_headers_and_those_it_sends_must_not_lie(version, headers, agree):
+    outcome = read(message("tools/call", {"name": "echo"}), {"mcp-protocol-version": version, **headers})
+
+    assert agree is isinstance(outcome, Message)
+    assert agree or isinstance(outcome, Rejected)
+    assert outcome.version == (
+        "2025-03-26" if version is ... and agree else "" if version is ... else version
+    )
+
+
+@pytest.mark.parametrize("value", ["", None, 0, MODERN, LEGACY])
+def test_a_body_that_names_its_version_is_held_to_the_modern_rules(value):
+    meta = {VERSION_KEY: value, CAPABILITIES_KEY: {}}
+
+    assert isinstance(read(message("tools/list", {"_meta": meta})), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("meta", "headers", "method", "reason", "code"),
+    [
+        # _meta incomplete wins over a lying header and an unknown method
+        ({}, mirrored("lie"), "vendor/x", Reason.BAD_MESSAGE, INVALID_PARAMS),
+        ({VERSION_KEY: MODERN}, mirrored("lie"), "vendor/x", Reason.BAD_MESSAGE, INVALID_PARAMS),
+        ({CAPABILITIES_KEY: {}}, mirrored("tools/list"), "tools/list", Reason.BAD_MESSAGE, INVALID_PARAMS),
+        ({VERSION_KEY: 1, CAPABILITIES_KEY: {}}, {}, "tools/list", Reason.BAD_MESSAGE, INVALID_PARAMS),
+        ({VERSION_KEY: MODERN, CAPABILITIES_KEY: []}, {}, "x", Reason.BAD_MESSAGE, INVALID_PARAMS),
+        # a lying header wins over an unknown method
+        (META, mirrored("lie"), "vendor/x", Reason.HEADER_MISMATCH, None),
+        (META, mirrored("vendor/x", version=LEGACY), "vendor/x", Reason.HEADER_MISMATCH, None),
+        # then the version, and the method comes last
+        (NEWER, mirrored("lie", version="2099-01-01"), "tools/list", Reason.HEADER_MISMATCH, None),
+        (NEWER, mirrored("tools/list", version="2099-01-01"), "tools/list", Reason.UNSUPPORTED_VERSION, None),
+        (NEWER, mirrored("vendor/x", version="2099-01-01"), "vendor/x", Reason.UNSUPPORTED_VERSION, None),
+        (META, mirrored("vendor/x"), "vendor/x", Reason.UNKNOWN_METHOD, None),
+        (META, mirrored("initialize"), "initialize", Reason.UNKNOWN_METHOD, None),
+    ],
+)
+def test_the_first_flaw_in_the_specifications_order_is_the_reason(meta, headers, method, reason, code):
+    outcome = refused(reason, message(method, {"_meta": dict(meta)}), headers)
+
+    assert (code, 1, method) == (outcome.code, outcome.request_id, outcome.method)
+
+
+@pytest.mark.parametrize("version", ["2099-01-01", "1.0", "2026-07-28 ", "2025-11-26", "draft"])
+@pytest.mark.parametrize("identity", [{"id": 1}, {"id": ...}])
+def test_an_unknown_version_is_refused_whatever_carries_it(version, identity):
+    """A later version may put a tool's name where this reader does not look."""
+    opened = frozenset({"vendor/x"})
+    meta = {**META, VERSION_KEY: version}
+    for method in ("vendor/x", "notifications/cancelled", "tools/list"):
+        body = message(method, {"_meta": meta}, **identity)
+
+        refused(Reason.UNSUPPORTED_VERSION, body, mirrored(method, version=version), opened=opened)
+
+
+def test_a_legacy_body_under_an_unknown_version_lacks_its_meta():
+    outcome = refused(Reason.BAD_MESSAGE, message("tools/list"), {"mcp-protocol-version": "1999-01-01"})
+
+    assert (INVALID_PARAMS, 1) == (outcome.code, outcome.request_id)
+
+
+def test_a_modern_notification_needs_neither_meta_nor_headers_to_be_told_unknown():
+    body = message("notifications/initialized", id=...)
+
+    refused(Reason.UNKNOWN_METHOD, body, {"mcp-protocol-version": MODERN})
+
+
+@pytest.mark.parametrize(
+    "method", ["tools/Call", "tools/call ", "tools", "rpc.discover", "notifications/x", "GET"]
+)
+def test_a_method_outside_the_table_is_unknown_unless_configuration_opens_it(method):
+    outcome = refused(Reason.UNKNOWN_METHOD, message(method))
+
+    assert (1, method) == (outcome.request_id, outcome.method)
+    assert method == accepted(message(method), opened=frozenset({method})).method
+
+
+@pytest.mark.parametrize("identity", [{}, {"id": ...}])
+def test_an_opened_method_may_be_a_request_or_a_notification(identity):
+    assert () == accepted(message("vendor/x", **identity), opened=frozenset({"vendor/x"})).items
+
+
+def test_opening_a_method_of_the_table_opens_nothing():
+    opened = frozenset({"ping", "tools/call"})
+
+    refused(Reason.UNKNOWN_METHOD, modern("ping"), mirrored("ping"), opened=opened)
+    assert (Item(Kind.TOOL, "x"),) == accepted(message("tools/call", {"name": "x"}), opened=opened).items
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (message("tools/call", {"name": "x" * 9}), Reason.BAD_MESSAGE),
+        (message("resources/read", {"uri": "x" * 9}), Reason.BAD_MESSAGE),
+        (message("ping", id="x" * 9), Reason.BAD_MESSAGE),
+        (message("x" * 9), Reason.BAD_MESSAGE),
+        (message("ping", {"_meta": {"a": {"b": {"c": {}}}}}), Reason.BAD_JSON),
+    ],
+)
+def test_what_is_larger_than_the_limits_is_refused(body, reason):
+    refused(reason, body, limits=Limits(name=8, depth=5))
+
+
+@pytest.mark.parametrize(("count", "kind"), [(3, Message), (4, Rejected)])
+def test_one_message_may_name_only_so_many_things(count, kind):
+    wanted = {"notifications": {"resourceSubscriptions": [f"u{number}" for number in range(count)]}}
+    body = modern("subscriptions/listen", wanted)
+
+    assert isinstance(read(body, mirrored("subscriptions/listen"), limits=Limits(items=3)), kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "identity"),
+    [
+        (b'{"id":7,"x":1}', 7),
+        (b'{"id":"a"}', "a"),
+        (b'{"id":null}', None),
+        (b'{"id":true}', None),
+        (b'[{"id":7}]', None),
+        (b'{"id":7', None),
+        (b"", None),
+        (b'{"id":7,"id":8}', None),
+    ],
+)
+def test_the_id_of_a_refused_request_is_found_where_it_is_certain(body, identity):
+    assert identity == peek_id(body)
+
+
+KEYS = st.sampled_from(
+    ["jsonrpc", "id", "method", "params", "name", "arguments", "_meta", "Method", VERSION_KEY]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.just("2.0") | VALUES,
+        "id": st.integers() | VALUES,
+        "method": st.sampled_from(sorted(METHODS)) | VALUES,
+        "params": VALUES,
+        "result": VALUES,
+        "Method": st.sampled_from(sorted(METHODS)),
+    },
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["mcp-method", "mcp-name", "mcp-protocol-version"]),
+    st.sampled_from([*METHODS, MODERN, LEGACY, "x", ""]) | st.text(max_size=8),
+)
+
+
+@UNHURRIED
+@given(body=st.binary() | BODIES.map(json.dumps).map(str.encode), headers=HEADERS)
+def test_every_body_is_a_message_or_a_rejection(body, headers):
+    outcome = read(body, headers)
+
+    assert isinstance(outcome, Message | Rejected)
+    if isinstance(outcome, Message):
+        assert outcome.method in METHODS or outcome.method == ""
+        assert outcome.row.names is None or outcome.items or outcome.method == "subscriptions/listen"
+
+
+@UNHURRIED
+@given(body=BODIES)
+def test_what_is_accepted_says_the_same_to_a_reader_that_ignores_case(body):
+    outcome = read(body)
+
+    if isinstance(outcome, Message) and outcome.method:
+        methods = {value for key, value in body.items() if key.casefold() == "method"}
+        assert {outcome.method} == methods

@@ -1,0 +1,312 @@
+"""What the rules of one server say about one item; each test is a sentence of the policy's meaning."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.policy import Policy, Verdict
+from authz.core.reasons import Reason
+from tests.support.core import occasion, principal, rule, tool
+
+LISTED = None
+"""Arguments of a question about a place in a list."""
+
+
+def judge(rules, who=None, arguments=None, name="echo", **options):
+    """Judge a tool; arguments None asks for a place in a list."""
+    return Policy(tuple(rules), **options).judge(occasion(who, arguments), tool(name))
+
+
+def called(rules, who=None, arguments=(), name="echo", **options):
+    return judge(rules, who, dict(arguments), name, **options).reason
+
+
+def listed(rules, who=None, name="echo", **options):
+    return judge(rules, who, LISTED, name, **options).reason is Reason.ALLOWED
+
+
+def test_without_a_rule_nothing_is_allowed():
+    assert Verdict(Reason.NO_RULE) == judge([], arguments={})
+
+
+def test_a_policy_that_is_open_when_empty_is_open_only_when_it_is_empty():
+    assert Reason.ALLOWED is called([], open_when_empty=True)
+    assert Reason.NO_RULE is called([rule("allow", "other")], open_when_empty=True)
+    assert Reason.NO_RULE is called([rule("deny", "other")], open_when_empty=True)
+
+
+def test_an_allow_is_about_the_names_it_selects():
+    assert Reason.ALLOWED is called([rule("allow", "echo")])
+    assert Reason.NO_RULE is called([rule("allow", "other")])
+    assert Reason.NO_RULE is called([rule("allow", "echo")], name="ECHO")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "scopes", "roles", "reason"),
+    [
+        ({}, (), (), Reason.ALLOWED),
+        ({"scopes": ["a", "b"]}, ("a", "b"), (), Reason.ALLOWED),
+        ({"scopes": ["a", "b"]}, ("a",), (), Reason.MISSING_SCOPE),
+        (
+            {"scopes": ["files:read"]},
+            ("profiles:readonly", "xfiles:read", "files:reader"),
+            (),
+            Reason.MISSING_SCOPE,
+        ),
+        ({"scopes": ["a"]}, ("A",), (), Reason.MISSING_SCOPE),
+        ({"any_scopes": ["a", "b"]}, ("b",), (), Reason.ALLOWED),
+        ({"any_scopes": ["a", "b"]}, ("c",), (), Reason.MISSING_SCOPE),
+        ({"scopes": ["a"], "any_scopes": ["b", "c"]}, ("a", "c"), (), Reason.ALLOWED),
+        ({"scopes": ["a"], "any_scopes": ["b", "c"]}, ("a",), (), Reason.MISSING_SCOPE),
+        ({"scopes": ["a"], "any_scopes": ["b", "c"]}, ("b",), (), Reason.MISSING_SCOPE),
+        ({"roles": ["x", "y"]}, (), ("y",), Reason.ALLOWED),
+        ({"roles": ["admin"]}, (), ("administrator", "Admin"), Reason.MISSING_ROLE),
+        ({"roles": ["x"]}, ("x",), (), Reason.MISSING_ROLE),
+        ({"scopes": ["x"]}, (), ("x",), Reason.MISSING_SCOPE),
+        ({"scopes": ["a"], "roles": ["x"]}, ("a",), ("x",), Reason.ALLOWED),
+        ({"scopes": ["a"], "roles": ["x"]}, (), (), Reason.MISSING_ROLE),
+        ({"scopes": ["a"], "roles": ["x"]}, (), ("x",), Reason.MISSING_SCOPE),
+    ],
+)
+def test_all_conditions_of_an_allow_must_hold_and_grants_are_whole_words(conditions, scopes, roles, reason):
+    rules = [rule("allow", "echo", **conditions)]
+    who = principal(*scopes, roles=roles)
+
+    assert reason is called(rules, who)
+    assert (reason is Reason.ALLOWED) is listed(rules, who)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("true", True),
+        ("false", False),
+        ("jwt.level", False),  # a number is not true
+        ("jwt.word", False),
+        ("jwt.missing", False),  # an error is not true
+        ("jwt.level / 0 == 1", False),
+        ("jwt.flag", True),
+        ("jwt.list[9] == 1", False),
+        ('"admin" in roles', True),
+        ("jwt.missing || true", True),
+    ],
+)
+def test_only_true_is_true(text, holds):
+    who = principal(roles=("admin",), level=1, word="true", flag=True, list=[1])
+    reason = Reason.ALLOWED if holds else Reason.NO_RULE
+
+    assert reason is called([rule("allow", "echo", when=text)], who)
+    assert holds is listed([rule("allow", "echo", when=text)], who)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("true", Reason.DENIED_BY_RULE),
+        ("false", Reason.ALLOWED),
+        ("jwt.flag", Reason.DENIED_BY_RULE),
+        ("jwt.level", Reason.RULE_ERROR),
+        ("jwt.word", Reason.RULE_ERROR),
+        ("jwt.missing", Reason.RULE_ERROR),
+        ("jwt.missing == 1", Reason.RULE_ERROR),
+    ],
+)
+def test_a_deny_that_holds_or_fails_denies(text, reason):
+    who = principal(level=1, word="true", flag=True)
+    rules = [rule("allow", "echo"), rule("deny", "echo", when=text)]
+
+    assert reason is called(rules, who)
+    assert (reason is Reason.ALLOWED) is listed(rules, who)
+
+
+def test_a_deny_that_holds_gives_the_reason_even_beside_one_that_fails():
+    rules = [rule("deny", "echo", when="jwt.missing", name="fails"), rule("deny", "echo", name="holds")]
+
+    for order in itertools.permutations(rules):
+        assert ("holds", Reason.DENIED_BY_RULE) == ((verdict := judge(order)).rule.name, verdict.reason)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "denied"),
+    [
+        ({"scopes": ["a"]}, True),
+        ({"scopes": ["b"]}, False),
+        ({"any_scopes": ["a", "b"]}, True),
+        ({"any_scopes": ["b"]}, False),
+        ({"roles": ["x"]}, True),
+        ({"roles": ["y"]}, False),
+        ({"roles": ["x"], "scopes": ["b"]}, False),
+        ({"roles": ["y"], "when": "jwt.missing"}, False),  # about somebody else, so never evaluated
+        ({"roles": ["x"], "when": "jwt.missing"}, True),
+    ],
+)
+def test_a_deny_is_about_callers_who_have_what_it_names(conditions, denied):
+    rules = [rule("allow", "echo"), rule("deny", "echo", **conditions)]
+
+    assert denied is (called(rules, principal("a", roles=("x",))) is not Reason.ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "arguments", "reason", "visible"),
+    [
+        ("args.n == 1", None, {"n": 1}, Reason.ALLOWED, True),
+        ("args.n == 1", None, {"n": 2}, Reason.ARGS_NOT_ALLOWED, True),
+        ("args.n == 1", None, {}, Reason.ARGS_NOT_ALLOWED, True),
+        ("args.n", None, {"n": 1}, Reason.ARGS_NOT_ALLOWED, True),
+        (None, "args.n == 1", {"n": 1}, Reason.DENIED_BY_RULE, True),
+        (None, "args.n == 1", {"n": 2}, Reason.ALLOWED, True),
+        (None, "args.n == 1", {}, Reason.RULE_ERROR, True),
+        (None, "args.n", {"n": "yes"}, Reason.RULE_ERROR, True),
+        ("args.n == 1", "args.n == 1", {"n": 1}, Reason.DENIED_BY_RULE, True),
+    ],
+)
+def test_a_list_takes_args_as_satisfiable_and_a_call_does_not(allow, deny, arguments, reason, visible):
+    rules = [rule("allow", "echo", args=allow)] + ([rule("deny", "echo", args=deny)] if deny else [])
+
+    assert reason is called(rules, arguments=arguments)
+    assert visible is listed(rules)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "arguments", "reason"),
+    [
+        ({"when": "false", "roles": ["x"], "scopes": ["s"], "args": "false"}, {}, Reason.NO_RULE),
+        ({"roles": ["x"], "scopes": ["s"], "args": "false"}, {}, Reason.MISSING_ROLE),
+        ({"scopes": ["s"], "args": "args.n == 1"}, {"n": 2}, Reason.ARGS_NOT_ALLOWED),
+        ({"scopes": ["s"], "args": "args.n == 1"}, {"n": 1}, Reason.MISSING_SCOPE),
+    ],
+)
+def test_the_reason_is_a_missing_scope_only_where_nothing_else_is_missing(conditions, arguments, reason):
+    assert reason is called([rule("allow", "echo", **conditions)], arguments=arguments)
+
+
+def test_the_closest_allow_gives_the_reason_and_its_scopes():
+    rules = [
+        rule("allow", "echo", when="false", name="far"),
+        rule("allow", "echo", roles=["x"], name="nearer"),
+        rule("allow", "echo", args="false", name="near"),
+        rule("allow", "echo", scopes=["b", "a"], name="close"),
+        rule("allow", "echo", scopes=["c"], name="as close"),
+    ]
+
+    for order in itertools.permutations(rules):
+        verdict = judge(order, arguments={})
+        assert (Reason.MISSING_SCOPE, "close", ("a", "b")) == (
+            verdict.reason,
+            verdict.rule.name,
+            verdict.scopes,
+        )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "scopes"),
+    [
+        ({"scopes": ["b", "a"]}, ("a", "b")),
+        ({"any_scopes": ["z", "y"]}, ("y",)),
+        ({"scopes": ["a"], "any_scopes": ["z", "y"]}, ("a", "y")),
+        ({"scopes": ["a"], "any_scopes": ["a", "b"]}, ("a",)),
+    ],
+)
+def test_a_missing_scope_names_all_that_the_operation_needs(conditions, scopes):
+    verdict = judge([rule("allow", "echo", **conditions)], arguments={})
+
+    assert (Reason.MISSING_SCOPE, scopes) == (verdict.reason, verdict.scopes)
+
+
+@pytest.mark.parametrize("effect", ["deny", "require"])
+def test_a_denial_that_no_scope_cures_names_none(effect):
+    assert () == judge([rule("allow", "echo"), rule(effect, "echo", when="jwt.missing")]).scopes
+
+
+@pytest.mark.parametrize(
+    ("requires", "allowed"),
+    [
+        (["true"], True),
+        (["true", "true"], True),
+        (["true", "false"], False),
+        (["jwt.missing"], False),
+        (["jwt.level"], False),
+    ],
+)
+def test_every_require_must_hold_beside_an_allow(requires, allowed):
+    conditions = [rule("require", "*", when=text, name=f"r{at}") for at, text in enumerate(requires)]
+    expected = Reason.ALLOWED if allowed else Reason.DENIED_BY_RULE
+
+    assert expected is called([rule("allow", "echo"), *conditions], principal(level=1))
+    assert Reason.ALLOWED is not called(conditions, principal(level=1))
+
+
+def test_a_require_is_about_the_names_it_selects():
+    assert Reason.ALLOWED is called([rule("allow", "echo"), rule("require", "other", when="false")])
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_rule_about_one_kind_says_nothing_about_another(kind):
+    policy = Policy((rule("allow", names={kind: ("x", "y*")}),))
+    found = {other: policy.judge(occasion(), Item(other, "x")).reason is Reason.ALLOWED for other in Kind}
+
+    assert {other: other is kind for other in Kind} == found
+
+
+SHADOWS = [
+    ([rule("allow", "echo"), rule("deny", "echo", shadow=True, name="s")], True, ("s",)),
+    ([rule("allow", "echo"), rule("deny", "echo", when="false", shadow=True, name="s")], True, ()),
+    ([rule("allow", "echo"), rule("deny", "echo", when="jwt.missing", shadow=True, name="s")], True, ("s",)),
+    ([rule("allow", "echo", shadow=True, name="s")], False, ("s",)),
+    ([rule("allow", "echo", when="false", shadow=True, name="s")], False, ()),
+    ([rule("deny", "echo"), rule("allow", "echo", shadow=True, name="s")], False, ()),
+    ([rule("allow", "echo"), rule("allow", "echo", shadow=True, name="s")], True, ()),
+    ([rule("allow", "echo"), rule("require", "echo", when="false", shadow=True, name="s")], True, ("s",)),
+    ([rule("allow", "echo"), rule("deny", "other", shadow=True, name="s")], True, ()),
+]
+
+
+@pytest.mark.parametrize(("rules", "allowed", "shadows"), SHADOWS)
+def test_a_shadow_rule_changes_nothing_and_is_named_where_it_would(rules, allowed, shadows):
+    verdict = judge(rules, arguments={})
+    applied = judge([candidate for candidate in rules if not candidate.shadow], arguments={})
+
+    assert (allowed, shadows) == (verdict.reason is Reason.ALLOWED, verdict.shadows)
+    assert (applied.reason, applied.rule, applied.scopes) == (verdict.reason, verdict.rule, verdict.scopes)
+
+
+def test_what_is_remembered_of_names_is_bounded_and_forgetting_changes_no_answer():
+    policy = Policy((rule("allow", "tool-1*"),))
+    names = [f"tool-{number}" for number in range(20_000)]
+    first = [policy.judge(occasion(), tool(name)).reason for name in names]
+
+    assert len(policy._remembered) <= 16_384
+    assert first == [policy.judge(occasion(), tool(name)).reason for name in names]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "arguments"),
+    [
+        ({}, [None, {}]),
+        ({"scopes": ["s"]}, [None, {}]),
+        ({"when": '"admin" in roles'}, [None, {}]),
+        ({"when": 'mcp.tool.name == "read_a"'}, [None, {}]),
+        ({"when": 'mcp.method == "tools/list"'}, [None, {}]),
+        ({"when": 'request.headers["x-team"] == "a"'}, [None, {}]),
+        ({"args": "args.n == 1"}, [None, {}, {"n": 1}, {"n": 2}]),
+    ],
+)
+def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions, arguments):
+    """One caller asks about many names under the same rules, as a list does and as calls do, in turn."""
+    rules = (rule("allow", "read_*", **conditions), rule("deny", "*_secret", when="jwt.sub != 'x'", name="d"))
+    policy, who = Policy(rules), principal("s")
+    names = ["read_a", "read_b", "read_c_secret", "write", "read_a"]
+    asked = [
+        (dataclasses.replace(occasion(who, given, **headers), method=method), tool(name))
+        for given in arguments
+        for headers in ({}, {"x-team": "a"})
+        for method in ("tools/call", "tools/list")
+        for name in names
+    ]
+    alone = [Policy(rules).judge(*each) for each in asked]
+    caller = asked[0][0].caller
+    together = [policy.judge(dataclasses.replace(about, caller=caller), item) for about, item in asked * 2]
+
+    assert alone * 2 == together

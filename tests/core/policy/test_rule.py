@@ -1,0 +1,73 @@
+"""Rules select by exact name or by pattern; a pattern is the regular expression it stands for, in linear time."""
+
+import re
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.rule import Pattern, Selector
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy with other tests is no failure."""
+
+NAMES = st.text("ab*", max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("*", "", True),
+        ("*", "anything", True),
+        ("*_secret", "read_secret", True),
+        ("*_secret", "_secret", True),
+        ("*_secret", "read_secrets", False),
+        ("files:*", "files:read", True),
+        ("files:*", "xfiles:read", False),
+        ("a*b*c", "abc", True),
+        ("a*b*c", "a-b-c", True),
+        ("a*b*c", "acb", False),
+        ("a*b*b", "ab", False),
+        ("aa*aa", "aaa", False),
+        ("a**b", "ab", True),
+        ("a.c*", "abc", False),
+        ("*Echo", "echo", False),
+    ],
+)
+def test_a_star_stands_for_any_run_of_characters_and_nothing_else_is_special(pattern, name, fits):
+    assert fits is Pattern(tuple(pattern.split("*"))).matches(name)
+
+
+@UNHURRIED
+@given(pattern=NAMES.filter(lambda text: "*" in text), name=st.text("ab*", max_size=12))
+def test_a_pattern_fits_exactly_what_its_regular_expression_fits(pattern, name):
+    expected = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+
+    assert expected is Pattern(tuple(pattern.split("*"))).matches(name)
+
+
+def test_a_pattern_of_many_stars_takes_time_linear_in_the_name():
+    pattern = Pattern(("a",) * 200 + ("b",))
+    began = time.process_time()
+
+    assert not pattern.matches("a" * 100_000)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_rule_selects_only_the_kind_it_names(kind):
+    selector = Selector.of({kind: ("x", "y*")})
+
+    assert [kind] == [other for other in Kind if selector.selects(Item(other, "x"))]
+    assert [kind] == [other for other in Kind if selector.selects(Item(other, "yes"))]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_everything_selects_every_kind(kind):
+    assert Selector.everything().selects(Item(kind, "whatever"))
+
+
+def test_a_rule_that_names_nothing_selects_nothing():
+    assert not any(Selector.of({}).selects(Item(kind, "*")) for kind in Kind)

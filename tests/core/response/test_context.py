@@ -1,0 +1,195 @@
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
+from envoy.service.ext_proc.v3 import external_processor_pb2 as proc_pb
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import Caller
+from authz.core.policy.policy import Policy
+from authz.core.response.commands import refusal
+from authz.core.response.context import KEY, Reads, pack, unpack
+from authz.edge.envoy.ext_authz import Checker
+from authz.edge.envoy.ext_proc import NAMESPACE, Processor
+from tests.support import core as policies
+from tests.support import tokens
+from tests.support.ext_proc import responses
+from tests.support.rpc import Here
+from tests.support.services import PATIENCE, SERVERS, check_request, service
+
+READS = Reads.of(Policy(()))
+ASKED = policies.post(policies.message("tools/list"))
+
+
+def handed_over(text):
+    return unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW)
+
+
+@given(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text())
+def test_the_reader_knows_the_id_of_the_request_in_value_and_type(request_id):
+    reader = handed_over(pack(policies.principal(), ASKED, READS, request_id=request_id))
+
+    assert (type(request_id), request_id) == (type(reader.request_id), reader.request_id)
+
+
+def test_nothing_is_handed_over_for_a_request_without_an_id():
+    assert "request_id" not in json.loads(pack(policies.principal(), ASKED, READS, request_id=None))
+
+
+@pytest.mark.parametrize("request_id", [True, 1.5, [1], {"a": 1}])
+def test_an_id_of_another_type_is_no_handover_at_all(request_id):
+    baggage = json.loads(pack(policies.principal(), ASKED, READS))
+
+    assert handed_over(json.dumps(baggage)) is not None
+    assert handed_over(json.dumps({**baggage, "request_id": request_id})) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "listed"),
+    [
+        (Kind.RESOURCE, "file:///public/a", True),
+        (Kind.RESOURCE, "file:///public/../secret", False),
+        (Kind.RESOURCE, "file:///public/%2e%2e/secret", False),
+        (Kind.RESOURCE, "file:///public/a\n", False),
+        (Kind.TOOL, "", False),
+        (Kind.TOOL, "x" * 2048, True),
+        (Kind.TOOL, "x" * 2049, False),
+        (Kind.TASK, "..", True),
+    ],
+)
+def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
+    everything = policies.rule(names=dict.fromkeys(Kind, ("*",)))
+    text = pack(policies.principal(), ASKED, READS)
+    reader = unpack({"server": "demo", KEY: text}, {"demo": policies.server(everything)}, tokens.NOW)
+
+    assert listed is reader.visible(Item(kind, name))
+
+
+def test_a_stream_that_names_ever_new_things_fills_no_memory():
+    reader = handed_over(pack(policies.principal(), ASKED, READS))
+    for number in range(20_000):
+        reader.visible(Item(Kind.RESOURCE, f"file:///{number}"))
+
+    assert reader.visible(Item(Kind.TOOL, "echo"))
+    assert len(reader.caller.verdicts) <= 256
+
+
+def until(ends, **more):
+    """Seconds that a response may stay open at `tokens.NOW`."""
+    text = pack(policies.principal(), ASKED, READS, ends=ends)
+    return unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, **more).seconds
+
+
+def test_a_response_may_stay_open_until_the_token_is_refused_and_the_grace_is_over():
+    assert None is until(None)
+    assert (10.0, 15.0) == (until(tokens.NOW + 10), until(tokens.NOW + 10, grace=5.0))
+    assert (0.0, 2.0) == (until(tokens.NOW - 3), until(tokens.NOW - 3, grace=5.0))
+
+
+def test_a_session_is_bound_to_the_caller_of_the_check():
+    text = pack(policies.principal(), ASKED, READS)
+    reader = unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, sessions=policies.SESSIONS)
+
+    assert "s" == policies.SESSIONS.admit(Caller.of(policies.principal(), "demo"), reader.bound("s"))
+
+
+def test_a_reader_without_a_key_binds_no_session():
+    with pytest.raises(ValueError, match="no key"):
+        handed_over(pack(policies.principal(), ASKED, READS)).bound("s")
+
+
+def checked(service, method, content=b"", **headers):
+    """The dynamic metadata that a Check leaves."""
+    message = check_request(method, content, **headers)
+    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, Here()), PATIENCE))
+    return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
+
+
+def processed(service, metadata, label, data):
+    """What Envoy is told about a response with this metadata: the 502's body, or else the body's pieces."""
+    first = proc_pb.ProcessingRequest()
+    for name, value in ((":status", b"200"), ("content-type", label)):
+        first.response_headers.headers.headers.add(key=name, raw_value=value)
+    first.metadata_context.filter_metadata[NAMESPACE].update(metadata)
+    last = proc_pb.ProcessingRequest(response_body=proc_pb.HttpBody(body=data, end_of_stream=True))
+
+    processor = Processor(resolve=service.reader, observe=service.metrics)
+    answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), PATIENCE))
+    return b"".join(
+        response.immediate_response.body
+        or response.response_body.response.body_mutation.streamed_response.body
+        for response in answered
+    )
+
+
+@pytest.mark.parametrize("request_id", [1, "one", 2**53 + 1, "\n\ndata: {}"])
+def test_from_check_to_response_a_refusal_answers_the_request_by_its_id(request_id):
+    with service() as running:
+        content = json.dumps(policies.message("tools/list", id=request_id)).encode()
+        metadata = checked(running, "POST", content)
+
+        assert refusal(request_id) == processed(running, metadata, b"application/json", b"[]")
+        assert b"data: " + refusal(request_id) + b"\n\n" == processed(
+            running, metadata, b"text/event-stream", b"data: {\n\n"
+        )
+
+
+def test_from_check_to_response_a_stream_that_answers_no_request_gets_no_id():
+    with service() as running:
+        metadata = checked(running, "GET", accept="text/event-stream")
+
+        assert b"data: " + refusal(None) + b"\n\n" == processed(
+            running, metadata, b"text/event-stream", b"data: {\n\n"
+        )
+
+
+def test_from_check_to_response_the_token_says_when_a_stream_ends():
+    leeway = tokens.trust().leeway
+    with service(stream_grace=30.0) as running:
+        reader = running.reader(checked(running, "GET", accept="text/event-stream"))
+
+    assert 600 + leeway + 30 - PATIENCE < reader.seconds <= 600 + leeway + 30
+
+
+def opened(running):
+    """A session that the default caller opened at this service."""
+    start = json.dumps(policies.message("initialize", {})).encode()
+    return running.reader(checked(running, "POST", start)).bound("s")
+
+
+def admitted(running, session):
+    metadata = checked(running, "DELETE", **{"mcp-session-id": session})
+    return metadata["decision"] == "allow"
+
+
+def test_services_without_a_key_admit_no_session_of_each_other_unless_they_are_given_one():
+    with service() as one, service() as other, service(b"k" * 32) as third, service(b"k" * 32) as fourth:
+        assert [True, False] == [admitted(each, opened(one)) for each in (one, other)]
+        assert [True, True] == [admitted(each, opened(third)) for each in (third, fourth)]
+
+
+def test_the_keys_of_the_policy_win_and_a_reload_replaces_them():
+    old, new = b"o" * 32, b"n" * 32
+    with service(b"k" * 32, session_keys=(old,)) as running, service(b"k" * 32) as keyless:
+        before = opened(running)
+        assert not admitted(keyless, before)
+        asyncio.run(running.apply(replace(running.settings, session_keys=(new, old))))
+        after = opened(running)
+        assert before != after
+        assert [True, True] == [admitted(running, each) for each in (before, after)]
+        asyncio.run(running.apply(replace(running.settings, session_keys=(new,))))
+        assert [False, True] == [admitted(running, each) for each in (before, after)]
+
+
+def test_a_list_asked_for_before_a_reload_binds_with_the_key_in_force():
+    start = json.dumps(policies.message("initialize", {})).encode()
+    with service(session_keys=(b"o" * 32,)) as running:
+        metadata = checked(running, "POST", start)
+        asyncio.run(running.apply(replace(running.settings, session_keys=(b"n" * 32,), digest="next")))
+
+        assert admitted(running, running.reader(metadata).bound("s"))

@@ -1,0 +1,391 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.mcp.item import Item, Kind
+from authz.core.response.list_filter import LISTS, Count, Refused, Trimmed, Untouched, Withheld, trim
+
+
+def all_but(*hidden):
+    return lambda item: item.name not in hidden
+
+
+def message(result):
+    return b'{"jsonrpc":"2.0","id":1,"result":' + result + b"}"
+
+
+def trimmed(document, *hidden, ttl_ms=None):
+    verdict = trim(document, all_but(*hidden), ttl_ms=ttl_ms)
+    assert isinstance(verdict, Trimmed), verdict
+    return verdict
+
+
+NAMED_BY = [
+    ("tools", Kind.TOOL, "name"),
+    ("prompts", Kind.PROMPT, "name"),
+    ("resources", Kind.RESOURCE, "uri"),
+    ("resourceTemplates", Kind.RESOURCE, "uriTemplate"),
+    ("tasks", Kind.TASK, "taskId"),
+    ("skills", Kind.RESOURCE, "uri"),
+]
+
+
+def test_the_rows_below_name_every_list():
+    assert set(LISTS) == {member for member, _, _ in NAMED_BY}
+
+
+@pytest.mark.parametrize(("member", "kind", "name"), NAMED_BY)
+def test_a_list_loses_the_items_its_reader_may_not_see(member, kind, name):
+    asked = []
+
+    def visible(item):
+        asked.append(item)
+        return item.name == "shown"
+
+    verdict = trim(
+        b'{"id":7,"result":{"%b":[{"%b":"shown"},{"%b":"hidden"}]}}'
+        % (member.encode(), *[name.encode()] * 2),
+        visible,
+        ttl_ms=None,
+    )
+
+    assert (
+        Trimmed(
+            document=b'{"id":7,"result":{"%b":[{"%b":"shown"}]}}' % (member.encode(), name.encode()),
+            counts=(Count(kind=kind, kept=1, trimmed=1),),
+        )
+        == verdict
+    )
+    assert [Item(kind, "shown"), Item(kind, "hidden")] == asked
+
+
+def test_kept_items_and_other_members_stand_byte_for_byte_and_in_order():
+    document = (
+        b'{ "result" : {"nextCursor":"", "x" : [1.10, 1E2, 99999999999999999999], "tools" : [ '
+        b'{"title":"caf\\u00e9", "name":"a", "n": 1.10 }, {"name":"b"}, {"name" : "c"} ], "_meta":{"b":1,"a":2}},'
+        b' "jsonrpc" : "2.0", "id" : "\\u0031"}'
+    )
+
+    assert (
+        b'{"result":{"nextCursor":"","x":[1.10, 1E2, 99999999999999999999],"tools":['
+        b'{"title":"caf\\u00e9", "name":"a", "n": 1.10 },{"name" : "c"}],"_meta":{"b":1,"a":2}},'
+        b'"jsonrpc":"2.0","id":"\\u0031"}'
+    ) == trimmed(document, "b").document
+
+
+@pytest.mark.parametrize(
+    "result", [b'{"tools":[]}', b'{ "tools" : [ {"name" : "a"} ], "cacheScope": "private", "ttlMs" : 5 }']
+)
+def test_a_list_that_needs_no_change_is_the_very_bytes(result):
+    document = message(result)
+
+    assert document is trimmed(document, ttl_ms=5).document
+
+
+def test_a_name_is_compared_after_its_escapes():
+    assert message(b'{"tools":[]}') == trimmed(message(b'{"tools":[{"name":"\\u0061"}]}'), "a").document
+
+
+def test_every_list_of_one_result_is_trimmed():
+    verdict = trimmed(message(b'{"tools":[{"name":"a"},{"name":"b"}],"prompts":[{"name":"a"}]}'), "a")
+
+    assert message(b'{"tools":[{"name":"b"}],"prompts":[]}') == verdict.document
+    assert (
+        Count(kind=Kind.TOOL, kept=1, trimmed=1),
+        Count(kind=Kind.PROMPT, kept=0, trimmed=1),
+    ) == verdict.counts
+
+
+@pytest.mark.parametrize(
+    ("given_members", "sent_members"),
+    [
+        (b',"cacheScope":"public"', b',"cacheScope":"private"'),
+        (b',"resultType":"complete"', b',"resultType":"complete","cacheScope":"private"'),
+        (b',"ttlMs":5', b',"ttlMs":5,"cacheScope":"private"'),
+        (b',"cacheScope":["public"]', b',"cacheScope":"private"'),
+        (b"", b""),
+    ],
+)
+def test_a_list_of_the_modern_era_is_private_even_when_nothing_is_cut(given_members, sent_members):
+    assert (
+        message(b'{"tools":[]' + sent_members + b"}")
+        == trimmed(message(b'{"tools":[]' + given_members + b"}")).document
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "sent"),
+    [
+        (b"60000", 500, b"500"),
+        (b"500", 60000, b"500"),
+        (b"60000", None, b"60000"),
+        (b"0", 0, b"0"),
+        (b"1e400", 500, b"500"),
+        (b"99999999999999999999999", 500, b"500"),
+        (b'"60000"', 500, b"500"),
+        (b"true", 500, b"500"),
+        (b"60000", -3, b"0"),
+    ],
+)
+def test_a_list_is_kept_no_longer_than_we_allow(theirs, ours, sent):
+    document = message(b'{"tools":[],"cacheScope":"private","ttlMs":' + theirs + b"}")
+
+    assert (
+        message(b'{"tools":[],"cacheScope":"private","ttlMs":' + sent + b"}")
+        == trimmed(document, ttl_ms=ours).document
+    )
+
+
+@pytest.mark.parametrize(
+    ("meta", "sent"),
+    [
+        (b'{"ui":{"resourceUri":"ui://x","csp":1},"k":1}', b'{"ui":{"csp":1},"k":1}'),
+        (b'{"ui/resourceUri":"ui://x","k":1}', b'{"k":1}'),
+        (b'{"ui":{"resourceUri":"ui://y"}, "k":1}', b'{"ui":{"resourceUri":"ui://y"}, "k":1}'),
+        (b'{"k":1}', b'{"k":1}'),
+    ],
+)
+def test_a_kept_tool_does_not_point_to_a_hidden_interface(meta, sent):
+    before = message(b'{"tools":[{"name":"a","_meta":' + meta + b',"z":1}]}')
+    after = message(b'{"tools":[{"name":"a","_meta":' + sent + b',"z":1}]}')
+
+    assert after == trimmed(before, "ui://x").document
+
+
+SKILL = b'{"uri":"skill://a/SKILL.md","frontmatter":{"name":"a"},"resources":[%b], "z":1.10}'
+FILES = [b'{"uri":"skill://a/SKILL.md","digest":"sha256:0"}', b'{"uri":"hidden", "digest":"sha256:1"}']
+
+
+@pytest.mark.parametrize("place", [b'{"skills":[%b]}', b'{"skill":%b}'])
+def test_a_kept_skill_does_not_name_files_that_may_not_be_read(place):
+    before = message(place % (SKILL % b",".join(FILES)))
+    verdict = trimmed(before, "hidden")
+
+    assert message(place % SKILL.replace(b", ", b",") % FILES[0]) == verdict.document
+    assert (Count(kind=Kind.RESOURCE, kept=1, trimmed=0),) == verdict.counts
+
+
+@pytest.mark.parametrize("place", [b'{"skills":[%b]}', b'{"skill":%b}'])
+@pytest.mark.parametrize(
+    "skill", [SKILL % b", ".join(FILES), b'{"uri":"skill://a/SKILL.md", "frontmatter":{}}']
+)
+def test_a_skill_whose_files_may_all_be_read_is_the_very_bytes(place, skill):
+    document = message(place % skill)
+
+    assert document is trimmed(document).document
+
+
+def test_the_entry_of_a_skill_is_private():
+    entry = b'{"skill":' + SKILL % FILES[0] + b',"resultType":"complete"'
+
+    assert message(entry + b',"cacheScope":"private"}') == trimmed(message(entry + b"}")).document
+
+
+NOTICE = b'{"jsonrpc":"2.0","method":"notifications/%b","params":%b}'
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (b"resources/updated", b'{"uri":"%b"}'),
+        (b"tasks/status", b'{"taskId":"%b","status":"working"}'),
+        (b"tasks", b'{"taskId":"%b","status":"completed","result":{"content":[]}}'),
+        (b"resources/updated", b'{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"uri":"%b"}'),
+    ],
+)
+def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, params):
+    assert Untouched() == trim(NOTICE % (method, params % b"shown"), all_but("hidden"), ttl_ms=None)
+    assert Withheld() == trim(NOTICE % (method, params % b"hidden"), all_but("hidden"), ttl_ms=None)
+
+
+def test_such_a_notification_that_poses_as_a_request_is_withheld_too():
+    document = NOTICE.replace(b'"jsonrpc"', b'"id":1,"jsonrpc"') % (b"resources/updated", b'{"uri":"hidden"}')
+
+    assert Withheld() == trim(document, all_but("hidden"), ttl_ms=None)
+
+
+SUBSCRIBED = b'{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["%b"],"taskIds":["%b"]}}'
+
+
+@pytest.mark.parametrize(
+    ("uri", "task", "verdict"),
+    [(b"shown", b"t", Untouched), (b"hidden", b"t", Refused), (b"shown", b"hidden", Refused)],
+)
+def test_an_acknowledgement_repeats_only_what_its_reader_may_subscribe_to(uri, task, verdict):
+    document = NOTICE % (b"subscriptions/acknowledged", SUBSCRIBED % (uri, task))
+
+    assert verdict is type(trim(document, all_but("hidden"), ttl_ms=None))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        b"{}",
+        b"[]",
+        b'{"uri":1}',
+        b'{"uri":"shown","uri":"hidden"}',
+        b'{"uri":"shown","URI":"hidden"}',
+        b'{"uri":"shown","uri\\u0000":"hidden"}',
+    ],
+)
+def test_a_notification_that_does_not_say_plainly_what_it_is_about_is_refused(params):
+    document = NOTICE % (b"resources/updated", params)
+
+    assert Refused is type(trim(document, all_but("hidden"), ttl_ms=None))
+
+
+@pytest.mark.parametrize("method", [b"1", b"null", b'["notifications/resources/updated"]'])
+def test_a_method_that_is_no_string_is_refused(method):
+    assert Refused is type(trim(b'{"jsonrpc":"2.0","method":' + method + b"}", all_but(), ttl_ms=None))
+
+
+UNTOUCHED = {
+    "a notification": b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}',
+    "a server's request": b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"tools":[]}}',
+    "another result": b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"tools"}]}}',
+    "an empty result": b'{"jsonrpc":"2.0","id":1,"result":{}}',
+    "a notification about nothing in particular": NOTICE % (b"tools/list_changed", b"{}"),
+    "a notification in free text": NOTICE % (b"message", b'{"level":"info","data":"hidden"}'),
+    "an acknowledgement of flags": NOTICE
+    % (b"subscriptions/acknowledged", b'{"notifications":{"toolsListChanged":true}}'),
+    "an error": b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"x","data":{"tools":[]}}}',
+}
+
+
+@pytest.mark.parametrize("document", UNTOUCHED.values(), ids=UNTOUCHED)
+def test_what_holds_no_list_is_untouched(document):
+    assert Untouched() == trim(document, all_but(), ttl_ms=0)
+
+
+LIST = b'{"tools":[{"name":"hidden"}]}'
+REFUSED = {
+    "nothing": b"",
+    "not JSON": b"tools",
+    "a cut document": message(LIST)[:-1],
+    "trailing data": message(LIST) + b"{}",
+    "NaN": message(b'{"x":NaN}'),
+    "a byte order mark": b"\xef\xbb\xbf" + message(LIST),
+    "UTF-16": message(LIST).decode().encode("utf-16-le"),
+    "invalid UTF-8 in a string": message(b'{"tools":[],"x":"\xff"}'),
+    "a raw surrogate": message(b'{"tools":[{"name":"\xed\xa0\x80"}]}'),
+    "a lone surrogate as a name": message(b'{"tools":[{"name":"\\ud800"}]}'),
+    "endless nesting": message(b"[" * 200_000 + b"]" * 200_000),
+    "a batch": b"[" + message(LIST) + b"]",
+    "a batch of notifications": b'[{"jsonrpc":"2.0","method":"x"}]',
+    "a scalar": b'"tools"',
+    "a result in a notification": b'{"jsonrpc":"2.0","method":"notifications/x","result":' + LIST + b"}",
+    "an error in a request": b'{"id":1,"method":"ping","error":{}}',
+    "a result beside an error": b'{"id":1,"result":' + LIST + b',"error":null}',
+    "neither result nor error": b'{"id":1,"tools":[{"name":"hidden"}]}',
+    "a result that is an array": message(b'[{"name":"hidden"}]'),
+    "a result that is null": message(b"null"),
+    "a list that is an object": message(b'{"tools":{"name":"hidden"}}'),
+    "a list that is null": message(b'{"tools":null}'),
+    "a list that is a string": message(b'{"tools":"hidden"}'),
+    "an item that is a string": message(b'{"tools":["hidden"]}'),
+    "an item without a name": message(b'{"tools":[{"title":"hidden"}]}'),
+    "a name that is a number": message(b'{"tools":[{"name":1}]}'),
+    "a name that is null": message(b'{"tools":[{"name":null}]}'),
+    "two results": b'{"id":1,"result":' + LIST + b',"result":{}}',
+    "two results, one escaped": b'{"id":1,"result":' + LIST + b',"\\u0072esult":{}}',
+    "an error, twice": b'{"id":1,"error":{},"error":{}}',
+    "two tools": message(b'{"tools":[{"name":"hidden"}],"tools":[]}'),
+    "two of an unknown member": message(b'{"tools":[],"x":1,"x":2}'),
+    "two names": message(b'{"tools":[{"name":"hidden","name":"shown"}]}'),
+    "two names, spaced": message(b'{"tools":[{"name": "hidden", "name": "shown"}]}'),
+    "Result": b'{"id":1,"Result":' + LIST + b',"result":{}}',
+    "a long s in result": b'{"id":1,"result":{},"re\xc5\xbfult":' + LIST + b"}",
+    "METHOD": b'{"id":1,"METHOD":"x","error":{}}',
+    "Tools": message(b'{"Tools":[{"name":"hidden"}]}'),
+    "a long s in tools": message(b'{"tool\xc5\xbf":[{"name":"hidden"}]}'),
+    "a Kelvin sign in taskId": message(b'{"tasks":[{"taskId":"shown","tas\xe2\x84\xaaId":"hidden"}]}'),
+    "CACHESCOPE": message(b'{"tools":[],"CACHESCOPE":"public"}'),
+    "Name": message(b'{"tools":[{"name":"shown","Name":"hidden"}]}'),
+    "U+0000 after tools": message(b'{"tools\\u0000":[{"name":"hidden"}]}'),
+    "U+0000 after name": message(b'{"tools":[{"name":"shown","name\\u0000":"hidden"}]}'),
+    "U+0000 after result": b'{"id":1,"result":{},"result\\u0000":' + LIST + b"}",
+    "_meta that is no object": message(b'{"tools":[{"name":"shown","_meta":"x"}]}'),
+    "two _meta.ui": message(b'{"tools":[{"name":"shown","_meta":{"ui":{},"ui":{"resourceUri":"hidden"}}}]}'),
+    "a file without a name": message(b'{"skills":[{"uri":"shown","resources":[{"digest":"hidden"}]}]}'),
+    "a file of two names": message(b'{"skills":[{"uri":"shown","resources":[{"uri":"a","uri":"hidden"}]}]}'),
+    "a file that is a string": message(b'{"skill":{"uri":"shown","resources":["hidden"]}}'),
+    "files that are an object": message(b'{"skills":[{"uri":"shown","resources":{"uri":"hidden"}}]}'),
+    "Resources of a skill": message(b'{"skills":[{"uri":"shown","Resources":[{"uri":"hidden"}]}]}'),
+    "a hidden skill as an entry": message(b'{"skill":{"uri":"hidden"}}'),
+    "an entry that is a list": message(b'{"skill":[{"uri":"hidden"}]}'),
+    "Skill": message(b'{"Skill":{"uri":"hidden"}}'),
+    "resourceURI": message(b'{"tools":[{"name":"shown","_meta":{"ui":{"resourceURI":"hidden"}}}]}'),
+}
+
+
+@pytest.mark.parametrize("document", REFUSED.values(), ids=REFUSED)
+def test_what_is_neither_surely_a_list_nor_surely_none_is_refused(document):
+    assert Refused is type(trim(document, all_but("hidden"), ttl_ms=0))
+
+
+def test_a_refusal_quotes_nothing_of_the_message():
+    for document in REFUSED.values():
+        verdict = trim(document, all_but("hidden"), ttl_ms=None)
+
+        assert "hidden" not in verdict.why
+        assert "\\" not in verdict.why
+
+
+def test_a_message_of_just_the_limit_is_read_and_one_byte_more_is_refused():
+    document = message(LIST)
+
+    assert Trimmed is type(trim(document, all_but(), ttl_ms=None, max_bytes=len(document)))
+    assert Refused("the message is too large") == trim(
+        document, all_but(), ttl_ms=None, max_bytes=len(document) - 1
+    )
+
+
+def test_what_the_question_of_visibility_raises_is_not_taken_for_a_verdict():
+    def visible(_item):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trim(message(LIST), visible, ttl_ms=None)
+
+
+names = st.lists(st.text(max_size=5).filter(lambda text: text.isprintable() or not text), max_size=8)
+styles = st.sampled_from([{}, {"separators": (",", ":")}, {"indent": 2}, {"ensure_ascii": False}])
+
+
+@given(names, st.sets(st.text(max_size=5)), styles)
+def test_a_trimmed_list_is_the_list_that_a_slow_filter_makes(listed, hidden, style):
+    hidden |= set(listed[::2])
+    result = {
+        "a": 1,
+        "tools": [{"name": name, "n": [1]} for name in listed],
+        "ttlMs": 9,
+        "cacheScope": "public",
+    }
+    document = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}, **style).encode()
+
+    sent = json.loads(trimmed(document, *hidden, ttl_ms=4).document)
+
+    kept = [tool for tool in result["tools"] if tool["name"] not in hidden]
+    assert {**result, "tools": kept, "ttlMs": 4, "cacheScope": "private"} == sent["result"]
+
+
+PIECES = [
+    *(b'{ } [ ] : , "result" "error" "method" "tools" "Tools" "name" "hidden" "id" 1 null \\ "'.split()),
+    *(b'{"id":1,"result": {"tools": [{"name":"hidden"}] "tools":[] \xff \xef\xbb\xbf \x00 ""'.split()),
+    *(b'{"method":"notifications/resources/updated" "params":{ "uri" "uri":"hidden" "URI" }}'.split()),
+]
+
+
+@given(st.binary(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+def test_whatever_the_bytes_there_is_a_verdict_and_no_list_with_the_hidden_item_passes(document):
+    verdict = trim(document, all_but("hidden"), ttl_ms=None)
+
+    if isinstance(verdict, Refused):
+        return
+    sent = json.loads(verdict.document if isinstance(verdict, Trimmed) else document)
+    result = sent.get("result", {})
+    if isinstance(verdict, Untouched) and sent.get("method") == "notifications/resources/updated":
+        assert "hidden" != sent["params"]["uri"]
+    assert not [tool for tool in result.get("tools", ()) if tool["name"] == "hidden"]

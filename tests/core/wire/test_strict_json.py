@@ -1,0 +1,238 @@
+import json
+import math
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.wire import strict_json as strictjson
+from authz.core.wire.strict_json import StrictJSONError, loads
+
+SUITE = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "json-test-suite"
+NO_SUITE = "JSONTestSuite is not beside the checkout (shared/vectors/json-test-suite)"
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
+PIECES = rb"""{ } [ ] : , " \ "a" "\u0061" \ud800 \uDC00 -0 1e999 NaN Infinity true null 99999999999999999999""".split()
+fragments = st.sampled_from([*PIECES, b" ", b"\n", b"\x00", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xff"])
+junk = st.binary(max_size=200) | st.lists(fragments, max_size=30).map(b"".join)
+
+
+def suite(prefix: str) -> list[Path]:
+    return sorted(SUITE.rglob(f"{prefix}_*.json"))
+
+
+def accepted(data: bytes) -> bool:
+    try:
+        loads(data)
+    except StrictJSONError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not SUITE.exists(), reason=NO_SUITE)
+def test_every_invalid_document_of_the_suite_is_refused():
+    assert 188 == len(suite("n"))
+    assert [] == [path.name for path in suite("n") if accepted(path.read_bytes())]
+
+
+@pytest.mark.skipif(not SUITE.exists(), reason=NO_SUITE)
+def test_every_valid_document_of_the_suite_is_accepted_unless_it_repeats_a_key():
+    duplicates = ["y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"]
+
+    assert 95 == len(suite("y"))
+    assert duplicates == [path.name for path in suite("y") if not accepted(path.read_bytes())]
+
+
+@pytest.mark.skipif(not SUITE.exists(), reason=NO_SUITE)
+def test_of_the_documents_that_implementations_may_treat_as_they_like_only_those_that_all_agree_on_pass():
+    passed = {path.name for path in suite("i") if accepted(path.read_bytes())}
+
+    assert {"i_number_double_huge_neg_exp.json", "i_number_real_underflow.json"} == passed
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "not JSON"),
+        (b" ", "not JSON"),
+        (b"{}{}", "not JSON"),
+        (b"{} x", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        ("[1]".encode("utf-16-le"), "not JSON"),
+        (b'"\xed\xa0\x80"', "not UTF-8"),
+        (b'"\xc0\xaf"', "not UTF-8"),
+        (b'{"a":1,"a":1}', "duplicate key"),
+        (b'{"a":1,"\\u0061":2}', "duplicate key"),
+        (b'[{"b":[{"a":1,"a":2}]}]', "duplicate key"),
+        (b"NaN", "not a JSON number"),
+        (b"[-Infinity]", "not a JSON number"),
+        (b"1e999", "number out of range"),
+        (b"-1e999", "number out of range"),
+        (b"9223372036854775808", "integer out of range"),
+        (b"-9223372036854775809", "integer out of range"),
+        (b"9" * 100_000, "integer out of range"),
+        (b"01", "not JSON"),
+        (b"+1", "not JSON"),
+        (b"1.", "not JSON"),
+        (b"'a'", "not JSON"),
+        (b"[1,]", "not JSON"),
+        (b'"\\ud800"', "lone surrogate"),
+        (b'{"\\uDC00":1}', "lone surrogate"),
+        (b'"\\ude00\\ud83d"', "lone surrogate"),
+        (b'"\x00"', "not JSON"),
+        (b'"\n"', "not JSON"),
+        (b"\x0c1", "not JSON"),
+        (b"\xc2\xa01", "not JSON"),
+        ("\u0661".encode(), "not JSON"),
+        (b"[" * 65 + b"]" * 65, "nested too deeply"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "nested too deeply"),
+    ],
+)
+def test_what_parsers_disagree_on_is_refused_with_a_fixed_text(data, why):
+    with pytest.raises(StrictJSONError) as caught:
+        loads(data)
+
+    assert why == str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b" \t\r\n1 \n", 1),
+        (b"9223372036854775807", 2**63 - 1),
+        (b"-9223372036854775808", -(2**63)),
+        (b"-0", 0),
+        (b"1E2", 100.0),
+        (b'"\\ud83d\\ude00"', "\U0001f600"),
+        (b'"\\\\ud800"', "\\ud800"),
+        (b'"\\u0000"', "\x00"),
+        (b'{"a":{"a":1}}', {"a": {"a": 1}}),
+        (b'{"a":1,"A":2}', {"a": 1, "A": 2}),
+        (b'["' + b"[" * 1000 + b'"]', ["[" * 1000]),
+        (b'["\\"' + b"[" * 1000 + b'"]', ['"' + "[" * 1000]),
+        (b"[" + b",".join([b"[]"] * 1000) + b"]", [[]] * 1000),
+    ],
+)
+def test_what_every_parser_agrees_on_is_accepted(data, value):
+    assert value == loads(data)
+
+
+def test_as_many_levels_as_the_limit_are_accepted_and_one_more_is_not():
+    assert accepted(b"[" * 64 + b"]" * 64)
+    assert not accepted(b"[" * 65 + b"]" * 65)
+    assert [[]] == loads(b"[[]]", max_depth=2)
+    with pytest.raises(StrictJSONError):
+        loads(b"[[]]", max_depth=1)
+
+
+@given(values)
+def test_every_value_survives_a_round_trip_in_either_spelling(value):
+    for escaped in (True, False):
+        assert value == loads(json.dumps(value, ensure_ascii=escaped).encode())
+
+
+def same(left, right):
+    """Compare as JSON does, where True is not 1, and 1 is not 1.0 unless it is a negative zero."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right and (type(left) is type(right) or left == 0)
+
+
+@given(junk | values.map(lambda value: json.dumps(value).encode()))
+def test_what_is_accepted_means_the_same_to_json_and_to_msgspec(data):
+    try:
+        value = loads(data)
+    except StrictJSONError:
+        return
+    assert same(value, json.loads(data))
+    assert same(value, msgspec.json.decode(data))
+
+
+@given(values, junk)
+def test_a_document_with_anything_but_white_space_behind_it_is_refused(value, tail):
+    document = json.dumps([value]).encode()
+
+    assert (not tail.strip(b" \t\r\n")) == accepted(document + tail)
+
+
+@given(values)
+def test_no_proper_prefix_of_an_array_is_a_document(value):
+    document = json.dumps([value]).encode()
+
+    assert [] == [end for end in range(len(document)) if accepted(document[:end])]
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * MEGABYTE,
+        b'{"a":' * (MEGABYTE // 5),
+        b"[" * 65 + b'"' + b'\\"' * (MEGABYTE // 2),
+        b"[" * 65 + b'"' + b"\\" * MEGABYTE,
+        b"[" * 65 + b'"' * MEGABYTE,
+        b"[" * 65 + b"1" * MEGABYTE,
+        b"[" * 65 + b"]" * MEGABYTE,
+        b"1" * MEGABYTE,
+        b"1e" + b"1" * MEGABYTE,
+        b'"' + b"\\ud800" * (MEGABYTE // 6) + b'"',
+        b"[" + b"[]," * (MEGABYTE // 3) + b"[[]" + b"]" * 3,
+    ],
+    ids=lambda data: data[:3] + data[-3:],
+)
+def test_a_hostile_megabyte_is_refused_in_bounded_time(data):
+    started = time.process_time()
+
+    assert not accepted(data)
+    assert 2 > time.process_time() - started
+
+
+def test_numbers_that_are_accepted_are_finite():
+    assert math.isfinite(loads(b"1.7976931348623157e308"))
+    assert 0 == loads(b"1e-999")
+
+
+@given(junk | values.map(msgspec.json.encode) | values.map(lambda value: json.dumps(value).encode()))
+def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same_value(data):
+    short = strictjson._canonical(data)
+
+    if short is not strictjson._UNREAD:
+        expected = strictjson._parse(strictjson._text(data))
+        assert (expected, repr(expected)) == (short, repr(short))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":1}',
+        "9223372036854775808",
+        "18446744073709551615",
+        '"\\ud800"',
+        "1e400",
+        "NaN",
+        "-0",
+        "1E5",
+        " 1",
+        "[1 ]",
+    ],
+)
+def test_the_short_cut_leaves_every_doubtful_spelling_to_the_long_way(text):
+    assert strictjson._UNREAD is strictjson._canonical(text.encode())

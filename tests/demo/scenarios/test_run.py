@@ -1,0 +1,169 @@
+"""`mcp-authz demo`: it holds, it can fail, and it leaves nothing behind."""
+
+import contextlib
+import inspect
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+
+from authz.cli import demo as command
+from authz.demo import stack as stack_module
+from authz.demo.ports import free_port
+from authz.demo.scenarios import changes, login
+from authz.demo.scenarios import requests as chapters
+from authz.demo.scenarios import result as rows
+from authz.demo.scenarios import run as story
+from tests.support.running import eventually, shared_stack
+
+pytestmark = pytest.mark.envoy
+
+_STORY_SECONDS = 90.0
+
+
+@pytest.fixture
+def place():
+    """Where the command may leave its files; short, because a Unix socket's name has at most about a hundred bytes."""
+    path = Path(tempfile.mkdtemp(prefix="ma"))
+    yield path
+    shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _demo(place: Path, log: Path, port: int):
+    """The command as a process of its own, killed at the latest when the test is over; its guard ends the rest."""
+    with log.open("wb") as output:
+        argv = [sys.executable, "-m", "authz", "demo", "--port", str(port)]
+        environment = {**os.environ, "COLUMNS": "200", "TMPDIR": str(place)}
+        process = subprocess.Popen(
+            argv, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(_STORY_SECONDS)
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
+    return [child for child, parent in pairs if parent == pid]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_row_of_the_story_holds_and_the_command_says_so(tmp_path, place):
+    log = tmp_path / "demo.log"
+    with _demo(place, log, free_port()) as demo:
+        status = demo.wait(_STORY_SECONDS)
+    written = log.read_text("utf-8")
+    held, rows = re.search(r"(\d+) of (\d+) held", written).groups()
+
+    assert (0, held) == (status, rows), written
+    assert int(rows) == len(re.findall(r"^│ ok +│", written, re.MULTILINE))
+    assert 50 < int(rows)
+    assert [] == list(place.iterdir())
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_in_the_middle_ends_every_part(tmp_path, place, signum):
+    port = free_port()
+    with _demo(place, tmp_path / "demo.log", port) as demo:
+        assert eventually(lambda: demo.poll() is not None or _answers(port))
+        children = _children(demo.pid)
+        demo.send_signal(signum)
+        status = demo.wait(_STORY_SECONDS)
+
+    assert 5 <= len(children)
+    assert 0 != status
+    assert eventually(lambda: not any(map(_alive, children)))
+    assert signum == signal.SIGKILL or [] == list(place.iterdir())
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        url = f"http://127.0.0.1:{port}/mcp"
+        return httpx.get(url, trust_env=False, timeout=5.0).status_code in {401, 403}
+    return False
+
+
+@pytest.fixture
+def on_shared_parts(pytestconfig, monkeypatch):
+    """The command on parts that run already, and one chapter of the story."""
+    stack = shared_stack(pytestconfig)
+
+    class Running:
+        def __init__(self, _port):
+            pass
+
+        def __enter__(self):
+            return stack
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(stack_module, "Stack", Running)
+    monkeypatch.setattr(story, "tell", chapters.bad_tokens)
+    failed = stack.supervisor.failed
+    yield stack
+    stack.supervisor.failed = failed
+
+
+def test_a_chapter_that_holds_ends_without_an_error(on_shared_parts, capsys):
+    command.demo(keep=False, port=free_port())
+
+    assert "9 of 9 held" in capsys.readouterr().out
+    assert not on_shared_parts.supervisor.failed
+
+
+def test_one_row_that_does_not_hold_makes_the_command_fail_and_keeps_the_logs(
+    on_shared_parts, monkeypatch, capsys
+):
+    monkeypatch.setitem(chapters.BAD_TOKENS, "expired", "bad_signature")
+    with pytest.raises(typer.Exit) as failure:
+        command.demo(keep=False, port=free_port())
+
+    assert 1 == failure.value.exit_code
+    assert "8 of 9 held" in (out := capsys.readouterr().out)
+    assert "401 expired_token" in out
+    assert on_shared_parts.supervisor.failed
+
+
+def test_the_story_has_every_chapter_once():
+    written = {
+        chapter
+        for module in (chapters, changes, login)
+        for name, chapter in vars(module).items()
+        if inspect.isasyncgenfunction(chapter) and not name.startswith("_")
+    }
+
+    assert written == set(story.CHAPTERS)
+    assert len(written) == len(story.CHAPTERS)
+
+
+def test_a_row_holds_when_what_was_seen_is_what_was_expected():
+    assert [True, False] == [rows.Row("claim", "200", seen).held for seen in ("200", "503")]
+
+
+def test_a_port_in_use_is_said_before_anything_starts(pytestconfig, capsys):
+    taken = shared_stack(pytestconfig).gateways["native"].ports.envoy
+    with pytest.raises(typer.Exit) as failure:
+        command.demo(keep=False, port=taken)
+
+    assert 1 == failure.value.exit_code
+    assert f"port {taken} is in use" in capsys.readouterr().err

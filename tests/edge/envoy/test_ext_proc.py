@@ -1,0 +1,599 @@
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import grpc
+import pytest
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from authz.core.mcp.item import Kind
+from authz.core.response.commands import Outcome, expired, refusal
+from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
+from tests.support.ext_proc import responses as all_responses
+from tests.support.rpc import serving
+
+MODE = processing_mode_pb2.ProcessingMode
+LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
+CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
+PATIENCE = 20
+"""Seconds after which a wait in these tests is a failure."""
+
+
+@dataclass
+class Caller:
+    sees: set[str]
+    server: str = "files"
+    request_id: str | int | None = None
+    seconds: float | None = None
+
+    def bound(self, session):
+        if "," in session:
+            raise ValueError(session)
+        return f"{self.server}.{session}"
+
+    def visible(self, item):
+        return item.name in self.sees
+
+    def ttl_ms(self):
+        return 500
+
+
+@dataclass
+class Observed:
+    lists: list = field(default_factory=list)
+    outcomes: list = field(default_factory=list)
+
+    def listed(self, server, kind, kept, trimmed):
+        self.lists.append((server, kind, kept, trimmed))
+
+    def rewritten(self, outcome):
+        self.outcomes.append(outcome)
+
+
+def resolve(metadata):
+    return Caller(set(metadata["sees"].split(","))) if "sees" in metadata else None
+
+
+def ending(seconds):
+    """Resolve to callers whose responses may stay open for so long, and who asked as number 7."""
+    return lambda metadata: replace(resolve(metadata), seconds=seconds, request_id=7)
+
+
+@asynccontextmanager
+async def calls(*, resolve=resolve, observe=None, **options):
+    """A server over a real socket, and the function that opens a call to it."""
+    processor = Processor(resolve=resolve, observe=observe or Observed(), **options)
+    async with (
+        serving(streams=processor.streams) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel.stream_stream(
+            f"/{SERVICE}/Process",
+            request_serializer=pb.ProcessingRequest.SerializeToString,
+            response_deserializer=pb.ProcessingResponse.FromString,
+        )
+
+
+def exchange(*requests, **options):
+    """All responses to these requests."""
+
+    async def run():
+        async with calls(**options) as process:
+            return [response async for response in process(iter(requests))]
+
+    return asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
+def headers(*pairs, status=b"200", end=False, sees=("shown",), mode=MODE.FULL_DUPLEX_STREAMED):
+    request = pb.ProcessingRequest()
+    request.response_headers.end_of_stream = end
+    for name, value in ((":status", status), *pairs):
+        request.response_headers.headers.headers.add(key=name, raw_value=value)
+    if sees is not None:
+        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": ",".join(sees)})
+    if mode is not None:
+        request.protocol_config.response_body_mode = mode
+    return request
+
+
+def body(data, *, end=False):
+    return pb.ProcessingRequest(response_body=pb.HttpBody(body=data, end_of_stream=end))
+
+
+TRAILERS = pb.ProcessingRequest(response_trailers=pb.HttpTrailers())
+JSON = ("content-type", b"application/json")
+SSE = ("content-type", b"text/event-stream")
+
+
+def kinds(responses):
+    return [response.WhichOneof("response") for response in responses]
+
+
+def mutation(response):
+    changes = response.response_headers.response.header_mutation
+    return (
+        {option.header.key: option.header.raw_value for option in changes.set_headers},
+        list(changes.remove_headers),
+    )
+
+
+def streamed(responses):
+    return [
+        response.response_body.response.body_mutation.streamed_response
+        for response in responses
+        if response.HasField("response_body")
+    ]
+
+
+def sent(responses):
+    return b"".join(piece.body for piece in streamed(responses))
+
+
+def assert_bad_gateway(response, request_id=None):
+    immediate = response.immediate_response
+
+    assert 502 == immediate.status.code
+    assert refusal(request_id) == immediate.body
+    assert [("content-type", b"application/json")] == [
+        (option.header.key, option.header.raw_value) for option in immediate.headers.set_headers
+    ]
+
+
+def test_a_json_list_is_trimmed_and_its_new_length_announced():
+    observed = Observed()
+
+    responses = exchange(
+        headers(JSON, ("content-length", b"%d" % len(LIST)), ("etag", b'"x"'), ("digest", b"y")),
+        body(LIST[:20]),
+        body(LIST[20:], end=True),
+        observe=observed,
+    )
+
+    assert ["response_headers", "response_body", "response_body"] == kinds(responses)
+    assert ({"content-length": b"%d" % len(CUT)}, ["etag", "digest"]) == mutation(responses[0])
+    assert CUT == sent(responses)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
+    assert [("files", Kind.TOOL, 1, 1)] == observed.lists
+    assert [Outcome.TRIMMED] == observed.outcomes
+
+
+def test_the_length_overwrites_the_servers_own():
+    (reply, *_) = exchange(headers(JSON, ("content-length", b"9")), body(LIST, end=True))
+    (option,) = reply.response_headers.response.header_mutation.set_headers
+
+    assert base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD == option.append_action
+
+
+def test_json_that_is_not_changed_keeps_its_validators():
+    responses = exchange(headers(JSON, ("etag", b'"x"')), body(CUT, end=True))
+
+    assert ({"content-length": b"%d" % len(CUT)}, []) == mutation(responses[0])
+    assert CUT == sent(responses)
+
+
+def test_the_headers_of_json_are_held_and_those_of_events_are_not():
+    async def first(label):
+        async with calls() as process:
+            call = process()
+            await call.write(headers(label))
+            reading = asyncio.ensure_future(call.read())
+            if label is JSON:
+                await call.write(body(LIST))
+                done, _ = await asyncio.wait([reading], timeout=0.2)
+                assert not done
+                await call.write(body(b"", end=True))
+            reply = await reading
+            call.cancel()
+            return reply
+
+    for label in (JSON, SSE):
+        reply = asyncio.run(asyncio.wait_for(first(label), PATIENCE))
+
+        assert "response_headers" == reply.WhichOneof("response")
+
+
+def test_events_are_sent_one_by_one_as_they_are_completed():
+    async def run():
+        async with calls() as process:
+            call = process()
+            await call.write(headers(SSE, ("content-length", b"99"), ("content-digest", b"x")))
+            assert ({}, ["content-length", "content-digest"]) == mutation(await call.read())
+            await call.write(body(b": ping\n\n" + b"data: " + LIST[:30]))
+            assert b": ping\n" == sent([await call.read()])
+            assert b"\n" == sent([await call.read()])
+            await call.write(body(LIST[30:] + b"\n\n"))
+            assert b"data: " + CUT + b"\n\n" == sent([await call.read()])
+            await call.write(body(b"", end=True))
+            assert streamed([await call.read()])[0].end_of_stream
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
+def test_a_response_that_ends_with_its_headers_is_answered_at_once_and_unchanged():
+    responses = exchange(headers(JSON, ("content-length", b"0"), status=b"503", end=True, sees=None))
+
+    assert ["response_headers"] == kinds(responses)
+    assert ({}, []) == mutation(responses[0])
+
+
+def test_another_status_passes_as_it_comes():
+    responses = exchange(
+        headers(("content-type", b"text/html"), status=b"404"), body(b"{"), body(b"x", end=True)
+    )
+
+    assert ({}, ["content-length"]) == mutation(responses[0])
+    assert b"{x" == sent(responses)
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [headers(JSON), body(b"[" + LIST + b"]", end=True)],
+        [headers(JSON, ("content-encoding", b"gzip")), body(b"\x1f\x8b", end=True)],
+        [headers(("content-type", b"text/plain")), body(LIST, end=True)],
+        [headers(JSON, ("content-type", b"text/event-stream")), body(LIST, end=True)],
+        [headers(JSON, sees=None), body(LIST, end=True)],
+        [headers(JSON, mode=MODE.BUFFERED), body(LIST, end=True)],
+        [headers(JSON, mode=MODE.NONE)],
+        [headers(JSON, status=b"two hundred"), body(LIST, end=True)],
+        [headers(JSON), headers(JSON)],
+        [body(LIST, end=True), headers(JSON)],
+        [headers(JSON), body(LIST[:-1]), TRAILERS],
+        [TRAILERS],
+        [headers(JSON), body(b" " * 2000), body(LIST, end=True)],
+    ],
+    ids=[
+        "batch",
+        "gzip",
+        "text/plain",
+        "two content types",
+        "nobody known",
+        "another body mode",
+        "no body mode",
+        "no status",
+        "headers twice",
+        "body first",
+        "cut off by trailers",
+        "trailers alone",
+        "too large",
+    ],
+)
+def test_what_cannot_be_judged_is_replaced_by_one_502_while_the_headers_are_held(requests):
+    observed = Observed()
+    (response,) = exchange(*requests, max_bytes=1000, observe=observed)
+
+    assert_bad_gateway(response)
+    assert [Outcome.REFUSED] == observed.outcomes
+
+
+def broken(_):
+    raise ZeroDivisionError
+
+
+def broken_caller(_):
+    caller = Caller(set())
+    caller.visible = broken
+    return caller
+
+
+@pytest.mark.parametrize("resolve", [broken, broken_caller])
+def test_a_failure_is_a_502_while_the_headers_are_held(resolve):
+    (response,) = exchange(headers(JSON), body(LIST, end=True), resolve=resolve)
+
+    assert_bad_gateway(response)
+
+
+def asked_by(request_id):
+    """A way to resolve whose caller waits for the answer to this request."""
+    return lambda metadata: Caller(set(metadata["sees"].split(",")), request_id=request_id)
+
+
+@pytest.mark.parametrize("request_id", [1, "a", 2**53 + 1, None])
+@pytest.mark.parametrize(
+    "data", [b"[" + LIST + b"]", LIST[:-1], b" " * 2000], ids=["batch", "cut off", "too large"]
+)
+def test_the_502_for_a_refused_response_answers_the_request_by_its_id(request_id, data):
+    (response,) = exchange(
+        headers(JSON), body(data), body(b"", end=True), resolve=asked_by(request_id), max_bytes=1000
+    )
+
+    assert_bad_gateway(response, request_id)
+
+
+def test_the_502_for_a_failure_answers_the_request_by_its_id():
+    (response,) = exchange(headers(JSON), headers(JSON), resolve=asked_by(7))
+
+    assert_bad_gateway(response, 7)
+
+
+@pytest.mark.parametrize(
+    "data", [b"data: [" + LIST + b"]\n\n", b"data: " + b"{" * 2000], ids=["batch", "too large"]
+)
+def test_a_refused_event_answers_the_request_by_its_id(data):
+    responses = exchange(headers(SSE), body(data), body(b"", end=True), resolve=asked_by("a"), max_bytes=1000)
+
+    assert b"data: " + refusal("a") + b"\n\n" == sent(responses)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
+
+
+def test_a_failure_after_the_headers_ends_the_body_there():
+    responses = exchange(
+        headers(SSE),
+        body(b": ping\n"),
+        body(b"data: " + LIST + b"\n\n"),
+        body(b"data: " + LIST + b"\n\n", end=True),
+        resolve=broken_caller,
+    )
+
+    assert ["response_headers", "response_body", "response_body"] == kinds(responses)
+    assert b": ping\n" == sent(responses)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
+
+
+def test_an_event_beyond_the_bound_ends_the_body_once_and_nothing_follows():
+    responses = exchange(
+        headers(SSE),
+        body(b"data: {" + b"x" * 2000),
+        body(b"data: " + LIST, end=True),
+        TRAILERS,
+        max_bytes=1000,
+    )
+
+    assert ["response_headers", "response_body"] == kinds(responses)
+    assert (b"", True) == (streamed(responses)[0].body, streamed(responses)[0].end_of_stream)
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "expected"), [(JSON, LIST, CUT), (SSE, b"data: " + LIST, b"data: " + CUT)]
+)
+def test_trailers_end_the_body_and_are_answered_after_it(label, data, expected):
+    responses = exchange(headers(label), body(data), TRAILERS)
+
+    assert ["response_headers", "response_body", "response_trailers"] == kinds(responses)
+    assert expected == sent(responses)
+    assert not any(piece.end_of_stream for piece in streamed(responses))
+
+
+def test_a_large_body_is_sent_in_pieces_of_64_kib():
+    large = b'{"jsonrpc":"2.0","id":1,"result":{"x":"' + b"y" * 200_000 + b'"}}'
+
+    responses = exchange(headers(JSON), body(large, end=True))
+
+    assert large == sent(responses)
+    assert [65536, 65536, 65536, len(large) - 3 * 65536, 0] == [
+        len(piece.body) for piece in streamed(responses)
+    ]
+
+
+def test_request_messages_are_waved_through():
+    first = pb.ProcessingRequest(request_headers=pb.HttpHeaders())
+    first.protocol_config.request_body_mode = MODE.FULL_DUPLEX_STREAMED
+    responses = exchange(
+        first,
+        pb.ProcessingRequest(request_body=pb.HttpBody(body=b"abc", end_of_stream=True)),
+        pb.ProcessingRequest(request_trailers=pb.HttpTrailers()),
+        pb.ProcessingRequest(),
+    )
+
+    assert ["request_headers", "request_body", "request_trailers"] == kinds(responses)
+    echoed = responses[1].request_body.response.body_mutation.streamed_response
+    assert (b"abc", True) == (echoed.body, echoed.end_of_stream)
+
+
+def test_a_request_body_in_another_mode_is_left_alone():
+    (response,) = exchange(pb.ProcessingRequest(request_body=pb.HttpBody(body=b"abc", end_of_stream=True)))
+
+    assert response == pb.ProcessingResponse(request_body=pb.BodyResponse())
+
+
+def test_a_cancelled_call_leaves_the_server_serving():
+    async def run():
+        async with calls() as process:
+            call = process()
+            await call.write(headers(SSE))
+            await call.read()
+            call.cancel()
+            again = process(iter([headers(JSON), body(LIST, end=True)]))
+            return [response async for response in again]
+
+    assert CUT == sent(asyncio.run(asyncio.wait_for(run(), PATIENCE)))
+
+
+def test_200_calls_at_once_each_get_their_own_list():
+    tools = b",".join(b'{"name":"t%d"}' % n for n in range(200))
+    document = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[' + tools + b"]}}"
+
+    async def one(process, n):
+        call = process()
+        label = SSE if n % 2 else JSON
+        await call.write(headers(label, sees=[f"t{n}"]))
+        data = b"data: " + document + b"\n\n" if n % 2 else document
+        for start in range(0, len(data), 500):
+            await call.write(body(data[start : start + 500]))
+            await asyncio.sleep(0)
+        await call.write(body(b"", end=True))
+        await call.done_writing()
+        return sent([response async for response in call])
+
+    async def run():
+        async with calls() as process:
+            return await asyncio.gather(*(one(process, n) for n in range(200)))
+
+    for n, got in enumerate(asyncio.run(asyncio.wait_for(run(), PATIENCE))):
+        own = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"t%d"}]}}' % n
+        assert (b"data: " + own + b"\n\n" if n % 2 else own) == got
+
+
+messages = st.sampled_from(
+    [
+        headers(JSON),
+        headers(SSE),
+        headers(JSON, end=True),
+        headers(SSE, sees=None),
+        headers(status=b""),
+        body(LIST),
+        body(LIST, end=True),
+        body(b"data: " + LIST + b"\n\n"),
+        body(b"data: " + LIST, end=True),
+        body(b"", end=True),
+        body(b"\xff"),
+        TRAILERS,
+        pb.ProcessingRequest(),
+        pb.ProcessingRequest(request_headers=pb.HttpHeaders(end_of_stream=True)),
+        pb.ProcessingRequest(request_body=pb.HttpBody(body=b"x")),
+        pb.ProcessingRequest(request_trailers=pb.HttpTrailers()),
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(messages, max_size=8), min_size=1, max_size=10))
+def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(scripts):
+    async def run():
+        processor = Processor(resolve=resolve, observe=Observed())
+        return [await all_responses(processor, script) for script in scripts]
+
+    for script, responses in zip(scripts, asyncio.run(run()), strict=True):
+        answers = [kind for kind in kinds(responses) if kind.startswith(("response", "immediate"))]
+        assert b"hidden" not in sent(responses)
+        assert answers.count("response_headers") + answers.count("immediate_response") <= 1
+        assert sum(piece.end_of_stream for piece in streamed(responses)) <= 1
+        assert sum(kind.startswith("request") for kind in kinds(responses)) == sum(
+            (request.WhichOneof("request") or "").startswith("request") for request in script
+        )
+
+
+SESSION = ("mcp-session-id", b"abc")
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (headers(JSON, SESSION), [body(CUT, end=True)]),
+        (headers(SSE, SESSION), []),
+        (headers(JSON, SESSION, status=b"400"), []),
+        (headers(SESSION, status=b"202", end=True), []),
+    ],
+    ids=["JSON", "events", "error", "no body"],
+)
+def test_a_session_id_is_bound_to_who_reads_under_any_status(first, rest):
+    (reply, *_) = exchange(first, *rest)
+
+    assert b"files.abc" == mutation(reply)[0]["mcp-session-id"]
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    ("more", "sees"), [([], None), ([("mcp-session-id", b"d")], ["shown"])], ids=["nobody", "twice"]
+)
+def test_a_session_id_that_cannot_be_bound_is_a_502(more, sees, end):
+    observed = Observed()
+    first = headers(SSE, SESSION, *more, end=end, sees=sees)
+    (reply, *others) = exchange(first, *([] if end else [body(b"data: x\n\n")]), observe=observed)
+
+    assert_bad_gateway(reply)
+    assert ([], [Outcome.REFUSED]) == (others, observed.outcomes)
+
+
+async def read_all(call):
+    """Read until the call is over."""
+    got = []
+    while (reply := await call.read()) is not grpc.aio.EOF:
+        got.append(reply)
+    return got
+
+
+def test_a_stream_ends_when_its_time_is_up_though_nothing_comes():
+    observed = Observed()
+
+    async def run():
+        async with calls(resolve=ending(0.05), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
+            got = [await call.read() for _ in range(3)]
+            await call.write(body(b"data: too late\n\n"))
+            await call.write(body(b"", end=True))
+            await call.done_writing()
+            return got, await read_all(call)
+
+    got, after = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+    assert ["response_headers", "response_body", "response_body"] == kinds(got)
+    assert b"data: " + expired(7) + b"\n\n" == sent(got)
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+    assert [] == after
+    assert [Outcome.EXPIRED] == observed.outcomes
+
+
+def test_a_body_that_is_held_is_not_cut_off_when_time_is_up():
+    async def run():
+        async with calls(resolve=ending(0.0)) as process:
+            call = process()
+            await call.write(headers(JSON))
+            await call.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+            waved = await call.read()
+            await call.write(body(LIST, end=True))
+            await call.done_writing()
+            return [waved, *await read_all(call)]
+
+    assert CUT == sent(asyncio.run(asyncio.wait_for(run(), PATIENCE)))
+
+
+def test_a_stream_that_ended_before_its_time_ends_once():
+    async def run():
+        async with calls(resolve=ending(0.05)) as process:
+            call = process()
+            await call.write(headers(SSE))
+            await call.write(body(b"data: x\n\n", end=True))
+            got = [await call.read() for _ in range(3)]
+            await asyncio.wait([asyncio.ensure_future(call.read())], timeout=0.2)
+            call.cancel()
+            return got
+
+    got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+
+
+def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_comes_next():
+    """How much gRPC holds on the way is its own; that not all is taken shows that somebody waits."""
+    observed, big = Observed(), body(b"data: " + b"x" * 60_000 + b"\n\n")
+    many, written = 400, []
+
+    async def run():
+        async with calls(resolve=ending(0.2), observe=observed) as process:
+            call = process()
+            await call.write(headers(SSE))
+
+            async def write_all():
+                for _ in range(many):
+                    await call.write(big)
+                    written.append(1)
+                await call.done_writing()
+
+            writing = asyncio.ensure_future(write_all())
+            await asyncio.wait([writing], timeout=1.0)
+            while_stalled = len(written)
+            got = await read_all(call)
+            await writing
+            return while_stalled, got
+
+    while_stalled, got = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert while_stalled < many / 2
+    assert sent(got).endswith(b"data: " + expired(7) + b"\n\n")
+    assert len(sent(got)) < many * 60_000 / 2
+    assert [True] == [piece.end_of_stream for piece in streamed(got) if piece.end_of_stream]
+    assert Outcome.EXPIRED == observed.outcomes[-1]
+
+
+def test_of_the_metadata_only_texts_count():
+    first = headers(JSON, sees=None)
+    first.metadata_context.filter_metadata[NAMESPACE].update({"sees": ["shown"], "n": 1, "b": True})
+    (reply,) = exchange(first, body(LIST, end=True))
+
+    assert_bad_gateway(reply)

@@ -1,0 +1,144 @@
+import math
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from authz.core.decision import Decision
+from authz.core.mcp.item import Kind
+from authz.core.reasons import Reason
+from authz.edge.http.console.summary import (
+    Decisions,
+    Issuer,
+    Items,
+    Shadow,
+    difference,
+    figures,
+    quantile,
+    samples_of,
+)
+from authz.edge.http.console.tables import age, duration, sections
+from authz.edge.telemetry.metrics import KeyFigures, Metrics
+
+URL = "https://issuer.example/"
+
+
+def busy(denials=3, seconds=0.0002):
+    """Give metrics of a service that has seen this and that."""
+    metrics = Metrics(KeyFigures(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
+    metrics.policy("abc", {"demo": frozenset({"echo"})})
+    for _ in range(denials):
+        metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), seconds)
+    metrics.decided(Decision(reason=Reason.NO_RULE, server="demo", shadows=("later",)), seconds)
+    for stage in ("respond", "token", "token", "parse"):
+        metrics.staged(stage, 0.00002)
+    metrics.listed("demo", Kind.TOOL, 3, 2)
+    for outcome in ("hit", "hit", "hit", "miss"):
+        metrics.remembered(outcome)
+    metrics.fetched(URL, "ok")
+    metrics.fetched(URL, "failed")
+    metrics.reloaded("failed")
+    metrics.rewritten("trimmed")
+    metrics.dropped()
+    return metrics
+
+
+def read(metrics):
+    """Read metrics as they come over HTTP."""
+    return samples_of(text_string_to_metric_families(metrics.render().decode()))
+
+
+def test_every_figure_is_found_in_what_the_service_exposes():
+    found = figures(read(busy()))
+
+    assert ["abc"] == found.policies
+    assert [
+        Decisions("demo", "deny", "missing_token", "", 3.0),
+        Decisions("demo", "deny", "no_rule", "", 1.0),
+    ] == found.decisions
+    assert [("demo", 4.0)] == [(timing.name, timing.count) for timing in found.checks]
+    assert [("parse", 1.0), ("token", 2.0), ("respond", 1.0)] == [
+        (timing.name, timing.count) for timing in found.stages
+    ]
+    assert ({"hit": 3.0, "miss": 1.0}, 0.75) == (found.token_cache, found.hit_rate)
+    assert [Issuer(URL, 2, 30.0, 1, 1, 0), Issuer("https://new.example/", 0, None, 0, 0, 0)] == found.issuers
+    assert [Items("demo", "tool", 3, 2)] == found.lists
+    assert [Shadow("demo", "later", 1)] == found.shadows
+    assert ({"trimmed": 1.0}, {"failed": 1.0}, 1.0) == (found.rewrites, found.reloads, found.audit_dropped)
+
+
+def test_what_comes_from_the_process_itself_reads_as_what_comes_over_http():
+    metrics = busy()
+
+    assert figures(read(metrics)) == figures(samples_of(metrics.registry.collect()))
+
+
+def test_between_two_readings_the_difference_counts_and_a_gauge_is_as_it_is():
+    before, now = read(busy(denials=3)), read(busy(denials=10, seconds=0.02))
+    found = figures(difference(now, before))
+
+    assert [("missing_token", 7.0)] == [(row.reason, row.count) for row in found.decisions]
+    assert 7.0 == found.checks[0].count
+    assert 2 == found.issuers[0].keys
+
+
+def test_a_counter_that_fell_began_anew():
+    before, now = read(busy(denials=10)), read(busy(denials=2))
+    (row,) = figures(difference(now, before)).decisions
+
+    assert ("missing_token", 2.0) == (row.reason, row.count)
+
+
+@pytest.mark.parametrize(
+    ("buckets", "part", "expected"),
+    [
+        ([], 0.5, None),
+        ([(1.0, 0), (math.inf, 0)], 0.5, None),
+        ([(1.0, 10), (math.inf, 10)], 0.5, 0.5),
+        ([(1.0, 10), (2.0, 20), (math.inf, 20)], 0.75, 1.5),
+        ([(1.0, 0), (2.0, 4), (math.inf, 4)], 0.5, 1.5),
+        ([(1.0, 1), (2.0, 1), (math.inf, 100)], 0.99, 2.0),
+        ([(math.inf, 3), (1.0, 3)], 1.0, 1.0),
+    ],
+)
+def test_a_quantile_lies_on_a_line_through_its_bucket(buckets, part, expected):
+    assert expected == quantile(buckets, part)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "never"),
+        (0.4, "0 s ago"),
+        (119, "119 s ago"),
+        (600, "10 min ago"),
+        (90_000, "25 h ago"),
+        (200_000, "2 d ago"),
+    ],
+)
+def test_an_age_is_written_in_its_unit(seconds, expected):
+    assert expected == age(seconds)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(None, "-"), (0.00012, "0.12 ms"), (0.0421, "42.10 ms")])
+def test_a_short_time_is_written_in_its_unit(seconds, expected):
+    assert expected == duration(seconds)
+
+
+def test_tables_show_counts_and_rates():
+    found = figures(read(busy()))
+    counts = {section.title: section for section in sections(found)}
+    rates = {section.title: section for section in sections(found, 2.0)}
+
+    assert ("demo", "deny", "missing_token", "-", "3") == counts["decisions"].rows[0]
+    assert ("demo", "deny", "missing_token", "-", "1.5") == rates["decisions"].rows[0]
+    assert ("tokens remembered", "75.0% (hit 3, miss 1)") in counts["service"].rows
+    assert "tools" not in counts
+
+
+def test_workers_that_disagree_are_mentioned():
+    metrics = busy()
+    metrics._policy.labels("def").set(1)
+    (service, *_) = sections(figures(read(metrics)))
+
+    assert ("policy", "abc, def") == service.rows[0]
+    assert "disagree" in service.rows[1][1]
