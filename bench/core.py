@@ -13,13 +13,12 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.engine import Walk, check
 from authz.core.identity.principal import Principal
-from authz.core.limits import Limits
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import HttpRequest, Limits
 from authz.core.response.list_filter import Trimmed, trim
 from authz.core.servers import Directory, Server
 from authz.edge.envoy.ext_authz import read_request
@@ -147,7 +146,7 @@ def by_tools(sizes: tuple[int, ...]) -> list[Point]:
     passes = {}
     for size in sizes:
         policy = Policy(exact_rules(size)[::2])
-        occasion = Occasion(Caller.of(_PRINCIPAL, "bench"), _request(name_of(0)), "tools/call", None)
+        occasion = EvaluationContext(Caller.of(_PRINCIPAL, "bench"), _request(name_of(0)), "tools/call", None)
         once = partial(_trimmed, policy, occasion, document(size))
         verdict = once()
         if not isinstance(verdict, Trimmed) or verdict.counts[0].trimmed != size // 2:
@@ -157,7 +156,7 @@ def by_tools(sizes: tuple[int, ...]) -> list[Point]:
     return growth(passes, TURNS)
 
 
-def _trimmed(policy: Policy, occasion: Occasion, list_: bytes) -> object:
+def _trimmed(policy: Policy, occasion: EvaluationContext, list_: bytes) -> object:
     return trim(list_, lambda item: _visible(policy, occasion, item), ttl_ms=None)
 
 
@@ -167,5 +166,5 @@ def _timed(once: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _visible(policy: Policy, occasion: Occasion, item: Item) -> bool:
+def _visible(policy: Policy, occasion: EvaluationContext, item: Item) -> bool:
     return policy.judge(occasion, item).reason is Reason.ALLOWED

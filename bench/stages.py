@@ -20,7 +20,7 @@ from unittest import mock
 from authz.config.load import load
 from authz.config.settings import IssuerKeys, Settings
 from authz.core import engine
-from authz.core.authentication import Tokens
+from authz.core.authentication import Authenticator
 from authz.core.policy.policy import Policy
 from authz.edge import service
 from authz.edge.envoy import ext_authz
@@ -36,7 +36,7 @@ STAGES: tuple[tuple[str, object, str], ...] = (
     ("engine", service, "check"),
     ("address", engine, "addressed"),
     ("body", engine, "body_flaw"),
-    ("identify", Tokens, "identify"),
+    ("identify", Authenticator, "identify"),
     ("read_message", engine, "read_message"),
     ("judge", Policy, "judge"),
     ("answer", ext_authz, "answer"),

@@ -10,11 +10,11 @@ from google.protobuf import json_format
 
 from authz.core.decision import Decision
 from authz.core.engine import check
-from authz.core.limits import Limits
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import USES
 from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
+from authz.core.request import Limits
 from authz.edge.telemetry.decision_record import Facts, Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
 from tests.support.core import message, post, principal, rule, server, walk

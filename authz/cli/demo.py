@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from authz.demo.scenarios.run import Row
+    from authz.demo.scenarios.run import ScenarioRow
     from authz.demo.stack import Stack
 
 _PORT = 10_000
@@ -56,13 +56,13 @@ def demo(
         raise typer.Exit(1)
 
 
-async def _rows(stack: "Stack") -> "list[Row]":
+async def _rows(stack: "Stack") -> "list[ScenarioRow]":
     from authz.demo.scenarios.run import tell  # noqa: PLC0415 - needs the demo extra
 
     return [row async for row in tell(stack)]
 
 
-def _table(rows: "list[Row]") -> Table:
+def _table(rows: "list[ScenarioRow]") -> Table:
     count = sum(row.held for row in rows)
     table = Table(title=f"{count} of {len(rows)} held", title_justify="left")
     for heading in ("", "claim", "expected", "seen"):

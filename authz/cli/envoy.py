@@ -13,7 +13,7 @@ from authz.config.addresses import check_address
 from authz.config.native.process import MAX_WORKERS
 
 
-class Part(StrEnum):
+class RenderPart(StrEnum):
     """What to render."""
 
     BOOTSTRAP = "bootstrap"
@@ -29,8 +29,8 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
     ] = "",
     part: Annotated[
-        Part, typer.Option("--part", help="All of it, or what goes into an existing chain.")
-    ] = Part.BOOTSTRAP,
+        RenderPart, typer.Option("--part", help="All of it, or what goes into an existing chain.")
+    ] = RenderPart.BOOTSTRAP,
     listen: Annotated[str, typer.Option("--listen", metavar="ADDR", help="Where clients connect.")] = "",
     service: Annotated[
         str, typer.Option("--service", metavar="ADDR", help="The service's gRPC address.")
@@ -84,7 +84,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         otel_percent=otel_percent,
         rate_limit=rate_limit,
         max_connections=max_connections,
-    ).options(listener=part is Part.BOOTSTRAP)
+    ).options(listener=part is RenderPart.BOOTSTRAP)
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
     from authz.render.plan import plan  # noqa: PLC0415 - as above
@@ -96,7 +96,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(2) from None
     if shadow:
         sys.stderr.write(_SHADOW)
-    _write(out, bootstrap(chain) if part is Part.BOOTSTRAP else filters(chain))
+    _write(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))
 
 
 def _write(out: str, text: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from authz.config.problems import ConfigError, Problem
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 
 Read = TypeVar("Read")
 
@@ -64,7 +64,7 @@ class Flags:
     rate_limit: str
     max_connections: int
 
-    def options(self, *, listener: bool) -> Options:
+    def options(self, *, listener: bool) -> RenderOptions:
         """Give what is added to the chain.
 
         Args:
@@ -80,7 +80,7 @@ class Flags:
                 _flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out"
             )
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
-        return Options(
+        return RenderOptions(
             clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,
             service=self._mutual() if service else None,
             native_filter=self.native_filter,

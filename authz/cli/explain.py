@@ -13,7 +13,7 @@ from authz.cli.options import File, Jwks, read_settings
 from authz.config.settings import Settings
 from authz.core.identity.claims import principal
 from authz.core.identity.jws import read_compact, read_object
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
@@ -105,7 +105,7 @@ def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list
         text = sys.stdin.read(_MAX_INPUT).strip() if token == "-" else token
         return Who(caller=_verified(settings, server, text), how="token checked with its issuer's keys")
     if not claims:
-        refused = Refused(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
+        refused = TokenRejected(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
         return Who(caller=refused, how="no token")
     given = json_object("--claims", claims)
     names = ", ".join(added(given, server))
@@ -116,26 +116,26 @@ def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list
         return Who(caller=error.refused, how=how)
 
 
-def _verified(settings: Settings, server: Server, token: str) -> Caller | Refused:
+def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenRejected:
     """Verify a token as the service would, and read its claims as the service does."""
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     now = time.time()
     found = next(each for each in verdicts(settings, token, now) if each.server == server.name)
     if found.reason != TAKEN:
-        return Refused(reason=Reason(found.reason), detail=found.detail)
+        return TokenRejected(reason=Reason(found.reason), detail=found.detail)
     jws = read_compact(token)
-    claims = None if isinstance(jws, Refused) else read_object(jws.payload)
+    claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
     if claims is None:  # cannot be: the same bytes were accepted
-        return Refused(reason=Reason.INTERNAL, detail="the token changed while it was read")
+        return TokenRejected(reason=Reason.INTERNAL, detail="the token changed while it was read")
     who = principal(claims, server.trusts[str(claims["iss"])], now)
-    return who if isinstance(who, Refused) else Caller.of(who, server.name)
+    return who if isinstance(who, TokenRejected) else Caller.of(who, server.name)
 
 
 def _list(settings: Settings, server: Server, who: Who, headers: Mapping[str, str], as_data: bool) -> None:
     """Show what is listed; the list itself goes through the walk first."""
     decision = decide(settings, post(server, _LIST, headers), who.caller)
-    rows = [] if isinstance(who.caller, Refused) else places(server, who.caller, headers)
+    rows = [] if isinstance(who.caller, TokenRejected) else places(server, who.caller, headers)
     rows = rows if decision.allowed else []
     if as_data:
         typer.echo(json.dumps({**caller_json(who), **places_json(decision, rows)}))

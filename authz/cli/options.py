@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from authz.config.addresses import check_endpoint, check_http_url
-from authz.config.load import SESSION_KEY, Options, load
+from authz.config.load import SESSION_KEY, LoadOptions, load
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 
@@ -64,7 +64,7 @@ def read_settings(
     if resource:
         checked("--resource", resource, check_endpoint, "")
     urls = {issuer: url for issuer, _, url in pairs}
-    options = Options(
+    options = LoadOptions(
         resource=resource,
         jwks=urls,
         allow_anonymous=allow_anonymous,

@@ -18,7 +18,7 @@ from authz.config.native.process import MAX_WORKERS
 from authz.config.settings import Settings
 from authz.core.identity.session import MIN_KEY
 from authz.edge.http.listener import BindError
-from authz.edge.reload import PolicyFile
+from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.service_log import configure
 from authz.edge.workers.host import OPEN_FILES, cores, open_files
 from authz.edge.workers.ipc import Task
@@ -99,7 +99,7 @@ gRPC reads this when it is loaded, and its workers inherit it; whoever sets the 
 def _run(settings: Settings, task: Task, workers: int) -> None:
     os.environ.setdefault(*POLLING)
     out = FileIO(sys.stdout.fileno(), "wb", closefd=False)
-    file = PolicyFile(task.config, lambda: read_task(task))
+    file = WatchedFile(task.config, lambda: read_task(task))
     try:
         if workers == 1:
             _alone(settings, file, out)
@@ -110,7 +110,7 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
         raise typer.Exit(2) from None
 
 
-def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
+def _alone(settings: Settings, file: WatchedFile, out: FileIO) -> None:
     """Serve in this process."""
     from authz.edge.serve import serve as run  # noqa: PLC0415 - loads gRPC
     from authz.edge.telemetry.audit_log import AuditLog  # noqa: PLC0415 - a supervisor needs neither
@@ -122,7 +122,7 @@ def _alone(settings: Settings, file: PolicyFile, out: FileIO) -> None:
         audit.close()
 
 
-def _together(settings: Settings, file: PolicyFile, task: Task, workers: int, out: FileIO) -> None:
+def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, out: FileIO) -> None:
     """Serve by workers."""
     from authz.edge.workers.supervisor import supervise  # noqa: PLC0415 - not for a process alone
     from authz.edge.workers.team import StartError  # noqa: PLC0415 - as above

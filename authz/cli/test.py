@@ -14,25 +14,25 @@ from rich.text import Text
 
 from authz.cli.options import Jwks, Resource, read_settings
 from authz.config.problems import ConfigError, Problem
-from authz.tools.case_runner import Trial, asked, run
+from authz.tools.case_runner import CaseResult, asked, run
 from authz.tools.cases import Case, read_cases
 from authz.tools.coverage import RuleUse, coverage, percent
 from authz.tools.junit import junit
 
 if TYPE_CHECKING:
-    from authz.tools.cel_crosscheck import Comparison
+    from authz.tools.cel_crosscheck import CrossCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
     """Everything that was found."""
 
-    trials: list[Trial]
+    trials: list[CaseResult]
     uses: list[RuleUse]
-    opinions: "Comparison"
+    opinions: "CrossCheck"
 
     @property
-    def failed(self) -> list[Trial]:
+    def failed(self) -> list[CaseResult]:
         return [trial for trial in self.trials if not trial.passed]
 
 
@@ -114,7 +114,7 @@ def _as_json(report: _Report) -> dict[str, Any]:
     }
 
 
-def _case(trial: Trial) -> dict[str, Any]:
+def _case(trial: CaseResult) -> dict[str, Any]:
     case = trial.case
     return {
         "name": case.name,
@@ -145,7 +145,7 @@ def _show(report: _Report) -> None:
         typer.echo(f"  no second opinion: {text}")
 
 
-def _failures(failed: Sequence[Trial]) -> Table:
+def _failures(failed: Sequence[CaseResult]) -> Table:
     table = Table(title=f"{len(failed)} failed", title_justify="left")
     for heading in ("line", "case", "expected", "seen", "why"):
         table.add_column(heading, overflow="fold")

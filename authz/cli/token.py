@@ -21,8 +21,8 @@ from authz.edge.telemetry.service_log import configure
 from authz.oauth import device
 from authz.oauth.endpoints import discover
 from authz.oauth.exchange import OAuthFailure, check_url, client, words
-from authz.oauth.inspect_token import Reading, UnreadableError, read
-from authz.oauth.token_check import TAKEN, Verdict, verdicts
+from authz.oauth.inspect_token import TokenInspection, UnreadableError, read
+from authz.oauth.token_check import TAKEN, TokenVerdict, verdicts
 
 _INTERRUPTED = 130
 _MAX_STDIN = 1_048_576
@@ -133,7 +133,7 @@ def _decode(text: str, config: str, jwks: list[str] | None, as_json: bool) -> No
     now = time.time()
     found = _judge(text, config, jwks, now) if config else []
     try:
-        reading: Reading | None = read(text)
+        reading: TokenInspection | None = read(text)
         problem = ""
     except UnreadableError as error:
         if not found:
@@ -148,13 +148,13 @@ def _decode(text: str, config: str, jwks: list[str] | None, as_json: bool) -> No
         raise typer.Exit(1)
 
 
-def _judge(text: str, config: str, jwks: list[str] | None, now: float) -> list[Verdict]:
+def _judge(text: str, config: str, jwks: list[str] | None, now: float) -> list[TokenVerdict]:
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     return verdicts(read_settings(config, "", jwks), text, now)
 
 
-def _show(reading: Reading | None, problem: str, found: list[Verdict], now: float) -> None:
+def _show(reading: TokenInspection | None, problem: str, found: list[TokenVerdict], now: float) -> None:
     console = Console()
     if reading is None:
         typer.echo(problem)

@@ -9,15 +9,15 @@ from io import FileIO
 from authz.cli import lean  # noqa: F401 - the first of all that loads a library
 from authz.cli.serving import read_task
 from authz.config.problems import ConfigError
-from authz.edge.reload import PolicyFile
+from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.telemetry.service_log import configure
-from authz.edge.workers.ipc import Failed, Line, Task
+from authz.edge.workers.ipc import Failed, Task, WorkerChannel
 from authz.edge.workers.worker import work
 
 
 async def _main(connected: socket.socket) -> int:
-    line = await Line.on(connected)
+    line = await WorkerChannel.on(connected)
     task = await line.receive()
     if not isinstance(task, Task):
         return 1
@@ -29,7 +29,7 @@ async def _main(connected: socket.socket) -> int:
         return 2
     audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
     try:
-        file = PolicyFile(task.config, lambda: read_task(task))
+        file = WatchedFile(task.config, lambda: read_task(task))
         return 0 if await work(line, task, file, settings, audit) else 2
     finally:
         await asyncio.to_thread(audit.close)

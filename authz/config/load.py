@@ -19,7 +19,7 @@ SESSION_KEY = "--session-key-file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class LoadOptions:
     """What the command line adds to Kubernetes documents, which cannot say it themselves.
 
     Attributes:
@@ -39,7 +39,7 @@ def load(
     path: str,
     *,
     environment: Mapping[str, str] | None = None,
-    options: Options | None = None,
+    options: LoadOptions | None = None,
 ) -> Settings:
     """Read a policy file.
 
@@ -51,17 +51,19 @@ def load(
     Raises:
         ConfigError: the file cannot be used; nothing of it is.
     """
-    return _load(path, os.environ if environment is None else environment, options or Options())
+    return _load(path, os.environ if environment is None else environment, options or LoadOptions())
 
 
-def _load(path: str, environment: Mapping[str, str], options: Options, main: str = "") -> Settings:
+def _load(path: str, environment: Mapping[str, str], options: LoadOptions, main: str = "") -> Settings:
     """Read a file, or with `main` the candidate that the main file names."""
     text = read_text(path)
     settings = _settings(path, text, environment, options, main)
     return replace(settings, read={**settings.read, path: fingerprint(text.encode())})
 
 
-def _settings(path: str, text: str, environment: Mapping[str, str], options: Options, main: str) -> Settings:
+def _settings(
+    path: str, text: str, environment: Mapping[str, str], options: LoadOptions, main: str
+) -> Settings:
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
         from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - much to hold for those who have none
@@ -86,11 +88,11 @@ def _settings(path: str, text: str, environment: Mapping[str, str], options: Opt
         message, cure = f"is itself the candidate of {main}", "remove this key"
         raise ConfigError([document.problem(("candidate",), message, cure)])
     return _with_candidate(
-        settings, _load(_beside(path, file.candidate), environment, Options(), path), document
+        settings, _load(_beside(path, file.candidate), environment, LoadOptions(), path), document
     )
 
 
-def _no_options(options: Options) -> None:
+def _no_options(options: LoadOptions) -> None:
     """Refuse options that a native file has keys for."""
     given = (
         ("--resource", options.resource, "resource"),

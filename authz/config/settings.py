@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from authz.config.problems import Problem
-from authz.core.limits import Limits
+from authz.core.request import Limits
 from authz.core.servers import Directory
 
 

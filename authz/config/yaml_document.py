@@ -94,7 +94,7 @@ def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list
         raise ConfigError([_syntax(error, file)]) from None
     except RecursionError:
         raise ConfigError([Problem(file=file, message=_TOO_DEEP)]) from None
-    documents = [_Builder(file, environment).build(node) for node in nodes]
+    documents = [_DocumentBuilder(file, environment).build(node) for node in nodes]
     return [document for document in documents if document.value is not None]
 
 
@@ -107,7 +107,7 @@ def _syntax(error: yaml.YAMLError, file: str) -> Problem:
     return Problem(file=file, line=mark.line + 1 if mark else 0, message=f"not valid YAML: {message}")
 
 
-class _Builder:
+class _DocumentBuilder:
     """Builds one document; collects problems so that all are reported at once."""
 
     def __init__(self, file: str, environment: Mapping[str, str]) -> None:

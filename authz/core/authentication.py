@@ -19,20 +19,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from authz.core.identity.jwks import KeySet
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import bearer, life, verify
 from authz.core.policy.context import Caller
 from authz.core.servers import Server
 
 
-class Keys(Protocol):
+class KeySource(Protocol):
     """Where an issuer's keys are."""
 
     def keys(self, issuer: str) -> KeySet | None:
         """Give the keys, None while there are none; the same object as long as they do not change."""
 
 
-class Observer(Protocol):
+class TokenCacheObserver(Protocol):
     """Takes the figures of the cache."""
 
     def remembered(self, outcome: str) -> None:
@@ -58,10 +58,12 @@ class _Entry:
     ends: float
 
 
-class Tokens:
+class Authenticator:
     """Gives the caller behind an Authorization header; `identify` is the engine's `Identify`."""
 
-    def __init__(self, keys: Keys, observer: Observer, *, size: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, keys: KeySource, observer: TokenCacheObserver, *, size: int, clock: Callable[[], float]
+    ) -> None:
         """Remember at most `size` tokens; `clock` gives seconds since the epoch."""
         self._keys = keys
         self._observer = observer
@@ -77,7 +79,7 @@ class Tokens:
         """Forget every token, which only saves memory: what no longer holds is not used in any case."""
         self._entries = OrderedDict()
 
-    def identify(self, server: Server, authorization: str | None) -> Caller | Refused:
+    def identify(self, server: Server, authorization: str | None) -> Caller | TokenRejected:
         """Give the caller at a server, verifying the token unless it is remembered."""
         place = (hashlib.sha256((authorization or "").encode()).digest(), server.name)
         now = self._clock()
@@ -90,7 +92,7 @@ class Tokens:
                 return entry.caller
             del entries[place]
         verified = self._identified(server, authorization, now)
-        if isinstance(verified, Refused):
+        if isinstance(verified, TokenRejected):
             self._observer.remembered("refused")
             return verified
         self._observer.remembered("miss")
@@ -99,14 +101,14 @@ class Tokens:
             entries.popitem(last=False)
         return verified.caller
 
-    def _identified(self, server: Server, authorization: str | None, now: float) -> _Entry | Refused:
+    def _identified(self, server: Server, authorization: str | None, now: float) -> _Entry | TokenRejected:
         token = bearer(authorization)
-        return token if isinstance(token, Refused) else self._verify(server, token, now)
+        return token if isinstance(token, TokenRejected) else self._verify(server, token, now)
 
-    def _verify(self, server: Server, token: str, now: float) -> _Entry | Refused:
+    def _verify(self, server: Server, token: str, now: float) -> _Entry | TokenRejected:
         trusts = {issuer: (trust, self._keys.keys(issuer)) for issuer, trust in server.trusts.items()}
         principal = verify(token, trusts, now)
-        if isinstance(principal, Refused):
+        if isinstance(principal, TokenRejected):
             return principal
         trust, keys = trusts[principal.issuer]
         starts, ends = life(principal, trust)

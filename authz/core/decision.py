@@ -2,14 +2,12 @@
 
 import msgspec
 
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.policy.context import Caller
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
-
-RequestId = str | int | None
+from authz.core.request import RequestId
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +47,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
-    denial: Denial = Denial.AUTO
+    denial: DenialStyle = DenialStyle.AUTO
     hide: bool = False
     code: int | None = None
-    refused: Refused | None = None
+    refused: TokenRejected | None = None
 
     def __post_init__(self) -> None:
         """Refuse a record that contradicts itself."""

@@ -23,8 +23,8 @@ from authz.core.decision import Decision
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Kind
 from authz.core.mcp.message import INVALID_PARAMS
-from authz.core.mcp.versions import MODERN_VERSIONS
-from authz.core.policy.rule import Denial
+from authz.core.mcp.methods import MODERN_VERSIONS
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.core.servers import Server
@@ -37,7 +37,7 @@ _SESSION_ENDS_WITH_4XX = ("python-httpx/",)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DenialResponse:
     """An HTTP response.
 
     Attributes:
@@ -51,7 +51,9 @@ class Answer:
     body: bytes
 
 
-def answer(decision: Decision, server: Server | None, request: HttpRequest, decision_id: str) -> Answer:
+def render_denial(
+    decision: Decision, server: Server | None, request: HttpRequest, decision_id: str
+) -> DenialResponse:
     """Render a denial.
 
     Args:
@@ -65,17 +67,17 @@ def answer(decision: Decision, server: Server | None, request: HttpRequest, deci
     if challenge:
         headers.append(("www-authenticate", challenge))
     body = json.dumps(_body(decision, decision_id), ensure_ascii=False, separators=(",", ":"))
-    return Answer(_status(decision, request), tuple(headers), body.encode())
+    return DenialResponse(_status(decision, request), tuple(headers), body.encode())
 
 
 def _status(decision: Decision, request: HttpRequest) -> int:
     row = TABLE[decision.reason]
     if row.group is not Group.POLICY:
         return row.status
-    if decision.denial is Denial.AUTO:
+    if decision.denial is DenialStyle.AUTO:
         known = decision.version >= STEP_UP_SINCE and not _ends_session(request)
         return row.status if _step_up(decision) and known else 200
-    return row.status if decision.denial is Denial.HTTP else 200
+    return row.status if decision.denial is DenialStyle.HTTP else 200
 
 
 def _ends_session(request: HttpRequest) -> bool:

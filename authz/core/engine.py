@@ -17,24 +17,20 @@ from collections.abc import Callable
 import msgspec
 
 from authz.core.decision import Decision
-from authz.core.identity.principal import ANONYMOUS
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import ANONYMOUS, TokenRejected
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.limits import Limits
-from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.item import Item
-from authz.core.mcp.message import Message, Rejected, read_message
-from authz.core.mcp.methods import HTTP_METHODS
-from authz.core.mcp.versions import is_known, is_modern
-from authz.core.policy.context import Caller, Occasion
+from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
+from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.policy import Verdict
-from authz.core.policy.rule import Denial, Rule
+from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import HttpRequest, Limits
 from authz.core.servers import Directory, Server
 from authz.core.transport import addressed, body_flaw, repeated_flaw
 
-Identify = Callable[[Server, str | None], Caller | Refused]
+Identify = Callable[[Server, str | None], Caller | TokenRejected]
 """Turns an Authorization header value into the caller at a server; the edge keeps verified tokens behind it."""
 
 Admit = Callable[[Caller, str], str | None]
@@ -88,15 +84,15 @@ def check(request: HttpRequest, walk: Walk) -> Decision:
     if flaw is not None:
         return Decision(reason=flaw, server=server.name, version=_declared(request))
     caller = walk.identify(server, request.headers.get("authorization"))
-    if isinstance(caller, Refused):
+    if isinstance(caller, TokenRejected):
         if caller.reason not in server.anonymous:
             return _refused(request, server, caller, walk.limits)
         caller = Caller.of(ANONYMOUS, server.name)
     message = _read(request, server, walk.limits)
-    if isinstance(message, Rejected):
+    if isinstance(message, MessageRejected):
         return _rejected(message, server, caller)
     session = _session(request, message, caller, walk.admit)
-    if isinstance(session, Rejected):
+    if isinstance(session, MessageRejected):
         return _rejected(session, server, caller)
     verdict, item = _judge(request, server, caller, message, walk.limits)
     if verdict.reason is Reason.ALLOWED and walk.late():
@@ -109,13 +105,13 @@ def _declared(request: HttpRequest) -> str:
     return request.headers.get("mcp-protocol-version", "")
 
 
-def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rejected:
+def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | MessageRejected:
     row = HTTP_METHODS.get(request.method)
     if row is None:
         return read_message(request, opened=server.methods, limits=limits)
     version = _declared(request)
     if not is_known(version):
-        return Rejected(reason=Reason.UNSUPPORTED_VERSION, method=request.method, version=version)
+        return MessageRejected(reason=Reason.UNSUPPORTED_VERSION, method=request.method, version=version)
     return Message(
         method=request.method,
         row=row,
@@ -126,7 +122,9 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Rej
     )
 
 
-def _session(request: HttpRequest, message: Message, caller: Caller, admit: Admit) -> str | Rejected | None:
+def _session(
+    request: HttpRequest, message: Message, caller: Caller, admit: Admit
+) -> str | MessageRejected | None:
     """Give the session id that goes upstream: None for none, empty for one that must not go.
 
     In the modern era the header means nothing (2026-07-28, Transports), so it is taken off and not judged. A server of
@@ -137,7 +135,7 @@ def _session(request: HttpRequest, message: Message, caller: Caller, admit: Admi
         return None
     if is_modern(message.version):
         return ""
-    return admit(caller, sent) or Rejected(
+    return admit(caller, sent) or MessageRejected(
         reason=Reason.SESSION_MISMATCH,
         request_id=message.request_id,
         method=message.method or _RESPONSE,
@@ -150,7 +148,7 @@ def _judge(
 ) -> tuple[Verdict, Item | None]:
     """Judge every item the message names; the first that is not allowed is the answer, else the last."""
     verdict, item = _NAMES_NOTHING, None
-    occasion = Occasion(caller, request, message.method, message.arguments, limits.args)
+    occasion = EvaluationContext(caller, request, message.method, message.arguments, limits.args)
     for item in message.items:
         verdict = server.policy.judge(occasion, item)
         if verdict.reason is not Reason.ALLOWED:
@@ -195,7 +193,7 @@ def _decide(
     )
 
 
-def _manner(server: Server, rule: Rule | None) -> tuple[Denial, bool]:
+def _manner(server: Server, rule: Rule | None) -> tuple[DenialStyle, bool]:
     """Say how a denial is answered, and whether it is hidden; a rule's own say goes before its server's.
 
     But what only the server hides is answered as the server answers: a rule's own manner would tell that there is one.
@@ -222,7 +220,7 @@ _RESPONSE = "response"
 """What records call a client's answer to a server's request, which has no method."""
 
 
-def _rejected(rejected: Rejected, server: Server, caller: Caller) -> Decision:
+def _rejected(rejected: MessageRejected, server: Server, caller: Caller) -> Decision:
     return Decision(
         reason=rejected.reason,
         server=server.name,
@@ -234,7 +232,7 @@ def _rejected(rejected: Rejected, server: Server, caller: Caller) -> Decision:
     )
 
 
-def _refused(request: HttpRequest, server: Server, refused: Refused, limits: Limits) -> Decision:
+def _refused(request: HttpRequest, server: Server, refused: TokenRejected, limits: Limits) -> Decision:
     """Deny for the token's sake, with the request's id where a small body shows one."""
     small = 0 < len(request.body) <= _PEEK_BYTES
     return Decision(

@@ -75,7 +75,7 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReasonRow:
     """What follows from a reason: its group, HTTP status, JSON-RPC code and the fixed public text."""
 
     group: Group
@@ -84,47 +84,51 @@ class Row:
     text: str
 
 
-def _rows() -> dict[Reason, Row]:
+def _rows() -> dict[Reason, ReasonRow]:
     token, request, policy, service = Group.TOKEN, Group.REQUEST, Group.POLICY, Group.SERVICE
     r = Reason
     return {
-        r.MISSING_TOKEN: Row(token, 401, CODE_TOKEN, "a bearer token is required"),
-        r.MALFORMED_TOKEN: Row(
+        r.MISSING_TOKEN: ReasonRow(token, 401, CODE_TOKEN, "a bearer token is required"),
+        r.MALFORMED_TOKEN: ReasonRow(
             token, 401, CODE_TOKEN, "the access token is not a signed JWT of the expected form"
         ),
-        r.EXPIRED_TOKEN: Row(token, 401, CODE_TOKEN, "the access token expired"),
-        r.NOT_YET_VALID: Row(token, 401, CODE_TOKEN, "the access token is not valid yet"),
-        r.BAD_SIGNATURE: Row(token, 401, CODE_TOKEN, "the access token's signature does not verify"),
-        r.UNKNOWN_KEY: Row(
+        r.EXPIRED_TOKEN: ReasonRow(token, 401, CODE_TOKEN, "the access token expired"),
+        r.NOT_YET_VALID: ReasonRow(token, 401, CODE_TOKEN, "the access token is not valid yet"),
+        r.BAD_SIGNATURE: ReasonRow(token, 401, CODE_TOKEN, "the access token's signature does not verify"),
+        r.UNKNOWN_KEY: ReasonRow(
             token, 401, CODE_TOKEN, "the access token was signed with a key its issuer does not publish"
         ),
-        r.UNKNOWN_ISSUER: Row(token, 401, CODE_TOKEN, "the access token's issuer is not accepted here"),
-        r.WRONG_AUDIENCE: Row(token, 401, CODE_TOKEN, "the access token was issued for another audience"),
-        r.BAD_CLAIMS: Row(token, 401, CODE_TOKEN, "the access token's claims are not acceptable"),
-        r.KEYS_UNAVAILABLE: Row(service, 503, CODE_SERVICE, "the issuer's keys are not available"),
-        r.BAD_ORIGIN: Row(request, 403, -32600, "this origin may not call here"),
-        r.UNKNOWN_ENDPOINT: Row(request, 403, -32600, "no MCP server answers at this host and path"),
-        r.BAD_CONTENT_TYPE: Row(request, 415, -32600, "content-type must be application/json in UTF-8"),
-        r.BAD_ENCODING: Row(request, 415, -32600, "the request body must not be content-encoded"),
-        r.BODY_TOO_LARGE: Row(request, 413, -32600, "request body too large"),
-        r.PARTIAL_BODY: Row(request, 400, -32600, "the request body is incomplete"),
-        r.BAD_JSON: Row(request, 400, -32700, "the request body is not strict JSON"),
-        r.BAD_MESSAGE: Row(request, 400, -32600, "the request body is not a JSON-RPC message of MCP"),
-        r.BATCH: Row(request, 400, -32600, "JSON-RPC batches are not accepted"),
-        r.HEADER_MISMATCH: Row(request, 400, -32020, "the MCP headers and the request body disagree"),
-        r.UNSUPPORTED_VERSION: Row(request, 400, -32022, "this protocol version is not supported"),
-        r.UNKNOWN_METHOD: Row(request, 404, -32601, "method not found"),
-        r.SESSION_MISMATCH: Row(request, 404, -32600, "session not found"),
-        r.ALLOWED: Row(policy, 200, 0, ""),
-        r.NO_RULE: Row(policy, 403, CODE_POLICY, "no rule allows this"),
-        r.DENIED_BY_RULE: Row(policy, 403, CODE_POLICY, "a rule denies this"),
-        r.MISSING_SCOPE: Row(policy, 403, CODE_POLICY, "the access token lacks a scope that this needs"),
-        r.MISSING_ROLE: Row(policy, 403, CODE_POLICY, "the caller lacks a role that this needs"),
-        r.ARGS_NOT_ALLOWED: Row(policy, 403, CODE_POLICY, "these arguments are not allowed"),
-        r.RULE_ERROR: Row(policy, 403, CODE_POLICY, "a rule could not be evaluated"),
-        r.DEADLINE: Row(service, 503, CODE_SERVICE, "the decision came too late"),
-        r.INTERNAL: Row(service, 503, CODE_SERVICE, "the request could not be decided"),
+        r.UNKNOWN_ISSUER: ReasonRow(token, 401, CODE_TOKEN, "the access token's issuer is not accepted here"),
+        r.WRONG_AUDIENCE: ReasonRow(
+            token, 401, CODE_TOKEN, "the access token was issued for another audience"
+        ),
+        r.BAD_CLAIMS: ReasonRow(token, 401, CODE_TOKEN, "the access token's claims are not acceptable"),
+        r.KEYS_UNAVAILABLE: ReasonRow(service, 503, CODE_SERVICE, "the issuer's keys are not available"),
+        r.BAD_ORIGIN: ReasonRow(request, 403, -32600, "this origin may not call here"),
+        r.UNKNOWN_ENDPOINT: ReasonRow(request, 403, -32600, "no MCP server answers at this host and path"),
+        r.BAD_CONTENT_TYPE: ReasonRow(request, 415, -32600, "content-type must be application/json in UTF-8"),
+        r.BAD_ENCODING: ReasonRow(request, 415, -32600, "the request body must not be content-encoded"),
+        r.BODY_TOO_LARGE: ReasonRow(request, 413, -32600, "request body too large"),
+        r.PARTIAL_BODY: ReasonRow(request, 400, -32600, "the request body is incomplete"),
+        r.BAD_JSON: ReasonRow(request, 400, -32700, "the request body is not strict JSON"),
+        r.BAD_MESSAGE: ReasonRow(request, 400, -32600, "the request body is not a JSON-RPC message of MCP"),
+        r.BATCH: ReasonRow(request, 400, -32600, "JSON-RPC batches are not accepted"),
+        r.HEADER_MISMATCH: ReasonRow(request, 400, -32020, "the MCP headers and the request body disagree"),
+        r.UNSUPPORTED_VERSION: ReasonRow(request, 400, -32022, "this protocol version is not supported"),
+        r.UNKNOWN_METHOD: ReasonRow(request, 404, -32601, "method not found"),
+        r.SESSION_MISMATCH: ReasonRow(request, 404, -32600, "session not found"),
+        r.ALLOWED: ReasonRow(policy, 200, 0, ""),
+        r.NO_RULE: ReasonRow(policy, 403, CODE_POLICY, "no rule allows this"),
+        r.DENIED_BY_RULE: ReasonRow(policy, 403, CODE_POLICY, "a rule denies this"),
+        r.MISSING_SCOPE: ReasonRow(
+            policy, 403, CODE_POLICY, "the access token lacks a scope that this needs"
+        ),
+        r.MISSING_ROLE: ReasonRow(policy, 403, CODE_POLICY, "the caller lacks a role that this needs"),
+        r.ARGS_NOT_ALLOWED: ReasonRow(policy, 403, CODE_POLICY, "these arguments are not allowed"),
+        r.RULE_ERROR: ReasonRow(policy, 403, CODE_POLICY, "a rule could not be evaluated"),
+        r.DEADLINE: ReasonRow(service, 503, CODE_SERVICE, "the decision came too late"),
+        r.INTERNAL: ReasonRow(service, 503, CODE_SERVICE, "the request could not be decided"),
     }
 
 
-TABLE: Mapping[Reason, Row] = MappingProxyType(_rows())
+TABLE: Mapping[Reason, ReasonRow] = MappingProxyType(_rows())

@@ -1,8 +1,36 @@
 """One HTTP request as Envoy saw it, in plain values."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
+
+# How much is read from one request.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what is read from one request.
+
+    Attributes:
+        depth: nesting of JSON containers.
+        name: characters of a tool's or prompt's name, a URI, a task id, a method or a request id.
+        items: things that one message may name (`subscriptions/listen`).
+        args: bytes of a request whose arguments an expression may read. An expression can take time in the square of
+            what it reads, which the engine's own budget does not bound.
+    """
+
+    depth: int = 64
+    name: int = 2048
+    items: int = 256
+    args: int = 32_768
+
+
+DEFAULT_LIMITS = Limits()
+
+
+RequestId = str | int | None
+"""The id of a JSON-RPC request; None where there is none."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):

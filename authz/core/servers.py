@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.policy.policy import Policy
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
 
 ANY = "*"
@@ -40,13 +40,13 @@ class Server:
     hosts: frozenset[str]
     path: str
     resource: str
-    trusts: Mapping[str, Trust]
+    trusts: Mapping[str, IssuerTerms]
     policy: Policy
     anonymous: frozenset[Reason] = frozenset()
     origins: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset()
     forward_token: bool = False
-    denial: Denial = Denial.AUTO
+    denial: DenialStyle = DenialStyle.AUTO
     hide: bool = False
     scopes: tuple[str, ...] = ()
     title: str = ""
@@ -67,7 +67,7 @@ def authorities(url: str) -> frozenset[str]:
     return frozenset({host, host.rpartition(":")[0]}) if str(parts.port) == default else frozenset({host})
 
 
-def bare(authority: str) -> str:
+def host_without_port(authority: str) -> str:
     """Give an authority's host alone, which is all that Envoy looks at when it chooses a virtual host."""
     # Whatever follows the last colon is a port to Envoy, digits or not; only an IPv6 literal ends after its colons.
     host, colon, port = authority.rpartition(":")
@@ -102,9 +102,9 @@ class Directory:
         routed: dict[tuple[str, str], Server] = {}
         for server in self.servers:
             for host in server.hosts:
-                other = routed.setdefault((bare(host), server.path), server)
+                other = routed.setdefault((host_without_port(host), server.path), server)
                 if other is not server:
-                    msg = f"servers {other.name} and {server.name} both answer at {bare(host)}{server.path}"
+                    msg = f"servers {other.name} and {server.name} both answer at {host_without_port(host)}{server.path}"
                     raise ValueError(msg)
                 self._places[host, server.path] = server
         self._named = frozenset(host for host, _ in routed) - {ANY}
@@ -117,6 +117,6 @@ class Directory:
         place = path.partition("?")[0]
         host = host.lower()
         found = self._places.get((host, place))
-        if found is None and bare(host) not in self._named:
+        if found is None and host_without_port(host) not in self._named:
             found = self._places.get((ANY, place))
         return found

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from authz.config.settings import Settings
-from authz.doctor.inventory import Survey, look
-from authz.doctor.model import Case, Finding, Severity
+from authz.doctor.inventory import Inventory, look
+from authz.doctor.model import CheckCase, Finding, Severity
 from authz.doctor.node import Node
 from authz.doctor.registry import ALL
 from authz.doctor.source import Source
@@ -24,7 +24,7 @@ class Diagnosis:
     """
 
     source: Source
-    survey: Survey
+    survey: Inventory
     findings: tuple[Finding, ...]
 
     @property
@@ -42,7 +42,7 @@ def diagnose(source: Source, settings: Settings | None = None, ignored: Collecti
         ignored: findings to leave out: a check's id, or id:TEXT for those whose detail contains the text.
     """
     survey = look(Node(source.tree))
-    case = Case(survey, settings, source.repeated, source.more)
+    case = CheckCase(survey, settings, source.repeated, source.more)
     found = [Finding(check, hit) for check in ALL for hit in check.find(case)]
     kept = [finding for finding in found if not any(_is(finding, each) for each in ignored)]
     kept.sort(key=lambda each: (_ORDER.index(each.check.severity), source.line(each.hit.node.path)))

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from authz.doctor.inventory import Chain
-from authz.doctor.model import Case, Check, Hit, Put, Severity
+from authz.doctor.inventory import FilterChain
+from authz.doctor.model import Check, CheckCase, Hit, Put, Severity
 from authz.doctor.node import Node
 from authz.render.yaml_writer import emit
 
-Where = Callable[[Case], Iterable[Node]]
+Where = Callable[[CheckCase], Iterable[Node]]
 Good = Callable[[Node], bool]
 
 
@@ -37,7 +37,7 @@ def field(
     """
     names = name.split(".")
 
-    def find(case: Case) -> Iterator[Hit]:
+    def find(case: CheckCase) -> Iterator[Hit]:
         for message in where(case):
             node = message.at(*names)
             if not good(node):
@@ -72,24 +72,24 @@ def present(node: Node) -> bool:
     return bool(node.value)
 
 
-def authz(case: Case) -> Iterator[Node]:
+def authz(case: CheckCase) -> Iterator[Node]:
     """Give the ext_authz configuration of each chain."""
     return (chain.authz.config for chain in case.survey.guarded if chain.authz and not chain.authz.unseen)
 
 
-def rewriters(case: Case) -> Iterator[Node]:
+def rewriters(case: CheckCase) -> Iterator[Node]:
     """Give the ext_proc configuration of each guarded chain."""
     return (
         chain.rewriter.config for chain in case.survey.guarded if chain.rewriter and not chain.rewriter.unseen
     )
 
 
-def managers(case: Case) -> Iterator[Node]:
+def managers(case: CheckCase) -> Iterator[Node]:
     """Give the connection manager of each guarded chain, as far as it is in the file."""
     return (chain.manager for chain in case.survey.guarded if chain.manager.present)
 
 
-def hosts(chain: Chain) -> Iterator[Node]:
+def hosts(chain: FilterChain) -> Iterator[Node]:
     """Give the virtual hosts of a chain."""
     return (host for table in chain.tables for host in table.at("virtual_hosts").items())
 

@@ -31,7 +31,7 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class FilterChain:
     """One connection manager.
 
     Attributes:
@@ -85,7 +85,7 @@ def _last(found: list[Filter]) -> Filter | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Inventory:
     """A file as the checks see it.
 
     Attributes:
@@ -97,7 +97,7 @@ class Survey:
     """
 
     root: Node
-    chains: tuple[Chain, ...]
+    chains: tuple[FilterChain, ...]
     clusters: Mapping[str, Node]
     all_clusters: bool
     unseen: tuple[Unseen, ...]
@@ -108,18 +108,18 @@ class Survey:
         return bool(self.chains or self.clusters) or any(self.root.at(key).present for key in _ROOTS)
 
     @property
-    def guarded(self) -> list[Chain]:
+    def guarded(self) -> list[FilterChain]:
         """The chains that have an ext_authz filter, and routes that stand alone in the file: they may be of such."""
         return [chain for chain in self.chains if chain.authz or not chain.whole]
 
 
-def look(root: Node) -> Survey:
+def look(root: Node) -> Inventory:
     """Find everything in a file."""
     places = list(_in_force(root))
     found = _Finds(root, places)
     chains = tuple(found.chains())
     clusters = {node.at("name").text: node for node in found.clusters() if isinstance(node.value, dict)}
-    return Survey(
+    return Inventory(
         root=root,
         chains=chains,
         clusters=clusters,
@@ -164,7 +164,7 @@ class _Finds:
     def of_type(self, name: str) -> list[Node]:
         return self.typed.get(name, [])
 
-    def chains(self) -> Iterator[Chain]:
+    def chains(self) -> Iterator[FilterChain]:
         for manager in self.of_type(_MANAGER):
             yield self._chain(manager, self._listener(manager), manager.at("http_filters"))
         yield from self._part()
@@ -172,7 +172,7 @@ class _Finds:
             if table.path not in self.used:
                 yield self._chain(Node(None, table.path), Node(None), Node(None, table.path), [table])
 
-    def _part(self) -> Iterator[Chain]:
+    def _part(self) -> Iterator[FilterChain]:
         """Give the chain of a file that is no whole message: a connection manager, or the renderer's sections."""
         manager, filters = self.root.at("http_connection_manager"), self.root.at("http_filters")
         if self.root.type or not (manager.present or filters.present):
@@ -182,7 +182,9 @@ class _Finds:
         else:
             yield self._chain(manager, Node(None), filters, self._tables()[-1:])
 
-    def _chain(self, manager: Node, listener: Node, filters: Node, tables: list[Node] | None = None) -> Chain:
+    def _chain(
+        self, manager: Node, listener: Node, filters: Node, tables: list[Node] | None = None
+    ) -> FilterChain:
         tables = self._own_tables(manager) if tables is None else tables
         for table in tables:
             self.used.add(table.path)
@@ -191,7 +193,7 @@ class _Finds:
         self.missing += [
             Unseen(each.node, f"the content of filter {each.name} (ECDS)") for each in read if each.unseen
         ]
-        return Chain(
+        return FilterChain(
             manager=manager,
             listener=listener,
             filters=read,

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from authz.config.settings import Settings
-from authz.doctor.inventory import Survey
+from authz.doctor.inventory import Inventory
 from authz.doctor.node import Node, Path
 
 
@@ -74,7 +74,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CheckCase:
     """What a check looks at.
 
     Attributes:
@@ -84,7 +84,7 @@ class Case:
         more: whether the file has documents that Envoy does not read.
     """
 
-    survey: Survey
+    survey: Inventory
     settings: Settings | None = None
     repeated: tuple[Path, ...] = ()
     more: bool = False
@@ -108,7 +108,7 @@ class Check:
     what: str
     risk: str
     cure: str
-    find: Callable[[Case], Iterator[Hit]]
+    find: Callable[[CheckCase], Iterator[Hit]]
 
 
 @dataclass(frozen=True, slots=True)

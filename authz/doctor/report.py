@@ -8,7 +8,7 @@ from typing import Any
 from authz.doctor.checks.ext_proc import WRAPPED
 from authz.doctor.diagnosis import Diagnosis
 from authz.doctor.field_checks import hosts
-from authz.doctor.inventory import Survey
+from authz.doctor.inventory import Inventory
 from authz.doctor.model import Check, Finding, Put, Severity
 from authz.doctor.node import Path
 from authz.doctor.registry import ALL, TOPICS
@@ -37,7 +37,7 @@ def cure(finding: Finding) -> str:
     return finding.check.cure
 
 
-def looked_at(survey: Survey) -> list[str]:
+def looked_at(survey: Inventory) -> list[str]:
     """Say which parts were looked at, one line each."""
     lines = []
     for chain in survey.chains:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from authz.doctor.field_checks import hosts
-from authz.doctor.inventory import Chain, Survey
+from authz.doctor.inventory import FilterChain, Inventory
 from authz.doctor.model import Insert
 from authz.doctor.node import Node
 from authz.doctor.string_matcher import full_match
@@ -27,7 +27,7 @@ class Route:
 
     node: Node
     host: Node
-    chain: Chain
+    chain: FilterChain
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Route:
         return anything and not any(match.at(name).present for name in _CONDITIONS)
 
 
-def copied_cluster(survey: Survey, name: str, new: str) -> tuple[Insert, ...]:
+def copied_cluster(survey: Inventory, name: str, new: str) -> tuple[Insert, ...]:
     """Give what adds a copy of a cluster under another name; nothing where it is there, or nothing can be copied."""
     cluster = survey.clusters.get(name)
     if cluster is None or new in survey.clusters or not isinstance(cluster.path[-1], int):
@@ -87,14 +87,14 @@ def copied_cluster(survey: Survey, name: str, new: str) -> tuple[Insert, ...]:
     return (Insert(cluster.path[:-1], cluster.path[-1] + 1, copy),)
 
 
-def routes(chains: Iterable[Chain]) -> Iterator[Route]:
+def routes(chains: Iterable[FilterChain]) -> Iterator[Route]:
     """Give every route of some chains."""
     for chain in chains:
         for host in hosts(chain):
             yield from (Route(node, host, chain) for node in host.at("routes").items())
 
 
-def scopes(chains: Iterable[Chain]) -> Iterator[tuple[Route | None, Node]]:
+def scopes(chains: Iterable[FilterChain]) -> Iterator[tuple[Route | None, Node]]:
     """Give every place where a filter may be overridden: tables, virtual hosts, routes, weighted clusters.
 
     With each of the last two comes its route.

@@ -153,7 +153,7 @@ def _from_yaml(text: str, file: str) -> Source:
         raise _unreadable(file, f"not valid YAML: {said}", mark.line + 1 if mark else 0) from None
     if first is None:
         raise _unreadable(file, "empty")
-    builder = _Builder(file)
+    builder = _SourceBuilder(file)
     tree = builder.value(first, ())
     return Source(file, text, tree, builder.lines, repeated=tuple(builder.repeated), more=more)
 
@@ -181,7 +181,7 @@ def _more(nodes: Iterator[Any]) -> bool:
         return True
 
 
-class _Builder:
+class _SourceBuilder:
     """Builds plain values from nodes and notes where they stand."""
 
     def __init__(self, file: str) -> None:

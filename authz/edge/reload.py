@@ -32,7 +32,7 @@ Apply = Callable[[Settings], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyFile:
+class WatchedFile:
     """Where settings come from.
 
     Attributes:

@@ -25,10 +25,10 @@ from authz.edge.grpc.reflection import Reflection
 from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.http.app import application
 from authz.edge.http.listener import BindError, HttpPort
-from authz.edge.http.own import Own
-from authz.edge.reload import PolicyFile, Watcher
+from authz.edge.http.own import WorkerReport
+from authz.edge.reload import WatchedFile, Watcher
 from authz.edge.service import Service
-from authz.edge.shutdown import Ending, drain
+from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
 
 _SOCKET_MODE = 0o660
@@ -41,7 +41,7 @@ _MESSAGE_OVERHEAD = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Among:
+class WorkerOptions:
     """What a process has as one of several that serve together.
 
     Attributes:
@@ -55,13 +55,13 @@ class Among:
     session_key: bytes | None = field(default=None, repr=False)
 
 
-ALONE = Among()
+ALONE = WorkerOptions()
 
 
-class Beside(Protocol):
+class ControlSurface(Protocol):
     """What a process does beside gRPC: it answers HTTP, or its supervisor."""
 
-    def begin(self, service: Service, ending: Ending) -> None:
+    def begin(self, service: Service, ending: ShutdownSignal) -> None:
         """Begin to answer about a service that serves."""
 
     async def end(self) -> None:
@@ -74,8 +74,8 @@ class _OwnPort:
     def __init__(self, address: str) -> None:
         self._port = HttpPort(address)
 
-    def begin(self, service: Service, ending: Ending) -> None:
-        self._port.begin(application(Own(service, ending)))
+    def begin(self, service: Service, ending: ShutdownSignal) -> None:
+        self._port.begin(application(WorkerReport(service, ending)))
 
     async def end(self) -> None:
         await self._port.end()
@@ -86,10 +86,10 @@ async def serve(
     audit: AuditLog,
     *,
     started: Callable[[], None] = lambda: None,
-    ending: Ending | None = None,
-    file: PolicyFile | None = None,
-    beside: Beside | None = None,
-    among: Among = ALONE,
+    ending: ShutdownSignal | None = None,
+    file: WatchedFile | None = None,
+    beside: ControlSurface | None = None,
+    among: WorkerOptions = ALONE,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `ending` is told.
 
@@ -106,7 +106,7 @@ async def serve(
         BindError: an address of the settings cannot be used; nothing was served then.
         RuntimeError: gRPC's core failed.
     """
-    ending = ending or Ending.by_signals()
+    ending = ending or ShutdownSignal.by_signals()
     service = Service(settings, audit, session_key=among.session_key)
     health = Health()
     beside = beside or _OwnPort(settings.http)
@@ -155,7 +155,7 @@ async def _keys(service: Service, seconds: float) -> None:
                 await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _watch(file: PolicyFile | None, service: Service) -> None:
+async def _watch(file: WatchedFile | None, service: Service) -> None:
     if file is None:
         return
     watcher = Watcher(

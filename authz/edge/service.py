@@ -1,6 +1,6 @@
 """What one worker decides with, and how a new policy takes the place of the old one.
 
-A `State` is everything that follows from one policy file; it is never changed. A reload makes a new one and swaps a
+A `PolicySnapshot` is everything that follows from one policy file; it is never changed. A reload makes a new one and swaps a
 single reference, so a Check finishes under the state it began with. Checks and rewriters run in the server's thread, all
 else here in the event loop's: what one of them changes the other replaces whole, or only reads.
 
@@ -23,18 +23,17 @@ import structlog
 from msgspec import structs
 
 from authz.config.settings import Settings
-from authz.core.authentication import Tokens
+from authz.core.authentication import Authenticator
 from authz.core.decision import Decision
 from authz.core.engine import Admit, Identify, Walk, check
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
 from authz.core.policy.context import Caller
 from authz.core.request import HttpRequest
-from authz.core.response.context import KEY, Reader, Reads, pack, unpack
+from authz.core.response.context import KEY, ResponseContext, VisibilityInputs, pack, unpack
 from authz.core.servers import Server
 from authz.edge.envoy.check_response import metadata
-from authz.edge.jwks.schedule import Schedule
-from authz.edge.jwks.store import KeyStore
+from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.telemetry.metrics import KeyFigures, Metrics
 from authz.edge.telemetry.stage_timer import UNTIMED, Stages
@@ -48,15 +47,15 @@ _SHARE_FOR_KEYS = 0.8
 _LOG = structlog.get_logger("authz.policy")
 
 
-class State:
+class PolicySnapshot:
     """What follows from one policy file."""
 
     def __init__(
         self,
         settings: Settings,
-        tokens: Tokens,
+        tokens: Authenticator,
         sessions: Sessions,
-        candidate_tokens: Tokens | None = None,
+        candidate_tokens: Authenticator | None = None,
     ) -> None:
         """Prepare to decide by these settings; a candidate's terms of trust are its own, so are its tokens."""
         self.settings = settings
@@ -64,7 +63,7 @@ class State:
         self.sessions = sessions
         self._candidate_tokens = candidate_tokens
         self.servers: Mapping[str, Server] = {server.name: server for server in settings.directory.servers}
-        self._reads = {name: Reads.of(server.policy) for name, server in self.servers.items()}
+        self._reads = {name: VisibilityInputs.of(server.policy) for name, server in self.servers.items()}
 
     def check(self, request: HttpRequest, began: float, stages: Stages = UNTIMED) -> Decision:
         """Decide about a request that arrived at this moment of the performance counter."""
@@ -80,7 +79,7 @@ class State:
         return _compared(made, request, _walk(candidate, tokens.identify, admit, lambda: False))
 
     def _timed(self, stages: Stages) -> Identify:
-        def identify(server: Server, authorization: str | None) -> Caller | Refused:
+        def identify(server: Server, authorization: str | None) -> Caller | TokenRejected:
             caller = self.tokens.identify(server, authorization)
             stages.mark("token")
             return caller
@@ -151,7 +150,7 @@ class Service:
         self.metrics = Metrics(KeyFigures(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
-        self._states: OrderedDict[str, State] = OrderedDict()
+        self._states: OrderedDict[str, PolicySnapshot] = OrderedDict()
         self.problem = ""
         self._put_in_force(settings)
 
@@ -200,7 +199,7 @@ class Service:
                 return await self.keys.refetch(refused.issuer, refused.kid)
         return False
 
-    def reader(self, metadata_: Mapping[str, str]) -> Reader | None:
+    def reader(self, metadata_: Mapping[str, str]) -> ResponseContext | None:
         """Give who reads a response, from what a Check handed over; None when that is not known."""
         state = self._states.get(metadata_.get("policy", ""), self.state)
         now = self.state
@@ -218,10 +217,10 @@ class Service:
         return self.keys.without_keys()
 
     def _put_in_force(self, settings: Settings) -> None:
-        tokens = Tokens(self.keys, self.metrics, size=settings.tokens, clock=time.time)
-        others = Tokens(self.keys, _Unobserved(), size=settings.tokens, clock=time.time)
+        tokens = Authenticator(self.keys, self.metrics, size=settings.tokens, clock=time.time)
+        others = Authenticator(self.keys, _Unobserved(), size=settings.tokens, clock=time.time)
         sessions = Sessions(settings.session_keys or (self._session_key,), longest=settings.limits.name)
-        self.state = State(settings, tokens, sessions, others if settings.candidate else None)
+        self.state = PolicySnapshot(settings, tokens, sessions, others if settings.candidate else None)
         self._states[settings.digest] = self.state
         self._states.move_to_end(settings.digest)
         while len(self._states) > _REMEMBERED_STATES:

@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from authz.config.settings import Drain
 
 
-class Ending:
+class ShutdownSignal:
     """Whether the process was told to end.
 
     Attributes:
@@ -55,21 +55,21 @@ class Ending:
             await asyncio.wait_for(self.at_once.wait(), seconds)
 
 
-class Server(Protocol):
+class StoppableServer(Protocol):
     """What is ended."""
 
     async def stop(self, grace: float) -> None:
         """Take no new call, and cancel those under way after so many seconds."""
 
 
-class Health(Protocol):
+class HealthSwitch(Protocol):
     """What tells Envoy."""
 
     def say(self, *, serving: bool) -> None:
         """Say from now on that calls are served, or that none should come."""
 
 
-async def drain(server: Server, health: Health, ending: Ending, terms: Drain) -> None:
+async def drain(server: StoppableServer, health: HealthSwitch, ending: ShutdownSignal, terms: Drain) -> None:
     """End a server that was told to end."""
     if not ending.quietly:
         health.say(serving=False)

@@ -16,7 +16,7 @@ class UnreadableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class TokenInspection:
     """A token's two documents.
 
     Attributes:
@@ -28,7 +28,7 @@ class Reading:
     claims: dict[str, Any]
 
 
-def read(token: str) -> Reading:
+def read(token: str) -> TokenInspection:
     """Read a token (RFC 7519 section 3).
 
     Raises:
@@ -37,7 +37,7 @@ def read(token: str) -> Reading:
     segments = token.split(".")
     if len(segments) != 3:
         raise UnreadableError(_SEGMENTS.get(len(segments), "a signed token has three segments"))
-    return Reading(header=_object(segments[0], "header"), claims=_object(segments[1], "payload"))
+    return TokenInspection(header=_object(segments[0], "header"), claims=_object(segments[1], "payload"))
 
 
 def _object(segment: str, what: str) -> dict[str, Any]:

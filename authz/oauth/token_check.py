@@ -6,17 +6,16 @@ from dataclasses import asdict, dataclass
 
 from authz.config.settings import Settings
 from authz.core.identity.jwks import KeySet
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import bearer, verify
-from authz.edge.jwks.schedule import Schedule
-from authz.edge.jwks.store import KeyStore
+from authz.edge.jwks.store import KeyStore, Schedule
 from authz.oauth.inspect_token import UnreadableError, read
 
 TAKEN = "accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class TokenVerdict:
     """What one server makes of a token.
 
     Attributes:
@@ -44,7 +43,7 @@ class _Quiet:
         """Drop figures."""
 
 
-async def judge(settings: Settings, token: str, now: float) -> list[Verdict]:
+async def judge(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
     """Verify a token as each server of the file would; `now` is seconds since the epoch.
 
     Only the keys of the issuer that the token names are fetched, and only if the file trusts it.
@@ -54,11 +53,11 @@ async def judge(settings: Settings, token: str, now: float) -> list[Verdict]:
     verdicts = []
     for server in settings.directory.servers:
         trusts = {issuer: (trust, keys.get(issuer)) for issuer, trust in server.trusts.items()}
-        found = given if isinstance(given, Refused) else verify(given, trusts, now)
-        if isinstance(found, Refused):
-            verdict = Verdict(server=server.name, reason=found.reason, detail=found.detail)
+        found = given if isinstance(given, TokenRejected) else verify(given, trusts, now)
+        if isinstance(found, TokenRejected):
+            verdict = TokenVerdict(server=server.name, reason=found.reason, detail=found.detail)
         else:
-            verdict = Verdict(
+            verdict = TokenVerdict(
                 server=server.name, reason=TAKEN, scopes=tuple(found.scopes), roles=tuple(found.roles)
             )
         verdicts.append(verdict)
@@ -86,6 +85,6 @@ async def _keys(settings: Settings, token: str) -> Mapping[str, KeySet | None]:
         await store.close()
 
 
-def verdicts(settings: Settings, token: str, now: float) -> list[Verdict]:
+def verdicts(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
     """Run `judge` to its end."""
     return asyncio.run(judge(settings, token, now))

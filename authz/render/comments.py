@@ -7,7 +7,7 @@ is always written, even at Envoy's default; an empty text only has it written.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authz.render.options import Options
+from authz.render.options import RenderOptions
 
 WHOLE = """\
 Envoy with per-tool authorization of MCP requests. Rendered by `mcp-authz envoy`; edit the policy file, not this.
@@ -191,7 +191,7 @@ _IN_SHADOW = {
 }
 
 
-def notes(options: Options) -> Mapping[str, str]:
+def notes(options: RenderOptions) -> Mapping[str, str]:
     """What is to be said about a chain with these options."""
     said = dict(NOTES)
     for wanted, more in (

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from authz.render.address import Address, is_host, require
-from authz.render.options import NATIVE_BODY_BYTES, Options
+from authz.render.options import NATIVE_BODY_BYTES, RenderOptions
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 """Where protected-resource metadata lives (RFC 9728 section 3.1); reachable without a token."""
@@ -124,7 +124,7 @@ class Chain:
     check_timeout: float = 0.5
     access_log: bool = True
     more_services: tuple[Address, ...] = ()
-    options: Options = field(default_factory=Options)
+    options: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
         """Refuse a chain that Envoy would reject or route ambiguously."""

@@ -101,7 +101,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RenderOptions:
     """What is added to a chain; the default adds nothing but a bound on connections.
 
     Attributes:

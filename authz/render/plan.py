@@ -7,7 +7,7 @@ from authz.config.settings import Cors, Settings
 from authz.core.servers import ANY, Server
 from authz.render.address import Address
 from authz.render.model import TRY_SLACK, Chain, Endpoint
-from authz.render.options import Options
+from authz.render.options import RenderOptions
 
 _PORTS = {"http": 80, "https": 443}
 _ENVOY_SLACK = 0.05
@@ -26,7 +26,7 @@ def plan(
     http: str = "",
     admin: str = "",
     workers: int | None = None,
-    options: Options | None = None,
+    options: RenderOptions | None = None,
 ) -> Chain:
     """Turn settings into a chain.
 
@@ -43,7 +43,7 @@ def plan(
         PlanError: a server has no upstream, or no single listening port follows from the resources.
         ValueError: an address or a name cannot be rendered, or options contradict the settings.
     """
-    options = options or Options()
+    options = options or RenderOptions()
     servers = settings.directory.servers
     scheme = "https" if options.clients else "http"
     first, *more = worker_addresses(service or settings.grpc, workers or settings.workers or 1)

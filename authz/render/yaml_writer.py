@@ -48,7 +48,7 @@ def _flow(value: Tree) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _YamlWriter:
     comments: Mapping[Path, str]
     commented: frozenset[Path]
     width: int
@@ -114,5 +114,5 @@ def emit(value: dict[str, Tree], comments: Mapping[Path, str] | None = None, *, 
     """
     comments = comments or {}
     commented = frozenset(path[:end] for path in comments for end in range(len(path)))
-    writer = _Writer(comments, commented, width)
+    writer = _YamlWriter(comments, commented, width)
     return "\n".join(writer.mapping(value, (), "")) + "\n" if value else "{}\n"

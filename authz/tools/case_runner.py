@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import METHODS, USES
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.rule import Rule
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.servers import Server
@@ -24,7 +24,7 @@ _DECIDED = frozenset({Reason.ALLOWED, Reason.DENIED_BY_RULE, Reason.RULE_ERROR})
 _DENIALS = frozenset({Group.POLICY, Group.TOKEN})
 """What `deny` stands for: a request that is refused for its form was not denied, the case is wrong."""
 
-_Occasions = tuple[tuple[Occasion, Item], ...]
+_Occasions = tuple[tuple[EvaluationContext, Item], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class CaseResult:
     """What came of one case.
 
     Attributes:
@@ -75,7 +75,7 @@ class Trial:
     occasions: _Occasions
 
 
-def run(cases: Sequence[Case], settings: Settings, now: float) -> list[Trial]:
+def run(cases: Sequence[Case], settings: Settings, now: float) -> list[CaseResult]:
     """Try cases against a policy.
 
     Args:
@@ -92,16 +92,16 @@ def run(cases: Sequence[Case], settings: Settings, now: float) -> list[Trial]:
     return [_try(case, server, settings, now) for case, server in placed if server is not None]
 
 
-def asked(trials: Iterable[Trial]) -> Iterator[tuple[str, tuple[Rule, ...], Occasion, Item]]:
+def asked(trials: Iterable[CaseResult]) -> Iterator[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]:
     """Give what `secondopinion.compare` asks about: for each judgement the case's name, the rules and the occasion."""
     for trial in trials:
         for occasion, item in trial.occasions:
             yield trial.case.name, trial.server.policy.rules, occasion, item
 
 
-def _try(case: Case, server: Server, settings: Settings, now: float) -> Trial:
+def _try(case: Case, server: Server, settings: Settings, now: float) -> CaseResult:
     try:
-        caller: Caller | Refused = caller_of(case.claims, server, now)
+        caller: Caller | TokenRejected = caller_of(case.claims, server, now)
     except ClaimsRefused as error:
         caller = error.refused
     if case.item is None:
@@ -109,20 +109,22 @@ def _try(case: Case, server: Server, settings: Settings, now: float) -> Trial:
     return _call(case, case.item, server, caller, settings)
 
 
-def _call(case: Case, item: Item, server: Server, caller: Caller | Refused, settings: Settings) -> Trial:
+def _call(
+    case: Case, item: Item, server: Server, caller: Caller | TokenRejected, settings: Settings
+) -> CaseResult:
     request = post(server, use(item, case.args), case.headers)
     decision = decide(settings, request, caller)
     said = Said(decision.reason, decision.rule, decision.shadows)
     occasions: _Occasions = ()
     if isinstance(caller, Caller) and TABLE[decision.reason].group is Group.POLICY:
-        occasions = ((Occasion(caller, request, decision.method, _arguments(case, item)), item),)
-    return Trial(
+        occasions = ((EvaluationContext(caller, request, decision.method, _arguments(case, item)), item),)
+    return CaseResult(
         case=case,
         server=server,
         expected=case.expect,
         seen=_word(decision, case.expect),
         passed=_as_expected(decision, case.expect),
-        why=f"{said}: {caller.detail}" if isinstance(caller, Refused) else str(said),
+        why=f"{said}: {caller.detail}" if isinstance(caller, TokenRejected) else str(said),
         said=(said,),
         occasions=occasions,
     )
@@ -149,21 +151,23 @@ def _word(decision: Decision, expect: str) -> str:
     return "deny" if expect in {"allow", "deny"} and is_denial else str(decision.reason)
 
 
-def _list(case: Case, server: Server, caller: Caller | Refused) -> Trial:
+def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseResult:
     occasions: _Occasions = ()
     shown: list[Item] = []
-    if isinstance(caller, Refused):
+    if isinstance(caller, TokenRejected):
         said = [Said(caller.reason)] * len(case.catalogue)
     else:
         request = post(server, b"", case.headers)
-        occasions = tuple((Occasion(caller, request, USES[item.kind], None), item) for item in case.catalogue)
+        occasions = tuple(
+            (EvaluationContext(caller, request, USES[item.kind], None), item) for item in case.catalogue
+        )
         said = [_visible(server, occasion, item) for occasion, item in occasions]
         shown = [
             item for item, what in zip(case.catalogue, said, strict=True) if what.reason is Reason.ALLOWED
         ]
     wrong = set(shown) ^ set(case.visible)
     why = [f"{item.name}: {what}" for item, what in zip(case.catalogue, said, strict=True) if item in wrong]
-    return Trial(
+    return CaseResult(
         case=case,
         server=server,
         expected=_names([item for item in case.catalogue if item in case.visible]),
@@ -175,7 +179,7 @@ def _list(case: Case, server: Server, caller: Caller | Refused) -> Trial:
     )
 
 
-def _visible(server: Server, occasion: Occasion, item: Item) -> Said:
+def _visible(server: Server, occasion: EvaluationContext, item: Item) -> Said:
     verdict = server.policy.judge(occasion, item)
     return Said(verdict.reason, verdict.rule.name if verdict.rule is not None else "", verdict.shadows)
 

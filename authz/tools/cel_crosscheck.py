@@ -24,7 +24,7 @@ from celpy.celparser import CELParseError
 from celpy.evaluation import CELEvalError, CELUnsupportedError, operator_in
 
 from authz.core.mcp.item import Item
-from authz.core.policy.context import Occasion
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Expression, Truth
 from authz.core.policy.rule import Rule
 
@@ -67,7 +67,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class CrossCheck:
     """What came of asking both.
 
     Attributes:
@@ -81,7 +81,7 @@ class Comparison:
     unheard: tuple[str, ...]
 
 
-def compare(asked: Iterable[tuple[str, tuple[Rule, ...], Occasion, Item]]) -> Comparison:
+def compare(asked: Iterable[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]) -> CrossCheck:
     """Ask both about every condition that the rules have for an item.
 
     Args:
@@ -102,10 +102,12 @@ def compare(asked: Iterable[tuple[str, tuple[Rule, ...], Occasion, Item]]) -> Co
                         case=case, rule=rule.name, expression=expression.text, first=first, second=second
                     )
                 )
-    return Comparison(asked=heard, disagreements=tuple(disagreements), unheard=tuple(unheard))
+    return CrossCheck(asked=heard, disagreements=tuple(disagreements), unheard=tuple(unheard))
 
 
-def _conditions(rules: tuple[Rule, ...], occasion: Occasion, item: Item) -> Iterator[tuple[Rule, Expression]]:
+def _conditions(
+    rules: tuple[Rule, ...], occasion: EvaluationContext, item: Item
+) -> Iterator[tuple[Rule, Expression]]:
     """Give the conditions that have a value here; `args` has none in a list."""
     for rule in rules:
         if not rule.selector.selects(item):

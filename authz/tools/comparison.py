@@ -16,7 +16,7 @@ from authz.core.reasons import Group
 from authz.core.servers import Server
 from authz.tools.audit_reader import Record, group_of
 from authz.tools.cases import Case, Cases
-from authz.tools.evaluate import Answer, Question, Word
+from authz.tools.evaluate import Evaluation, Question, Word
 from authz.tools.personas import Claims, claims_of
 
 _CUT = "…"
@@ -25,7 +25,7 @@ _CUT_LENGTH = 513
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ComparisonRow:
     """One thing that somebody wants, and two answers.
 
     Attributes:
@@ -41,8 +41,8 @@ class Row:
     server: str
     method: str
     item: Item | None
-    old: Answer
-    new: Answer
+    old: Evaluation
+    new: Evaluation
 
     @property
     def unknown(self) -> str:
@@ -69,10 +69,10 @@ class Comparison:
         left_out: records that no policy decided, by reason, with how many there are.
     """
 
-    rows: Mapping[Row, int]
+    rows: Mapping[ComparisonRow, int]
     left_out: Mapping[str, int]
 
-    def count(self, chosen: Callable[[Row], Any]) -> int:
+    def count(self, chosen: Callable[[ComparisonRow], Any]) -> int:
         """Count what was met of the rows for which `chosen` is true."""
         return sum(times for row, times in self.rows.items() if chosen(row))
 
@@ -83,10 +83,10 @@ class Comparison:
 
 
 def compare(
-    pairs: Iterable[tuple[Question, Answer | None]],
+    pairs: Iterable[tuple[Question, Evaluation | None]],
     left_out: Counter[str],
-    old: Callable[[Question], Answer],
-    new: Callable[[Question], Answer],
+    old: Callable[[Question], Evaluation],
+    new: Callable[[Question], Evaluation],
 ) -> Comparison:
     """Answer questions on both sides.
 
@@ -96,9 +96,9 @@ def compare(
         old: gives the old answer where it is not recorded.
         new: gives the new answer.
     """
-    rows: Counter[Row] = Counter()
+    rows: Counter[ComparisonRow] = Counter()
     for question, recorded in pairs:
-        row = Row(
+        row = ComparisonRow(
             who=question.who,
             server=question.server,
             method="list" if question.listed else question.method,
@@ -115,7 +115,7 @@ def recorded(
     servers: Mapping[str, Server],
     known: Mapping[str, list[Claims]],
     left_out: Counter[str],
-) -> Iterable[tuple[Question, Answer]]:
+) -> Iterable[tuple[Question, Evaluation]]:
     """Give the questions behind records, with the recorded answers.
 
     Args:
@@ -139,7 +139,7 @@ def recorded(
                 claims=claims_of(record, servers.get(record.server), known),
                 source=record.source,
             )
-            yield question, Answer(word=Word(record.decision), reason=record.reason, rule=record.rule)
+            yield question, Evaluation(word=Word(record.decision), reason=record.reason, rule=record.rule)
 
 
 def _item(record: Record) -> Item | None:
@@ -189,7 +189,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, times: int) -> dict[str, Any]:
+def _row(row: ComparisonRow, times: int) -> dict[str, Any]:
     item = {"kind": row.item.kind.value, "name": row.item.name} if row.item else None
     return {
         "who": row.who,
@@ -202,5 +202,5 @@ def _row(row: Row, times: int) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Answer) -> dict[str, str]:
+def _answer(answer: Evaluation) -> dict[str, str]:
     return {"decision": answer.word.value, "reason": str(answer.reason), "rule": answer.rule}

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import typer
 
-from authz.tools.comparison import Comparison, Row, as_json
-from authz.tools.evaluate import Answer, Word
+from authz.tools.comparison import Comparison, ComparisonRow, as_json
+from authz.tools.evaluate import Evaluation, Word
 from authz.tools.terminal import plain, table
 
 SAME, DIFFERENT, NOTHING = 0, 1, 2
@@ -37,13 +37,13 @@ def show(found: Comparison, as_data: bool) -> int:
     return DIFFERENT if found.count(lambda row: row.differs) else SAME
 
 
-def _cells(row: Row, times: int) -> tuple[str, ...]:
+def _cells(row: ComparisonRow, times: int) -> tuple[str, ...]:
     change = "gains" if row.new.word is Word.ALLOW else "loses"
     how = f"{row.subject} (list)" if row.method == "list" else row.subject
     return row.who, row.server or "-", how, change, f"{_said(row.old)} -> {_said(row.new)}", str(times)
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: Evaluation) -> str:
     by = f" by {answer.rule}" if answer.rule else ""
     return f"{answer.word}{by}" if answer.word is Word.ALLOW else f"{answer.word}, {answer.reason}{by}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authz.config.settings import Settings
-from authz.tools.case_runner import Trial
+from authz.tools.case_runner import CaseResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class RuleUse:
         return self.decided > 0
 
 
-def coverage(settings: Settings, trials: Iterable[Trial]) -> list[RuleUse]:
+def coverage(settings: Settings, trials: Iterable[CaseResult]) -> list[RuleUse]:
     """Count, for every rule of every server, in the file's order."""
     decided: Counter[tuple[str, str]] = Counter()
     closest: Counter[tuple[str, str]] = Counter()

@@ -12,7 +12,7 @@ from typing import Any
 from authz.config.settings import Settings
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, USES
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -33,7 +33,7 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Evaluation:
     """What a policy says.
 
     Attributes:
@@ -84,11 +84,11 @@ class Judge:
         self._servers = {server.name: server for server in settings.directory.servers}
         self._bounds: dict[tuple[str, frozenset[str]], tuple[Policy, Policy]] = {}
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> Evaluation:
         """Answer one question."""
         server = server_named(self._servers, question.server)
         if server is None:
-            return Answer(word=Word.DENY, reason=Reason.UNKNOWN_ENDPOINT)
+            return Evaluation(word=Word.DENY, reason=Reason.UNKNOWN_ENDPOINT)
         if question.claims is None:
             return _unknown("no claims are known for this caller")
         if not names_an_issuer(question.claims, server):
@@ -96,33 +96,33 @@ class Judge:
         try:
             caller = caller_of(question.claims, server, self._now)
         except ClaimsRefused as error:
-            return Answer(word=Word.DENY, reason=error.refused.reason)
+            return Evaluation(word=Word.DENY, reason=error.refused.reason)
         return self._judged(question, server, caller)
 
-    def _judged(self, question: Question, server: Server, caller: Caller) -> Answer:
+    def _judged(self, question: Question, server: Server, caller: Caller) -> Evaluation:
         if question.item is None:
             return _plain(question.method, server)
         if question.listed:
             request = post(server, b"", question.headers, question.source)
-            occasion = Occasion(caller, request, USES[question.item.kind], None)
+            occasion = EvaluationContext(caller, request, USES[question.item.kind], None)
             return _known(server.policy.judge(occasion, question.item))
         if question.arguments is not None and question.headers is not None:
             return self._complete(question, question.item, server, caller)
         return self._within_bounds(question, question.item, server, caller)
 
-    def _complete(self, question: Question, item: Item, server: Server, caller: Caller) -> Answer:
+    def _complete(self, question: Question, item: Item, server: Server, caller: Caller) -> Evaluation:
         body = use(item, question.arguments)
         decision = decide(self._settings, post(server, body, question.headers, question.source), caller)
         word = Word.ALLOW if decision.allowed else Word.DENY
-        return Answer(word=word, reason=decision.reason, rule=decision.rule)
+        return Evaluation(word=word, reason=decision.reason, rule=decision.rule)
 
-    def _within_bounds(self, question: Question, item: Item, server: Server, caller: Caller) -> Answer:
+    def _within_bounds(self, question: Question, item: Item, server: Server, caller: Caller) -> Evaluation:
         row = METHODS.get(question.method)
         if row is None or row.names is None:
-            return Answer(word=Word.DENY, reason=Reason.UNKNOWN_METHOD)
+            return Evaluation(word=Word.DENY, reason=Reason.UNKNOWN_METHOD)
         unknown = frozenset({"request", "args"} if row.arguments else {"request"})
         request = post(server, b"", source=question.source)
-        occasion = Occasion(caller, request, question.method, {})
+        occasion = EvaluationContext(caller, request, question.method, {})
         strict, lenient = (policy.judge(occasion, item) for policy in self._bounded(server, unknown))
         if (strict.reason is Reason.ALLOWED) != (lenient.reason is Reason.ALLOWED):
             return _unknown("depends on arguments or headers, which records do not hold")
@@ -140,20 +140,20 @@ class Judge:
 _SEVERAL = frozenset({"subscriptions/listen"})
 
 
-def _unknown(reason: str) -> Answer:
-    return Answer(word=Word.UNKNOWN, reason=reason)
+def _unknown(reason: str) -> Evaluation:
+    return Evaluation(word=Word.UNKNOWN, reason=reason)
 
 
-def _known(verdict: Verdict) -> Answer:
+def _known(verdict: Verdict) -> Evaluation:
     word = Word.ALLOW if verdict.reason is Reason.ALLOWED else Word.DENY
-    return Answer(
+    return Evaluation(
         word=word, reason=verdict.reason, rule=verdict.rule.name if verdict.rule is not None else ""
     )
 
 
-def _plain(method: str, server: Server) -> Answer:
+def _plain(method: str, server: Server) -> Evaluation:
     """Answer for a method that names nothing: a valid token is enough where the method is known."""
     known = method in METHODS or method in HTTP_METHODS or method in server.methods or method == RESPONSE
     if known:
-        return Answer(word=Word.ALLOW, reason=Reason.ALLOWED)
-    return Answer(word=Word.DENY, reason=Reason.UNKNOWN_METHOD)
+        return Evaluation(word=Word.ALLOW, reason=Reason.ALLOWED)
+    return Evaluation(word=Word.DENY, reason=Reason.UNKNOWN_METHOD)

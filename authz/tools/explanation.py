@@ -6,11 +6,11 @@ from typing import Any
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import Caller, Occasion
-from authz.core.policy.explain import Change, Explanation, PartSeen, RuleSeen, explain
+from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.explain import Change, ConditionResult, Explanation, RuleResult, explain
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Group
 from authz.core.request import HttpRequest
@@ -19,7 +19,7 @@ from authz.tools.requests import decide, message_of, post
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class DecisionExplanation:
     """A decision and its grounds.
 
     Attributes:
@@ -31,15 +31,17 @@ class Account:
     explanation: Explanation | None
 
 
-def account(settings: Settings, server: Server, request: HttpRequest, who: Caller | Refused) -> Account:
+def account(
+    settings: Settings, server: Server, request: HttpRequest, who: Caller | TokenRejected
+) -> DecisionExplanation:
     """Decide about a request and explain the decision."""
     decision = decide(settings, request, who)
     message = message_of(settings, request, server)
     by_rules = TABLE[decision.reason].group is Group.POLICY and decision.item is not None
-    if not by_rules or message is None or decision.item is None or isinstance(who, Refused):
-        return Account(decision=decision, explanation=None)
-    occasion = Occasion(who, request, message.method, message.arguments)
-    return Account(decision=decision, explanation=explain(server.policy, occasion, decision.item))
+    if not by_rules or message is None or decision.item is None or isinstance(who, TokenRejected):
+        return DecisionExplanation(decision=decision, explanation=None)
+    occasion = EvaluationContext(who, request, message.method, message.arguments)
+    return DecisionExplanation(decision=decision, explanation=explain(server.policy, occasion, decision.item))
 
 
 def places(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[tuple[Item, Verdict]]:
@@ -54,12 +56,12 @@ def places(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[t
     order = list(Kind)
     ordered = sorted(named, key=lambda item: (order.index(item.kind), item.name))
     return [
-        (item, server.policy.judge(Occasion(caller, request, USES[item.kind], None), item))
+        (item, server.policy.judge(EvaluationContext(caller, request, USES[item.kind], None), item))
         for item in ordered
     ]
 
 
-def as_json(found: Account) -> dict[str, Any]:
+def as_json(found: DecisionExplanation) -> dict[str, Any]:
     """Give an account as plain values."""
     decision, explanation = found.decision, found.explanation
     item = decision.item
@@ -79,7 +81,7 @@ def as_json(found: Account) -> dict[str, Any]:
     }
 
 
-def _rule(seen: RuleSeen) -> dict[str, Any]:
+def _rule(seen: RuleResult) -> dict[str, Any]:
     return {
         "rule": seen.rule.name,
         "effect": seen.rule.effect.value,
@@ -98,7 +100,7 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _part(seen: PartSeen) -> dict[str, Any]:
+def _part(seen: ConditionResult) -> dict[str, Any]:
     return {
         "part": seen.part.value,
         "value": seen.truth.value if seen.truth else None,

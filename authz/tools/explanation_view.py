@@ -7,17 +7,21 @@ from typing import Any
 import typer
 
 from authz.core.decision import Decision
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item
-from authz.core.policy.condition import Part
+from authz.core.policy.condition import ConditionName
 from authz.core.policy.context import Caller
-from authz.core.policy.explain import Change, PartSeen, RuleSeen
+from authz.core.policy.explain import Change, ConditionResult, RuleResult
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Reason
-from authz.tools.explanation import Account
+from authz.tools.explanation import DecisionExplanation
 from authz.tools.terminal import plain, table
 
-_ASKED = {Part.ROLES: "one of roles", Part.ANY_SCOPES: "one of scopes", Part.ARGUMENTS: "types of arguments"}
+_ASKED = {
+    ConditionName.ROLES: "one of roles",
+    ConditionName.ANY_SCOPES: "one of scopes",
+    ConditionName.ARGUMENTS: "types of arguments",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +33,13 @@ class Who:
         how: how that is known, a sentence.
     """
 
-    caller: Caller | Refused
+    caller: Caller | TokenRejected
     how: str
 
 
 def caller_json(who: Who) -> dict[str, Any]:
     """Give the caller as plain values."""
-    if isinstance(who.caller, Refused):
+    if isinstance(who.caller, TokenRejected):
         return {"caller": None, "how": who.how}
     found = who.caller.principal
     said = {"issuer": found.issuer, "subject": found.subject, "client": found.client}
@@ -73,7 +77,7 @@ def show_places(decision: Decision, server: str, who: Who, places: Sequence[tupl
     table(("kind", "name", "listed", "reason", "rule"), cells)
 
 
-def show_account(found: Account, who: Who) -> None:
+def show_account(found: DecisionExplanation, who: Who) -> None:
     """Print a decision, the rules that were considered, and what would have to change."""
     decision, explanation = found.decision, found.explanation
     word = "ALLOW" if decision.allowed else "DENY"
@@ -97,7 +101,7 @@ def show_account(found: Account, who: Who) -> None:
 
 
 def _caller_lines(who: Who) -> list[str]:
-    if isinstance(who.caller, Refused):
+    if isinstance(who.caller, TokenRejected):
         return [f"caller  none: {who.caller.detail}", f"        {who.how}"]
     found = who.caller.principal
     grants = f"scopes: {' '.join(found.scopes) or '-'}; roles: {' '.join(found.roles) or '-'}"
@@ -112,7 +116,7 @@ def _lines(lines: Iterable[str]) -> None:
         typer.echo(line)
 
 
-def _rows(seen: RuleSeen) -> list[tuple[str, ...]]:
+def _rows(seen: RuleResult) -> list[tuple[str, ...]]:
     """Give a rule's rows: one for each part, one for a rule that asks nothing."""
     effect = f"{seen.rule.effect} (shadow)" if seen.rule.shadow else str(seen.rule.effect)
     head = ("->" if seen.decided else "", seen.rule.name, effect, str(seen.outcome))
@@ -138,5 +142,5 @@ def _sentence(change: Change) -> str:
     return f"{change.rule.name} must {'hold' if change.hold else 'not hold, in one of its parts'}: {parts}"
 
 
-def _asked(seen: PartSeen) -> str:
+def _asked(seen: ConditionResult) -> str:
     return f"{_ASKED.get(seen.part, seen.part.value)} {', '.join(seen.missing or seen.wanted)}"

@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from authz.tools.case_runner import Trial
+from authz.tools.case_runner import CaseResult
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(trials: Sequence[Trial], suite: str) -> str:
+def junit(trials: Sequence[CaseResult], suite: str) -> str:
     """Write trials as one test suite.
 
     Args:

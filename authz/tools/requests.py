@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from authz.config.settings import Settings
 from authz.core.decision import Decision
 from authz.core.engine import Walk, check
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, read_message
 from authz.core.mcp.methods import METHODS, USES
@@ -24,7 +24,7 @@ def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
     return next(iter(servers.values()))
 
 
-def decide(settings: Settings, request: HttpRequest, who: Caller | Refused) -> Decision:
+def decide(settings: Settings, request: HttpRequest, who: Caller | TokenRejected) -> Decision:
     """Take a request through the whole walk, as if its token had given this caller or this refusal."""
     walk = Walk(
         directory=settings.directory,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from authz.core.identity.claims import principal
-from authz.core.identity.issuer import Trust
-from authz.core.identity.refused import Refused
+from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.principal import TokenRejected
 from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -25,7 +25,7 @@ class ClaimsRefused(Exception):  # noqa: N818 - the refusal is an answer, not a 
         refused: why.
     """
 
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: TokenRejected) -> None:
         """Keep the refusal; the exception's text is its fixed one."""
         super().__init__(refused.detail)
         self.refused = refused
@@ -45,10 +45,10 @@ def caller_of(claims: Mapping[str, Any], server: Server, now: float) -> Caller:
     trust = _trust(claims, server)
     if trust is None:
         detail = "iss is not an issuer of this server, or none is given and the server trusts several"
-        raise ClaimsRefused(Refused(reason=Reason.UNKNOWN_ISSUER, detail=detail))
+        raise ClaimsRefused(TokenRejected(reason=Reason.UNKNOWN_ISSUER, detail=detail))
     full = {**claims, **_absent(claims, trust, now)}
     who = principal(full, trust, now)
-    if isinstance(who, Refused):
+    if isinstance(who, TokenRejected):
         raise ClaimsRefused(who)
     return Caller.of(who, server.name)
 
@@ -64,14 +64,14 @@ def added(claims: Mapping[str, Any], server: Server) -> tuple[str, ...]:
     return () if trust is None else tuple(_absent(claims, trust, 0))
 
 
-def _trust(claims: Mapping[str, Any], server: Server) -> Trust | None:
+def _trust(claims: Mapping[str, Any], server: Server) -> IssuerTerms | None:
     if not names_an_issuer(claims, server):
         return None
     issuer = claims.get("iss", next(iter(server.trusts), None))
     return server.trusts.get(issuer) if isinstance(issuer, str) else None
 
 
-def _absent(claims: Mapping[str, Any], trust: Trust, now: float) -> dict[str, Any]:
+def _absent(claims: Mapping[str, Any], trust: IssuerTerms, now: float) -> dict[str, Any]:
     """Give the claims to add."""
     usual: dict[str, Any] = {"iss": trust.issuer, "aud": min(trust.audiences), "exp": int(now) + _LIFE}
     if trust.max_token_age is not None:

@@ -10,7 +10,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.authentication import Tokens
+from authz.core.authentication import Authenticator
 from authz.core.engine import check
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import METHODS
@@ -183,7 +183,7 @@ _GOOD = tokens.good_keys()
 
 
 def test_one_token_at_two_servers_gets_two_callers_and_no_answer_of_the_other():
-    remembered = Tokens(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    remembered = Authenticator(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
     forwarding = server(rule("allow", "echo"), name="a", forward_token=True)
     keeping = server(rule("allow", "echo"), name="b", forward_token=False)
     header = f"Bearer {good_token()}"
@@ -197,7 +197,7 @@ def test_one_token_at_two_servers_gets_two_callers_and_no_answer_of_the_other():
 
 
 def test_a_server_of_another_issuer_does_not_take_a_token_remembered_for_the_first():
-    remembered = Tokens(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    remembered = Authenticator(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
     header = f"Bearer {good_token()}"
     remembered.identify(server(name="a"), header)
     other = server(name="b", trusts={"https://other.example/": tokens.trust(issuer="https://other.example/")})

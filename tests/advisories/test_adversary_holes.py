@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.core.denial import answer
+from authz.core.denial import render_denial
 from authz.core.engine import check
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
@@ -56,7 +56,7 @@ def test_a_denial_is_answered_whatever_the_host_looks_like(host):
     target = server(hosts=frozenset({"*"}), resource="")
     request = post(message("ping"), {"authorization": ...}, host=host)
 
-    assert 401 == answer(check(request, walk(target)), target, request, "0" * 16).status
+    assert 401 == render_denial(check(request, walk(target)), target, request, "0" * 16).status
 
 
 @pytest.mark.parametrize("type_", [[], {}])

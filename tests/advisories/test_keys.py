@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from authz.config.settings import IssuerKeys
-from authz.core.authentication import Tokens
+from authz.core.authentication import Authenticator
 from authz.core.policy.context import Caller
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
 from authz.core.servers import Server
-from authz.edge.jwks.schedule import Schedule
-from authz.edge.jwks.store import KeyStore
+from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.metrics import Metrics
 from tests.support import jwks_server as bad
 from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, page
@@ -39,7 +38,7 @@ class World:
     site: IssuerSite
     clock: HandClock
     store: KeyStore
-    tokens: Tokens
+    tokens: Authenticator
     metrics: Metrics
 
     def answer(self, answer):
@@ -73,7 +72,7 @@ async def world(answer=GOOD, *, seconds=PATIENCE, jwks_uri=""):
             clock=clock,
             sleep=clock.sleep,
         )
-        tokens = Tokens(store, metrics, size=10, clock=lambda: NOW)
+        tokens = Authenticator(store, metrics, size=10, clock=lambda: NOW)
         await store.start()
         await clock.pause()
         try:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from authz.core.identity.jws import MAX_CHARS
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import bearer, verify
 from authz.core.reasons import Reason
 from tests.support.tokens import (
@@ -36,7 +36,7 @@ def reason(text, keys=None, **terms):
     """Judge by a set whose key pins no algorithm of its own, the loosest that can be published."""
     trusts = {ISSUER: (trust(**terms), keys or key_set(jwk(rsa_key())))}
     result = verify(text, trusts, NOW)
-    return result.reason if isinstance(result, Refused) else Reason.ALLOWED
+    return result.reason if isinstance(result, TokenRejected) else Reason.ALLOWED
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import verify
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.reasons import Reason
 from authz.tools.agentgateway_import.conjunctions import split
 from authz.tools.agentgateway_import.writer import Choices, native_text
@@ -41,14 +41,14 @@ def imported(text, **chosen):
 def identify(form, sent):
     (server,) = form.directory.servers
     found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.trusts.items()}, NOW)
-    return found if isinstance(found, Refused) else Caller.of(found, "server")
+    return found if isinstance(found, TokenRejected) else Caller.of(found, "server")
 
 
 def allowed(form, caller, item, arguments):
     (server,) = form.directory.servers
-    if isinstance(caller, Refused):
+    if isinstance(caller, TokenRejected):
         return False
-    occasion = Occasion(caller, call(), "tools/call", arguments)
+    occasion = EvaluationContext(caller, call(), "tools/call", arguments)
     return server.policy.judge(occasion, item).reason is Reason.ALLOWED
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.identity.principal import Principal
-from authz.core.policy.arguments import Arguments
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Arguments
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.edge.telemetry.decision_record import Facts, make_record
@@ -299,7 +299,7 @@ def test_whatever_arguments_and_headers_were_the_answer_lies_within_the_bounds(
     strict, lenient = bounds(policy, frozenset({"args", "request"}))
     who = principal(*(["a"] if scoped else []), roles=("a",) if in_role else ())
     real = policy.judge(occasion(who, arguments, **headers), tool("echo")).reason is Reason.ALLOWED
-    nothing = Occasion(
+    nothing = EvaluationContext(
         Caller.of(who, "demo"), HttpRequest(method="POST", host="h", path="/", headers={}), "tools/call", {}
     )
     at_worst, at_best = (

@@ -2,10 +2,10 @@
 
 import pytest
 
-from authz.config.load import Options, load
+from authz.config.load import LoadOptions, load
 from authz.config.problems import ConfigError
 from authz.core.engine import check
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support.core import call, rule, server, walk
 
@@ -26,7 +26,7 @@ TOKEN_REASONS = {reason for reason, row in TABLE.items() if row.group is Group.T
 
 def refusing(reason, admitted):
     target = server(rule("allow", "echo"), anonymous=frozenset(admitted))
-    return walk(target, identify=lambda *_: Refused(reason=reason, detail="x"))
+    return walk(target, identify=lambda *_: TokenRejected(reason=reason, detail="x"))
 
 
 @pytest.mark.parametrize("reason", sorted({*TOKEN_REASONS, Reason.KEYS_UNAVAILABLE}))
@@ -67,7 +67,7 @@ def test_a_mode_that_lets_anonymous_callers_in_is_refused_without_the_flag(tmp_p
 def test_with_the_flag_a_mode_admits_exactly_its_refusals_and_keys_that_are_missing_never(
     tmp_path, mode, admitted
 ):
-    settings = load(written(tmp_path, mode), environment={}, options=Options(allow_anonymous=True))
+    settings = load(written(tmp_path, mode), environment={}, options=LoadOptions(allow_anonymous=True))
 
     assert admitted == settings.directory.servers[0].anonymous
     assert Reason.KEYS_UNAVAILABLE not in settings.directory.servers[0].anonymous
@@ -77,4 +77,4 @@ def test_with_the_flag_a_mode_admits_exactly_its_refusals_and_keys_that_are_miss
 def test_an_unknown_mode_is_an_error_with_and_without_the_flag(tmp_path):
     for allow in (False, True):
         with pytest.raises(ConfigError, match="unknown mode"):
-            load(written(tmp_path, "Lax"), environment={}, options=Options(allow_anonymous=allow))
+            load(written(tmp_path, "Lax"), environment={}, options=LoadOptions(allow_anonymous=allow))

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.core.authentication import Tokens
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused
+from authz.core.authentication import Authenticator
+from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.policy.context import Caller
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
@@ -45,7 +44,7 @@ class World:
     outcomes: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.tokens = Tokens(self, self, size=self.size, clock=lambda: self.now)
+        self.tokens = Authenticator(self, self, size=self.size, clock=lambda: self.now)
 
     def keys(self, issuer):
         return self.sets.get(issuer)
@@ -75,7 +74,7 @@ def test_a_token_is_verified_once_and_then_remembered():
 def test_a_header_without_a_token_is_refused_and_not_remembered(header):
     world = World()
 
-    assert isinstance(world.tokens.identify(server(), header), Refused)
+    assert isinstance(world.tokens.identify(server(), header), TokenRejected)
     assert (["refused"], 0) == (world.outcomes, len(world.tokens))
 
 

@@ -8,12 +8,12 @@ import httpx2
 import pytest
 from mcp.client.auth import utils
 
-from authz.core.denial import METADATA_PATH, answer
+from authz.core.denial import METADATA_PATH, render_denial
 from authz.core.engine import check
 from authz.core.identity.principal import Principal
 from authz.core.identity.token import bearer, verify
 from authz.core.policy.context import Caller
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support import tokens
 from tests.support.core import (
@@ -167,7 +167,7 @@ def refused(authorization, target=None, identified=identify):
     target = target or server(scopes=FIRST_SCOPES)
     request = post(message("ping"), {"authorization": authorization}, scheme="https")
     decision = check(request, walk(target, identify=identified))
-    given = answer(decision, target, request, "id-1")
+    given = render_denial(decision, target, request, "id-1")
     return decision.reason, given.status, dict(given.headers).get("www-authenticate")
 
 
@@ -259,7 +259,7 @@ def stepped(*rules, version=MODERN, **parts):
         )
     else:
         request = call("purge", headers={"mcp-protocol-version": version})
-    given = answer(check(request, walk(target)), target, request, "id-1")
+    given = render_denial(check(request, walk(target)), target, request, "id-1")
     return given.status, dict(given.headers).get("www-authenticate")
 
 
@@ -269,13 +269,13 @@ def stepped(*rules, version=MODERN, **parts):
         ((NEEDS_MORE,), {}, 403, STEP_UP),
         ((NEEDS_MORE,), {"version": "2025-11-25"}, 403, STEP_UP),
         ((NEEDS_MORE,), {"version": LEGACY}, 200, None),
-        ((NEEDS_MORE,), {"version": LEGACY, "denial": Denial.HTTP}, 403, STEP_UP),
-        ((NEEDS_MORE,), {"denial": Denial.JSONRPC}, 200, None),
+        ((NEEDS_MORE,), {"version": LEGACY, "denial": DenialStyle.HTTP}, 403, STEP_UP),
+        ((NEEDS_MORE,), {"denial": DenialStyle.JSONRPC}, 200, None),
         ((NEEDS_MORE,), {"hide": True}, 200, None),
         ((NEEDS_A_ROLE,), {}, 200, None),
-        ((NEEDS_A_ROLE,), {"denial": Denial.HTTP}, 403, None),
-        ((NEEDS_MORE, FORBIDS), {"denial": Denial.HTTP}, 403, None),
-        ((), {"denial": Denial.HTTP}, 403, None),
+        ((NEEDS_A_ROLE,), {"denial": DenialStyle.HTTP}, 403, None),
+        ((NEEDS_MORE, FORBIDS), {"denial": DenialStyle.HTTP}, 403, None),
+        ((), {"denial": DenialStyle.HTTP}, 403, None),
     ],
 )
 def test_only_a_denial_that_more_scope_would_cure_asks_for_it_and_names_all_of_it(

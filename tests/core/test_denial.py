@@ -8,11 +8,11 @@ import re
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.denial import answer, metadata_url, resource_url
+from authz.core.denial import metadata_url, render_denial, resource_url
 from authz.core.identity import claims, jws, token
 from authz.core.identity import jwks as keys
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support.core import post, refusal, server
 
@@ -37,7 +37,7 @@ def denied(reason, **parts):
 
 
 def told(decision):
-    given = answer(decision, server(), REQUEST, "id-1")
+    given = render_denial(decision, server(), REQUEST, "id-1")
     body = json.loads(given.body)
 
     assert {"jsonrpc": "2.0", "id": 7} == {key: body[key] for key in ("jsonrpc", "id")}
@@ -50,7 +50,7 @@ def told(decision):
 @pytest.mark.parametrize("reason", DENIALS)
 def test_every_denial_is_answered_as_the_table_says(reason):
     row = TABLE[reason]
-    status, challenge, error = denied(reason, denial=Denial.HTTP, version="2026-07-28")
+    status, challenge, error = denied(reason, denial=DenialStyle.HTTP, version="2026-07-28")
 
     assert row.status == status
     assert {
@@ -157,11 +157,13 @@ POLICY = [reason for reason in DENIALS if TABLE[reason].group is Group.POLICY]
 
 @pytest.mark.parametrize("version", [*HANDSHAKES, *STEP_UPS])
 @pytest.mark.parametrize("reason", POLICY)
-@pytest.mark.parametrize("denial", Denial)
+@pytest.mark.parametrize("denial", DenialStyle)
 def test_a_policy_denial_has_the_status_of_its_style_and_version(denial, reason, version):
     status, challenge, error = denied(reason, denial=denial, version=version, scopes=("a",))
     step_up = reason is Reason.MISSING_SCOPE and version in STEP_UPS
-    expected = {Denial.HTTP: 403, Denial.JSONRPC: 200, Denial.AUTO: 403 if step_up else 200}[denial]
+    expected = {DenialStyle.HTTP: 403, DenialStyle.JSONRPC: 200, DenialStyle.AUTO: 403 if step_up else 200}[
+        denial
+    ]
 
     assert expected == status
     assert TABLE[reason].code == error["code"]
@@ -183,14 +185,14 @@ SESSION, HTTPX = {"mcp-session-id": "s"}, {"user-agent": "python-httpx/0.28.1"}
 )
 def test_a_step_up_is_not_asked_for_where_the_client_would_end_its_session(headers, expected):
     decision = Decision(reason=Reason.MISSING_SCOPE, version="2025-11-25", scopes=("a",))
-    given = answer(decision, server(), post({}, headers), "id-1")
+    given = render_denial(decision, server(), post({}, headers), "id-1")
 
     assert expected == given.status
     assert (expected == 403) is ("www-authenticate" in dict(given.headers))
 
 
 @pytest.mark.parametrize("reason", [reason for reason in DENIALS if TABLE[reason].group is not Group.POLICY])
-@pytest.mark.parametrize("denial", Denial)
+@pytest.mark.parametrize("denial", DenialStyle)
 def test_the_style_of_policy_denials_touches_no_other(reason, denial):
     assert TABLE[reason].status == denied(reason, denial=denial, hide=True)[0]
 
@@ -215,7 +217,7 @@ def test_a_hidden_denial_is_an_unknown_name_and_says_nothing_else(reason, kind, 
         hide=True,
         version="2026-07-28",
     )
-    given = answer(decision, server(), REQUEST, "id-1")
+    given = render_denial(decision, server(), REQUEST, "id-1")
 
     assert (200, {"jsonrpc": "2.0", "id": "a", "error": {"code": -32602, "message": text}}) == (
         given.status,
@@ -226,7 +228,7 @@ def test_a_hidden_denial_is_an_unknown_name_and_says_nothing_else(reason, kind, 
 
 def test_hiding_makes_every_policy_denial_the_same_bytes():
     answers = {
-        answer(
+        render_denial(
             Decision(
                 reason=reason, item=Item(Kind.TOOL, "x"), hide=True, rule=str(reason), version="2026-07-28"
             ),
@@ -252,7 +254,7 @@ def test_a_message_own_code_wins_over_the_reasons():
 
 
 def test_a_denial_without_rule_or_server_says_neither():
-    given = answer(Decision(reason=Reason.UNKNOWN_ENDPOINT), None, REQUEST, "id-1")
+    given = render_denial(Decision(reason=Reason.UNKNOWN_ENDPOINT), None, REQUEST, "id-1")
 
     assert {
         "jsonrpc": "2.0",

@@ -6,12 +6,12 @@ import pytest
 
 from authz.core.decision import Decision
 from authz.core.engine import check
-from authz.core.limits import Limits
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
 from authz.core.policy.context import Caller
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
+from authz.core.request import Limits
 from authz.core.transport import SINGLE_HEADERS
 from tests.support import tokens
 from tests.support.core import (
@@ -418,13 +418,21 @@ def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
 @pytest.mark.parametrize(
     ("rule_says", "server_says", "expected"),
     [
-        ({}, {}, (Denial.AUTO, False)),
-        ({}, {"denial": Denial.HTTP, "hide": True}, (Denial.HTTP, True)),
-        ({"denial": Denial.JSONRPC, "hide": True}, {"denial": Denial.HTTP}, (Denial.JSONRPC, True)),
-        ({"hide": False}, {"hide": True}, (Denial.AUTO, False)),
-        ({"denial": Denial.HTTP, "hide": False}, {"hide": True}, (Denial.HTTP, False)),
-        ({"denial": Denial.HTTP}, {"hide": True}, (Denial.AUTO, True)),
-        ({"denial": Denial.HTTP}, {"hide": True, "denial": Denial.JSONRPC}, (Denial.JSONRPC, True)),
+        ({}, {}, (DenialStyle.AUTO, False)),
+        ({}, {"denial": DenialStyle.HTTP, "hide": True}, (DenialStyle.HTTP, True)),
+        (
+            {"denial": DenialStyle.JSONRPC, "hide": True},
+            {"denial": DenialStyle.HTTP},
+            (DenialStyle.JSONRPC, True),
+        ),
+        ({"hide": False}, {"hide": True}, (DenialStyle.AUTO, False)),
+        ({"denial": DenialStyle.HTTP, "hide": False}, {"hide": True}, (DenialStyle.HTTP, False)),
+        ({"denial": DenialStyle.HTTP}, {"hide": True}, (DenialStyle.AUTO, True)),
+        (
+            {"denial": DenialStyle.HTTP},
+            {"hide": True, "denial": DenialStyle.JSONRPC},
+            (DenialStyle.JSONRPC, True),
+        ),
     ],
 )
 def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected):

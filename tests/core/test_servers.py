@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.core.servers import Directory, authorities, bare
+from authz.core.servers import Directory, authorities, host_without_port
 from tests.support.core import server
 
 DEMO = server()
@@ -146,7 +146,7 @@ def test_an_authority_may_leave_out_only_its_schemes_own_port(url, spellings):
     ],
 )
 def test_a_port_is_whatever_envoy_takes_for_one(authority, host):
-    assert host == bare(authority)
+    assert host == host_without_port(authority)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def broken(draw):
             target = target[step] if known else None
         if isinstance(target, dict) and draw(st.booleans()):
             target.pop(last, None)
-        elif isinstance(target, dict) or (isinstance(target, list) and isinstance(last, int) and last < len(target)):
+        elif isinstance(target, dict) or (
+            isinstance(target, list) and isinstance(last, int) and last < len(target)
+        ):
             target[last] = draw(TREES)
     return tree
 

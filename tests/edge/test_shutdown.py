@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz.config.settings import Drain
 from authz.edge.grpc.health import Health
-from authz.edge.shutdown import Ending, drain
+from authz.edge.shutdown import ShutdownSignal, drain
 from tests.support.rpc import serving
 from tests.support.wire import DEADLINE
 
@@ -21,7 +21,7 @@ class Served:
     """A server whose one call lasts until it is told to answer."""
 
     def __init__(self):
-        self.answer, self.entered, self.ending = asyncio.Event(), asyncio.Event(), Ending()
+        self.answer, self.entered, self.ending = asyncio.Event(), asyncio.Event(), ShutdownSignal()
         self.health = Health()
 
     async def _call(self, _message, rpc):

@@ -17,7 +17,7 @@ from authz.demo.scenarios.result import ALL
 from authz.demo.scenarios.run import tell
 from authz.demo.stack import Stack
 from authz.render.bootstrap import bootstrap
-from authz.render.options import Options, Rate
+from authz.render.options import Rate, RenderOptions
 from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE, SHADOW, SIDECAR
 from tests.support.foreign_envoy import pasted
 from tests.support.running import eventually
@@ -92,7 +92,7 @@ def test_envoys_own_mcp_filter_in_front_hinders_no_client_and_lets_no_bad_body_p
 
 
 def _optional(**options):
-    return bootstrap(dataclasses.replace(SIDECAR, options=Options(**options)))
+    return bootstrap(dataclasses.replace(SIDECAR, options=RenderOptions(**options)))
 
 
 async def _called_by_the_sdk(url, token, era):

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import authz.demo
 from authz.config.load import load
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import verify
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from tests.support.policy_files import walked
@@ -68,7 +68,7 @@ class Case:
 def identify(name, sent):
     (server,) = form(name).directory.servers
     found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.trusts.items()}, NOW)
-    return found if isinstance(found, Refused) else Caller.of(found, server.name)
+    return found if isinstance(found, TokenRejected) else Caller.of(found, server.name)
 
 
 def allowed(name, caller, case):
@@ -84,9 +84,9 @@ def allowed(name, caller, case):
     )
     if case.arguments is not None:
         return walked(form(name), request, lambda *_: caller).allowed
-    if isinstance(caller, Refused):
+    if isinstance(caller, TokenRejected):
         return False
-    occasion = Occasion(caller, request, "tools/call", None)
+    occasion = EvaluationContext(caller, request, "tools/call", None)
     return server.policy.judge(occasion, Item(Kind.TOOL, case.tool)).reason is Reason.ALLOWED
 
 

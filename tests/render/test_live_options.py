@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap, filters
 from authz.render.model import Chain, Endpoint
-from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR
 from tests.support.foreign_envoy import pasted
@@ -110,7 +110,7 @@ def test_in_shadow_mode_a_denied_request_goes_on_as_it_came_and_the_log_says_wha
     start, checks, mcp_server
 ):
     checks.answer = _denial()
-    envoy = start(Options(shadow=True))
+    envoy = start(RenderOptions(shadow=True))
     status, _, _ = envoy.request("POST", "/mcp", [("authorization", "Bearer t"), ("x-own", "a")], b"{}")
     (line,) = envoy.access_log(1)
 
@@ -128,7 +128,7 @@ def test_in_shadow_mode_an_allowed_request_is_not_changed_either(start, checks, 
         base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key="x-mcp-subject", value="alice"))
     )
     ok.headers_to_remove.extend(["authorization", "accept-encoding"])
-    envoy = start(Options(shadow=True))
+    envoy = start(RenderOptions(shadow=True))
     sent = [("authorization", "Bearer t"), ("accept-encoding", "gzip"), ("x-mcp-subject", "mallory")]
     status, _, _ = envoy.request("POST", "/mcp", sent, b"{}")
 
@@ -139,14 +139,14 @@ def test_in_shadow_mode_an_allowed_request_is_not_changed_either(start, checks, 
 
 
 def test_in_shadow_mode_a_service_that_is_down_stops_nobody(start, mcp_server):
-    envoy = start(Options(shadow=True))
+    envoy = start(RenderOptions(shadow=True))
 
     assert 200 == envoy.request("POST", "/mcp", body=b"{}")[0]
     assert "503" == envoy.access_log(1)[0]["would"]
 
 
 def test_in_shadow_mode_a_body_over_the_limit_is_refused_as_always(start, checks, mcp_server):
-    envoy = start(Options(shadow=True), max_request_bytes=4096)
+    envoy = start(RenderOptions(shadow=True), max_request_bytes=4096)
 
     assert (413, []) == (envoy.request("POST", "/mcp", body=b"x" * 4097)[0], mcp_server.seen)
 
@@ -166,7 +166,7 @@ def ask(checks):
     return lambda *words: run(*words)[0], run
 
 
-TWO_AN_HOUR = Options(rate=Rate(calls=2, seconds=3600))
+TWO_AN_HOUR = RenderOptions(rate=Rate(calls=2, seconds=3600))
 
 
 def test_each_caller_has_so_many_calls_of_each_tool_at_each_server(start, ask, mcp_server):
@@ -195,7 +195,7 @@ def test_a_request_that_calls_no_tool_is_not_counted(start, ask):
 
 def test_a_call_too_many_is_answered_in_json_rpc_with_the_headers_a_browser_needs(start, ask):
     _, whole = ask
-    envoy = start(Options(rate=Rate(calls=1, seconds=3600)))
+    envoy = start(RenderOptions(rate=Rate(calls=1, seconds=3600)))
     whole(envoy, "alice", "echo")
     status, headers, body = whole(envoy, "alice", "echo")
 
@@ -258,21 +258,21 @@ def _sent(envoy, case):
 
 
 def test_envoys_own_filter_lets_what_clients_send_through_to_be_judged(start, checks, mcp_server):
-    envoy = start(Options(native_filter=True))
+    envoy = start(RenderOptions(native_filter=True))
 
     assert dict.fromkeys(PASSED, 200) == {what: _sent(envoy, case) for what, case in PASSED.items()}
     assert len(PASSED) == len(checks.seen) == len(mcp_server.seen)
 
 
 def test_envoys_own_filter_refuses_before_anybody_is_asked(start, checks, mcp_server):
-    envoy = start(Options(native_filter=True))
+    envoy = start(RenderOptions(native_filter=True))
 
     assert dict.fromkeys(REFUSED, 400) == {what: _sent(envoy, case) for what, case in REFUSED.items()}
     assert ([], []) == (checks.seen, mcp_server.seen)
 
 
 def test_envoys_own_filter_leaves_what_is_no_mcp_to_the_service(start, checks):
-    envoy = start(Options(native_filter=True))
+    envoy = start(RenderOptions(native_filter=True))
     asked = [("origin", ORIGIN), ("access-control-request-method", "POST")]
 
     assert 200 == envoy.request("OPTIONS", "/mcp", asked)[0]
@@ -283,7 +283,9 @@ def test_envoys_own_filter_leaves_what_is_no_mcp_to_the_service(start, checks):
     assert 1 == len(checks.seen)
 
 
-@pytest.mark.parametrize("options", [Options(), Options(native_filter=True)], ids=["plain", "native filter"])
+@pytest.mark.parametrize(
+    "options", [RenderOptions(), RenderOptions(native_filter=True)], ids=["plain", "native filter"]
+)
 def test_a_body_of_the_limit_passes_whole_though_connections_hold_back_less(
     start, checks, mcp_server, options
 ):
@@ -300,7 +302,7 @@ def test_a_body_of_the_limit_passes_whole_though_connections_hold_back_less(
 
 
 def test_a_connection_too_many_is_closed_at_once(start, checks):
-    envoy = start(Options(max_connections=1))
+    envoy = start(RenderOptions(max_connections=1))
     with _held(envoy.port) as first, socket.create_connection(("127.0.0.1", envoy.port), DEADLINE) as second:
         refused = _reads_end(second)
         first.request("POST", "/mcp", body=b"{}")
@@ -334,7 +336,7 @@ def _reads_end(connection):
 
 
 def test_a_connection_of_http_2_may_open_a_hundred_streams(start, checks):
-    envoy = start(Options())
+    envoy = start(RenderOptions())
     with socket.create_connection(("127.0.0.1", envoy.port), DEADLINE) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         frames = connection.makefile("rb")
@@ -380,7 +382,9 @@ def collector():
 
 
 def _traced(collector, percent):
-    return Options(tracing=Tracing(collector=Address(host="127.0.0.1", port=collector.port), percent=percent))
+    return RenderOptions(
+        tracing=Tracing(collector=Address(host="127.0.0.1", port=collector.port), percent=percent)
+    )
 
 
 def _flushed(text):
@@ -488,7 +492,7 @@ def test_an_https_server_is_reached_only_with_a_certificate_for_its_name(
     start, checks, ours, theirs, certified, status
 ):
     with upstream(_shown(certified(ours, theirs))) as server:
-        envoy = start(Options(upstream_ca=str(ours.cert)), upstream_tls=True, server_port=server.port)
+        envoy = start(RenderOptions(upstream_ca=str(ours.cert)), upstream_tls=True, server_port=server.port)
         seen = envoy.request("POST", "/mcp", body=b"{}")[0]
 
     assert (status, status == 200) == (seen, bool(server.seen))
@@ -496,7 +500,7 @@ def test_an_https_server_is_reached_only_with_a_certificate_for_its_name(
 
 def test_clients_speak_tls_of_today_and_nothing_else(start, checks, ours):
     pair = ours.certify("gateway", "localhost")
-    envoy = start(Options(clients=Certificate(cert=str(pair.cert), key=str(pair.key))))
+    envoy = start(RenderOptions(clients=Certificate(cert=str(pair.cert), key=str(pair.key))))
     trust = ssl.create_default_context(cafile=ours.cert)
     trust.set_alpn_protocols(["h2", "http/1.1"])
     with (
@@ -537,7 +541,7 @@ def test_envoy_and_the_service_know_each_other_or_nobody_gets_through(
     mutual = MutualTls(ca=str(ours.cert), own=Certificate(cert=str(own.cert), key=str(own.key)))
     with check_service(f"127.0.0.1:{port}", server) as service:
         service.answer = ALLOW
-        envoy = start(Options(service=mutual), service=Address(host="localhost", port=port))
+        envoy = start(RenderOptions(service=mutual), service=Address(host="localhost", port=port))
         seen = envoy.request("POST", "/mcp", body=b"{}")[0]
 
     assert (status, status == 200) == (seen, bool(mcp_server.seen))
@@ -582,7 +586,7 @@ def test_of_several_servers_each_is_reached_at_its_host_and_path_and_every_reque
             service=Address(path=f"{directory}/authz.sock"),
             http=Address(host="127.0.0.1", port=free_port()),
             check_timeout=5,
-            options=Options(upstream_ca=str(ours.cert)),
+            options=RenderOptions(upstream_ca=str(ours.cert)),
         )
         envoy = running.enter_context(running_envoy(bootstrap(chain), chain.listen.port, directory))
         statuses = {

@@ -3,7 +3,7 @@
 import pytest
 
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 
 OWN = Certificate(cert="a.crt", key="a.key")
 
@@ -49,10 +49,10 @@ def test_what_is_no_rate_is_refused(text):
         lambda: MutualTls(ca="", own=OWN),
         lambda: Tracing(collector=Address(port=1), percent=100.1),
         lambda: Tracing(collector=Address(port=1), percent=float("nan")),
-        lambda: Options(upstream_ca=""),
-        lambda: Options(max_connections=0),
-        lambda: Options(shadow=True, native_filter=True),
-        lambda: Options(shadow=True, rate=Rate(calls=1, seconds=1)),
+        lambda: RenderOptions(upstream_ca=""),
+        lambda: RenderOptions(max_connections=0),
+        lambda: RenderOptions(shadow=True, native_filter=True),
+        lambda: RenderOptions(shadow=True, rate=Rate(calls=1, seconds=1)),
     ],
 )
 def test_half_an_option_and_contradictions_are_refused(build):
@@ -61,7 +61,7 @@ def test_half_an_option_and_contradictions_are_refused(build):
 
 
 def test_by_default_nothing_is_added_but_a_bound_on_connections():
-    plain = Options()
+    plain = RenderOptions()
 
     assert (None, None, None, None) == (plain.clients, plain.service, plain.tracing, plain.rate)
     assert (False, False, 10_000) == (plain.native_filter, plain.shadow, plain.max_connections)

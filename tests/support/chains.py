@@ -8,7 +8,7 @@ from pathlib import Path
 
 from authz.config.load import load
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls, Options, Rate, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 from authz.render.plan import plan
 from tests.support.certificates import Authority
 from tests.support.commands import command
@@ -21,7 +21,7 @@ def _policy(name):
     return load(str(EXAMPLES_DIR / "policies" / f"{name}.yaml"), environment={})
 
 
-_TLS = Options(
+_TLS = RenderOptions(
     clients=Certificate(cert="/etc/mcp-authz/gateway.crt", key="/etc/mcp-authz/gateway.key"),
     service=MutualTls(
         ca="/etc/mcp-authz/ca.crt",
@@ -46,9 +46,9 @@ MTLS = plan(
     http="mcp-authz.internal:9002",
     options=_TLS,
 )
-NATIVE = dataclasses.replace(SIDECAR, options=Options(native_filter=True))
+NATIVE = dataclasses.replace(SIDECAR, options=RenderOptions(native_filter=True))
 """Not kept under envoy/: Envoy calls this filter work in progress."""
-SHADOW = dataclasses.replace(SIDECAR, options=Options(shadow=True))
+SHADOW = dataclasses.replace(SIDECAR, options=RenderOptions(shadow=True))
 """Not kept under envoy/: it protects nothing."""
 
 BOOTSTRAPS: Mapping = {

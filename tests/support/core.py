@@ -11,18 +11,16 @@ import msgspec
 from authz.config.cel.compile import compile_expression
 from authz.core.decision import Decision
 from authz.core.engine import Walk, check
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.identity.session import Sessions
 from authz.core.identity.token import bearer, verify
-from authz.core.limits import Limits
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.policy.expression import Expression
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import HttpRequest, Limits
 from authz.core.servers import Directory, Server
 from tests.support import tokens
 
@@ -79,11 +77,13 @@ def tool(name: str) -> Item:
     return Item(Kind.TOOL, name)
 
 
-def occasion(who: Principal | None = None, arguments: Any = MappingProxyType({}), **headers: str) -> Occasion:
+def occasion(
+    who: Principal | None = None, arguments: Any = MappingProxyType({}), **headers: str
+) -> EvaluationContext:
     """Give a call by a caller; `arguments` None asks for a place in a list."""
     request = HttpRequest(method="POST", host="mcp.example", path="/mcp", headers=headers, source="192.0.2.1")
     given = arguments if arguments is None else dict(arguments)
-    return Occasion(Caller.of(who or principal(), "demo"), request, "tools/call", given)
+    return EvaluationContext(Caller.of(who or principal(), "demo"), request, "tools/call", given)
 
 
 def server(*rules: Rule, **changes: Any) -> Server:
@@ -173,7 +173,7 @@ def call(name: str = "echo", arguments: Any = None, **changes: Any) -> HttpReque
 
 def refusal(reason: Reason, detail: str, *scopes: str) -> Decision:
     """Decide about a request whose token is refused with this detail, at a server that asks for these scopes first."""
-    refused = Refused(reason=reason, detail=detail)
+    refused = TokenRejected(reason=reason, detail=detail)
     return check(post(message("ping", id=7)), walk(server(scopes=scopes), identify=lambda *_: refused))
 
 

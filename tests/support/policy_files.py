@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from authz.config.load import Options, load
+from authz.config.load import LoadOptions, load
 from authz.config.problems import ConfigError
 from authz.core.decision import Decision
 from authz.core.engine import Walk, check
 from authz.core.identity.principal import Principal
-from authz.core.limits import Limits
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import HttpRequest, Limits
 
 NATIVE = """\
 issuers:
@@ -57,7 +56,7 @@ def settings(text, environment=None, **options):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.yaml"
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return load(str(file), environment=environment or {}, options=Options(**options))
+        return load(str(file), environment=environment or {}, options=LoadOptions(**options))
 
 
 def problems(text, environment=None, **options):
@@ -94,7 +93,7 @@ def reason(policy_settings, who, item, *, arguments=None, headers=None):
     """Give the only server's word about an item: a call with these arguments, its place in a list where there are none."""
     (server,) = policy_settings.directory.servers
     request = HttpRequest(method="POST", host="mcp.example", path=server.path, headers=headers or {})
-    occasion = Occasion(Caller.of(who, server.name), request, "tools/call", arguments)
+    occasion = EvaluationContext(Caller.of(who, server.name), request, "tools/call", arguments)
     return server.policy.judge(occasion, item).reason
 
 

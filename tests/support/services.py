@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 
 from authz.config.settings import IssuerKeys, Settings
-from authz.core.limits import Limits
+from authz.core.request import Limits
 from authz.core.servers import Directory
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog

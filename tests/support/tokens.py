@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import KeySet, read_key_set
 
 NOW = 1_790_000_000.0
@@ -68,9 +68,9 @@ def good_keys() -> KeySet:
     return key_set(jwk(rsa_key(), use="sig", alg="RS256"))
 
 
-def trust(**changes: Any) -> Trust:
+def trust(**changes: Any) -> IssuerTerms:
     """Give the terms for the default issuer."""
-    return Trust(**{"issuer": ISSUER, "audiences": frozenset({AUDIENCE}), **changes})
+    return IssuerTerms(**{"issuer": ISSUER, "audiences": frozenset({AUDIENCE}), **changes})
 
 
 def claims(**changes: Any) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from authz.config.addresses import check_http_url, check_path
 from authz.config.agentgateway.policy import BACKEND, KIND, read_policy
-from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, Reading
+from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, ReadResult
 from authz.config.agentgateway.target_refs import check_bindings
 from authz.config.native.build import digest, named_tools, normal_origins
-from authz.config.native.limits import Limits, bounds_of
+from authz.config.native.limits import LimitsModel, bounds_of
 from authz.config.native.model import Listen
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, Settings
@@ -52,7 +52,7 @@ def build_kubernetes(
     Raises:
         ConfigError: a document says something that cannot be honoured.
     """
-    reading = Reading()
+    reading = ReadResult()
     policies = [document for document in documents if _kind(document) == KIND]
     for document in policies:
         read_policy(document, reading, jwks, allow_anonymous=allow_anonymous)
@@ -78,7 +78,7 @@ def build_kubernetes(
         digest=digest(text),
         warnings=tuple(reading.warnings),
         insecure_hosts=frozenset(reading.insecure_hosts),
-        **bounds_of(Limits()),
+        **bounds_of(LimitsModel()),
     )
 
 
@@ -86,7 +86,7 @@ def _kind(document: Document) -> str:
     return str(document.value.get("kind", "")) if isinstance(document.value, dict) else ""
 
 
-def _complete(documents: Sequence[Document], policies: Sequence[Document], reading: Reading) -> None:
+def _complete(documents: Sequence[Document], policies: Sequence[Document], reading: ReadResult) -> None:
     """Refuse a stream without a policy or without token verification; mention documents that are not read."""
     file = documents[0].file
     if not policies:
@@ -108,7 +108,7 @@ def _complete(documents: Sequence[Document], policies: Sequence[Document], readi
         )
 
 
-def _directory(servers: tuple[Server, ...], file: str, reading: Reading) -> Directory:
+def _directory(servers: tuple[Server, ...], file: str, reading: ReadResult) -> Directory:
     names = [server.name for server in servers]
     for name in sorted({name for name in names if names.count(name) > 1}):
         message, cure = f"two targets are named {name}", "give them different names"
@@ -121,7 +121,9 @@ def _directory(servers: tuple[Server, ...], file: str, reading: Reading) -> Dire
         return Directory(())
 
 
-def _targets(documents: Sequence[Document], policies: Sequence[Document], reading: Reading) -> list[_Target]:
+def _targets(
+    documents: Sequence[Document], policies: Sequence[Document], reading: ReadResult
+) -> list[_Target]:
     backends = [document for document in documents if _kind(document) == BACKEND]
     routes = [document for document in documents if _kind(document) == "HTTPRoute"]
     if not backends:
@@ -130,7 +132,7 @@ def _targets(documents: Sequence[Document], policies: Sequence[Document], readin
     return [_target(backend, routes, reading) for backend in backends]
 
 
-def _target(backend: Document, routes: Sequence[Document], reading: Reading) -> _Target:
+def _target(backend: Document, routes: Sequence[Document], reading: ReadResult) -> _Target:
     name = _name(backend)
     listed = _items(backend.value, "spec", "mcp", "targets")
     if len(listed) != 1:
@@ -156,7 +158,7 @@ def _target(backend: Document, routes: Sequence[Document], reading: Reading) -> 
     )
 
 
-def _checked_path(backend: Document, path: str, reading: Reading) -> str:
+def _checked_path(backend: Document, path: str, reading: ReadResult) -> str:
     try:
         return check_path(path)
     except ValueError as error:
@@ -165,7 +167,7 @@ def _checked_path(backend: Document, path: str, reading: Reading) -> str:
         return DEFAULT_PATH
 
 
-def _upstream(backend: Document, url: str, reading: Reading) -> str:
+def _upstream(backend: Document, url: str, reading: ReadResult) -> str:
     try:
         return check_http_url(url)
     except ValueError as error:
@@ -186,7 +188,7 @@ def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], s
     return frozenset({ANY}), ""
 
 
-def _server(target: _Target, reading: Reading, resource: str) -> Server:
+def _server(target: _Target, reading: ReadResult, resource: str) -> Server:
     rules = tuple(
         rule
         for backend, rule in reading.rules

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from authz.config.agentgateway.providers import ProviderReader
-from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
+from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult, path_of
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.tree import names_equal_to
 from authz.config.cel.typecheck import ExpressionError
@@ -61,7 +61,7 @@ _EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Requir
 
 
 def read_policy(
-    document: Document, reading: Reading, jwks: Mapping[str, str], *, allow_anonymous: bool = False
+    document: Document, reading: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool = False
 ) -> None:
     """Add one AgentgatewayPolicy to a reading.
 
@@ -71,14 +71,14 @@ def read_policy(
         jwks: `iss` to a key set URL that replaces the document's.
         allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
     """
-    reader = _Reader(document, reading)
+    reader = _PolicyReader(document, reading)
     reader.known_keys()
     reader.cors()
     ProviderReader(document, reading, jwks, allow_anonymous=allow_anonymous).read()
     reader.rules()
 
 
-class _Reader(DocumentReader):
+class _PolicyReader(DocumentReader):
     def known_keys(self) -> None:
         if self.document.value.get("apiVersion") != VERSION:
             self.report(("apiVersion",), "another version may mean something else", f"use {VERSION}")
@@ -153,7 +153,7 @@ class _Reader(DocumentReader):
 
 def targets(document: Document) -> list[tuple[str, str]]:
     """Give kind and name of what a policy is attached to."""
-    refs = DocumentReader(document, Reading()).at("spec.targetRefs", list)
+    refs = DocumentReader(document, ReadResult()).at("spec.targetRefs", list)
     return [
         (str(ref.get("kind", "")), str(ref.get("name", ""))) if isinstance(ref, dict) else ("", "")
         for ref in refs

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, check_http_url, is_guarded
-from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, Reading, path_of
+from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult, path_of
 from authz.config.settings import IssuerKeys
 from authz.config.yaml_document import Document, Path
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import ALGORITHMS, KeySetError, read_key_set
 from authz.core.reasons import TABLE, Group, Reason
 
@@ -35,7 +35,7 @@ class ProviderReader(DocumentReader):
     """Reads the providers of one policy."""
 
     def __init__(
-        self, document: Document, reading: Reading, jwks: Mapping[str, str], *, allow_anonymous: bool
+        self, document: Document, reading: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool
     ) -> None:
         """Read from `document`.
 
@@ -87,7 +87,7 @@ class ProviderReader(DocumentReader):
         elif issuer in self.reading.trusts:
             self.report((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
         else:
-            self.reading.trusts[issuer] = Trust(
+            self.reading.trusts[issuer] = IssuerTerms(
                 issuer=issuer, audiences=frozenset(audiences), algorithms=ALGORITHMS
             )
             self.reading.keys[issuer] = keys

@@ -7,7 +7,7 @@ from typing import Any
 from authz.config.problems import Problem
 from authz.config.settings import Cors, IssuerKeys
 from authz.config.yaml_document import Document, Path
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.policy.rule import Rule
 from authz.core.reasons import Reason
 
@@ -16,7 +16,7 @@ UNREAD_CURE = "remove it, or enforce it elsewhere"
 
 
 @dataclass(slots=True)
-class Reading:
+class ReadResult:
     """What was found in policy documents so far.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reading:
         warnings: what does not.
     """
 
-    trusts: dict[str, Trust] = field(default_factory=dict)
+    trusts: dict[str, IssuerTerms] = field(default_factory=dict)
     keys: dict[str, IssuerKeys] = field(default_factory=dict)
     insecure_hosts: set[str] = field(default_factory=set)
     rules: list[tuple[str, Rule]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Reading:
 class DocumentReader:
     """Reads one document into a reading."""
 
-    def __init__(self, document: Document, reading: Reading) -> None:
+    def __init__(self, document: Document, reading: ReadResult) -> None:
         """Read from `document`, report to `reading`."""
         self.document = document
         self.reading = reading

@@ -10,11 +10,11 @@ Rules of this file:
 from collections.abc import Iterator, Sequence
 
 from authz.config.agentgateway.policy import BACKEND, targets
-from authz.config.agentgateway.reader import Reading
+from authz.config.agentgateway.reader import ReadResult
 from authz.config.yaml_document import Document
 
 
-def check_bindings(policies: Sequence[Document], backends: Sequence[str], reading: Reading) -> None:
+def check_bindings(policies: Sequence[Document], backends: Sequence[str], reading: ReadResult) -> None:
     """Refuse attachments that cannot be followed: a policy that lands on a server it is not about opens that server.
 
     Args:

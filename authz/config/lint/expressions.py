@@ -30,7 +30,7 @@ _MAX_PATTERNS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ExpressionWarning:
     """One doubtful place of an expression.
 
     Attributes:
@@ -46,7 +46,7 @@ class Finding:
     cure: str
 
 
-def substring_tests(text: str, scope_claims: Collection[str]) -> list[Finding]:
+def substring_tests(text: str, scope_claims: Collection[str]) -> list[ExpressionWarning]:
     """Find the places where a scope is looked for inside a string.
 
     Args:
@@ -58,7 +58,7 @@ def substring_tests(text: str, scope_claims: Collection[str]) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.line, finding.column))
 
 
-def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Finding]:
+def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[ExpressionWarning]:
     """Find the claims and headers that an expression reads without asking whether they are there.
 
     Args:
@@ -93,13 +93,13 @@ def _asked_for(node: Node) -> tuple[str, str] | None:
     return None
 
 
-def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> Finding:
+def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWarning:
     operand = (
         node.select_expr.operand if node.WhichOneof("expr_kind") == "select_expr" else node.call_expr.args[0]
     )
     line, column = position(parsed, operand)
     name = f"{root}[{json.dumps(key, ensure_ascii=False)}]"
-    return Finding(
+    return ExpressionWarning(
         line=line,
         column=column,
         message=f"denies everybody without {name}, because a deny that cannot be evaluated denies",
@@ -158,13 +158,13 @@ def _is_substring_test(node: Node, scope_claims: Collection[str]) -> bool:
     return text is not None and literal_key(text, "jwt") in scope_claims
 
 
-def _finding(parsed: Parsed, node: Node) -> Finding:
+def _finding(parsed: Parsed, node: Node) -> ExpressionWarning:
     text = _tested_text(node)
     line, column = position(parsed, text)
     wanted = node.call_expr.args[-1].const_expr
     is_word = wanted.HasField("string_value") and node.call_expr.function != "matches"
     word = json.dumps(wanted.string_value, ensure_ascii=False) if is_word else "…"
-    return Finding(
+    return ExpressionWarning(
         line=line,
         column=column,
         message=f"tests a scope as a substring of {literal_key(text, 'jwt')}, so that other scopes with these letters pass too",

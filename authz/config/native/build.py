@@ -6,16 +6,16 @@ from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded
 from authz.config.native.limits import bounds_of, fetching_of
-from authz.config.native.model import Issuer, PolicyFile, ServerModel
+from authz.config.native.model import IssuerModel, PolicyFile, ServerModel
 from authz.config.native.process import drain_of
 from authz.config.native.rules import RulesReader
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.policy import Policy
-from authz.core.policy.rule import Denial
+from authz.core.policy.rule import DenialStyle
 from authz.core.servers import Directory, Server, authorities
 
 _OFFLINE_ACCESS = "offline_access"
@@ -33,7 +33,7 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
     Raises:
         ConfigError: a reference, an expression or a combination that cannot be.
     """
-    builder = _Builder(file, document)
+    builder = _SettingsBuilder(file, document)
     servers = tuple(builder.server(name, model) for name, model in file.servers.items())
     try:
         directory = Directory(servers)
@@ -72,9 +72,9 @@ def named_tools(policy: Policy) -> frozenset[str]:
     return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
 
 
-def trust_of(model: Issuer, audiences: list[str]) -> Trust:
+def trust_of(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
     """Build the terms on which an issuer is trusted, for some of its audiences."""
-    return Trust(
+    return IssuerTerms(
         issuer=model.issuer,
         audiences=frozenset(audiences),
         algorithms=frozenset(model.algorithms),
@@ -93,7 +93,7 @@ def normal_origins(origins: list[str]) -> frozenset[str]:
     return frozenset(origin.lower() for origin in origins)
 
 
-class _Builder:
+class _SettingsBuilder:
     def __init__(self, file: PolicyFile, document: Document) -> None:
         self.file = file
         self.document = document
@@ -141,15 +141,15 @@ class _Builder:
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),
             forward_token=model.token == "forward",
-            denial=Denial(model.denial),
+            denial=DenialStyle(model.denial),
             hide=model.hide,
             scopes=tuple(model.scopes),
             title=model.resource_name or "",
             documentation=model.resource_documentation or "",
         )
 
-    def _trusts(self, model: ServerModel, path: Path) -> Mapping[str, Trust]:
-        trusts: dict[str, Trust] = {}
+    def _trusts(self, model: ServerModel, path: Path) -> Mapping[str, IssuerTerms]:
+        trusts: dict[str, IssuerTerms] = {}
         for index, name in enumerate(model.issuers):
             issuer = self.file.issuers.get(name)
             if issuer is None:
@@ -160,7 +160,7 @@ class _Builder:
         self._known_audiences(model, path)
         return trusts
 
-    def _audiences(self, model: ServerModel, issuer: Issuer, path: Path) -> list[str]:
+    def _audiences(self, model: ServerModel, issuer: IssuerModel, path: Path) -> list[str]:
         """Give the issuer's audiences that the server accepts; narrowing that leaves none is no narrowing."""
         narrowed = [name for name in issuer.audiences if name in (model.audiences or issuer.audiences)]
         if not narrowed:

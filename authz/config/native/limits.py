@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from authz.config.native.section import Section
 from authz.config.settings import Fetching
-from authz.core import limits
+from authz.core import request as limits
 
 _LIMITS = limits.DEFAULT_LIMITS
 _FETCHING = Fetching()
 
 
-class Limits(Section):
+class LimitsModel(Section):
     """Bounds; whatever is over one is refused."""
 
     body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
@@ -37,7 +37,7 @@ class Limits(Section):
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
 
 
-class Keys(Section):
+class KeysModel(Section):
     """When and how the issuers' keys are fetched."""
 
     min_age_seconds: int = Field(
@@ -81,7 +81,7 @@ class Keys(Section):
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Keys":
+    def _in_order(self) -> "KeysModel":
         if not self.min_age_seconds <= self.max_age_seconds <= self.stale_for_seconds:
             msg = "min_age_seconds, max_age_seconds and stale_for_seconds must not decrease in this order"
             raise ValueError(msg)
@@ -98,7 +98,7 @@ class Bounds(TypedDict):
     tokens: int
 
 
-def bounds_of(model: Limits) -> Bounds:
+def bounds_of(model: LimitsModel) -> Bounds:
     """Give the bounds that a file asks for; those of a file that says nothing where `model` is the default."""
     return Bounds(
         limits=limits.Limits(
@@ -111,7 +111,7 @@ def bounds_of(model: Limits) -> Bounds:
     )
 
 
-def fetching_of(keys: Keys) -> Fetching:
+def fetching_of(keys: KeysModel) -> Fetching:
     """Give the way of fetching keys that a file asks for."""
     return Fetching(
         min_age=keys.min_age_seconds,

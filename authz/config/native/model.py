@@ -21,11 +21,11 @@ from authz.config.addresses import (
     check_tcp_address,
 )
 from authz.config.native.cases import CasesModel
-from authz.config.native.limits import Keys, Limits
+from authz.config.native.limits import KeysModel, LimitsModel
 from authz.config.native.process import MAX_WORKERS, DrainModel
 from authz.config.native.section import Section, Text
 from authz.config.native.sessions import SessionsModel, StreamsModel
-from authz.core.policy.arguments import TYPES, Arguments
+from authz.core.policy.rule import TYPES, Arguments
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
@@ -75,7 +75,7 @@ ClaimValue = Annotated[str | int | bool | None, WrapValidator(_one_sentence)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
-class Issuer(Section):
+class IssuerModel(Section):
     """An OpenID Connect issuer and the terms on which its access tokens are accepted."""
 
     issuer: Url = Field(description="the iss claim, compared exactly, final slash included")
@@ -178,11 +178,11 @@ class PolicyFile(Section):
         None, ge=1, le=MAX_WORKERS, description="processes; default one a core, and one behind a Unix socket"
     )
     drain: DrainModel = DrainModel()
-    limits: Limits = Limits()
-    issuers: Annotated[dict[Name, Issuer], Field(min_length=1)]
+    limits: LimitsModel = LimitsModel()
+    issuers: Annotated[dict[Name, IssuerModel], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
     insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
-    keys: Keys = Keys()
+    keys: KeysModel = KeysModel()
     sessions: SessionsModel = SessionsModel()
     streams: StreamsModel = StreamsModel()
     ca_file: Text | None = Field(

@@ -10,9 +10,8 @@ from authz.config.native.model import RuleModel, Select, ServerModel
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
 from authz.core.mcp.item import Kind
-from authz.core.policy.arguments import Arguments
 from authz.core.policy.expression import Expression
-from authz.core.policy.rule import Denial, Effect, Rule, Selector
+from authz.core.policy.rule import Arguments, DenialStyle, Effect, Rule, Selector
 
 ARGUMENTS = frozenset({"args"})
 """What a `when` must not read: it also decides about lists, where there is no call."""
@@ -79,7 +78,7 @@ class RulesReader:
             args=self._expression(model.args, (*path, "args"), frozenset()),
             arguments=_arguments(model),
             shadow=model.shadow,
-            denial=Denial(model.denial) if model.denial else None,
+            denial=DenialStyle(model.denial) if model.denial else None,
             hide=model.hide,
         )
 

@@ -7,9 +7,8 @@ before it. What the caller was granted is read last.
 from collections.abc import Callable
 from typing import cast
 
-from authz.core.identity.issuer import Trust
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused
+from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.wire.strict_json import JSONValue
 
@@ -18,7 +17,7 @@ Claims = dict[str, JSONValue]
 _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 
 
-def principal(claims: Claims, trust: Trust, now: float) -> Principal | Refused:
+def principal(claims: Claims, trust: IssuerTerms, now: float) -> Principal | TokenRejected:
     """Give who calls, or say why claims do not meet the terms at `now`, in seconds since the epoch."""
     for check in _CHECKS:
         refused = check(claims, trust, now)
@@ -40,11 +39,11 @@ def principal(claims: Claims, trust: Trust, now: float) -> Principal | Refused:
     )
 
 
-def _bad_claims(detail: str) -> Refused:
-    return Refused(reason=Reason.BAD_CLAIMS, detail=detail)
+def _bad_claims(detail: str) -> TokenRejected:
+    return TokenRejected(reason=Reason.BAD_CLAIMS, detail=detail)
 
 
-def _check_numbers(claims: Claims, _trust: Trust, _now: float) -> Refused | None:
+def _check_numbers(claims: Claims, _trust: IssuerTerms, _now: float) -> TokenRejected | None:
     if "exp" not in claims:
         return _bad_claims("exp is missing")
     if all(_is_number(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
@@ -52,38 +51,40 @@ def _check_numbers(claims: Claims, _trust: Trust, _now: float) -> Refused | None
     return _bad_claims("exp, nbf or iat is not a number")
 
 
-def _check_expiry(claims: Claims, trust: Trust, now: float) -> Refused | None:
+def _check_expiry(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
     if now < _number(claims, "exp") + trust.leeway:
         return None
-    return Refused(reason=Reason.EXPIRED_TOKEN, detail="exp has passed")
+    return TokenRejected(reason=Reason.EXPIRED_TOKEN, detail="exp has passed")
 
 
-def _check_start(claims: Claims, trust: Trust, now: float) -> Refused | None:
+def _check_start(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
     if all(_number(claims, name) <= now + trust.leeway for name in ("nbf", "iat") if name in claims):
         return None
-    return Refused(reason=Reason.NOT_YET_VALID, detail="nbf or iat is in the future")
+    return TokenRejected(reason=Reason.NOT_YET_VALID, detail="nbf or iat is in the future")
 
 
-def _check_age(claims: Claims, trust: Trust, now: float) -> Refused | None:
+def _check_age(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
     if trust.max_token_age is None:
         return None
     if "iat" not in claims:
         return _bad_claims("iat is missing, and max_token_age is set")
     if now < _number(claims, "iat") + trust.max_token_age + trust.leeway:
         return None
-    return Refused(reason=Reason.EXPIRED_TOKEN, detail="the token is older than max_token_age")
+    return TokenRejected(reason=Reason.EXPIRED_TOKEN, detail="the token is older than max_token_age")
 
 
-def _check_audience(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+def _check_audience(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
     audiences = _words(claims, "aud")
     if audiences is None:
         return _bad_claims("aud is neither a string nor a list of strings")
     if trust.audiences.isdisjoint(audiences):
-        return Refused(reason=Reason.WRONG_AUDIENCE, detail="aud names none of the configured audiences")
+        return TokenRejected(
+            reason=Reason.WRONG_AUDIENCE, detail="aud names none of the configured audiences"
+        )
     return None
 
 
-def _check_use(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+def _check_use(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
     marked = (
         not _ID_TOKEN_CLAIMS.isdisjoint(claims)
         or claims.get("token_use") == "id"
@@ -92,7 +93,7 @@ def _check_use(claims: Claims, trust: Trust, _now: float) -> Refused | None:
     return _bad_claims("an ID token is not an access token") if marked and trust.refuse_id_tokens else None
 
 
-def _check_required(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+def _check_required(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
     for name, wanted in trust.required_claims.items():
         value = claims.get(name)
         # By type too, because True == 1 == 1.0 in Python and not in JSON.
@@ -101,7 +102,7 @@ def _check_required(claims: Claims, trust: Trust, _now: float) -> Refused | None
     return None
 
 
-def _check_caller(claims: Claims, trust: Trust, _now: float) -> Refused | None:
+def _check_caller(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
     client = _client(claims, trust)
     if not isinstance(claims.get("sub", ""), str) or not isinstance(client, str):
         return _bad_claims("sub or the client claim is not a string")
@@ -110,7 +111,7 @@ def _check_caller(claims: Claims, trust: Trust, _now: float) -> Refused | None:
     return None
 
 
-_CHECKS: tuple[Callable[[Claims, Trust, float], Refused | None], ...] = (
+_CHECKS: tuple[Callable[[Claims, IssuerTerms, float], TokenRejected | None], ...] = (
     _check_numbers,
     _check_expiry,
     _check_start,
@@ -143,7 +144,7 @@ def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
     return tuple(cast("list[str]", value))
 
 
-def _scopes(claims: Claims, trust: Trust) -> tuple[str, ...] | None:
+def _scopes(claims: Claims, trust: IssuerTerms) -> tuple[str, ...] | None:
     """Give scopes and permissions, each once; None when one is not a scope-token (RFC 6749 section 3.3).
 
     A word with a space inside would be two scopes to whoever reads them joined.
@@ -159,5 +160,5 @@ def _scopes(claims: Claims, trust: Trust) -> tuple[str, ...] | None:
     return None if spaced or not (joined.isascii() and joined.isprintable()) else words
 
 
-def _client(claims: Claims, trust: Trust) -> JSONValue:
+def _client(claims: Claims, trust: IssuerTerms) -> JSONValue:
     return claims.get(trust.client_claim or ("azp" if "azp" in claims else "client_id"), "")

@@ -9,7 +9,7 @@ _MAX_LEEWAY = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class IssuerTerms:
     """The terms on which one issuer's access tokens are accepted.
 
     Attributes:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import cast
 
 from authz.core.identity.jwks import KeySet
-from authz.core.identity.refused import Refused, malformed
+from authz.core.identity.principal import TokenRejected, malformed
 from authz.core.reasons import Reason
 from authz.core.wire.base64url import unbase64url
 from authz.core.wire.strict_json import JSONValue, StrictJSONError, loads
@@ -49,7 +49,7 @@ class Jws:
     signature: bytes = field(repr=False)
 
 
-def read_compact(token: str) -> Jws | Refused:
+def read_compact(token: str) -> Jws | TokenRejected:
     """Take a token apart (RFC 7515 section 5.2, steps 1 to 7), refusing every spelling but the canonical one."""
     if len(token) > MAX_CHARS:
         return malformed("the token is too long")
@@ -61,7 +61,7 @@ def read_compact(token: str) -> Jws | Refused:
         return malformed(_NOT_CANONICAL)
     short = len(segments[0]) <= _REMEMBERED_CHARS
     header = _header(segments[0]) if short else _header.__wrapped__(segments[0])
-    if isinstance(header, Refused):
+    if isinstance(header, TokenRejected):
         return header
     alg, kid, typ = header
     return Jws(
@@ -80,7 +80,7 @@ _NOT_CANONICAL = "a segment is empty or not canonical base64url"
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _header(segment: str) -> tuple[str, str | None, str] | Refused:
+def _header(segment: str) -> tuple[str, str | None, str] | TokenRejected:
     """Read the first segment: the header's `alg`, `kid` and `typ`."""
     data = unbase64url(segment)
     if not data:
@@ -95,21 +95,23 @@ def _header(segment: str) -> tuple[str, str | None, str] | Refused:
     )
 
 
-def check_signature(jws: Jws, keys: KeySet | None, algorithms: frozenset[str]) -> Refused | None:
+def check_signature(jws: Jws, keys: KeySet | None, algorithms: frozenset[str]) -> TokenRejected | None:
     """Say why the signature is not by one of `keys` under one of `algorithms`; None when it is. Claims are not read."""
     if jws.alg not in algorithms:
-        return Refused(reason=Reason.BAD_SIGNATURE, detail="the header's alg is not accepted for this issuer")
+        return TokenRejected(
+            reason=Reason.BAD_SIGNATURE, detail="the header's alg is not accepted for this issuer"
+        )
     if keys is None:
-        return Refused(reason=Reason.KEYS_UNAVAILABLE, detail="no keys of the issuer are at hand")
+        return TokenRejected(reason=Reason.KEYS_UNAVAILABLE, detail="no keys of the issuer are at hand")
     key = keys.find(jws.kid)
     if key is None:
-        return Refused(
+        return TokenRejected(
             reason=Reason.UNKNOWN_KEY, detail="the issuer's keys do not hold the header's kid", kid=jws.kid
         )
     if jws.alg not in key.algorithms:
-        return Refused(reason=Reason.BAD_SIGNATURE, detail="the header's alg is not one of the key's")
+        return TokenRejected(reason=Reason.BAD_SIGNATURE, detail="the header's alg is not one of the key's")
     if not key.verify(jws.alg, jws.signing_input, jws.signature):
-        return Refused(reason=Reason.BAD_SIGNATURE, detail="the signature does not verify")
+        return TokenRejected(reason=Reason.BAD_SIGNATURE, detail="the signature does not verify")
     return None
 
 
@@ -129,7 +131,7 @@ _NOT_THREE: Mapping[int, str] = {
 }
 
 
-def _check_header(parameters: Mapping[str, JSONValue]) -> Refused | None:
+def _check_header(parameters: Mapping[str, JSONValue]) -> TokenRejected | None:
     if not _REFUSED_PARAMETERS.isdisjoint(parameters):
         return malformed(
             "the header has a parameter that is never accepted, such as crit, jwk, jku, x5c or x5u"

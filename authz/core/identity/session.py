@@ -23,8 +23,8 @@ import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 
-from authz.core.limits import DEFAULT_LIMITS
 from authz.core.policy.context import Caller
+from authz.core.request import DEFAULT_LIMITS
 
 HEADER = "mcp-session-id"
 MIN_KEY = 32

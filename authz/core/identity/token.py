@@ -8,7 +8,7 @@ The steps, in the order in which a token fails them:
 3. Algorithm, key and signature (`jws`), under the terms.
 4. Claims (`claims`).
 
-What is refused is a value (`Refused`) with one `Reason`, and a fixed text for the operator that holds nothing of
+What is refused is a value (`TokenRejected`) with one `Reason`, and a fixed text for the operator that holds nothing of
 the token. Not handled here: encrypted tokens, opaque tokens and introspection, revocation.
 """
 
@@ -16,17 +16,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from authz.core.identity.claims import principal
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import KeySet
 from authz.core.identity.jws import MAX_CHARS, Jws, check_signature, read_compact, read_object
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused, malformed
+from authz.core.identity.principal import Principal, TokenRejected, malformed
 from authz.core.reasons import Reason
 
 _TOKEN68 = bytes(c for c in range(128) if chr(c).isalnum() or chr(c) in "-._~+/")
 
 
-def bearer(value: str | None) -> str | Refused:
+def bearer(value: str | None) -> str | TokenRejected:
     """Take the token out of an Authorization header (RFC 6750 section 2.1).
 
     Args:
@@ -36,7 +35,7 @@ def bearer(value: str | None) -> str | Refused:
         The token, not judged beyond its alphabet and length, or why there is none.
     """
     if not value:
-        return Refused(reason=Reason.MISSING_TOKEN, detail="no authorization header")
+        return TokenRejected(reason=Reason.MISSING_TOKEN, detail="no authorization header")
     scheme, _, token = value.partition(" ")
     if scheme.lower() != "bearer":
         return malformed("the authorization scheme is not Bearer")
@@ -48,7 +47,9 @@ def bearer(value: str | None) -> str | Refused:
     return token
 
 
-def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: float) -> Principal | Refused:
+def verify(
+    token: str, trusts: Mapping[str, tuple[IssuerTerms, KeySet | None]], now: float
+) -> Principal | TokenRejected:
     """Verify an access token (RFC 7519 section 7.2, RFC 9068 section 4, under the advice of RFC 8725).
 
     Args:
@@ -60,7 +61,7 @@ def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: f
         Who calls, or why the token is not accepted. Nothing is raised.
     """
     jws = read_compact(token)
-    if isinstance(jws, Refused):
+    if isinstance(jws, TokenRejected):
         return jws
     claims = read_object(jws.payload)
     if claims is None:
@@ -68,7 +69,7 @@ def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: f
     issuer = claims.get("iss")
     terms = trusts.get(issuer) if isinstance(issuer, str) else None
     if terms is None or terms[0].issuer != issuer:
-        return Refused(
+        return TokenRejected(
             reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared to the letter"
         )
     trust, keys = terms
@@ -77,10 +78,10 @@ def verify(token: str, trusts: Mapping[str, tuple[Trust, KeySet | None]], now: f
         or check_signature(jws, keys, trust.algorithms)
         or principal(claims, trust, now)
     )
-    return replace(verified, issuer=trust.issuer) if isinstance(verified, Refused) else verified
+    return replace(verified, issuer=trust.issuer) if isinstance(verified, TokenRejected) else verified
 
 
-def life(principal: Principal, trust: Trust) -> tuple[float, float]:
+def life(principal: Principal, trust: IssuerTerms) -> tuple[float, float]:
     """Give the moments from which, and from which no longer, a verified token is accepted.
 
     Args:
@@ -98,5 +99,5 @@ def life(principal: Principal, trust: Trust) -> tuple[float, float]:
     return starts, ends
 
 
-def _check_typ(jws: Jws, trust: Trust) -> Refused | None:
+def _check_typ(jws: Jws, trust: IssuerTerms) -> TokenRejected | None:
     return None if jws.typ in trust.types else malformed("the header's typ is not that of an access token")

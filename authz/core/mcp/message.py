@@ -5,7 +5,7 @@ Rules of this file:
 * The body alone says what is asked. The MCP headers only have to agree with it: in the modern era they must be
   present, in every era a header that is present must not contradict (SEP-2243, Trusting Header Values).
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
-  other letters (see `lookalike`), a message with both `method` and `result`, ids that are no string and no integer,
+  other letters (see `confusables`), a message with both `method` and `result`, ids that are no string and no integer,
   argument names that collide when case is folded.
 * The version decides the era, whoever names it, header or body (see `versions`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
@@ -18,17 +18,53 @@ from typing import Any
 
 import msgspec
 
-from authz.core.decision import RequestId
-from authz.core.limits import DEFAULT_LIMITS, Limits
-from authz.core.mcp.envelope import envelope_flaw, read_id
 from authz.core.mcp.item import Item
-from authz.core.mcp.methods import METHODS, VENDOR, Era, Method
+from authz.core.mcp.methods import ASSUMED_VERSION, METHODS, VENDOR, Era, Method, is_known, is_modern
 from authz.core.mcp.routing_headers import headers_agree
-from authz.core.mcp.versions import ASSUMED_VERSION, is_known, is_modern
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
 from authz.core.wire.confusables import collide, imitates
 from authz.core.wire.strict_json import StrictJSONError, loads
+
+# The JSON-RPC 2.0 envelope that every MCP message comes in: its members and its id.
+
+_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+
+
+def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
+    """Give the id and whether it is acceptable: absent, an integer or a string, and not too long."""
+    if "id" not in value:
+        return None, True
+    request_id = value["id"]
+    if isinstance(request_id, bool) or not isinstance(request_id, int | str):
+        return None, False
+    if isinstance(request_id, str) and len(request_id) > limits.name:
+        return None, False
+    return request_id, True
+
+
+def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
+    """Say what is wrong with the envelope, None when nothing is."""
+    method = value.get("method", "")
+    sound = (
+        value.get("jsonrpc") == "2.0"
+        and not imitates(value, _ENVELOPE)
+        and isinstance(method, str)
+        and len(method) <= limits.name
+        and ("method" not in value or (method and "result" not in value and "error" not in value))
+    )
+    return None if sound else Reason.BAD_MESSAGE
+
+
+def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
+    """Give the id to answer a request with that is refused before its message is read; None when there is none."""
+    limits = limits or DEFAULT_LIMITS
+    try:
+        value = loads(body, max_depth=limits.depth)
+    except StrictJSONError:
+        return None
+    return read_id(value, limits)[0] if isinstance(value, dict) else None
+
 
 INVALID_PARAMS = -32602
 
@@ -71,7 +107,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+class MessageRejected(msgspec.Struct, frozen=True, kw_only=True):
     """Why a body is no acceptable message, with what is known for the answer.
 
     Attributes:
@@ -100,7 +136,7 @@ def read_message(
     *,
     opened: frozenset[str] = _NO_METHODS,
     limits: Limits | None = None,
-) -> Message | Rejected:
+) -> Message | MessageRejected:
     """Read the one MCP message of a POST.
 
     Args:
@@ -115,34 +151,34 @@ def read_message(
     try:
         value = loads(request.body, max_depth=limits.depth)
     except StrictJSONError:
-        return Rejected(reason=Reason.BAD_JSON)
+        return MessageRejected(reason=Reason.BAD_JSON)
     if not isinstance(value, dict):
-        return Rejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
+        return MessageRejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
     request_id, id_ok = read_id(value, limits)
     version = request.headers.get("mcp-protocol-version", "")
     flaw = envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
     if flaw is not None:
-        return Rejected(reason=flaw, request_id=request_id, version=version)
+        return MessageRejected(reason=flaw, request_id=request_id, version=version)
     if "method" not in value:
         return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
     read = _read(request, value, request_id, opened, limits)
     if isinstance(read, Message):
         return read
     reason, code = read
-    return Rejected(
+    return MessageRejected(
         reason=reason, code=code, request_id=request_id, method=str(value["method"]), version=version
     )
 
 
 def _response(
     value: Mapping[str, Any], request_id: RequestId, version: str, *, mirrored: bool
-) -> Message | Rejected:
+) -> Message | MessageRejected:
     """Read a client's answer to a server's request; the modern era has none."""
     one_outcome = ("result" in value) != ("error" in value)
     if request_id is None or not one_outcome or "params" in value or is_modern(version):
-        return Rejected(reason=Reason.BAD_MESSAGE, version=version)
+        return MessageRejected(reason=Reason.BAD_MESSAGE, version=version)
     if mirrored:
-        return Rejected(reason=Reason.HEADER_MISMATCH, version=version)
+        return MessageRejected(reason=Reason.HEADER_MISMATCH, version=version)
     return Message(
         method="",
         row=_RESPONSE,

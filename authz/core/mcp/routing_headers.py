@@ -10,7 +10,7 @@ from authz.core.mcp.methods import METHODS
 _SENTINEL_START, _SENTINEL_END = "=?base64?", "?="
 
 
-def decode_mirrored(value: str) -> str | None:
+def decode_header_value(value: str) -> str | None:
     """Decode a header that mirrors a body value; None when its base64 form is not canonical UTF-8."""
     if not (value.startswith(_SENTINEL_START) and value.endswith(_SENTINEL_END)):
         return value
@@ -48,4 +48,4 @@ def headers_agree(
     if sent is None:
         return not required
     value = params.get(row.mirror)
-    return value is not None and decode_mirrored(sent) == value
+    return value is not None and decode_header_value(sent) == value

@@ -9,13 +9,13 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from authz.core.mcp.item import Item
-from authz.core.policy.context import Occasion
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Truth
 from authz.core.policy.rule import Rule
 from authz.core.reasons import Reason
 
 
-class Part(StrEnum):
+class ConditionName(StrEnum):
     """A part of a rule, by its key in the policy file."""
 
     WHEN = "when"
@@ -38,7 +38,7 @@ class Condition:
     """
 
     given: Callable[[Rule], bool]
-    truth: Callable[[Rule, Occasion, Item], Truth]
+    truth: Callable[[Rule, EvaluationContext, Item], Truth]
     lacking: Reason
     on_call: bool = False
 
@@ -47,15 +47,15 @@ def _truth(holds: bool) -> Truth:
     return Truth.TRUE if holds else Truth.FALSE
 
 
-def _when(rule: Rule, occasion: Occasion, item: Item) -> Truth:
+def _when(rule: Rule, occasion: EvaluationContext, item: Item) -> Truth:
     return Truth.TRUE if rule.when is None else occasion.truth(rule.when, item)
 
 
-def _args(rule: Rule, occasion: Occasion, item: Item) -> Truth:
+def _args(rule: Rule, occasion: EvaluationContext, item: Item) -> Truth:
     return Truth.TRUE if rule.args is None else occasion.truth(rule.args, item)
 
 
-def _arguments(rule: Rule, occasion: Occasion, _: Item) -> Truth:
+def _arguments(rule: Rule, occasion: EvaluationContext, _: Item) -> Truth:
     """Arguments of other types than declared are an error: an allow does not hold then, and a deny does."""
     fit = rule.arguments is None or (
         occasion.arguments is not None and rule.arguments.fit(occasion.arguments)
@@ -63,29 +63,29 @@ def _arguments(rule: Rule, occasion: Occasion, _: Item) -> Truth:
     return Truth.TRUE if fit else Truth.ERROR
 
 
-CONDITIONS: Mapping[Part, Condition] = MappingProxyType(
+CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
     {
-        Part.WHEN: Condition(lambda rule: rule.when is not None, _when, Reason.NO_RULE),
-        Part.ROLES: Condition(
+        ConditionName.WHEN: Condition(lambda rule: rule.when is not None, _when, Reason.NO_RULE),
+        ConditionName.ROLES: Condition(
             lambda rule: bool(rule.roles),
             lambda rule, occasion, _: _truth(not rule.roles.isdisjoint(occasion.caller.roles)),
             Reason.MISSING_ROLE,
         ),
-        Part.ARGUMENTS: Condition(
+        ConditionName.ARGUMENTS: Condition(
             lambda rule: rule.arguments is not None,
             _arguments,
             Reason.ARGS_NOT_ALLOWED,
             on_call=True,
         ),
-        Part.ARGS: Condition(
+        ConditionName.ARGS: Condition(
             lambda rule: rule.args is not None, _args, Reason.ARGS_NOT_ALLOWED, on_call=True
         ),
-        Part.SCOPES: Condition(
+        ConditionName.SCOPES: Condition(
             lambda rule: bool(rule.scopes),
             lambda rule, occasion, _: _truth(rule.scopes <= occasion.caller.scopes),
             Reason.MISSING_SCOPE,
         ),
-        Part.ANY_SCOPES: Condition(
+        ConditionName.ANY_SCOPES: Condition(
             lambda rule: bool(rule.any_scopes),
             lambda rule, occasion, _: _truth(not rule.any_scopes.isdisjoint(occasion.caller.scopes)),
             Reason.MISSING_SCOPE,
@@ -93,13 +93,20 @@ CONDITIONS: Mapping[Part, Condition] = MappingProxyType(
     },
 )
 
-ALLOW_ORDER = tuple(Part)
+ALLOW_ORDER = tuple(ConditionName)
 """The order in which an allow's parts are tried; scopes last, so that nothing else is missing where they are."""
 
-DENY_ORDER = (Part.ROLES, Part.SCOPES, Part.ANY_SCOPES, Part.WHEN, Part.ARGUMENTS, Part.ARGS)
+DENY_ORDER = (
+    ConditionName.ROLES,
+    ConditionName.SCOPES,
+    ConditionName.ANY_SCOPES,
+    ConditionName.WHEN,
+    ConditionName.ARGUMENTS,
+    ConditionName.ARGS,
+)
 """The order for a deny: whom it is not about is settled before anything can fail."""
 
 
-def conditions(rule: Rule, order: tuple[Part, ...]) -> tuple[Condition, ...]:
+def conditions(rule: Rule, order: tuple[ConditionName, ...]) -> tuple[Condition, ...]:
     """Give the conditions that a rule has, in an order."""
     return tuple(CONDITIONS[part] for part in order if CONDITIONS[part].given(rule))

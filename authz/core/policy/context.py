@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authz.core.identity.principal import Principal
-from authz.core.limits import DEFAULT_LIMITS
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.expression import CALLER_NAMES, Expression, Truth, activate
-from authz.core.request import HttpRequest
+from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.wire.confusables import imitates
 
 _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -47,7 +46,7 @@ class Caller:
 
 
 @dataclass(slots=True, eq=False)
-class Occasion:
+class EvaluationContext:
     """One request by one caller.
 
     Attributes:
@@ -103,7 +102,7 @@ def visible_headers(request: HttpRequest) -> dict[str, str]:
     }
 
 
-def _mcp(occasion: Occasion, item: Item) -> dict[str, Any]:
+def _mcp(occasion: EvaluationContext, item: Item) -> dict[str, Any]:
     target = occasion.caller.server
     below: dict[Kind, dict[str, Any]] = {
         Kind.TOOL: {"tool": {"name": item.name, "target": target}},
@@ -114,7 +113,7 @@ def _mcp(occasion: Occasion, item: Item) -> dict[str, Any]:
     return {"method": occasion.method, **below[item.kind]}
 
 
-def _request(occasion: Occasion, _: Item) -> dict[str, Any]:
+def _request(occasion: EvaluationContext, _: Item) -> dict[str, Any]:
     request = occasion.request
     return {
         "method": request.method,

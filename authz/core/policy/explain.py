@@ -15,16 +15,15 @@ from enum import StrEnum
 
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import USES
-from authz.core.policy.arguments import Arguments
-from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, Part
-from authz.core.policy.context import Occasion
+from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, ConditionName
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Truth
 from authz.core.policy.policy import Policy, Verdict
-from authz.core.policy.rule import Effect, Rule
+from authz.core.policy.rule import Arguments, Effect, Rule
 from authz.core.reasons import Reason
 
 
-class Outcome(StrEnum):
+class RuleOutcome(StrEnum):
     """What one rule by itself says of an item."""
 
     ALLOWS = "allows"
@@ -36,7 +35,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartSeen:
+class ConditionResult:
     """One part of a rule.
 
     Attributes:
@@ -46,14 +45,14 @@ class PartSeen:
         missing: which of these words, or names of arguments, it is for want of which the part does not hold.
     """
 
-    part: Part
+    part: ConditionName
     truth: Truth | None
     wanted: tuple[str, ...]
     missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSeen:
+class RuleResult:
     """One candidate.
 
     Attributes:
@@ -64,9 +63,9 @@ class RuleSeen:
     """
 
     rule: Rule
-    outcome: Outcome
+    outcome: RuleOutcome
     decided: bool
-    parts: tuple[PartSeen, ...]
+    parts: tuple[ConditionResult, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ class Change:
 
     rule: Rule | None
     hold: bool
-    parts: tuple[PartSeen, ...] = ()
+    parts: tuple[ConditionResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +96,14 @@ class Explanation:
 
     verdict: Verdict
     listed: bool
-    rules: tuple[RuleSeen, ...]
+    rules: tuple[RuleResult, ...]
     changes: tuple[Change, ...]
 
 
-def explain(policy: Policy, occasion: Occasion, item: Item) -> Explanation:
+def explain(policy: Policy, occasion: EvaluationContext, item: Item) -> Explanation:
     """Explain what a policy says about an item: a call when the occasion has arguments, else a place in a list."""
     verdict = policy.judge(occasion, item)
-    listing = Occasion(occasion.caller, occasion.request, USES[item.kind], None)
+    listing = EvaluationContext(occasion.caller, occasion.request, USES[item.kind], None)
     rules = tuple(_seen(rule, occasion, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(
@@ -115,9 +114,9 @@ def explain(policy: Policy, occasion: Occasion, item: Item) -> Explanation:
     )
 
 
-def _seen(rule: Rule, occasion: Occasion, item: Item, verdict: Verdict) -> RuleSeen:
+def _seen(rule: Rule, occasion: EvaluationContext, item: Item, verdict: Verdict) -> RuleResult:
     parts = [part for part in ALLOW_ORDER if CONDITIONS[part].given(rule)]
-    return RuleSeen(
+    return RuleResult(
         rule=rule,
         outcome=_outcome(rule, occasion, item),
         decided=rule is verdict.rule,
@@ -125,32 +124,32 @@ def _seen(rule: Rule, occasion: Occasion, item: Item, verdict: Verdict) -> RuleS
     )
 
 
-_OUTCOMES: Mapping[Effect, Mapping[Reason, Outcome]] = {
-    Effect.ALLOW: {Reason.ALLOWED: Outcome.ALLOWS},
-    Effect.DENY: {Reason.DENIED_BY_RULE: Outcome.DENIES, Reason.RULE_ERROR: Outcome.FAILS},
-    Effect.REQUIRE: {Reason.DENIED_BY_RULE: Outcome.LACKING},
+_OUTCOMES: Mapping[Effect, Mapping[Reason, RuleOutcome]] = {
+    Effect.ALLOW: {Reason.ALLOWED: RuleOutcome.ALLOWS},
+    Effect.DENY: {Reason.DENIED_BY_RULE: RuleOutcome.DENIES, Reason.RULE_ERROR: RuleOutcome.FAILS},
+    Effect.REQUIRE: {Reason.DENIED_BY_RULE: RuleOutcome.LACKING},
 }
 _OTHERWISE = {
-    Effect.ALLOW: Outcome.LACKING,
-    Effect.DENY: Outcome.SILENT,
-    Effect.REQUIRE: Outcome.HOLDS,
+    Effect.ALLOW: RuleOutcome.LACKING,
+    Effect.DENY: RuleOutcome.SILENT,
+    Effect.REQUIRE: RuleOutcome.HOLDS,
 }
 
 
-def _outcome(rule: Rule, occasion: Occasion, item: Item) -> Outcome:
+def _outcome(rule: Rule, occasion: EvaluationContext, item: Item) -> RuleOutcome:
     reason = Policy((replace(rule, shadow=False),)).judge(occasion, item).reason
     return _OUTCOMES[rule.effect].get(reason, _OTHERWISE[rule.effect])
 
 
-def _part(part: Part, rule: Rule, occasion: Occasion, item: Item) -> PartSeen:
+def _part(part: ConditionName, rule: Rule, occasion: EvaluationContext, item: Item) -> ConditionResult:
     condition = CONDITIONS[part]
     unasked = condition.on_call and occasion.arguments is None
     truth = None if unasked else condition.truth(rule, occasion, item)
     missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, occasion)
-    return PartSeen(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing)
+    return ConditionResult(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing)
 
 
-def _wanted(part: Part, rule: Rule) -> tuple[str, ...]:
+def _wanted(part: ConditionName, rule: Rule) -> tuple[str, ...]:
     value = getattr(rule, part.value)
     if isinstance(value, frozenset):
         return tuple(sorted(value))
@@ -159,14 +158,14 @@ def _wanted(part: Part, rule: Rule) -> tuple[str, ...]:
     return (value.text,)
 
 
-def _missing(part: Part, rule: Rule, occasion: Occasion) -> tuple[str, ...]:
+def _missing(part: ConditionName, rule: Rule, occasion: EvaluationContext) -> tuple[str, ...]:
     """Give what a part that does not hold is lacking; nothing is lacking by name where an expression is not true."""
     match part:
-        case Part.SCOPES:
+        case ConditionName.SCOPES:
             return tuple(sorted(rule.scopes - occasion.caller.scopes))
-        case Part.ANY_SCOPES | Part.ROLES:
+        case ConditionName.ANY_SCOPES | ConditionName.ROLES:
             return _wanted(part, rule)
-        case Part.ARGUMENTS:
+        case ConditionName.ARGUMENTS:
             return _unfit(rule.arguments, occasion.arguments or {})
         case _:
             return ()
@@ -181,10 +180,10 @@ def _unfit(declared: Arguments | None, arguments: Mapping[str, object]) -> tuple
     return (*wrong, *extra)
 
 
-_SPEAKS_AGAINST = frozenset({Outcome.DENIES, Outcome.FAILS})
+_SPEAKS_AGAINST = frozenset({RuleOutcome.DENIES, RuleOutcome.FAILS})
 
 
-def _changes(seen: list[RuleSeen], occasion: Occasion, item: Item) -> tuple[Change, ...]:
+def _changes(seen: list[RuleResult], occasion: EvaluationContext, item: Item) -> tuple[Change, ...]:
     """Give what stands between a caller who is denied and an allow, from the rules that are applied."""
     denies = [
         Change(rule=each.rule, hold=False, parts=each.parts)
@@ -194,12 +193,12 @@ def _changes(seen: list[RuleSeen], occasion: Occasion, item: Item) -> tuple[Chan
     requires = [
         _to_hold(each)
         for each in seen
-        if each.rule.effect is Effect.REQUIRE and each.outcome is Outcome.LACKING
+        if each.rule.effect is Effect.REQUIRE and each.outcome is RuleOutcome.LACKING
     ]
     return (*denies, *requires, *_allow_needed(seen, occasion, item))
 
 
-def _allow_needed(seen: Iterable[RuleSeen], occasion: Occasion, item: Item) -> tuple[Change, ...]:
+def _allow_needed(seen: Iterable[RuleResult], occasion: EvaluationContext, item: Item) -> tuple[Change, ...]:
     """Give what the closest allow still needs; nothing when one holds."""
     allows = {each.rule: each for each in seen if each.rule.effect is Effect.ALLOW}
     verdict = Policy(tuple(allows)).judge(occasion, item)
@@ -208,6 +207,6 @@ def _allow_needed(seen: Iterable[RuleSeen], occasion: Occasion, item: Item) -> t
     return (Change(rule=None, hold=True) if verdict.rule is None else _to_hold(allows[verdict.rule]),)
 
 
-def _to_hold(seen: RuleSeen) -> Change:
+def _to_hold(seen: RuleResult) -> Change:
     unheld = tuple(part for part in seen.parts if part.truth in {Truth.FALSE, Truth.ERROR})
     return Change(rule=seen.rule, hold=True, parts=unheld)

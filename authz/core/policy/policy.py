@@ -23,7 +23,7 @@ import msgspec
 
 from authz.core.mcp.item import Item
 from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
-from authz.core.policy.context import Occasion
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
 from authz.core.policy.index import Index
 from authz.core.policy.rule import Effect, Rule
@@ -133,7 +133,7 @@ class Policy:
         self._index = Index(self.rules)
         self._remembered, self._sets = {}, {}
 
-    def judge(self, occasion: Occasion, item: Item) -> Verdict:
+    def judge(self, occasion: EvaluationContext, item: Item) -> Verdict:
         """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
         candidates = self._remembered.get(item) or self._candidates(item)
         if not candidates.lasting:
@@ -147,7 +147,7 @@ class Policy:
                 known[key] = verdict
         return verdict
 
-    def _weigh(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
+    def _weigh(self, candidates: _Candidates, occasion: EvaluationContext, item: Item) -> Verdict:
         verdict = self._apply(candidates, occasion, item)
         if candidates.with_shadows is None:
             return verdict
@@ -179,7 +179,7 @@ class Policy:
             _put(self._sets, rules, found)
         return found
 
-    def _apply(self, candidates: _Candidates, occasion: Occasion, item: Item) -> Verdict:
+    def _apply(self, candidates: _Candidates, occasion: EvaluationContext, item: Item) -> Verdict:
         denied = _denied(candidates.denies, occasion, item)
         if denied is not None:
             return denied
@@ -191,7 +191,7 @@ class Policy:
         return _best_allow(candidates.allows, occasion, item)
 
 
-def _denied(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Verdict | None:
+def _denied(rules: tuple[Tried, ...], occasion: EvaluationContext, item: Item) -> Verdict | None:
     """Give the denial by a rule that holds, else by one that failed; one that holds wins wherever it stands."""
     failed: Verdict | None = None
     for rule, asked in rules:
@@ -203,7 +203,7 @@ def _denied(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Verdict
     return failed
 
 
-def _best_allow(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Verdict:
+def _best_allow(rules: tuple[Tried, ...], occasion: EvaluationContext, item: Item) -> Verdict:
     """Give the first allow that holds, else the closest one's reason, independent of the rules' order."""
     missed: list[tuple[int, Rule, Reason]] = []
     for rule, asked in rules:
@@ -223,7 +223,9 @@ def _best_allow(rules: tuple[Tried, ...], occasion: Occasion, item: Item) -> Ver
 _CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.ARGS_NOT_ALLOWED, Reason.MISSING_SCOPE)
 
 
-def _lacking(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, item: Item) -> Reason | None:
+def _lacking(
+    rule: Rule, asked: tuple[Condition, ...], occasion: EvaluationContext, item: Item
+) -> Reason | None:
     """Say what the first condition that does not hold is lacking; None when all hold."""
     in_list = occasion.arguments is None
     for condition in asked:
@@ -232,7 +234,7 @@ def _lacking(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, item:
     return None
 
 
-def _deny_holds(rule: Rule, asked: tuple[Condition, ...], occasion: Occasion, item: Item) -> Truth:
+def _deny_holds(rule: Rule, asked: tuple[Condition, ...], occasion: EvaluationContext, item: Item) -> Truth:
     """Say whether a deny applies: the first condition that does not hold, or fails, is the answer."""
     if occasion.arguments is None and any(condition.on_call for condition in asked):
         return Truth.FALSE

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from authz.core.decision import RequestId
 from authz.core.reasons import TABLE, Reason
+from authz.core.request import RequestId
 from authz.core.response.list_filter import Count
 
 
-class Outcome(StrEnum):
+class ResponseOutcome(StrEnum):
     """What became of one message, or of a response that is not judged. The value is the word used in metrics."""
 
     TRIMMED = "trimmed"
@@ -60,12 +60,12 @@ class Stop:
 class Judged:
     """For the records: what became of one message, and the items of its lists."""
 
-    outcome: Outcome
+    outcome: ResponseOutcome
     counts: tuple[Count, ...] = ()
 
 
-Action: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
-Actions: TypeAlias = Iterator[Action]
+Command: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
+Commands: TypeAlias = Iterator[Command]
 
 
 def refusal(request_id: RequestId) -> bytes:

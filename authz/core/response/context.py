@@ -13,22 +13,20 @@ from typing import Any
 
 import msgspec
 
-from authz.core.decision import RequestId
 from authz.core.identity.principal import Principal
 from authz.core.identity.session import Sessions
-from authz.core.limits import DEFAULT_LIMITS
 from authz.core.mcp.item import Item, Kind, is_nameable
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import Caller, Occasion, visible_headers
+from authz.core.policy.context import Caller, EvaluationContext, visible_headers
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
 from authz.core.servers import Server
 
 KEY = "caller"
 
 
-class _Baggage(msgspec.Struct, omit_defaults=True):
+class _EncodedContext(msgspec.Struct, omit_defaults=True):
     """What is handed over; field names are short because Envoy sends it with every chunk."""
 
     iss: str
@@ -47,19 +45,19 @@ class _Baggage(msgspec.Struct, omit_defaults=True):
     ends: float | None = None
 
 
-_DECODE = msgspec.json.Decoder(_Baggage).decode
+_DECODE = msgspec.json.Decoder(_EncodedContext).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Reads:
+class VisibilityInputs:
     """What of a caller and a request a policy's rules can read; None where they can read all of it."""
 
     claims: frozenset[str] | None
     headers: frozenset[str] | None
 
     @classmethod
-    def of(cls, policy: Policy) -> "Reads":
+    def of(cls, policy: Policy) -> "VisibilityInputs":
         """Gather what the conditions read that decide about lists."""
         conditions = [rule.when for rule in policy.rules if rule.when is not None]
         return cls(
@@ -75,7 +73,7 @@ def _union(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
 def pack(
     principal: Principal,
     request: HttpRequest,
-    reads: Reads,
+    reads: VisibilityInputs,
     *,
     request_id: RequestId = None,
     ends: float | None = None,
@@ -91,7 +89,7 @@ def pack(
     """
     headers = visible_headers(request)
     return _ENCODE(
-        _Baggage(
+        _EncodedContext(
             iss=principal.issuer,
             sub=principal.subject,
             client=principal.client,
@@ -115,7 +113,7 @@ def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ResponseContext:
     """Who reads a response, as the rewriter needs it.
 
     Attributes:
@@ -131,7 +129,7 @@ class Reader:
 
     target: Server
     caller: Caller
-    uses: Mapping[Kind, Occasion]
+    uses: Mapping[Kind, EvaluationContext]
     remaining_ms: int
     request_id: RequestId = None
     longest: int = DEFAULT_LIMITS.name
@@ -172,7 +170,7 @@ def unpack(
     longest: int = DEFAULT_LIMITS.name,
     sessions: Sessions | None = None,
     grace: float = 0.0,
-) -> Reader | None:
+) -> ResponseContext | None:
     """Read what a Check handed over.
 
     Args:
@@ -211,10 +209,10 @@ def unpack(
         source=baggage.source,
     )
     caller = Caller.of(principal, server.name)
-    return Reader(
+    return ResponseContext(
         target=server,
         caller=caller,
-        uses={kind: Occasion(caller, request, method, None) for kind, method in USES.items()},
+        uses={kind: EvaluationContext(caller, request, method, None) for kind, method in USES.items()},
         remaining_ms=max(0, int((baggage.exp - now) * 1000)),
         request_id=baggage.request_id,
         seconds=None if baggage.ends is None else max(0.0, baggage.ends + grace - now),

@@ -30,7 +30,7 @@ from msgspec import DecodeError, Raw
 from msgspec.json import Decoder, Encoder
 
 from authz.core.mcp.item import Item, Kind, Visible
-from authz.core.response.notifications import may_know
+from authz.core.response.notifications import is_visible
 from authz.core.wire.raw_json import (
     UnfitError,
     Written,
@@ -86,13 +86,13 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ListRejected:
     """Bytes that must not pass. `why` is fixed text and holds nothing of them."""
 
     why: str
 
 
-Verdict: TypeAlias = Trimmed | Untouched | Withheld | Refused
+FilterResult: TypeAlias = Trimmed | Untouched | Withheld | ListRejected
 
 
 _ENCODE = Encoder().encode
@@ -111,7 +111,9 @@ _META_KEYS = frozenset({"ui", "ui/resourceUri"})
 _UI_KEYS = frozenset({"resourceUri"})
 
 
-def trim(document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: int = MAX_BYTES) -> Verdict:
+def trim(
+    document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: int = MAX_BYTES
+) -> FilterResult:
     """Cut from one message the list items its reader may not see.
 
     Args:
@@ -125,16 +127,16 @@ def trim(document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: in
         reader must not get, Refused for the rest.
     """
     if len(document) > max_bytes:
-        return Refused("the message is too large")
+        return ListRejected("the message is too large")
     try:
         return _judge(document, visible, ttl_ms)
     except UnfitError as unfit:
-        return Refused(str(unfit))
+        return ListRejected(str(unfit))
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        return Refused("the message is not JSON of the expected shape")
+        return ListRejected("the message is not JSON of the expected shape")
 
 
-def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> Verdict:
+def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResult:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
     envelope = open_object(document, _ENVELOPE_KEYS)
     answers = envelope.keys() & {"result", "error"}
@@ -142,7 +144,7 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> Verdict:
         msg = "the message is not exactly one of request, notification, result and error"
         raise UnfitError(msg)
     if "method" in envelope:
-        return Untouched() if may_know(envelope, visible) else Withheld()
+        return Untouched() if is_visible(envelope, visible) else Withheld()
     if "result" not in envelope:
         return Untouched()
     result = open_object(envelope["result"], _RESULT_KEYS)

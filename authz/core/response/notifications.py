@@ -18,7 +18,7 @@ from authz.core.mcp.item import Item, Kind, Visible
 from authz.core.mcp.methods import SUBSCRIBABLE
 from authz.core.wire.raw_json import UnfitError, name_at, open_object, text
 
-NOTICES: Mapping[str, tuple[Kind, str]] = MappingProxyType(
+NOTIFICATIONS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     {
         "notifications/resources/updated": (Kind.RESOURCE, "uri"),
         "notifications/tasks/status": (Kind.TASK, "taskId"),
@@ -35,7 +35,7 @@ _SUBSCRIPTION = frozenset(SUBSCRIBABLE)
 _NAMES = Decoder(list[str]).decode
 
 
-def may_know(notification: Mapping[str, Raw], visible: Visible) -> bool:
+def is_visible(notification: Mapping[str, Raw], visible: Visible) -> bool:
     """Tell whether the reader of a stream may get a notification.
 
     Args:
@@ -52,9 +52,9 @@ def may_know(notification: Mapping[str, Raw], visible: Visible) -> bool:
             msg = "a subscription to something that its reader may not see"
             raise UnfitError(msg)
         return True
-    if method not in NOTICES:
+    if method not in NOTIFICATIONS:
         return True
-    kind, key = NOTICES[method]
+    kind, key = NOTIFICATIONS[method]
     return visible(Item(kind, name_at(_params(notification), key)))
 
 

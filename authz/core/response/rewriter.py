@@ -33,16 +33,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from authz.core.decision import RequestId
 from authz.core.mcp.item import Visible
+from authz.core.request import RequestId
 from authz.core.response.commands import (
-    Actions,
     Body,
+    Commands,
     Headers,
     Judged,
-    Outcome,
     Release,
     Replace,
+    ResponseOutcome,
     Stop,
     expired,
     refusal,
@@ -54,7 +54,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ResponseHead:
     """The response headers that matter: the status, and two field values, empty when absent, joined by "," when repeated."""
 
     status: int
@@ -63,7 +63,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ResponseTerms:
     """For whom a response is judged, and how much of it at most.
 
     Attributes:
@@ -82,13 +82,13 @@ class Reading:
 class Rewriter:
     """The state of one response. The order is: `headers` once, `chunk` any number of times, `end` once."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ResponseTerms) -> None:
         """Begin a response that is judged as `reading` says."""
         self._reading = reading
-        self._reader: _Reader | None = None
+        self._reader: _BodyReader | None = None
         self._over = False
 
-    def headers(self, head: Head, *, bodyless: bool) -> Actions:
+    def headers(self, head: ResponseHead, *, bodyless: bool) -> Commands:
         """Take the response's headers.
 
         Args:
@@ -96,23 +96,23 @@ class Rewriter:
             bodyless: whether the response ends with them.
         """
         if bodyless:
-            return self._until_over(iter((Judged(Outcome.PASSED), Release())))
+            return self._until_over(iter((Judged(ResponseOutcome.PASSED), Release())))
         self._reader = _reader(head)(self._reading)
         return self._until_over(self._reader.open())
 
-    def chunk(self, data: bytes) -> Actions:
+    def chunk(self, data: bytes) -> Commands:
         """Take the next bytes of the body; before the headers, or when nothing may follow, they are dropped."""
         return self._until_over(self._reader.chunk(data)) if self._reader else iter(())
 
-    def end(self) -> Actions:
+    def end(self) -> Commands:
         """Take the end of the body."""
         return self._until_over(self._reader.end()) if self._reader else iter(())
 
-    def expire(self) -> Actions:
+    def expire(self) -> Commands:
         """End a response that is being sent, because its caller's token expired; one that is held goes on."""
         return self._until_over(self._reader.expire()) if self._reader else iter(())
 
-    def _until_over(self, actions: Actions) -> Actions:
+    def _until_over(self, actions: Commands) -> Commands:
         if self._over:
             return
         for action in actions:
@@ -122,57 +122,57 @@ class Rewriter:
                 return
 
 
-class _Reader(Protocol):
+class _BodyReader(Protocol):
     """One manner to read a body."""
 
-    def open(self) -> Actions: ...
-    def chunk(self, data: bytes) -> Actions: ...
-    def end(self) -> Actions: ...
-    def expire(self) -> Actions: ...
+    def open(self) -> Commands: ...
+    def chunk(self, data: bytes) -> Commands: ...
+    def end(self) -> Commands: ...
+    def expire(self) -> Commands: ...
 
 
 class _Unjudged:
     """A status that carries no result: everything passes."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ResponseTerms) -> None:
         self._reading = reading
 
-    def open(self) -> Actions:
-        yield Judged(Outcome.PASSED)
+    def open(self) -> Commands:
+        yield Judged(ResponseOutcome.PASSED)
         yield Headers(length=None, rewritten=False)
 
-    def chunk(self, data: bytes) -> Actions:
+    def chunk(self, data: bytes) -> Commands:
         if data:
             yield Body(data)
 
-    def end(self) -> Actions:
+    def end(self) -> Commands:
         return iter(())
 
-    def expire(self) -> Actions:
-        yield Judged(Outcome.EXPIRED)
+    def expire(self) -> Commands:
+        yield Judged(ResponseOutcome.EXPIRED)
         yield Stop()
 
 
 class _Whole:
     """A body that is held until its end, and then judged as one message."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ResponseTerms) -> None:
         self._reading = reading
         self._held = bytearray()
 
-    def open(self) -> Actions:
+    def open(self) -> Commands:
         return iter(())
 
-    def chunk(self, data: bytes) -> Actions:
+    def chunk(self, data: bytes) -> Commands:
         self._held += data
         if len(self._held) > self._reading.max_bytes:
             self._held.clear()
-            yield Judged(Outcome.REFUSED)
+            yield Judged(ResponseOutcome.REFUSED)
             yield Replace()
 
-    def end(self) -> Actions:
+    def end(self) -> Commands:
         body = bytes(self._held)
-        judged, allowed = _judge(body, self._reading) if body else (Judged(Outcome.PASSED), body)
+        judged, allowed = _judge(body, self._reading) if body else (Judged(ResponseOutcome.PASSED), body)
         yield judged
         if allowed is None or (body and not allowed):
             yield Replace()
@@ -181,48 +181,48 @@ class _Whole:
         if allowed:
             yield Body(allowed)
 
-    def expire(self) -> Actions:
+    def expire(self) -> Commands:
         return iter(())
 
 
 class _Unreadable(_Whole):
     """A body that cannot be judged: it may have no byte."""
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(Reading(visible=reading.visible, max_bytes=0))
+    def __init__(self, reading: ResponseTerms) -> None:
+        super().__init__(ResponseTerms(visible=reading.visible, max_bytes=0))
 
 
 class _Events:
     """A stream of server-sent events, each judged when it is complete."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ResponseTerms) -> None:
         self._reading = reading
         self._parser = Parser(max_bytes=reading.max_bytes)
         self._resumable = False
 
-    def open(self) -> Actions:
+    def open(self) -> Commands:
         yield Headers(length=None, rewritten=True)
 
-    def chunk(self, data: bytes) -> Actions:
+    def chunk(self, data: bytes) -> Commands:
         for event in self._parser.feed(data):
             self._resumable = self._resumable or event.named
             yield from self._judged(event)
         if self._parser.overflowed:
-            yield Judged(Outcome.REFUSED)
+            yield Judged(ResponseOutcome.REFUSED)
             yield from self._answer(refusal)
             yield Stop()
 
-    def end(self) -> Actions:
+    def end(self) -> Commands:
         if event := self._parser.close():
             yield from self._judged(event, blank_line=b"\n\n")
 
-    def _judged(self, event: Event, blank_line: bytes = b"") -> Actions:
+    def _judged(self, event: Event, blank_line: bytes = b"") -> Commands:
         """Judge an event; `blank_line` is what it lacks to be read, and gets when it is replaced."""
         if b"{" not in event.raw:
             yield Body(event.raw)
             return
         if event.raw.count(b"{") != event.data.count(b"{"):
-            yield Judged(Outcome.REFUSED)
+            yield Judged(ResponseOutcome.REFUSED)
             if event.data:
                 yield from self._answer(refusal)
             return
@@ -235,41 +235,43 @@ class _Events:
         else:
             yield Body(event.raw if allowed == event.data else with_data(event, allowed))
 
-    def expire(self) -> Actions:
-        yield Judged(Outcome.EXPIRED)
+    def expire(self) -> Commands:
+        yield Judged(ResponseOutcome.EXPIRED)
         if not self._resumable:
             yield from self._answer(expired)
         yield Stop()
 
-    def _answer(self, error: Callable[[RequestId], bytes]) -> Actions:
+    def _answer(self, error: Callable[[RequestId], bytes]) -> Commands:
         """Answer the request in an event of its own; there is none to answer when its id is not known."""
         if self._reading.request_id is not None:
             yield Body(b"data: " + error(self._reading.request_id) + b"\n\n")
 
 
-def _judge(message: bytes, reading: Reading) -> tuple[Judged, bytes | None]:
+def _judge(message: bytes, reading: ResponseTerms) -> tuple[Judged, bytes | None]:
     """What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
     verdict = trim(message, reading.visible or _nothing, ttl_ms=reading.ttl_ms, max_bytes=reading.max_bytes)
     if isinstance(verdict, Untouched):
-        return Judged(Outcome.PASSED), message
+        return Judged(ResponseOutcome.PASSED), message
     if isinstance(verdict, Withheld):
-        return Judged(Outcome.TRIMMED), b""
+        return Judged(ResponseOutcome.TRIMMED), b""
     if isinstance(verdict, Trimmed) and reading.visible is not None:
         cut = any(count.trimmed for count in verdict.counts)
-        return Judged(Outcome.TRIMMED if cut else Outcome.UNCHANGED, verdict.counts), verdict.document
-    return Judged(Outcome.REFUSED), None
+        return Judged(
+            ResponseOutcome.TRIMMED if cut else ResponseOutcome.UNCHANGED, verdict.counts
+        ), verdict.document
+    return Judged(ResponseOutcome.REFUSED), None
 
 
 def _nothing(_item: object) -> bool:
     return False
 
 
-_READERS: Mapping[str, Callable[[Reading], _Reader]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[ResponseTerms], _BodyReader]] = MappingProxyType(
     {"application/json": _Whole, "text/event-stream": _Events}
 )
 
 
-def _reader(head: Head) -> Callable[[Reading], _Reader]:
+def _reader(head: ResponseHead) -> Callable[[ResponseTerms], _BodyReader]:
     if not 200 <= head.status < 300:
         return _Unjudged
     coded = head.content_encoding.strip().lower() not in ("", "identity")

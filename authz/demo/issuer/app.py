@@ -18,17 +18,17 @@ import uvicorn
 
 from authz.demo.issuer.authorization_code import Flows
 from authz.demo.issuer.pages import NOTICE, app
-from authz.demo.issuer.tokens import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, Issuer, TokenFields
+from authz.demo.issuer.tokens import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, TokenFields, TokenIssuer
 from authz.demo.ports import loopback
 
-__all__ = ["AUDIENCE", "BAD_TOKENS", "ROLES_CLAIM", "Issuer", "IssuerServer", "TokenFields", "main"]
+__all__ = ["AUDIENCE", "BAD_TOKENS", "ROLES_CLAIM", "IssuerServer", "TokenFields", "TokenIssuer", "main"]
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
 
 class IssuerServer:
-    """Context manager that runs an issuer in a thread and gives the `Issuer`.
+    """Context manager that runs an issuer in a thread and gives the `TokenIssuer`.
 
     Attributes:
         flows: its OAuth flows, once entered; for reading the clients.
@@ -46,7 +46,7 @@ class IssuerServer:
         self._address = (loopback(host), port)
         self._interval = interval
 
-    def __enter__(self) -> Issuer:
+    def __enter__(self) -> TokenIssuer:
         listening, issuer = _listen(*self._address)
         self.flows = Flows(issuer, interval=self._interval)
         self._server = _server(self.flows)
@@ -69,10 +69,10 @@ class IssuerServer:
         self._thread.join(_STOP_SECONDS)
 
 
-def _listen(host: str, port: int) -> tuple[socket.socket, Issuer]:
+def _listen(host: str, port: int) -> tuple[socket.socket, TokenIssuer]:
     # Bound here and not by the server, because the identifier holds the port.
     listening = socket.create_server((host, port))
-    return listening, Issuer(f"http://{host}:{listening.getsockname()[1]}/")
+    return listening, TokenIssuer(f"http://{host}:{listening.getsockname()[1]}/")
 
 
 def _server(flows: Flows) -> uvicorn.Server:

@@ -32,7 +32,7 @@ from authz.demo.issuer.grants import (
     refuse,
     user_of,
 )
-from authz.demo.issuer.tokens import Issuer
+from authz.demo.issuer.tokens import TokenIssuer
 
 ENDPOINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -67,7 +67,7 @@ class Flows:
         clients: who may ask.
     """
 
-    def __init__(self, issuer: Issuer, *, interval: float = 5.0, lifetime: float = 900.0) -> None:
+    def __init__(self, issuer: TokenIssuer, *, interval: float = 5.0, lifetime: float = 900.0) -> None:
         """Prepare; `interval` and `lifetime` are those of device codes, in seconds."""
         self.issuer = issuer
         self.clients = Clients()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from authz.demo.issuer.tokens import Issuer
+from authz.demo.issuer.tokens import TokenIssuer
 
 OFFLINE = "offline_access"
 """The scope that asks for a refresh token (OpenID Connect Core section 11)."""
@@ -101,7 +101,7 @@ class Grant:
     roles: tuple[str, ...] = ()
     claims: Mapping[str, Any] = field(default_factory=dict)
 
-    def token(self, issuer: Issuer, ttl: int) -> str:
+    def token(self, issuer: TokenIssuer, ttl: int) -> str:
         """Return an access token for it that lives for `ttl` seconds."""
         return issuer.token(
             sub=self.sub,

@@ -76,7 +76,7 @@ class SigningKey:
         return self.private.sign(data, padding.PKCS1v15(), SHA256())
 
 
-class Issuer:
+class TokenIssuer:
     """Keys and the tokens they sign. Any thread may read while one changes it.
 
     Attributes:
@@ -161,43 +161,43 @@ class Issuer:
         raise ValueError(msg)
 
 
-def _expired(issuer: Issuer) -> str:
+def _expired(issuer: TokenIssuer) -> str:
     return issuer.token(claims={"iat": issuer.now() - 7200, "exp": issuer.now() - 3600})
 
 
-def _not_yet_valid(issuer: Issuer) -> str:
+def _not_yet_valid(issuer: TokenIssuer) -> str:
     return issuer.token(claims={"nbf": issuer.now() + 3600})
 
 
-def _wrong_audience(issuer: Issuer) -> str:
+def _wrong_audience(issuer: TokenIssuer) -> str:
     return issuer.token(audience="https://another-api.example")
 
 
-def _wrong_issuer(issuer: Issuer) -> str:
+def _wrong_issuer(issuer: TokenIssuer) -> str:
     return issuer.token(claims={"iss": "https://another-issuer.example/"})
 
 
-def _unknown_kid(issuer: Issuer) -> str:
+def _unknown_kid(issuer: TokenIssuer) -> str:
     header = {"alg": "RS256", "typ": "JWT", "kid": secrets.token_urlsafe(16)}
     return _compact(header, issuer.claims(), issuer.keys[0].sign)
 
 
-def _foreign_key(issuer: Issuer) -> str:
+def _foreign_key(issuer: TokenIssuer) -> str:
     header = {"alg": "RS256", "typ": "JWT", "kid": issuer.keys[0].kid}
     return _compact(header, issuer.claims(), SigningKey().sign)
 
 
-def _alg_none(issuer: Issuer) -> str:
+def _alg_none(issuer: TokenIssuer) -> str:
     return _compact({"alg": "none", "typ": "JWT"}, issuer.claims(), lambda _: b"")
 
 
-def _hs256_public_key(issuer: Issuer) -> str:
+def _hs256_public_key(issuer: TokenIssuer) -> str:
     key = issuer.keys[0]
     header = {"alg": "HS256", "typ": "JWT", "kid": key.kid}
     return _compact(header, issuer.claims(), lambda data: hmac.digest(key.pem(), data, hashlib.sha256))
 
 
-BAD_TOKENS: Mapping[str, Callable[[Issuer], str]] = MappingProxyType(
+BAD_TOKENS: Mapping[str, Callable[[TokenIssuer], str]] = MappingProxyType(
     {
         "expired": _expired,
         "not_yet_valid": _not_yet_valid,

@@ -10,7 +10,7 @@ import httpx
 import jwt
 
 from authz.demo.client import tool_names
-from authz.demo.scenarios.result import ALL, Row, get, join, nothing_arrived, outcome, post
+from authz.demo.scenarios.result import ALL, ScenarioRow, get, join, nothing_arrived, outcome, post
 from authz.demo.stack import Stack
 
 _PATIENCE_SECONDS, _RETRY_SECONDS = 10.0, 0.1
@@ -22,7 +22,7 @@ _STATUS_FOR_ALL = """
 """
 
 
-async def rotation(stack: Stack) -> AsyncIterator[Row]:
+async def rotation(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show a key's beginning and end.
 
     Each service asks the issuer once here: the first for a key that it does not know, and the second for the same, by
@@ -30,19 +30,19 @@ async def rotation(stack: Stack) -> AsyncIterator[Row]:
     """
     first, second = stack.gateways["native"].url, stack.gateways["agentgateway"].url
     old = {form: stack.token(form) for form in stack.gateways}
-    yield Row("a token under the issuer's first key", "200, 200", _both(stack, old))
+    yield ScenarioRow("a token under the issuer's first key", "200, 200", _both(stack, old))
     kid = _kid(old["native"])
     stack.rotate()
     new = {form: stack.token(form) for form in stack.gateways}
-    yield Row(
+    yield ScenarioRow(
         "the issuer signs with a new key: native, first try", "200", outcome(post(first, new["native"]))
     )
-    yield Row("  … a token under the old one", "200", outcome(post(first, old["native"])))
+    yield ScenarioRow("  … a token under the old one", "200", outcome(post(first, old["native"])))
     stack.revoke(kid)
     seen = outcome(post(second, new["agentgateway"]))
-    yield Row("and revokes the old one: agentgateway, new key", "200", seen)
+    yield ScenarioRow("and revokes the old one: agentgateway, new key", "200", seen)
     seen = outcome(post(second, old["agentgateway"]))
-    yield Row("  … a token under the revoked one", "401 unknown_key", seen)
+    yield ScenarioRow("  … a token under the revoked one", "401 unknown_key", seen)
 
 
 def _kid(token: str) -> str:
@@ -53,7 +53,7 @@ def _both(stack: Stack, tokens: dict[str, str]) -> str:
     return join([outcome(post(stack.gateways[form].url, token)) for form, token in tokens.items()])
 
 
-async def policy_edit(stack: Stack) -> AsyncIterator[Row]:
+async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that an edited policy counts at once, and that a broken one counts for nothing."""
     gateway = stack.gateways["native"]
     token, good = stack.token(), gateway.policy.read_text(encoding="utf-8")
@@ -61,25 +61,27 @@ async def policy_edit(stack: Stack) -> AsyncIterator[Row]:
     async def listed() -> str:
         return join(await tool_names(gateway.url, token, "legacy"))
 
-    yield Row("no scope: tools listed", join(ALL[:2]), await listed())
+    yield ScenarioRow("no scope: tools listed", join(ALL[:2]), await listed())
     began = time.monotonic()
     gateway.policy.write_text(good.rstrip() + _STATUS_FOR_ALL, encoding="utf-8")
     seen = await _until(listed, lambda names: "system_status" in names)
     took = time.monotonic() - began
-    yield Row("policy edited: tools listed", join([*ALL[:2], "system_status"]), seen)
+    yield ScenarioRow("policy edited: tools listed", join([*ALL[:2], "system_status"]), seen)
     held = took <= _RELOAD_SECONDS
     bound = f"within {_RELOAD_SECONDS:g} s"
-    yield Row("  … by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s")
+    yield ScenarioRow(
+        "  … by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s"
+    )
     gateway.policy.write_text(good + "    rulez: []\n", encoding="utf-8")
     problem = await _until(lambda: _reload_problem(gateway.http), bool)
-    yield Row(
+    yield ScenarioRow(
         "policy broken: the key that /readyz complains of",
         "rulez",
         "rulez" if "rulez" in problem else problem,
     )
-    yield Row("  … and the last good one stays", join([*ALL[:2], "system_status"]), await listed())
+    yield ScenarioRow("  … and the last good one stays", join([*ALL[:2], "system_status"]), await listed())
     gateway.policy.write_text(good, encoding="utf-8")
-    yield Row(
+    yield ScenarioRow(
         "policy restored: tools listed",
         join(ALL[:2]),
         await _until(listed, lambda names: "status" not in names),
@@ -90,13 +92,13 @@ async def _reload_problem(service: str) -> str:
     return str(get(f"{service}/readyz").get("reload_problem", ""))
 
 
-async def service_outage(stack: Stack) -> AsyncIterator[Row]:
+async def service_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that without the service nobody gets through, and that it comes back."""
     gateway = stack.gateways["native"]
     token = stack.token(scope="files:read")
     stack.supervisor.stop(gateway.service_name)
     before = len(stack.arrivals())
-    yield Row("service killed", "503", outcome(post(gateway.url, token)))
+    yield ScenarioRow("service killed", "503", outcome(post(gateway.url, token)))
     yield nothing_arrived(stack, before)
     stack.supervisor.restart(gateway.service_name)
 
@@ -106,25 +108,25 @@ async def service_outage(stack: Stack) -> AsyncIterator[Row]:
     # Envoy takes a service back with its next health check.
     await _until(status, lambda seen: seen == "200")
     names = await tool_names(gateway.url, token, "legacy")
-    yield Row("service back: tools listed", join(ALL[:3]), join(names))
+    yield ScenarioRow("service back: tools listed", join(ALL[:3]), join(names))
 
 
-async def issuer_outage(stack: Stack) -> AsyncIterator[Row]:
+async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that known keys outlive the issuer."""
     gateway = stack.gateways["native"]
     token, unknown = stack.token(scope="files:read"), stack.bad_token("unknown_kid")
     stack.outage("on")
     try:
-        yield Row(
+        yield ScenarioRow(
             "issuer down, token under an unknown key", "401 unknown_key", outcome(post(gateway.url, unknown))
         )
-        yield Row(
+        yield ScenarioRow(
             "  … for which keys were fetched in vain",
             "1",
             await _until(lambda: _failures(gateway.http), bool),
         )
         names = await tool_names(gateway.url, token, "legacy")
-        yield Row("issuer down, token under a known key: tools listed", join(ALL[:3]), join(names))
+        yield ScenarioRow("issuer down, token under a known key: tools listed", join(ALL[:3]), join(names))
     finally:
         stack.outage("off")
 

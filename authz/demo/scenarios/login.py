@@ -19,7 +19,7 @@ from mcp.shared.auth import (
 )
 from pydantic import AnyUrl
 
-from authz.demo.scenarios.result import ALL, Row, join
+from authz.demo.scenarios.result import ALL, ScenarioRow, join
 from authz.demo.stack import Stack
 
 _CALLBACK = "http://127.0.0.1:3030/callback"
@@ -78,22 +78,22 @@ class Person:
         return AuthorizationCodeResult(**self._landed)
 
 
-async def login(stack: Stack) -> AsyncIterator[Row]:
+async def login(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that a client needs nothing but the URL."""
     url, person = stack.gateways["native"].url, Person()
     names = await listed(url, person)
-    yield Row("client that knows the URL alone: tools listed", join(ALL[:3]), join(names))
-    yield Row("  … having registered", "yes", "no" if person.registration is None else "yes")
+    yield ScenarioRow("client that knows the URL alone: tools listed", join(ALL[:3]), join(names))
+    yield ScenarioRow("  … having registered", "yes", "no" if person.registration is None else "yes")
     challenge = {"code_challenge_method": "S256", "resource": url}
     seen = {name: person.asked.get(name, "") for name in challenge}
-    yield Row(
+    yield ScenarioRow(
         "  … and asked, with PKCE, for a token for this URL",
         join([*challenge.values()]),
         join([*seen.values()]),
     )
     wanted = ["files:delete", "files:read"]
     scopes = sorted({*person.asked.get("scope", "").split()} - {"offline_access"})
-    yield Row("  … of the scopes that the challenge names", join(wanted), join(scopes))
+    yield ScenarioRow("  … of the scopes that the challenge names", join(wanted), join(scopes))
 
 
 async def listed(url: str, person: Person) -> list[str]:

@@ -5,28 +5,30 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from authz.demo.client import ERAS, call, session, tool_names
-from authz.demo.scenarios.result import ALL, Row, get, join, nothing_arrived, outcome, post
+from authz.demo.scenarios.result import ALL, ScenarioRow, get, join, nothing_arrived, outcome, post
 from authz.demo.stack import Stack
 
 
-async def alone(stack: Stack) -> AsyncIterator[Row]:
+async def alone(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show what there is to guard: everybody may do everything."""
     for mode in ERAS:
         names = await tool_names(stack.upstream, None, mode)
-        yield Row(f"MCP server alone, {mode}: tools listed", join(ALL), join(names))
+        yield ScenarioRow(f"MCP server alone, {mode}: tools listed", join(ALL), join(names))
 
 
-async def without_token(stack: Stack) -> AsyncIterator[Row]:
+async def without_token(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show where a client without a token is sent."""
     url = stack.gateways["native"].url
     response = post(url, None)
     challenge = response.headers.get("www-authenticate", "")
-    yield Row("through Envoy, no token", "401 missing_token", outcome(response))
+    yield ScenarioRow("through Envoy, no token", "401 missing_token", outcome(response))
     metadata = challenge.partition('resource_metadata="')[2].partition('"')[0]
-    yield Row("the challenge names the metadata document", _well_known(url), metadata or challenge)
+    yield ScenarioRow("the challenge names the metadata document", _well_known(url), metadata or challenge)
     document = get(metadata) if metadata else {}
-    yield Row("which is served without a token", url, str(document.get("resource")))
-    yield Row("and names the issuer", stack.issuer, ", ".join(document.get("authorization_servers", [])))
+    yield ScenarioRow("which is served without a token", url, str(document.get("resource")))
+    yield ScenarioRow(
+        "and names the issuer", stack.issuer, ", ".join(document.get("authorization_servers", []))
+    )
 
 
 BAD_TOKENS = {
@@ -41,13 +43,13 @@ BAD_TOKENS = {
 }
 
 
-async def bad_tokens(stack: Stack) -> AsyncIterator[Row]:
+async def bad_tokens(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that a token that is wrong in one way is refused for that."""
     url = stack.gateways["native"].url
     before = len(stack.arrivals())
     for kind, reason in BAD_TOKENS.items():
         response = post(url, stack.bad_token(kind))
-        yield Row(f"token: {kind.replace('_', ' ')}", f"401 {reason}", outcome(response))
+        yield ScenarioRow(f"token: {kind.replace('_', ' ')}", f"401 {reason}", outcome(response))
     yield nothing_arrived(stack, before)
 
 
@@ -59,29 +61,29 @@ _CALLERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-async def lists(stack: Stack) -> AsyncIterator[Row]:
+async def lists(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show who sees which tools, in both forms of the policy and both eras of the protocol."""
     for form, gateway in stack.gateways.items():
         for who, (fields, expected) in _CALLERS.items():
             token = stack.token(form, **fields)
             for mode in ERAS:
                 names = await tool_names(gateway.url, token, mode)
-                yield Row(f"{form}, {mode}: {who}: tools listed", join(expected), join(names))
+                yield ScenarioRow(f"{form}, {mode}: {who}: tools listed", join(expected), join(names))
 
 
-async def near_misses(stack: Stack) -> AsyncIterator[Row]:
+async def near_misses(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that a scope is a word and not a piece of text."""
     url = stack.gateways["native"].url
     for scope in ("profiles:read", "xfiles:readonly"):
         names = await tool_names(url, stack.token(scope=scope), "legacy")
-        yield Row(f"native: scope {scope}: tools listed", join(ALL[:2]), join(names))
+        yield ScenarioRow(f"native: scope {scope}: tools listed", join(ALL[:2]), join(names))
 
 
 _ARGUMENTS = {"echo": {"message": "hi"}, "delete_file": {"filename": "/inbox/monday.txt"}}
 _OUTSIDE = {"filename": "/etc/passwd"}
 
 
-async def calls(stack: Stack) -> AsyncIterator[Row]:
+async def calls(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that what is not listed cannot be called, and where arguments decide."""
     for form, gateway in stack.gateways.items():
         token = stack.token(form, scope="files:read files:delete")
@@ -91,14 +93,14 @@ async def calls(stack: Stack) -> AsyncIterator[Row]:
             refused = ("missing_role", "no_rule") if form == "native" else ("no_rule", "no_rule")
             expected = [f"{tool} allowed" for tool in ALL[:3]]
             expected += [f"{tool} {reason}" for tool, reason in zip(ALL[3:], refused, strict=True)]
-            yield Row(f"{form}, {mode}: calls without admin", join(expected), join(seen))
+            yield ScenarioRow(f"{form}, {mode}: calls without admin", join(expected), join(seen))
     admin = stack.token(scope="files:read files:delete", roles=["admin"])
     for mode in ERAS:
         async with session(stack.gateways["native"].url, admin, mode) as client:
             outside = await call(client, "delete_file", _OUTSIDE)
             inside = await call(client, "delete_file", _ARGUMENTS["delete_file"])
-        yield Row(f"native, {mode}: admin deletes /etc/passwd", "args_not_allowed", outside)
-        yield Row(f"native, {mode}: admin deletes in /inbox", "allowed", inside)
+        yield ScenarioRow(f"native, {mode}: admin deletes /etc/passwd", "args_not_allowed", outside)
+        yield ScenarioRow(f"native, {mode}: admin deletes in /inbox", "allowed", inside)
 
 
 def _call_body(**more: Any) -> bytes:
@@ -129,13 +131,13 @@ _BODIES: dict[str, tuple[bytes, dict[str, str], str]] = {
 }
 
 
-async def bodies(stack: Stack) -> AsyncIterator[Row]:
+async def bodies(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Show that what two readers could read differently is not passed on."""
     url, token = stack.gateways["native"].url, stack.token(scope="files:read", roles=["admin"])
     before = len(stack.arrivals())
     for what, (body, headers, expected) in _BODIES.items():
         response = post(url, token, body, headers)
-        yield Row(f"body: {what}", expected, outcome(response))
+        yield ScenarioRow(f"body: {what}", expected, outcome(response))
     yield nothing_arrived(stack, before)
 
 

@@ -29,7 +29,7 @@ _SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScenarioRow:
     """One claim about the gateway.
 
     Attributes:
@@ -48,14 +48,14 @@ class Row:
         return self.expected == self.seen
 
 
-Chapter = Callable[[Stack], AsyncIterator[Row]]
+Chapter = Callable[[Stack], AsyncIterator[ScenarioRow]]
 """Makes some requests and says what they showed."""
 
 
-def nothing_arrived(stack: Stack, before: int) -> Row:
+def nothing_arrived(stack: Stack, before: int) -> ScenarioRow:
     """Give the row that the MCP server saw no request since there were `before` of them."""
     claim = "  … and the MCP server saw none of it"
-    return Row(claim, "0 requests", f"{len(stack.arrivals()) - before} requests")
+    return ScenarioRow(claim, "0 requests", f"{len(stack.arrivals()) - before} requests")
 
 
 def post(

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from authz.demo.scenarios.changes import issuer_outage, policy_edit, rotation, service_outage
 from authz.demo.scenarios.login import login
 from authz.demo.scenarios.requests import alone, bad_tokens, bodies, calls, lists, near_misses, without_token
-from authz.demo.scenarios.result import ALL, Chapter, Row
+from authz.demo.scenarios.result import ALL, Chapter, ScenarioRow
 from authz.demo.stack import Stack
 
-__all__ = ["ALL", "CHAPTERS", "Row", "tell"]
+__all__ = ["ALL", "CHAPTERS", "ScenarioRow", "tell"]
 
 CHAPTERS: tuple[Chapter, ...] = (
     alone,
@@ -31,7 +31,7 @@ CHAPTERS: tuple[Chapter, ...] = (
 )
 
 
-async def tell(stack: Stack) -> AsyncIterator[Row]:
+async def tell(stack: Stack) -> AsyncIterator[ScenarioRow]:
     """Run the whole story."""
     for chapter in CHAPTERS:
         async for row in chapter(stack):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from authz.doctor import expected as pieces
 from authz.doctor.checks.connection_manager import is_local
 from authz.doctor.field_checks import lines, overrides, said
-from authz.doctor.model import Case, Check, Edit, Hit, Put, Severity
+from authz.doctor.model import Check, CheckCase, Edit, Hit, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.routes import copied_cluster, scopes
 from authz.render.yaml_writer import emit
@@ -26,7 +26,7 @@ class _Use:
         return self.node.text
 
 
-def _uses(case: Case) -> Iterator[_Use]:
+def _uses(case: CheckCase) -> Iterator[_Use]:
     for chain in case.survey.guarded:
         for user, found in (("ext_authz", chain.authz), ("ext_proc", chain.rewriter)):
             if found and found.config.at("grpc_service", "envoy_grpc").present:
@@ -45,13 +45,13 @@ _OVERRIDES = (
 )
 
 
-def _unknown(case: Case) -> Iterator[Hit]:
+def _unknown(case: CheckCase) -> Iterator[Hit]:
     for use in _uses(case):
         if case.survey.all_clusters and use.name not in case.survey.clusters:
             yield Hit(use.node, f"{use.user} asks {use.name or 'no cluster'}")
 
 
-def _clusters(case: Case, user: str = "") -> Iterator[Node]:
+def _clusters(case: CheckCase, user: str = "") -> Iterator[Node]:
     """Give the clusters that reach the service, each once."""
     seen: set[str] = set()
     for use in _uses(case):
@@ -60,14 +60,14 @@ def _clusters(case: Case, user: str = "") -> Iterator[Node]:
             yield case.survey.clusters[use.name]
 
 
-def _shared(case: Case) -> Iterator[Hit]:
+def _shared(case: CheckCase) -> Iterator[Hit]:
     asked = {use.name for use in _uses(case) if use.user == "ext_authz"}
     for use in _uses(case):
         if use.user == "ext_proc" and use.name in asked:
             yield Hit(use.node, f"both use {use.name}", _own_cluster(case, use))
 
 
-def _own_cluster(case: Case, use: _Use) -> tuple[Edit, ...]:
+def _own_cluster(case: CheckCase, use: _Use) -> tuple[Edit, ...]:
     """Give what points ext_proc at a cluster of its own, a copy of the shared one where there is none yet."""
     name = "rewriter" if use.name != "rewriter" else "rewriter-lists"
     there = name in case.survey.clusters
@@ -75,7 +75,7 @@ def _own_cluster(case: Case, use: _Use) -> tuple[Edit, ...]:
     return (Put(use.node.path, name), *copied) if there or copied else ()
 
 
-def _no_http2(case: Case) -> Iterator[Hit]:
+def _no_http2(case: CheckCase) -> Iterator[Hit]:
     for cluster in _clusters(case):
         options = cluster.at("typed_extension_protocol_options", pieces.HTTP2_KEY)
         spoken = any(node.key == "http2_protocol_options" for node in options.walk())
@@ -83,7 +83,7 @@ def _no_http2(case: Case) -> Iterator[Hit]:
             yield Hit(cluster, f"cluster {cluster.at('name').text}", (Put(options.path, dict(pieces.HTTP2)),))
 
 
-def _no_health(case: Case) -> Iterator[Hit]:
+def _no_health(case: CheckCase) -> Iterator[Hit]:
     for cluster in _clusters(case, "ext_authz"):
         node = cluster.at("health_checks")
         if not any(True for _ in node.items()):
@@ -92,7 +92,7 @@ def _no_health(case: Case) -> Iterator[Hit]:
             )
 
 
-def _panic(case: Case) -> Iterator[Hit]:
+def _panic(case: CheckCase) -> Iterator[Hit]:
     for cluster in _clusters(case, "ext_authz"):
         threshold = cluster.at("common_lb_config", "healthy_panic_threshold")
         node = threshold.at("value")
@@ -101,7 +101,7 @@ def _panic(case: Case) -> Iterator[Hit]:
             yield Hit(threshold, detail, (Put(threshold.path, {"value": 0}),))
 
 
-def _plain_grpc(case: Case) -> Iterator[Hit]:
+def _plain_grpc(case: CheckCase) -> Iterator[Hit]:
     for cluster in _clusters(case):
         addresses = [node.at("address").text for node in cluster.walk() if node.key == "socket_address"]
         away = [address for address in addresses if address and not is_local(address)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from authz.doctor import expected as pieces
 from authz.doctor.field_checks import field, lines, managers, on, present
-from authz.doctor.model import Case, Check, Hit, Insert, Put, Severity
+from authz.doctor.model import Check, CheckCase, Hit, Insert, Put, Severity
 from authz.doctor.node import Node
 from authz.render.yaml_writer import emit
 
@@ -26,7 +26,7 @@ def _refuses_underscores(node: Node) -> bool:
     return node.enum("ALLOW", "REJECT_REQUEST", "DROP_HEADER") in {"REJECT_REQUEST", "DROP_HEADER"}
 
 
-def _identity(case: Case) -> Iterator[Hit]:
+def _identity(case: CheckCase) -> Iterator[Hit]:
     for manager in managers(case):
         early = manager.at("early_header_mutation_extensions")
         removed = {node.text.lower() for node in early.walk() if node.key == "remove"}
@@ -41,7 +41,7 @@ def _strip(names: list[str]) -> dict[str, object]:
     return {**pieces.STRIP["typed_config"], "mutations": [{"remove": name} for name in names]}
 
 
-def _claims_logged(case: Case) -> Iterator[Hit]:
+def _claims_logged(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for log in (chain.manager.at("access_log"), chain.listener.at("access_log")):
             for node in log.walk():
@@ -49,7 +49,7 @@ def _claims_logged(case: Case) -> Iterator[Hit]:
                     yield Hit(node)
 
 
-def _plain_http(case: Case) -> Iterator[Hit]:
+def _plain_http(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         address = chain.listener.at("address", "socket_address", "address").text
         secure = any(node.key == "transport_socket" for node in chain.listener.walk())
@@ -62,7 +62,7 @@ def is_local(address: str) -> bool:
     return address.startswith("127.") or address in {"::1", "localhost"}
 
 
-def _slow(case: Case) -> Iterator[Hit]:
+def _slow(case: CheckCase) -> Iterator[Hit]:
     for manager in managers(case):
         for name, right in (("request_timeout", "30s"), ("request_headers_timeout", "10s")):
             if not manager.at(name).seconds:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from authz.core.transport import SINGLE_HEADERS
 from authz.doctor import expected as pieces
 from authz.doctor.field_checks import authz, field, lines, off, on, overrides, present, said
-from authz.doctor.model import Case, Check, Drop, Hit, Put, Severity
+from authz.doctor.model import Check, CheckCase, Drop, Hit, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.routes import scopes
 from authz.doctor.string_matcher import any_matches, full_match, matches
@@ -34,7 +34,7 @@ _STATUS |= {
 _STATUS |= {"FOUND", "SEEOTHER", "NOTMODIFIED", "USEPROXY", "TEMPORARYREDIRECT", "PERMANENTREDIRECT"}
 
 
-def bodies(case: Case) -> Iterator[Node]:
+def bodies(case: CheckCase) -> Iterator[Node]:
     """Give the body settings that are in force: the filter's, and those that routes put in their place."""
     yield from (node.at("with_request_body") for node in authz(case) if node.at("with_request_body").present)
     for _, scope in scopes(case.survey.guarded):
@@ -50,7 +50,7 @@ def is_failure(status: Node) -> bool:
     return number >= 400 if number is not None else code.text.upper() not in _STATUS
 
 
-def _no_body(case: Case) -> Iterator[Hit]:
+def _no_body(case: CheckCase) -> Iterator[Hit]:
     for node in authz(case):
         if not present(node.at("with_request_body")):
             right = _limited(case)
@@ -64,11 +64,11 @@ def _no_body(case: Case) -> Iterator[Hit]:
                 yield Hit(node, f"on {scope.at('name').text or 'a route'}", (Drop(node.path),))
 
 
-def _limited(case: Case) -> dict[str, object]:
+def _limited(case: CheckCase) -> dict[str, object]:
     return {**pieces.BODY, **({"max_request_bytes": case.settings.max_body} if case.settings else {})}
 
 
-def _body_limit(case: Case) -> Iterator[Hit]:
+def _body_limit(case: CheckCase) -> Iterator[Hit]:
     for body in bodies(case):
         node = body.at("max_request_bytes")
         if case.settings is None:
@@ -79,7 +79,7 @@ def _body_limit(case: Case) -> Iterator[Hit]:
             yield Hit(node, detail, (Put(node.path, case.settings.max_body),))
 
 
-def _fraction(case: Case) -> Iterator[Hit]:
+def _fraction(case: CheckCase) -> Iterator[Hit]:
     for node in authz(case):
         for name in ("filter_enabled", "filter_enabled_metadata"):
             if node.at(name).present and not _always(node.at(name)):
@@ -93,21 +93,21 @@ def _always(enabled: Node) -> bool:
     return not enabled.at("runtime_key").text and value.at("numerator").number == whole
 
 
-def _disabled(case: Case) -> Iterator[Hit]:
+def _disabled(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         if chain.authz and chain.authz.node.at("disabled").flag:
             node = chain.authz.node.at("disabled")
             yield Hit(node, f"filter {chain.authz.name}", (Drop(node.path),))
 
 
-def _conditional(case: Case) -> Iterator[Hit]:
+def _conditional(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         if chain.authz and chain.authz.wrapper.present:
             typed = chain.authz.node.at("typed_config")
             yield Hit(typed, f"filter {chain.authz.name}", (Put(typed.path, chain.authz.typed.value),))
 
 
-def _http_service(case: Case) -> Iterator[Hit]:
+def _http_service(case: CheckCase) -> Iterator[Hit]:
     for node in authz(case):
         if node.at("http_service").present:
             yield Hit(node.at("http_service"))
@@ -116,7 +116,7 @@ def _http_service(case: Case) -> Iterator[Hit]:
 _WRITTEN = (*pieces.IDENTITY_HEADERS, "authorization", "accept-encoding", "mcp-session-id")
 
 
-def _rules(case: Case) -> Iterator[Hit]:
+def _rules(case: CheckCase) -> Iterator[Hit]:
     for node in authz(case):
         rules = node.at("decoder_header_mutation_rules")
         allowed = rules.at("allow_expression", "regex").text
@@ -129,7 +129,7 @@ def _rules(case: Case) -> Iterator[Hit]:
 _READ = tuple(name for name in SINGLE_HEADERS if not name.startswith(":"))
 
 
-def _hidden_by_list(case: Case) -> Iterator[Hit]:
+def _hidden_by_list(case: CheckCase) -> Iterator[Hit]:
     for node in authz(case):
         allowed = node.at("allowed_headers")
         missing = [name for name in _READ if allowed.present and not any_matches(allowed, name)]
@@ -151,7 +151,7 @@ def _hidden_by_patterns(disallowed: Node) -> Iterator[Hit]:
             )
 
 
-def _timeout(case: Case) -> Iterator[Hit]:
+def _timeout(case: CheckCase) -> Iterator[Hit]:
     needed = case.settings.check_seconds if case.settings else 0.0
     for node in authz(case):
         if node.at("grpc_service").present:
@@ -166,7 +166,7 @@ def _timeout(case: Case) -> Iterator[Hit]:
                 yield Hit(timeout, detail, (Put(timeout.path, f"{needed + 0.15 if needed else 0.6:g}s"),))
 
 
-def _retry(case: Case) -> Iterator[Hit]:
+def _retry(case: CheckCase) -> Iterator[Hit]:
     """Envoy 1.40 takes retry_back_off.max_interval for the timeout of each try, too."""
     needed = case.settings.check_seconds if case.settings else 0.05
     for node in authz(case):

@@ -6,8 +6,8 @@ from typing import Any
 from authz.doctor import expected as pieces
 from authz.doctor.checks.ext_authz import is_failure
 from authz.doctor.field_checks import field, lines, off, on, overrides, present, rewriters, said
-from authz.doctor.inventory import Chain
-from authz.doctor.model import Case, Check, Drop, Edit, Hit, Insert, Put, Severity
+from authz.doctor.inventory import FilterChain
+from authz.doctor.model import Check, CheckCase, Drop, Edit, Hit, Insert, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.routes import copied_cluster, scopes
 from authz.doctor.string_matcher import full_match
@@ -32,14 +32,14 @@ WRAPPED = emit({"http_filters": [pieces.rewriter(pieces.processor("rewriter"))]}
 """The rewriter as it must stand in the chain."""
 
 
-def _chains(case: Case) -> Iterator[tuple[Chain, Node]]:
+def _chains(case: CheckCase) -> Iterator[tuple[FilterChain, Node]]:
     """Give the guarded chains that have a rewriter, with its configuration."""
     for chain in case.survey.guarded:
         if chain.rewriter and not chain.rewriter.unseen:
             yield chain, chain.rewriter.config
 
 
-def _missing(case: Case) -> Iterator[Hit]:
+def _missing(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         discovered = any(each.unseen for each in chain.filters)
         if chain.rewriter or discovered or chain.authz is None or chain.authz.config.at("shadow_mode").flag:
@@ -47,7 +47,7 @@ def _missing(case: Case) -> Iterator[Hit]:
         yield Hit(chain.filter_list, f"in {chain.name}", _added(case, chain))
 
 
-def _added(case: Case, chain: Chain) -> tuple[Edit, ...]:
+def _added(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:
     """Give what adds a rewriter behind ext_authz, when there is a cluster for it."""
     if chain.authz is None:
         return ()
@@ -58,7 +58,7 @@ def _added(case: Case, chain: Chain) -> tuple[Edit, ...]:
     return (added, *copied) if copied or "rewriter" in case.survey.clusters else ()
 
 
-def _wrapped(chain: Chain) -> tuple[Edit, ...]:
+def _wrapped(chain: FilterChain) -> tuple[Edit, ...]:
     """Give what puts our matcher around the filter, in the place of whatever decides now."""
     if chain.rewriter is None or not chain.rewriter.typed.type:
         return ()
@@ -68,7 +68,7 @@ def _wrapped(chain: Chain) -> tuple[Edit, ...]:
     return (*edits, Drop(disabled.path)) if disabled.present else tuple(edits)
 
 
-def _spoofable(case: Case) -> Iterator[Hit]:
+def _spoofable(case: CheckCase) -> Iterator[Hit]:
     for chain, _ in _chains(case):
         inputs = chain.rewriter.inputs() if chain.rewriter else []
         for node in inputs:
@@ -78,7 +78,7 @@ def _spoofable(case: Case) -> Iterator[Hit]:
                 break
 
 
-def _disabled(case: Case) -> Iterator[Hit]:
+def _disabled(case: CheckCase) -> Iterator[Hit]:
     for chain, _ in _chains(case):
         if chain.rewriter and chain.rewriter.node.at("disabled").flag:
             edits = (Drop(chain.rewriter.node.at("disabled").path),)
@@ -86,7 +86,7 @@ def _disabled(case: Case) -> Iterator[Hit]:
             yield Hit(chain.rewriter.node.at("disabled"), "", edits if wrapped else _wrapped(chain))
 
 
-def _matcher(case: Case) -> Iterator[Hit]:
+def _matcher(case: CheckCase) -> Iterator[Hit]:
     for chain, _ in _chains(case):
         rewriter = chain.rewriter
         if rewriter is None or not rewriter.wrapper.present or rewriter.runs_on_decision:
@@ -95,14 +95,14 @@ def _matcher(case: Case) -> Iterator[Hit]:
             yield Hit(rewriter.wrapper, f"filter {rewriter.name}", _wrapped(chain))
 
 
-def _always(case: Case) -> Iterator[Hit]:
+def _always(case: CheckCase) -> Iterator[Hit]:
     for chain, _ in _chains(case):
         rewriter = chain.rewriter
         if rewriter and not rewriter.wrapper.present and not rewriter.node.at("disabled").flag:
             yield Hit(rewriter.node, f"filter {rewriter.name}", _wrapped(chain))
 
 
-def _mode(case: Case) -> Iterator[Hit]:
+def _mode(case: CheckCase) -> Iterator[Hit]:
     for _, config in _chains(case):
         mode = config.at("processing_mode")
         flaw = _flaw(mode)
@@ -120,7 +120,7 @@ def _flaw(mode: Node) -> str:
     return ""
 
 
-def _requests(case: Case) -> Iterator[Hit]:
+def _requests(case: CheckCase) -> Iterator[Hit]:
     for _, config in _chains(case):
         mode = config.at("processing_mode")
         sent = mode.at("request_header_mode").enum(*_HEADERS) != "SKIP"
@@ -129,7 +129,7 @@ def _requests(case: Case) -> Iterator[Hit]:
             yield Hit(mode, "", (Put(mode.path, dict(pieces.PROCESSING_MODE)),))
 
 
-def _on_route(case: Case) -> Iterator[Hit]:
+def _on_route(case: CheckCase) -> Iterator[Hit]:
     for route, scope in scopes(case.survey.guarded):
         if route is not None and route.serves_metadata:
             continue
@@ -143,7 +143,7 @@ def _on_route(case: Case) -> Iterator[Hit]:
         yield from _switched_off(case, scope)
 
 
-def _switched_off(case: Case, scope: Node) -> Iterator[Hit]:
+def _switched_off(case: CheckCase, scope: Node) -> Iterator[Hit]:
     names = {chain.rewriter.name for chain in case.survey.guarded if chain.rewriter}
     for name, entry in scope.at("typed_per_filter_config").members():
         if name in names and entry.type.endswith("FilterConfig") and entry.at("disabled").flag:
@@ -157,7 +157,7 @@ def _takes_away(message: Node) -> bool:
     return message.at("disabled").flag or fails_open or (mode.present and bool(_flaw(mode)))
 
 
-def _forwarding(case: Case) -> Iterator[Hit]:
+def _forwarding(case: CheckCase) -> Iterator[Hit]:
     for _, config in _chains(case):
         node = config.at("metadata_options", "forwarding_namespaces", "untyped")
         named = [each.text for each in node.items()]
@@ -173,7 +173,7 @@ def _list(node: Node) -> bool:
     return not node.present or isinstance(node.value, list)
 
 
-def _route_cache(case: Case) -> Iterator[Hit]:
+def _route_cache(case: CheckCase) -> Iterator[Hit]:
     for _, config in _chains(case):
         action = config.at("route_cache_action").enum("DEFAULT", "CLEAR", "RETAIN")
         node = config.at("disable_clear_route_cache")
@@ -185,7 +185,7 @@ def _route_cache(case: Case) -> Iterator[Hit]:
             yield Hit(node, said(node), (Put(node.path, True),))
 
 
-def _http_service(case: Case) -> Iterator[Hit]:
+def _http_service(case: CheckCase) -> Iterator[Hit]:
     for _, config in _chains(case):
         if config.at("http_service").present:
             yield Hit(config.at("http_service"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from authz.doctor import expected as pieces
 from authz.doctor.checks.connection_manager import is_local
-from authz.doctor.model import Case, Check, Hit, Put, Severity
+from authz.doctor.model import Check, CheckCase, Hit, Put, Severity
 from authz.doctor.node import Node, camel
 
 ERROR, WARNING, _ = Severity
@@ -13,14 +13,14 @@ ERROR, WARNING, _ = Severity
 _OLDEST = ".".join(map(str, pieces.MINIMUM))
 
 
-def _bootstraps(case: Case) -> Iterator[Node]:
+def _bootstraps(case: CheckCase) -> Iterator[Node]:
     yield case.survey.root
     for dumped in case.survey.root.at("configs").items():
         if dumped.at("bootstrap").present:
             yield dumped.at("bootstrap")
 
 
-def _admin(case: Case) -> Iterator[Hit]:
+def _admin(case: CheckCase) -> Iterator[Hit]:
     for bootstrap in _bootstraps(case):
         node = bootstrap.at("admin", "address", "socket_address", "address")
         if node.present and not is_local(node.text):
@@ -37,14 +37,14 @@ def _version(node: Node) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _old(case: Case) -> Iterator[Hit]:
+def _old(case: CheckCase) -> Iterator[Hit]:
     for bootstrap in _bootstraps(case):
         version = _version(bootstrap.at("node"))
         if version and version < pieces.MINIMUM:
             yield Hit(bootstrap.at("node"), f"is {'.'.join(map(str, version))}")
 
 
-def _unseen(case: Case) -> Iterator[Hit]:
+def _unseen(case: CheckCase) -> Iterator[Hit]:
     if case.more:
         yield Hit(case.survey.root, "the documents after the first, which Envoy does not read")
     for part in case.survey.unseen:
@@ -55,7 +55,7 @@ def _unseen(case: Case) -> Iterator[Hit]:
         yield Hit(case.survey.root, "clusters")
 
 
-def _repeated(case: Case) -> Iterator[Hit]:
+def _repeated(case: CheckCase) -> Iterator[Hit]:
     for path in case.repeated:
         yield Hit(
             Node(None, path), f"{path[-1]} stands twice", (Put(path, case.survey.root.at(*path).value),)
@@ -66,7 +66,7 @@ def _repeated(case: Case) -> Iterator[Hit]:
         yield from (Hit(node.at(name), f"{name} and {camel(name)}") for name in twins)
 
 
-def _what_to_see(case: Case) -> Iterator[Node]:
+def _what_to_see(case: CheckCase) -> Iterator[Node]:
     return (chain.manager for chain in case.survey.chains if chain.whole)
 
 

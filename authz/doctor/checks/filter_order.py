@@ -6,8 +6,8 @@ from types import MappingProxyType
 from authz.doctor import expected as pieces
 from authz.doctor.field_checks import hosts, overrides
 from authz.doctor.filters import Filter
-from authz.doctor.inventory import Chain
-from authz.doctor.model import Case, Check, Hit, Insert, Move, Severity
+from authz.doctor.inventory import FilterChain
+from authz.doctor.model import Check, CheckCase, Hit, Insert, Move, Severity
 from authz.render.yaml_writer import emit
 
 ERROR, WARNING, HINT = Severity
@@ -82,7 +82,7 @@ _HARMLESS = frozenset(
 _TO_METADATA = frozenset({"set_metadata", "header_to_metadata", "json_to_metadata", "sse_to_metadata"})
 
 
-def _after(chain: Chain) -> Iterator[Filter]:
+def _after(chain: FilterChain) -> Iterator[Filter]:
     """Give the filters between ext_authz and the router that are not the rewriter."""
     authz, rewriter = chain.authz, chain.rewriter
     for each in chain.filters:
@@ -102,7 +102,7 @@ def _why(each: Filter) -> str:
     return _CHANGES.get(each.kind, "")
 
 
-def _changed_after(case: Case) -> Iterator[Hit]:
+def _changed_after(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for each in _after(chain):
             why = _why(each)
@@ -111,14 +111,14 @@ def _changed_after(case: Case) -> Iterator[Hit]:
                 yield Hit(each.node, f"filter {each.name} ({each.kind}) {why}", (edit,))
 
 
-def _unknown_after(case: Case) -> Iterator[Hit]:
+def _unknown_after(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for each in _after(chain):
             if each.kind not in _HARMLESS and each.kind not in _CHANGES and not each.unseen:
                 yield Hit(each.node, f"filter {each.name} ({each.kind or 'no type'})")
 
 
-def _cors_late(case: Case) -> Iterator[Hit]:
+def _cors_late(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for each in chain.of("cors")[:1]:
             if chain.authz and each.index > chain.authz.index:
@@ -126,14 +126,14 @@ def _cors_late(case: Case) -> Iterator[Hit]:
                 yield Hit(each.node, f"in {chain.name}", (edit,))
 
 
-def _wants_cors(case: Case, chain: Chain) -> bool:
+def _wants_cors(case: CheckCase, chain: FilterChain) -> bool:
     """Whether browsers are to call: a route has a CORS policy, or a server of the policy file lists origins."""
     listed = case.settings is not None and any(server.origins for server in case.settings.directory.servers)
     places = [node for host in hosts(chain) for node in (host, *host.at("routes").items())]
     return listed or any(True for place in places for _ in overrides(place, "CorsPolicy"))
 
 
-def _cors_missing(case: Case) -> Iterator[Hit]:
+def _cors_missing(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         discovered = any(each.unseen for each in chain.filters)
         if chain.authz and not chain.of("cors") and not discovered and _wants_cors(case, chain):
@@ -141,7 +141,7 @@ def _cors_missing(case: Case) -> Iterator[Hit]:
             yield Hit(chain.filter_list, f"in {chain.name}", (edit,))
 
 
-def _rewriter_first(case: Case) -> Iterator[Hit]:
+def _rewriter_first(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         if chain.authz and chain.rewriter and chain.rewriter.index < chain.authz.index:
             edit = Move(chain.filter_list.path, chain.rewriter.index, chain.authz.index)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from authz.core.servers import Server
 from authz.doctor import expected as pieces
 from authz.doctor.field_checks import hosts, lines, overrides, said
-from authz.doctor.inventory import Chain
-from authz.doctor.model import Case, Check, Drop, Edit, Hit, Insert, Put, Severity
+from authz.doctor.inventory import FilterChain
+from authz.doctor.model import Check, CheckCase, Drop, Edit, Hit, Insert, Put, Severity
 from authz.doctor.node import Node
 from authz.doctor.routes import Route, routes, scopes
 from authz.render.model import METADATA_PATH
@@ -18,7 +18,7 @@ SHORTEST_SILENCE = 60.0
 """Seconds; MCP servers keep silent streams alive every 15 seconds or so."""
 
 
-def _unjudged(case: Case, scope: Node) -> Iterator[Node]:
+def _unjudged(case: CheckCase, scope: Node) -> Iterator[Node]:
     """Give the entries that take ext_authz away from a route, host or table."""
     names = {chain.authz.name for chain in case.survey.guarded if chain.authz}
     for _, entry, message in overrides(scope, "ExtAuthzPerRoute"):
@@ -30,7 +30,7 @@ def _unjudged(case: Case, scope: Node) -> Iterator[Node]:
             yield entry
 
 
-def _judged(case: Case) -> list[Route]:
+def _judged(case: CheckCase) -> list[Route]:
     """Give the routes to servers that ext_authz judges."""
     taken = {
         scope.path for _, scope in scopes(case.survey.guarded) if any(True for _ in _unjudged(case, scope))
@@ -42,14 +42,14 @@ def _judged(case: Case) -> list[Route]:
     ]
 
 
-def _mcp(case: Case) -> list[Route]:
+def _mcp(case: CheckCase) -> list[Route]:
     """Give the judged routes that lead to MCP servers: with a policy those of its paths, else all."""
     servers: tuple[Server, ...] = case.settings.directory.servers if case.settings else ()
     found = _judged(case)
     return [route for route in found if not servers or any(route.takes(server.path) for server in servers)]
 
 
-def _taken_away(case: Case) -> Iterator[Hit]:
+def _taken_away(case: CheckCase) -> Iterator[Hit]:
     for route, scope in scopes(case.survey.guarded):
         for entry in _unjudged(case, scope):
             if route is None:
@@ -62,7 +62,7 @@ def _taken_away(case: Case) -> Iterator[Hit]:
                 )
 
 
-def _unguarded_chains(case: Case) -> Iterator[Hit]:
+def _unguarded_chains(case: CheckCase) -> Iterator[Hit]:
     """Name chains without ext_authz that lead where a guarded chain leads."""
     guarded = frozenset().union(*(route.clusters for route in _judged(case))) - {"*"}
     for chain in case.survey.chains:
@@ -73,7 +73,7 @@ def _unguarded_chains(case: Case) -> Iterator[Hit]:
             yield Hit(chain.filter_list, f"{chain.name} leads to {', '.join(reached)}", _guards(case, chain))
 
 
-def _guards(case: Case, chain: Chain) -> tuple[Edit, ...]:
+def _guards(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:
     """Give what puts the guards of the first whole chain in front of another one's router."""
     whole = next((each for each in case.survey.guarded if each.authz and each.rewriter), None)
     if whole is None or whole.authz is None or whole.rewriter is None:
@@ -83,14 +83,14 @@ def _guards(case: Case, chain: Chain) -> tuple[Edit, ...]:
     return tuple(Insert(path, last + at, value) for at, value in enumerate(pair))
 
 
-def _no_authz(case: Case) -> Iterator[Hit]:
+def _no_authz(case: CheckCase) -> Iterator[Hit]:
     whole = [chain for chain in case.survey.chains if chain.whole]
     seen = not any(each.unseen for chain in whole for each in chain.filters)
     if whole and seen and not any(chain.authz for chain in whole):
         yield Hit(whole[0].filter_list, f"in {', '.join(chain.name for chain in whole)}")
 
 
-def _no_end(case: Case) -> Iterator[Hit]:
+def _no_end(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for host in hosts(chain):
             listed = [Route(node, host, chain) for node in host.at("routes").items()]
@@ -100,7 +100,7 @@ def _no_end(case: Case) -> Iterator[Hit]:
                 yield Hit(host, f"virtual host {host.at('name').text}", edits)
 
 
-def _no_host(case: Case) -> Iterator[Hit]:
+def _no_host(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for table in chain.tables:
             found = list(table.at("virtual_hosts").items())
@@ -110,14 +110,14 @@ def _no_host(case: Case) -> Iterator[Hit]:
                 yield Hit(table.at("virtual_hosts"), f"in {chain.name}", (edit,))
 
 
-def _timeout(case: Case) -> Iterator[Hit]:
+def _timeout(case: CheckCase) -> Iterator[Hit]:
     for route in _mcp(case):
         node = route.node.at("route", "timeout")
         if node.seconds != 0:
             yield Hit(node, f"{said(node)} on route {route.name}", (Put(node.path, "0s"),))
 
 
-def _silence(case: Case) -> Iterator[Hit]:
+def _silence(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         node = chain.manager.at("stream_idle_timeout")
         if node.present and not _long_enough(node):
@@ -132,7 +132,7 @@ def _long_enough(node: Node) -> bool:
     return (node.seconds or 0) >= SHORTEST_SILENCE
 
 
-def _duration(case: Case) -> Iterator[Hit]:
+def _duration(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         node = chain.manager.at("common_http_protocol_options", "max_stream_duration")
         if node.seconds:
@@ -143,7 +143,7 @@ def _duration(case: Case) -> Iterator[Hit]:
             yield Hit(node, f"{said(node)} on route {route.name}", (Drop(node.path),))
 
 
-def _no_metadata(case: Case) -> Iterator[Hit]:
+def _no_metadata(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         for host in hosts(chain):
             listed = [Route(node, host, chain) for node in host.at("routes").items()]
@@ -154,7 +154,7 @@ def _no_metadata(case: Case) -> Iterator[Hit]:
                 yield Hit(host, f"virtual host {host.at('name').text}", (edit,) if there else ())
 
 
-def _metadata_judged(case: Case) -> Iterator[Hit]:
+def _metadata_judged(case: CheckCase) -> Iterator[Hit]:
     for route in routes(case.survey.guarded):
         if not route.serves_metadata or not route.clusters or route.chain.authz is None:
             continue
@@ -164,7 +164,7 @@ def _metadata_judged(case: Case) -> Iterator[Hit]:
             yield Hit(route.node, f"route {route.name}", (Put(path, dict(pieces.UNJUDGED)),))
 
 
-def _exposed(case: Case) -> Iterator[Hit]:
+def _exposed(case: CheckCase) -> Iterator[Hit]:
     for _, scope in scopes(case.survey.guarded):
         for _, _, policy in overrides(scope, "CorsPolicy"):
             node = policy.at("expose_headers")
@@ -175,7 +175,7 @@ def _exposed(case: Case) -> Iterator[Hit]:
                 yield Hit(node, f"without {', '.join(missing)}", (Put(node.path, right),))
 
 
-def _upgrades(case: Case) -> Iterator[Hit]:
+def _upgrades(case: CheckCase) -> Iterator[Hit]:
     for chain in case.survey.guarded:
         yield from _upgrade_list(chain.manager.at("upgrade_configs"))
         node = chain.manager.at("http2_protocol_options", "allow_connect")

@@ -16,7 +16,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from google.rpc import code_pb2
 
 from authz.core.decision import Decision
-from authz.core.denial import Answer
+from authz.core.denial import DenialResponse
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Item
 from authz.core.reasons import Reason
@@ -94,7 +94,7 @@ def _session(session: str, sent: str, *, rewrite: bool) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def deny(decision: Decision, answer: Answer, policy: str, decision_id: str) -> bytes:
+def deny(decision: Decision, answer: DenialResponse, policy: str, decision_id: str) -> bytes:
     """Answer a denied request as `core.denial` rendered it."""
     response = _pb.CheckResponse()
     response.status.code = _PERMISSION_DENIED

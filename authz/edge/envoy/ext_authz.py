@@ -22,12 +22,12 @@ import structlog
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
-from authz.core.denial import answer
+from authz.core.denial import render_denial
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow, deny
-from authz.edge.service import Service, State
+from authz.edge.service import PolicySnapshot, Service
 from authz.edge.telemetry.decision_record import Facts
 from authz.edge.telemetry.metrics import SAMPLED
 from authz.edge.telemetry.stage_timer import UNTIMED, Sampled, Stages
@@ -92,7 +92,7 @@ class Checker:
         self._count += 1
         return f"{self._start}{self._count & 0xFFFFFFFF:08x}"
 
-    def _answer(self, state: State, decision: Decision, request: HttpRequest) -> tuple[bytes, Facts]:
+    def _answer(self, state: PolicySnapshot, decision: Decision, request: HttpRequest) -> tuple[bytes, Facts]:
         policy, decision_id = state.settings.digest, self._next_id()
         server = state.servers.get(decision.server)
         status = 0
@@ -100,7 +100,7 @@ class Checker:
             response = allow(decision, request, server, policy, decision_id)
             response += state.baggage(decision, request)
         else:
-            denial = answer(decision, server, request, decision_id)
+            denial = render_denial(decision, server, request, decision_id)
             status = denial.status
             response = deny(decision, denial, policy, decision_id)
         return response, Facts(

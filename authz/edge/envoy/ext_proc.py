@@ -27,12 +27,21 @@ from typing import Any, Protocol
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.core.decision import RequestId
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Item, Kind
-from authz.core.response.commands import Actions, Body, Headers, Judged, Outcome, Release, Replace, Stop
+from authz.core.request import RequestId
+from authz.core.response.commands import (
+    Body,
+    Commands,
+    Headers,
+    Judged,
+    Release,
+    Replace,
+    ResponseOutcome,
+    Stop,
+)
 from authz.core.response.list_filter import MAX_BYTES
-from authz.core.response.rewriter import Reading, Rewriter
+from authz.core.response.rewriter import ResponseTerms, Rewriter
 from authz.edge.envoy.processing_messages import (
     VALIDATORS,
     bad_gateway,
@@ -55,7 +64,7 @@ _read: Any = external_processor_pb2.ProcessingRequest.FromString
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 
-class Caller(Protocol):
+class ResponseReader(Protocol):
     """Who reads a response."""
 
     @property
@@ -80,17 +89,17 @@ class Caller(Protocol):
         """Longest time in milliseconds the caller's client may keep a list; None: the server's own."""
 
 
-class Observer(Protocol):
+class RewriteObserver(Protocol):
     """Takes the figures of the rewriter."""
 
     def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
         """Count the items of one list."""
 
-    def rewritten(self, outcome: Outcome) -> None:
+    def rewritten(self, outcome: ResponseOutcome) -> None:
         """Count what became of one message, or of a response that is not judged."""
 
 
-Resolve = Callable[[Mapping[str, str]], Caller | None]
+Resolve = Callable[[Mapping[str, str]], ResponseReader | None]
 """The texts of ext_authz's dynamic metadata, empty when there is none, to who reads; None refuses every list."""
 
 
@@ -110,7 +119,7 @@ class Exchange(Protocol):
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
-    def __init__(self, *, resolve: Resolve, observe: Observer, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, resolve: Resolve, observe: RewriteObserver, max_bytes: int = MAX_BYTES) -> None:
         """Judge for the callers that `resolve` finds; a JSON body or an event may have `max_bytes` bytes."""
         self._resolve = resolve
         self._observe = observe
@@ -137,7 +146,7 @@ class _Stream:
         seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
     """
 
-    def __init__(self, resolve: Resolve, observe: Observer, max_bytes: int) -> None:
+    def __init__(self, resolve: Resolve, observe: RewriteObserver, max_bytes: int) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
         self._observe = observe
@@ -190,16 +199,16 @@ class _Stream:
         self._rewriter = Rewriter(self._reading(caller))
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
-    def _reader(self, namespaces: Mapping[str, Any]) -> Caller | None:
+    def _reader(self, namespaces: Mapping[str, Any]) -> ResponseReader | None:
         caller = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
         if caller is not None:
             self._server, self._request_id, self.seconds = caller.server, caller.request_id, caller.seconds
         return caller
 
-    def _reading(self, caller: Caller | None) -> Reading:
+    def _reading(self, caller: ResponseReader | None) -> ResponseTerms:
         if caller is None:
-            return Reading(visible=None, max_bytes=self._max_bytes)
-        return Reading(
+            return ResponseTerms(visible=None, max_bytes=self._max_bytes)
+        return ResponseTerms(
             visible=caller.visible,
             ttl_ms=caller.ttl_ms(),
             max_bytes=self._max_bytes,
@@ -231,7 +240,7 @@ class _Stream:
         """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
         return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
 
-    def _carry_out(self, actions: Actions) -> Iterator[Any]:
+    def _carry_out(self, actions: Commands) -> Iterator[Any]:
         for action in actions:
             match action:
                 case Judged():
@@ -266,10 +275,10 @@ class _Stream:
         elif not self._over:
             self._over = True
             yield bad_gateway(self._request_id)
-        self._observe.rewritten(Outcome.REFUSED)
+        self._observe.rewritten(ResponseOutcome.REFUSED)
 
 
-def _bound(session: str | None, caller: Caller | None) -> str | None:
+def _bound(session: str | None, caller: ResponseReader | None) -> str | None:
     """Give what the client gets for the server's session id.
 
     Raises:

@@ -7,10 +7,10 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from envoy.type.v3 import http_status_pb2
 
-from authz.core.decision import RequestId
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.request import RequestId
 from authz.core.response.commands import Headers, refusal
-from authz.core.response.rewriter import Head
+from authz.core.response.rewriter import ResponseHead
 
 VALIDATORS = ("etag", "content-digest", "digest")
 """Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
@@ -36,14 +36,14 @@ def texts(metadata: Any) -> dict[str, str]:
     return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
 
 
-def read_head(values: Mapping[str, str]) -> Head:
+def read_head(values: Mapping[str, str]) -> ResponseHead:
     """Give what the rewriter needs of a response's headers.
 
     Raises:
         KeyError: there is no status.
         ValueError: the status is not a number.
     """
-    return Head(
+    return ResponseHead(
         status=int(values[":status"]),
         content_type=values.get("content-type", ""),
         content_encoding=values.get("content-encoding", ""),

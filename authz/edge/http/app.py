@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from authz.core.denial import METADATA_PATH, resource_url
 from authz.core.servers import Server
-from authz.edge.http.status import Outlook
+from authz.edge.http.status import ServiceStatus
 
 _OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,7 +32,7 @@ class _Collected(Collector):
         return self._metrics
 
 
-def application(outlook: Outlook) -> Starlette:
+def application(outlook: ServiceStatus) -> Starlette:
     """Build the ASGI application of a service."""
     endpoints = _Endpoints(outlook)
     return Starlette(
@@ -48,7 +48,7 @@ def application(outlook: Outlook) -> Starlette:
 
 
 class _Endpoints:
-    def __init__(self, outlook: Outlook) -> None:
+    def __init__(self, outlook: ServiceStatus) -> None:
         self._outlook = outlook
 
     async def metadata(self, request: Request) -> Response:

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from prometheus_client.core import Metric
 
 from authz.config.settings import Settings
-from authz.edge.http.status import Condition
+from authz.edge.http.status import WorkerStatus
 from authz.edge.service import Service
-from authz.edge.shutdown import Ending
+from authz.edge.shutdown import ShutdownSignal
 
 
-class Own:
+class WorkerReport:
     """The outlook of a process that decides."""
 
-    def __init__(self, service: Service, ending: Ending | None = None) -> None:
+    def __init__(self, service: Service, ending: ShutdownSignal | None = None) -> None:
         """Tell about `service`; it is draining once `ending` has begun."""
         self._service = service
         self._ending = ending
@@ -27,11 +27,11 @@ class Own:
         """Every metric of this worker."""
         return self._service.metrics.registry.collect()
 
-    async def condition(self) -> Condition:
+    async def condition(self) -> WorkerStatus:
         """How this worker is."""
         missing = self._service.without_keys()
         draining = self._ending is not None and self._ending.begun.is_set()
-        return Condition(
+        return WorkerStatus(
             ready=not missing and not draining,
             draining=draining,
             policy=self.settings.digest,

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from authz.config.settings import Settings
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How one worker is.
 
     Attributes:
@@ -27,7 +27,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     reload_problem: str
 
 
-class Outlook(Protocol):
+class ServiceStatus(Protocol):
     """What the HTTP port asks."""
 
     @property
@@ -37,11 +37,11 @@ class Outlook(Protocol):
     async def metrics(self) -> Iterable[Metric]:
         """Every metric of the service."""
 
-    async def condition(self) -> Condition:
+    async def condition(self) -> WorkerStatus:
         """How the service is as a whole."""
 
 
-def overall(conditions: Sequence[Condition], *, draining: bool) -> Condition:
+def overall(conditions: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus:
     """Give the condition of a service from those of its workers that take connections.
 
     It is ready when there is one and all of them are: a worker that is down gets no connection, but one that is up and
@@ -49,7 +49,7 @@ def overall(conditions: Sequence[Condition], *, draining: bool) -> Condition:
     """
     policies = dict.fromkeys(condition.policy for condition in conditions)
     missing = {issuer for condition in conditions for issuer in condition.issuers_without_keys}
-    return Condition(
+    return WorkerStatus(
         ready=bool(conditions) and all(condition.ready for condition in conditions) and not draining,
         draining=draining,
         policy=", ".join(policies),

@@ -16,6 +16,7 @@ Rules of this module:
 """
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,15 +25,46 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from authz.config.settings import IssuerKeys
+from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
 from authz.edge.jwks.fetcher import Fetcher, FetchError
-from authz.edge.jwks.schedule import Schedule
+
+# When keys are fetched again: from what Cache-Control said, or from how often it failed.
+
+_MAX_DOUBLINGS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(Fetching):
+    """The configured bounds, and how replicas are kept from asking together.
+
+    Attributes:
+        jitter: largest part of a pause that is taken off it by chance.
+    """
+
+    jitter: float = 0.2
+
+    def age(self, said: int | None) -> float:
+        """Give the seconds to the next scheduled fetch; `said` is Cache-Control's max-age, None where it has none."""
+        return min(max(self.default_age if said is None else said, self.min_age), self.max_age)
+
+    def pause(self, age: float, failures: int) -> float:
+        """Give the seconds to wait now.
+
+        Args:
+            age: as `age` gave it for the last fetch that brought keys.
+            failures: fetches that failed since.
+        """
+        whole = age
+        if failures:
+            whole = min(self.retry * 2.0 ** min(failures - 1, _MAX_DOUBLINGS), self.min_age)
+        return whole * random.uniform(1 - self.jitter, 1)  # noqa: S311 - no secret depends on it
+
 
 _LOG = structlog.get_logger("authz.keys")
 
 
-class Observer(Protocol):
+class KeyObserver(Protocol):
     """Takes the figures of the key store."""
 
     def fetched(self, issuer: str, outcome: str) -> None:
@@ -72,7 +104,7 @@ class KeyStore:
         self,
         sources: Mapping[str, IssuerKeys],
         *,
-        observer: Observer,
+        observer: KeyObserver,
         schedule: Schedule | None = None,
         insecure_hosts: frozenset[str] = frozenset(),
         ca_file: str | None = None,

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 Labels = tuple[str, ...]
 
 
-class Tally(Collector):
+class Counters(Collector):
     """A counter with labels."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class Tally(Collector):
         return [family]
 
 
-class Timing(Collector):
+class StageTimes(Collector):
     """A histogram of seconds with labels."""
 
     def __init__(

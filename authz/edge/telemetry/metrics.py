@@ -14,7 +14,7 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
-from authz.edge.telemetry.counters import Tally, Timing
+from authz.edge.telemetry.counters import Counters, StageTimes
 from authz.edge.telemetry.decision_record import verdict
 
 OTHER = "_other"
@@ -68,26 +68,28 @@ class Metrics:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
 
-    def _tallies(self) -> tuple[Tally, ...]:
+    def _tallies(self) -> tuple[Counters, ...]:
         decided = ("server", "method", "rule", "decision", "reason")
-        self._decisions = Tally("mcp_authz_decisions", "Decisions by rule and reason.", decided)
+        self._decisions = Counters("mcp_authz_decisions", "Decisions by rule and reason.", decided)
         tool = ("server", "tool", "decision")
-        self._tools = Tally("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
+        self._tools = Counters("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
         disagreed = "Decisions that a shadow rule would have made otherwise."
-        self._shadows = Tally("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
+        self._shadows = Counters("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
         item = ("server", "kind", "outcome")
-        self._items = Tally("mcp_authz_list_items", "Items of lists, kept or trimmed.", item)
-        self._rewrites = Tally("mcp_authz_rewrites", "Messages that went through the rewriter.", ("outcome",))
-        self._cache = Tally("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
-        self._fetches = Tally("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
-        self._reloads = Tally("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
+        self._items = Counters("mcp_authz_list_items", "Items of lists, kept or trimmed.", item)
+        self._rewrites = Counters(
+            "mcp_authz_rewrites", "Messages that went through the rewriter.", ("outcome",)
+        )
+        self._cache = Counters("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
+        self._fetches = Counters("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
+        self._reloads = Counters("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
         decisions = (self._decisions, self._tools, self._shadows)
         return (*decisions, self._items, self._rewrites, self._cache, self._fetches, self._reloads)
 
-    def _timings(self) -> tuple[Timing, ...]:
-        self._check = Timing("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
+    def _timings(self) -> tuple[StageTimes, ...]:
+        self._check = StageTimes("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
         sampled = f"Time of one stage of a Check; one Check in {SAMPLED} is timed."
-        self._stages = Timing("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
+        self._stages = StageTimes("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
         return self._check, self._stages
 
     def decided(self, decision: Decision, seconds: float) -> None:

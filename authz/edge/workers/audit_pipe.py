@@ -14,7 +14,7 @@ from authz.edge.telemetry.audit_log import Stream
 _CHUNK = 65_536
 
 
-class Pump:
+class AuditPipe:
     """Threads that copy from pipes to one stream."""
 
     def __init__(self, out: Stream, torn: Callable[[], None]) -> None:

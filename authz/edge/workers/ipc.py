@@ -12,7 +12,7 @@ from typing import Self
 
 import msgspec
 
-from authz.edge.http.status import Condition
+from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.metrics_merge import Family
 
 _LENGTH = 4
@@ -71,7 +71,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 class Report(msgspec.Struct, tag=True, frozen=True):
     """How a worker is, and what it counted; also its last message."""
 
-    condition: Condition
+    condition: WorkerStatus
     metrics: list[Family]
 
 
@@ -80,7 +80,7 @@ _DECODE: Callable[[bytes], Message] = msgspec.msgpack.Decoder(Message).decode
 _ENCODE = msgspec.msgpack.Encoder().encode
 
 
-class Line:
+class WorkerChannel:
     """One end of the line."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

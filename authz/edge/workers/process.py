@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from threading import Thread
 from typing import Self
 
-from authz.edge.workers.audit_pipe import Pump
-from authz.edge.workers.ipc import Ask, End, Failed, Line, Report, Started, Task
+from authz.edge.workers.audit_pipe import AuditPipe
+from authz.edge.workers.ipc import Ask, End, Failed, Report, Started, Task, WorkerChannel
 
 _LAST_LINES = 2.0
 """Seconds that the last records of an ended worker may take to be written."""
@@ -25,7 +25,7 @@ class Worker:
         last: what it reported last.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, line: Line, copying: Thread) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, line: WorkerChannel, copying: Thread) -> None:
         """Take a process that was started; see `start`."""
         self.pid = process.pid
         self.began: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -35,7 +35,7 @@ class Worker:
         self._ended = asyncio.create_task(self._live())
 
     @classmethod
-    async def start(cls, command: Sequence[str], task: Task, pump: Pump) -> Self:
+    async def start(cls, command: Sequence[str], task: Task, pump: AuditPipe) -> Self:
         """Start a process with the file descriptor of its line as last argument.
 
         It leads a session: a Ctrl-C in the terminal is for the supervisor, which then tells its workers.
@@ -61,7 +61,7 @@ class Worker:
         finally:
             theirs.close()
             os.close(output)
-        line = await Line.on(ours)
+        line = await WorkerChannel.on(ours)
         line.send(task)
         return cls(process, line, pump.begin(pipe))
 

@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from authz.config.settings import Settings
 from authz.edge.http.app import application
 from authz.edge.http.listener import HttpPort, bind
-from authz.edge.reload import PolicyFile, Watcher
-from authz.edge.shutdown import Ending
+from authz.edge.reload import WatchedFile, Watcher
+from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import Stream
 from authz.edge.workers.ipc import Task
 from authz.edge.workers.team import Team
@@ -30,7 +30,7 @@ async def supervise(
     command: Sequence[str],
     out: Stream,
     *,
-    file: PolicyFile,
+    file: WatchedFile,
     started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve by several workers until SIGTERM or SIGINT.
@@ -47,7 +47,7 @@ async def supervise(
         BindError: an address cannot be used.
         StartError: a worker cannot serve; none is left.
     """
-    ending = Ending.by_signals()
+    ending = ShutdownSignal.by_signals()
     port = HttpPort(settings.http)
     try:
         with _reserved(settings.grpc):
@@ -77,7 +77,7 @@ def _reserved(address: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _watched(file: PolicyFile, team: Team) -> AsyncIterator[None]:
+async def _watched(file: WatchedFile, team: Team) -> AsyncIterator[None]:
     watcher = Watcher(file.path, file.load, team.apply, failed=lambda _: None, read=team.settings.read)
 
     def hang_up() -> None:

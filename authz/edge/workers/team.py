@@ -21,11 +21,11 @@ from msgspec import structs
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from authz.config.settings import Settings
-from authz.edge.http.status import Condition, overall
-from authz.edge.shutdown import Ending
+from authz.edge.http.status import WorkerStatus, overall
+from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import Stream
-from authz.edge.telemetry.counters import Tally
-from authz.edge.workers.audit_pipe import Pump
+from authz.edge.telemetry.counters import Counters
+from authz.edge.workers.audit_pipe import AuditPipe
 from authz.edge.workers.ipc import Report, Task
 from authz.edge.workers.metrics_merge import Family, counted, families, merge, plain
 from authz.edge.workers.process import Worker
@@ -57,16 +57,16 @@ class Team:
         tasks: Sequence[Task],
         command: Sequence[str],
         out: Stream,
-        ending: Ending,
+        ending: ShutdownSignal,
     ) -> None:
         """Prepare; nothing is started yet."""
         self.settings = settings
         self._tasks, self._command, self._ending = tasks, command, ending
         self._loop = asyncio.get_running_loop()
-        self._torn = Tally("mcp_authz_audit_dropped", "Audit records that were not written.", ())
-        self._restarts = Tally("mcp_authz_worker_restarts", "Workers that ended and were replaced.", ())
+        self._torn = Counters("mcp_authz_audit_dropped", "Audit records that were not written.", ())
+        self._restarts = Counters("mcp_authz_worker_restarts", "Workers that ended and were replaced.", ())
         self._restarts.add((), 0)
-        self._pump = Pump(out, self._drop)
+        self._pump = AuditPipe(out, self._drop)
         self._workers: dict[int, Worker] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._retired: list[Family] = []
@@ -134,7 +134,7 @@ class Team:
         own = [*self._torn.collect(), *self._restarts.collect(), self._count()]
         return families(merge([*told, self._retired, plain(own)]))
 
-    async def condition(self) -> Condition:
+    async def condition(self) -> WorkerStatus:
         """How the service is as a whole."""
         return overall(
             [_condition(report) for report in await self._reports()], draining=self._ending.begun.is_set()
@@ -208,8 +208,8 @@ async def _first(awaited: asyncio.Future[Any], event: asyncio.Event, seconds: fl
     return awaited.done()
 
 
-def _condition(report: Report | None) -> Condition:
+def _condition(report: Report | None) -> WorkerStatus:
     """Take a worker that is up and says nothing for one that is not ready."""
     if report is not None:
         return report.condition
-    return Condition(ready=False, draining=False, policy="", issuers_without_keys=[], reload_problem="")
+    return WorkerStatus(ready=False, draining=False, policy="", issuers_without_keys=[], reload_problem="")

@@ -9,13 +9,13 @@ import structlog
 
 from authz.config.settings import Settings
 from authz.edge.http.listener import BindError
-from authz.edge.http.own import Own
-from authz.edge.reload import PolicyFile
-from authz.edge.serve import Among, serve
+from authz.edge.http.own import WorkerReport
+from authz.edge.reload import WatchedFile
+from authz.edge.serve import WorkerOptions, serve
 from authz.edge.service import Service
-from authz.edge.shutdown import Ending
+from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.workers.ipc import Ask, End, Failed, Line, Report, Started, Task
+from authz.edge.workers.ipc import Ask, End, Failed, Report, Started, Task, WorkerChannel
 from authz.edge.workers.metrics_merge import plain
 
 _LOG = structlog.get_logger("authz.worker")
@@ -24,13 +24,13 @@ _LOG = structlog.get_logger("authz.worker")
 class _Beside:
     """Answers the supervisor's questions."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: WorkerChannel) -> None:
         self._line = line
-        self._own: Own | None = None
+        self._own: WorkerReport | None = None
         self._listening: asyncio.Task[None] | None = None
 
-    def begin(self, service: Service, ending: Ending) -> None:
-        self._own = Own(service, ending)
+    def begin(self, service: Service, ending: ShutdownSignal) -> None:
+        self._own = WorkerReport(service, ending)
         self._listening = asyncio.create_task(self._listen(ending))
 
     async def end(self) -> None:
@@ -39,7 +39,7 @@ class _Beside:
             self._listening.cancel()
             await self._report()
 
-    async def _listen(self, ending: Ending) -> None:
+    async def _listen(self, ending: ShutdownSignal) -> None:
         while (message := await self._line.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
@@ -54,13 +54,15 @@ class _Beside:
             self._line.send(Report(await self._own.condition(), metrics))
 
 
-async def work(line: Line, task: Task, file: PolicyFile, settings: Settings, audit: AuditLog) -> bool:
+async def work(
+    line: WorkerChannel, task: Task, file: WatchedFile, settings: Settings, audit: AuditLog
+) -> bool:
     """Serve as one worker until told to end.
 
     Returns:
         Whether it could; the supervisor was told why not.
     """
-    ending = Ending.by_signals(quietly=task.shared)
+    ending = ShutdownSignal.by_signals(quietly=task.shared)
     try:
         await serve(
             settings,
@@ -69,7 +71,7 @@ async def work(line: Line, task: Task, file: PolicyFile, settings: Settings, aud
             ending=ending,
             file=file,
             beside=_Beside(line),
-            among=Among(shared=task.shared, hold=task.hold, session_key=task.session_key),
+            among=WorkerOptions(shared=task.shared, hold=task.hold, session_key=task.session_key),
         )
     except BindError as error:
         line.send(Failed(str(error)))

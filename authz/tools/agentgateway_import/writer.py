@@ -30,7 +30,7 @@ from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, IssuerKeys, Settings
 from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.rule import Effect, Rule
 from authz.core.servers import ANY, Server, authorities
@@ -92,7 +92,7 @@ def native_text(text: str, file: str, choices: Choices, environment: Mapping[str
         settings = _read(text, file, environment)  # a variable that stands for a port, say
         if placeholders.names:
             warnings.append(f"the values of {', '.join(placeholders.names)} were written, not their names")
-    written = _Writer(settings, choices, placeholders, warnings).text()
+    written = _PolicyWriter(settings, choices, placeholders, warnings).text()
     _verify(written, placeholders)
     # What the reader says of expressions is said again, of what was made of them.
     doubts = [str(found) for found in settings.warnings if "matchExpressions" not in found.key]
@@ -112,7 +112,7 @@ def _verify(written: str, environment: Mapping[str, str]) -> None:
 
 
 @dataclass(slots=True)
-class _Writer:
+class _PolicyWriter:
     settings: Settings
     choices: Choices
     placeholders: Placeholders
@@ -130,7 +130,7 @@ class _Writer:
             lines += self._server(server, list(names.values()))
         return "\n".join(lines) + "\n"
 
-    def _issuer(self, trust: Trust) -> dict[str, Any]:
+    def _issuer(self, trust: IssuerTerms) -> dict[str, Any]:
         keys = self.settings.keys.get(trust.issuer, IssuerKeys(issuer=trust.issuer))
         if keys.inline:
             self.warnings.append(

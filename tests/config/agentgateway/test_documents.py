@@ -1,7 +1,7 @@
 import pytest
 
 from authz.config.problems import ConfigError
-from authz.core.policy.context import Caller, Occasion
+from authz.core.policy.context import Caller, EvaluationContext
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from tests.support.policy_files import NATIVE, POLICY, principal, problems, settings, tool, warnings
@@ -55,7 +55,7 @@ def open_tools(text):
 
 def judged(server, name):
     request = HttpRequest(method="POST", host="h", path="/", headers={})
-    occasion = Occasion(Caller.of(principal(), server.name), request, "tools/call", {})
+    occasion = EvaluationContext(Caller.of(principal(), server.name), request, "tools/call", {})
     return server.policy.judge(occasion, tool(name)).reason
 
 

@@ -6,7 +6,7 @@ import yaml
 
 from authz.config.agentgateway.policy import VERSION
 from authz.config.settings import Cors, IssuerKeys
-from authz.core.identity.issuer import Trust
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import ALGORITHMS
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
@@ -63,7 +63,7 @@ class TestTheWalkthroughsFile:
             server.resource,
         )
         assert {
-            issuer: Trust(
+            issuer: IssuerTerms(
                 issuer=issuer, audiences=frozenset({"https://mcp-oauth-demo"}), algorithms=ALGORITHMS
             )
         } == server.trusts

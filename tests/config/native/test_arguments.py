@@ -1,6 +1,6 @@
 import pytest
 
-from authz.core.policy.arguments import TYPES, Arguments
+from authz.core.policy.rule import TYPES, Arguments
 from authz.core.reasons import Reason
 from tests.support.policy_files import NATIVE, principal, problems, reason, settings, tool
 

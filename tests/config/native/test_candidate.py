@@ -9,7 +9,7 @@ from authz.config.files import fingerprint
 from authz.config.load import load
 from authz.config.problems import ConfigError
 from authz.config.settings import Fetching
-from authz.edge.jwks.schedule import Schedule
+from authz.edge.jwks.store import Schedule
 from tests.support.jwks_server import https
 from tests.support.policy_files import NATIVE, POLICY, problems, settings
 

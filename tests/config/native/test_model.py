@@ -10,10 +10,10 @@ from authz.config.native.model import PolicyFile, schema
 from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
-from authz.core.identity.issuer import Trust
-from authz.core.limits import Limits
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import Denial, Effect
+from authz.core.policy.rule import DenialStyle, Effect
+from authz.core.request import Limits
 from tests.support.policy_files import NATIVE, problems, settings, warnings
 
 EVERYTHING = """\
@@ -162,7 +162,7 @@ def test_every_key_reaches_the_settings():
     assert ("files", "/mcp", "https://mcp.example:8443/mcp") == (server.name, server.path, server.resource)
     assert {"mcp.example:8443", "other.example", "*"} == server.hosts
     assert {"http://localhost:6274"} == server.origins
-    assert (frozenset({"vendor/x"}), True, Denial.JSONRPC, True) == (
+    assert (frozenset({"vendor/x"}), True, DenialStyle.JSONRPC, True) == (
         server.methods,
         server.forward_token,
         server.denial,
@@ -179,7 +179,7 @@ def test_every_key_of_an_issuer_reaches_its_terms():
     (server,) = settings(EVERYTHING).directory.servers
 
     assert {
-        "http://keys.internal/": Trust(
+        "http://keys.internal/": IssuerTerms(
             issuer="http://keys.internal/",
             audiences=frozenset({"two"}),
             algorithms=frozenset({"RS256", "ES256"}),
@@ -198,7 +198,7 @@ def test_every_key_of_a_rule_reaches_the_rule():
     (server,) = settings(EVERYTHING).directory.servers
     rule, deny = server.policy.rules
 
-    assert ("readers", Effect.ALLOW, True, Denial.HTTP, True) == (
+    assert ("readers", Effect.ALLOW, True, DenialStyle.HTTP, True) == (
         rule.name,
         rule.effect,
         rule.shadow,
@@ -225,7 +225,7 @@ def test_an_issuer_s_defaults_are_the_safe_ones():
     (server,) = settings(NATIVE).directory.servers
 
     assert (
-        Trust(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
+        IssuerTerms(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
         == server.trusts["https://issuer.example/"]
     )
     assert (False, False, frozenset()) == (

@@ -3,7 +3,7 @@
 import pytest
 
 from authz.config.files import fingerprint
-from authz.config.load import Options, load
+from authz.config.load import LoadOptions, load
 from authz.config.native.sessions import with_key_files
 from authz.config.problems import ConfigError
 from tests.support.policy_files import NATIVE, POLICY, problems, settings
@@ -126,7 +126,9 @@ def test_kubernetes_documents_get_their_keys_from_the_command_line(tmp_path):
         (tmp_path / name).write_text(key)
         names.append(str(tmp_path / name))
     (tmp_path / "policy.yaml").write_text(POLICY)
-    given = load(str(tmp_path / "policy.yaml"), environment={}, options=Options(session_keys=tuple(names)))
+    given = load(
+        str(tmp_path / "policy.yaml"), environment={}, options=LoadOptions(session_keys=tuple(names))
+    )
 
     assert (BETTER.encode(), GOOD.encode()) == given.session_keys
     assert set(names) < set(given.read)

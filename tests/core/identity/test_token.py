@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.identity.jws import MAX_CHARS
-from authz.core.identity.principal import Principal
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.identity.token import bearer, verify
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support.tokens import (
@@ -40,7 +39,7 @@ def judge(text, keys=..., now=NOW, **changes):
 
 def reason(text, **changes):
     result = judge(text, **changes)
-    return result.reason if isinstance(result, Refused) else R.ALLOWED
+    return result.reason if isinstance(result, TokenRejected) else R.ALLOWED
 
 
 # The header
@@ -78,12 +77,12 @@ def reason(text, **changes):
 def test_the_header_is_one_scheme_one_space_and_one_token(value, expected):
     result = bearer(value)
 
-    assert expected == (result.reason if isinstance(result, Refused) else result)
+    assert expected == (result.reason if isinstance(result, TokenRejected) else result)
 
 
 @given(st.none() | st.text())
 def test_any_header_gives_a_token_or_a_refusal(value):
-    assert isinstance(bearer(value), str | Refused)
+    assert isinstance(bearer(value), str | TokenRejected)
 
 
 # Acceptance
@@ -526,17 +525,17 @@ def test_any_signed_claims_give_a_principal_with_plain_words_or_a_refusal(change
         assert " ".join(result.scopes).split() == list(result.scopes)
         assert NOW - 60 < result.expires
     else:
-        assert isinstance(result, Refused)
+        assert isinstance(result, TokenRejected)
 
 
 @given(st.dictionaries(st.sampled_from(["alg", "typ", "kid", "cty", "crit", "jwk"]), json_values, max_size=3))
 def test_any_signed_header_gives_a_principal_or_a_refusal(changes):
-    assert isinstance(judge(token(**changes)), Principal | Refused)
+    assert isinstance(judge(token(**changes)), Principal | TokenRejected)
 
 
 @given(st.text() | st.lists(st.binary(max_size=40).map(b64), min_size=3, max_size=3).map(".".join))
 def test_nothing_but_a_signed_token_is_accepted_and_nothing_raises(text):
-    assert isinstance(judge(text), Refused)
+    assert isinstance(judge(text), TokenRejected)
 
 
 @given(st.integers(min_value=0), st.characters(codec="ascii"))
@@ -562,5 +561,5 @@ def test_a_refusal_quotes_nothing_of_the_token(secret):
     )
 
     results = [judge(text) for text in texts]
-    assert all(isinstance(result, Refused) for result in results)
+    assert all(isinstance(result, TokenRejected) for result in results)
     assert not any(secret in repr(result) or secret in result.detail for result in results)

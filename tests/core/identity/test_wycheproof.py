@@ -15,7 +15,7 @@ import pytest
 
 from authz.core.identity.jwks import ALGORITHMS
 from authz.core.identity.jws import check_signature, read_compact
-from authz.core.identity.refused import Refused
+from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
 from tests.support.tokens import b64, jwk, key_set, rsa_key, sign
 
@@ -52,7 +52,7 @@ def cases():
 
 def judge(jws, *jwks):
     parts = read_compact(jws)
-    return parts if isinstance(parts, Refused) else check_signature(parts, key_set(*jwks), ALGORITHMS)
+    return parts if isinstance(parts, TokenRejected) else check_signature(parts, key_set(*jwks), ALGORITHMS)
 
 
 @pytest.mark.parametrize(("group", "case"), cases())

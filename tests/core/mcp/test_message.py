@@ -6,12 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz.core.limits import Limits
-from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.item import Item, Kind
-from authz.core.mcp.message import Message, Rejected, read_message
+from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.mcp.methods import METHODS, Era
 from authz.core.reasons import Reason
+from authz.core.request import Limits
 from tests.support.core import LEGACY, META, MODERN, message, mirrored, modern, post
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,7 +51,7 @@ def refused(reason, body, headers=None, **options):
     """Assert a rejection and give it."""
     outcome = read(body, headers, **options)
 
-    assert isinstance(outcome, Rejected), outcome
+    assert isinstance(outcome, MessageRejected), outcome
     assert reason is outcome.reason
     return outcome
 
@@ -78,7 +77,7 @@ def test_a_method_is_accepted_in_the_eras_that_know_it_and_unknown_in_the_other(
             tuple(item.name for item in outcome.items),
         )
     else:
-        assert isinstance(outcome, Rejected)
+        assert isinstance(outcome, MessageRejected)
         assert (Reason.UNKNOWN_METHOD, method) == (outcome.reason, outcome.method)
 
 
@@ -352,7 +351,7 @@ def test_a_legacy_request_needs_no_headers_and_those_it_sends_must_not_lie(versi
     outcome = read(message("tools/call", {"name": "echo"}), {"mcp-protocol-version": version, **headers})
 
     assert agree is isinstance(outcome, Message)
-    assert agree or isinstance(outcome, Rejected)
+    assert agree or isinstance(outcome, MessageRejected)
     assert outcome.version == (
         "2025-03-26" if version is ... and agree else "" if version is ... else version
     )
@@ -362,7 +361,7 @@ def test_a_legacy_request_needs_no_headers_and_those_it_sends_must_not_lie(versi
 def test_a_body_that_names_its_version_is_held_to_the_modern_rules(value):
     meta = {VERSION_KEY: value, CAPABILITIES_KEY: {}}
 
-    assert isinstance(read(message("tools/list", {"_meta": meta})), Rejected)
+    assert isinstance(read(message("tools/list", {"_meta": meta})), MessageRejected)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +450,7 @@ def test_what_is_larger_than_the_limits_is_refused(body, reason):
     refused(reason, body, limits=Limits(name=8, depth=5))
 
 
-@pytest.mark.parametrize(("count", "kind"), [(3, Message), (4, Rejected)])
+@pytest.mark.parametrize(("count", "kind"), [(3, Message), (4, MessageRejected)])
 def test_one_message_may_name_only_so_many_things(count, kind):
     wanted = {"notifications": {"resourceSubscriptions": [f"u{number}" for number in range(count)]}}
     body = modern("subscriptions/listen", wanted)
@@ -506,7 +505,7 @@ HEADERS = st.dictionaries(
 def test_every_body_is_a_message_or_a_rejection(body, headers):
     outcome = read(body, headers)
 
-    assert isinstance(outcome, Message | Rejected)
+    assert isinstance(outcome, Message | MessageRejected)
     if isinstance(outcome, Message):
         assert outcome.method in METHODS or outcome.method == ""
         assert outcome.row.names is None or outcome.items or outcome.method == "subscriptions/listen"

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.methods import METHODS
-from authz.core.mcp.routing_headers import decode_mirrored, headers_agree
+from authz.core.mcp.routing_headers import decode_header_value, headers_agree
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that is busy with other tests is no failure."""
@@ -41,13 +41,13 @@ def coded(raw: bytes) -> str:
     ],
 )
 def test_a_mirrored_value_is_decoded_from_its_one_canonical_form(sent, decoded):
-    assert decoded == decode_mirrored(sent)
+    assert decoded == decode_header_value(sent)
 
 
 @UNHURRIED
 @given(TEXT)
 def test_every_text_survives_the_sentinel(text):
-    assert text == decode_mirrored(coded(text.encode()))
+    assert text == decode_header_value(coded(text.encode()))
 
 
 @pytest.mark.parametrize("required", [True, False])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.policy.arguments import TYPES, Arguments
+from authz.core.policy.rule import TYPES, Arguments
 
 # A value of each JSON type, with the declared types that it fits.
 FITS = [

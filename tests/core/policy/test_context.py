@@ -3,7 +3,7 @@
 import pytest
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, Occasion, visible_headers
+from authz.core.policy.context import Caller, EvaluationContext, visible_headers
 from authz.core.policy.expression import Truth
 from tests.support.core import condition, occasion, post, principal, tool
 
@@ -18,7 +18,7 @@ REQUEST = post(
 
 def truth(text, *, item=None, arguments=None, who=None, request=REQUEST):
     caller = Caller.of(who or principal("a", "b", roles=("x",), level=3), "demo")
-    return Occasion(caller, request, "tools/call", arguments or {}).truth(
+    return EvaluationContext(caller, request, "tools/call", arguments or {}).truth(
         condition(text), item or tool("echo")
     )
 
@@ -88,7 +88,7 @@ def test_what_has_no_truth_value_is_an_error_or_false_and_nothing_is_raised(text
 )
 def test_a_value_is_remembered_only_where_it_depends_on_the_caller_alone(text, answers):
     caller = Caller.of(principal(level=3), "demo")
-    asked = Occasion(caller, REQUEST, "tools/call", {})
+    asked = EvaluationContext(caller, REQUEST, "tools/call", {})
 
     assert answers == [asked.truth(condition(text), tool(name)) for name in "ab"]
     assert (condition(text) in caller.known) is (answers[0] == answers[1])

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.arguments import Arguments
-from authz.core.policy.condition import CONDITIONS, Part
-from authz.core.policy.explain import Outcome, explain
+from authz.core.policy.condition import CONDITIONS, ConditionName
+from authz.core.policy.explain import RuleOutcome, explain
 from authz.core.policy.expression import Truth
 from authz.core.policy.policy import Policy
+from authz.core.policy.rule import Arguments
 from authz.core.reasons import Reason
 from tests.support.core import changed, occasion, principal, rule, tool
 
@@ -42,21 +42,26 @@ def blocking(explanation):
 @pytest.mark.parametrize(
     ("given_parts", "part", "truth", "missing"),
     [
-        ({"scopes": ["a", "b", "c"]}, Part.SCOPES, Truth.FALSE, ("b", "c")),
-        ({"scopes": ["a"]}, Part.SCOPES, Truth.TRUE, ()),
-        ({"any_scopes": ["c", "b"]}, Part.ANY_SCOPES, Truth.FALSE, ("b", "c")),
-        ({"any_scopes": ["a", "b"]}, Part.ANY_SCOPES, Truth.TRUE, ()),
-        ({"roles": ["y", "x"]}, Part.ROLES, Truth.FALSE, ("x", "y")),
-        ({"roles": ["x", "r"]}, Part.ROLES, Truth.TRUE, ()),
-        ({"when": '"r" in roles'}, Part.WHEN, Truth.TRUE, ()),
-        ({"when": "false"}, Part.WHEN, Truth.FALSE, ()),
-        ({"when": "jwt.nothing"}, Part.WHEN, Truth.ERROR, ()),
-        ({"args": "args.n == 1"}, Part.ARGS, Truth.TRUE, ()),
-        ({"args": "args.n == 2"}, Part.ARGS, Truth.FALSE, ()),
-        ({"args": "args.x == 2"}, Part.ARGS, Truth.ERROR, ()),
-        ({"arguments": Arguments({"n": "int"})}, Part.ARGUMENTS, Truth.TRUE, ()),
-        ({"arguments": Arguments({"n": "string", "m": "int"})}, Part.ARGUMENTS, Truth.ERROR, ("n", "m")),
-        ({"arguments": Arguments({"m": "int?"}, extra=False)}, Part.ARGUMENTS, Truth.ERROR, ("n",)),
+        ({"scopes": ["a", "b", "c"]}, ConditionName.SCOPES, Truth.FALSE, ("b", "c")),
+        ({"scopes": ["a"]}, ConditionName.SCOPES, Truth.TRUE, ()),
+        ({"any_scopes": ["c", "b"]}, ConditionName.ANY_SCOPES, Truth.FALSE, ("b", "c")),
+        ({"any_scopes": ["a", "b"]}, ConditionName.ANY_SCOPES, Truth.TRUE, ()),
+        ({"roles": ["y", "x"]}, ConditionName.ROLES, Truth.FALSE, ("x", "y")),
+        ({"roles": ["x", "r"]}, ConditionName.ROLES, Truth.TRUE, ()),
+        ({"when": '"r" in roles'}, ConditionName.WHEN, Truth.TRUE, ()),
+        ({"when": "false"}, ConditionName.WHEN, Truth.FALSE, ()),
+        ({"when": "jwt.nothing"}, ConditionName.WHEN, Truth.ERROR, ()),
+        ({"args": "args.n == 1"}, ConditionName.ARGS, Truth.TRUE, ()),
+        ({"args": "args.n == 2"}, ConditionName.ARGS, Truth.FALSE, ()),
+        ({"args": "args.x == 2"}, ConditionName.ARGS, Truth.ERROR, ()),
+        ({"arguments": Arguments({"n": "int"})}, ConditionName.ARGUMENTS, Truth.TRUE, ()),
+        (
+            {"arguments": Arguments({"n": "string", "m": "int"})},
+            ConditionName.ARGUMENTS,
+            Truth.ERROR,
+            ("n", "m"),
+        ),
+        ({"arguments": Arguments({"m": "int?"}, extra=False)}, ConditionName.ARGUMENTS, Truth.ERROR, ("n",)),
     ],
 )
 def test_each_part_is_shown_with_its_value_and_with_what_is_missing(given_parts, part, truth, missing):
@@ -68,15 +73,17 @@ def test_each_part_is_shown_with_its_value_and_with_what_is_missing(given_parts,
 def test_parts_that_judging_never_reaches_are_shown_too():
     explanation = explained([rule("allow", "echo", when="false", roles=["x"], scopes=["a"])])
 
-    assert [Part.WHEN, Part.ROLES, Part.SCOPES] == list(parts(explanation))
-    assert blocking(explanation) == [("allow-rule", True, [Part.WHEN, Part.ROLES, Part.SCOPES])]
+    assert [ConditionName.WHEN, ConditionName.ROLES, ConditionName.SCOPES] == list(parts(explanation))
+    assert blocking(explanation) == [
+        ("allow-rule", True, [ConditionName.WHEN, ConditionName.ROLES, ConditionName.SCOPES])
+    ]
 
 
 def test_a_part_about_arguments_has_no_value_for_a_place_in_a_list():
     rules = [rule("allow", "echo", args="args.n == 1", arguments=Arguments({"n": "int"}))]
     explanation = explained(rules, arguments=...)
 
-    assert {Part.ARGUMENTS: (None, ()), Part.ARGS: (None, ())} == parts(explanation)
+    assert {ConditionName.ARGUMENTS: (None, ()), ConditionName.ARGS: (None, ())} == parts(explanation)
     assert (Reason.ALLOWED, True) == (explanation.verdict.reason, explanation.listed)
 
 
@@ -107,14 +114,14 @@ def test_every_candidate_is_there_with_what_it_says_alone_and_no_other_rule_is()
         rule("allow", "other", name="other"),
     ]
     expected = {
-        "holds": Outcome.DENIES,
-        "fails": Outcome.FAILS,
-        "silent": Outcome.SILENT,
-        "shadow": Outcome.DENIES,
-        "lacking": Outcome.LACKING,
-        "held": Outcome.HOLDS,
-        "allows": Outcome.ALLOWS,
-        "not-held": Outcome.LACKING,
+        "holds": RuleOutcome.DENIES,
+        "fails": RuleOutcome.FAILS,
+        "silent": RuleOutcome.SILENT,
+        "shadow": RuleOutcome.DENIES,
+        "lacking": RuleOutcome.LACKING,
+        "held": RuleOutcome.HOLDS,
+        "allows": RuleOutcome.ALLOWS,
+        "not-held": RuleOutcome.LACKING,
     }
 
     assert expected == outcomes(explained(rules))
@@ -131,7 +138,7 @@ def test_a_shadow_rule_is_shown_and_stands_in_nobodys_way():
     explanation = explained(rules)
 
     assert [True, False] == [seen.rule.shadow for seen in explanation.rules]
-    assert [("allow-rule", True, [Part.SCOPES])] == blocking(explanation)
+    assert [("allow-rule", True, [ConditionName.SCOPES])] == blocking(explanation)
     assert ("s",) == explained(rules, principal("a")).verdict.shadows
 
 
@@ -142,18 +149,18 @@ def test_a_shadow_rule_is_shown_and_stands_in_nobodys_way():
         ([rule("deny", "echo")], [("deny-rule", False, []), (None, True, [])]),
         (
             [rule("deny", "echo", when="true", args="true"), rule("allow", "echo")],
-            [("deny-rule", False, [Part.WHEN, Part.ARGS])],
+            [("deny-rule", False, [ConditionName.WHEN, ConditionName.ARGS])],
         ),
         (
             [rule("require", "echo", scopes=["a"], when="true"), rule("allow", "echo")],
-            [("require-rule", True, [Part.SCOPES])],
+            [("require-rule", True, [ConditionName.SCOPES])],
         ),
         (
             [
                 rule("allow", "echo", name="far", when="false"),
                 rule("allow", "echo", name="near", scopes=["a"]),
             ],
-            [("near", True, [Part.SCOPES])],
+            [("near", True, [ConditionName.SCOPES])],
         ),
     ],
 )

@@ -13,7 +13,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import Caller
 from authz.core.policy.policy import Policy
 from authz.core.response.commands import refusal
-from authz.core.response.context import KEY, Reads, pack, unpack
+from authz.core.response.context import KEY, VisibilityInputs, pack, unpack
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from tests.support import core as policies
@@ -22,7 +22,7 @@ from tests.support.ext_proc import responses
 from tests.support.rpc import Here
 from tests.support.services import PATIENCE, SERVERS, check_request, service
 
-READS = Reads.of(Policy(()))
+READS = VisibilityInputs.of(Policy(()))
 ASKED = policies.post(policies.message("tools/list"))
 
 

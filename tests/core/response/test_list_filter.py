@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.response.list_filter import LISTS, Count, Refused, Trimmed, Untouched, Withheld, trim
+from authz.core.response.list_filter import LISTS, Count, ListRejected, Trimmed, Untouched, Withheld, trim
 
 
 def all_but(*hidden):
@@ -211,7 +211,7 @@ SUBSCRIBED = b'{"notifications":{"toolsListChanged":true,"resourceSubscriptions"
 
 @pytest.mark.parametrize(
     ("uri", "task", "verdict"),
-    [(b"shown", b"t", Untouched), (b"hidden", b"t", Refused), (b"shown", b"hidden", Refused)],
+    [(b"shown", b"t", Untouched), (b"hidden", b"t", ListRejected), (b"shown", b"hidden", ListRejected)],
 )
 def test_an_acknowledgement_repeats_only_what_its_reader_may_subscribe_to(uri, task, verdict):
     document = NOTICE % (b"subscriptions/acknowledged", SUBSCRIBED % (uri, task))
@@ -233,12 +233,12 @@ def test_an_acknowledgement_repeats_only_what_its_reader_may_subscribe_to(uri, t
 def test_a_notification_that_does_not_say_plainly_what_it_is_about_is_refused(params):
     document = NOTICE % (b"resources/updated", params)
 
-    assert Refused is type(trim(document, all_but("hidden"), ttl_ms=None))
+    assert ListRejected is type(trim(document, all_but("hidden"), ttl_ms=None))
 
 
 @pytest.mark.parametrize("method", [b"1", b"null", b'["notifications/resources/updated"]'])
 def test_a_method_that_is_no_string_is_refused(method):
-    assert Refused is type(trim(b'{"jsonrpc":"2.0","method":' + method + b"}", all_but(), ttl_ms=None))
+    assert ListRejected is type(trim(b'{"jsonrpc":"2.0","method":' + method + b"}", all_but(), ttl_ms=None))
 
 
 UNTOUCHED = {
@@ -322,7 +322,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("document", REFUSED.values(), ids=REFUSED)
 def test_what_is_neither_surely_a_list_nor_surely_none_is_refused(document):
-    assert Refused is type(trim(document, all_but("hidden"), ttl_ms=0))
+    assert ListRejected is type(trim(document, all_but("hidden"), ttl_ms=0))
 
 
 def test_a_refusal_quotes_nothing_of_the_message():
@@ -337,7 +337,7 @@ def test_a_message_of_just_the_limit_is_read_and_one_byte_more_is_refused():
     document = message(LIST)
 
     assert Trimmed is type(trim(document, all_but(), ttl_ms=None, max_bytes=len(document)))
-    assert Refused("the message is too large") == trim(
+    assert ListRejected("the message is too large") == trim(
         document, all_but(), ttl_ms=None, max_bytes=len(document) - 1
     )
 
@@ -382,7 +382,7 @@ PIECES = [
 def test_whatever_the_bytes_there_is_a_verdict_and_no_list_with_the_hidden_item_passes(document):
     verdict = trim(document, all_but("hidden"), ttl_ms=None)
 
-    if isinstance(verdict, Refused):
+    if isinstance(verdict, ListRejected):
         return
     sent = json.loads(verdict.document if isinstance(verdict, Trimmed) else document)
     result = sent.get("result", {})

@@ -9,24 +9,24 @@ from authz.core.response.commands import (
     Body,
     Headers,
     Judged,
-    Outcome,
     Release,
     Replace,
+    ResponseOutcome,
     Stop,
     expired,
     refusal,
 )
 from authz.core.response.list_filter import Count
-from authz.core.response.rewriter import Head, Reading, Rewriter
+from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
 CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
 OTHER = b'{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'
-TRIMMED = Judged(Outcome.TRIMMED, (Count(kind=Kind.TOOL, kept=1, trimmed=1),))
-PASSED, REFUSED = Judged(Outcome.PASSED), Judged(Outcome.REFUSED)
-READING = Reading(visible=lambda item: item.name != "hidden")
-SSE = Head(status=200, content_type="text/event-stream")
-JSON = Head(status=200, content_type="application/json")
+TRIMMED = Judged(ResponseOutcome.TRIMMED, (Count(kind=Kind.TOOL, kept=1, trimmed=1),))
+PASSED, REFUSED = Judged(ResponseOutcome.PASSED), Judged(ResponseOutcome.REFUSED)
+READING = ResponseTerms(visible=lambda item: item.name != "hidden")
+SSE = ResponseHead(status=200, content_type="text/event-stream")
+JSON = ResponseHead(status=200, content_type="application/json")
 
 
 def rewritten(head, *chunks, reading=READING):
@@ -69,7 +69,7 @@ def test_json_without_a_list_passes_as_it_is():
 
 
 def test_a_list_of_which_nothing_is_cut_counts_as_unchanged():
-    unchanged = Judged(Outcome.UNCHANGED, (Count(kind=Kind.TOOL, kept=1, trimmed=0),))
+    unchanged = Judged(ResponseOutcome.UNCHANGED, (Count(kind=Kind.TOOL, kept=1, trimmed=0),))
 
     assert [unchanged, Headers(length=len(CUT), rewritten=False), Body(CUT)] == flat(rewritten(JSON, CUT))
 
@@ -86,22 +86,22 @@ def test_a_list_of_which_nothing_is_cut_counts_as_unchanged():
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
 def test_json_is_judged_under_any_2xx_status_and_any_spelling(label, status):
     assert [TRIMMED, Headers(length=len(CUT), rewritten=True), Body(CUT)] == flat(
-        rewritten(Head(status=status, content_type=label), LIST)
+        rewritten(ResponseHead(status=status, content_type=label), LIST)
     )
 
 
 @pytest.mark.parametrize(
     "head",
     [
-        Head(status=200),
-        Head(status=200, content_type="text/plain"),
-        Head(status=200, content_type="text/json"),
-        Head(status=201, content_type="application/x-ndjson"),
-        Head(status=200, content_type="application/json,text/event-stream"),
-        Head(status=200, content_type="application/json; charset=utf-16"),
-        Head(status=200, content_type="text/event-stream; Charset = 'utf-7'"),
-        Head(status=200, content_type="application/json", content_encoding="gzip"),
-        Head(status=200, content_type="text/event-stream", content_encoding="identity, br"),
+        ResponseHead(status=200),
+        ResponseHead(status=200, content_type="text/plain"),
+        ResponseHead(status=200, content_type="text/json"),
+        ResponseHead(status=201, content_type="application/x-ndjson"),
+        ResponseHead(status=200, content_type="application/json,text/event-stream"),
+        ResponseHead(status=200, content_type="application/json; charset=utf-16"),
+        ResponseHead(status=200, content_type="text/event-stream; Charset = 'utf-7'"),
+        ResponseHead(status=200, content_type="application/json", content_encoding="gzip"),
+        ResponseHead(status=200, content_type="text/event-stream", content_encoding="identity, br"),
     ],
     ids=str,
 )
@@ -112,7 +112,7 @@ def test_a_body_that_cannot_be_judged_is_refused_at_its_first_byte(head):
 @pytest.mark.parametrize("status", [200, 202, 204])
 def test_an_empty_body_is_harmless_under_any_label(status):
     assert [PASSED, Headers(length=0, rewritten=False)] == flat(
-        rewritten(Head(status=status, content_encoding="gzip"), b"")
+        rewritten(ResponseHead(status=status, content_encoding="gzip"), b"")
     )
 
 
@@ -120,13 +120,17 @@ def test_the_identity_coding_is_none():
     assert (
         TRIMMED
         == flat(
-            rewritten(Head(status=200, content_type="application/json", content_encoding="Identity"), LIST)
+            rewritten(
+                ResponseHead(status=200, content_type="application/json", content_encoding="Identity"), LIST
+            )
         )[0]
     )
 
 
 @pytest.mark.parametrize(
-    "head", [SSE, JSON, Head(status=202), Head(status=503, content_type="text/plain")], ids=str
+    "head",
+    [SSE, JSON, ResponseHead(status=202), ResponseHead(status=503, content_type="text/plain")],
+    ids=str,
 )
 def test_a_response_without_a_body_is_released_at_once_and_nothing_follows(head):
     rewriter = Rewriter(READING)
@@ -143,7 +147,7 @@ def test_another_status_passes_with_its_body_as_it_comes(status):
         [],
         [Body(b"{")],
         [],
-    ] == rewritten(Head(status=status, content_type="text/html"), b"<html>", b"", b"{")
+    ] == rewritten(ResponseHead(status=status, content_type="text/html"), b"<html>", b"", b"{")
 
 
 @pytest.mark.parametrize("bad", [b"[" + LIST + b"]", LIST[:-1], b"\xef\xbb\xbf" + LIST, b"x"])
@@ -152,7 +156,7 @@ def test_json_that_is_refused_is_replaced(bad):
 
 
 def test_json_beyond_the_bound_is_replaced_as_soon_as_it_is():
-    reading = Reading(visible=READING.visible, max_bytes=len(LIST))
+    reading = ResponseTerms(visible=READING.visible, max_bytes=len(LIST))
 
     assert TRIMMED == flat(rewritten(JSON, LIST, reading=reading))[0]
     assert [[], [], [REFUSED, Replace()], [], []] == rewritten(JSON, LIST, b" ", LIST, reading=reading)
@@ -160,7 +164,7 @@ def test_json_beyond_the_bound_is_replaced_as_soon_as_it_is():
 
 @pytest.mark.parametrize("head", [JSON, SSE], ids=["json", "sse"])
 def test_without_a_verdict_on_who_reads_no_list_passes_and_all_else_does(head):
-    nobody = Reading(visible=None)
+    nobody = ResponseTerms(visible=None)
     frame = (lambda data: b"data: " + data + b"\n\n") if head is SSE else (lambda data: data)
 
     assert b"shown" not in body(rewritten(head, frame(LIST), reading=nobody))
@@ -171,7 +175,9 @@ def test_without_a_verdict_on_who_reads_no_list_passes_and_all_else_does(head):
 def test_the_time_to_live_is_lowered():
     timed = b'{"id":1,"result":{"tools":[],"cacheScope":"private","ttlMs":%d}}'
 
-    assert timed % 5 == body(rewritten(JSON, timed % 9, reading=Reading(visible=READING.visible, ttl_ms=5)))
+    assert timed % 5 == body(
+        rewritten(JSON, timed % 9, reading=ResponseTerms(visible=READING.visible, ttl_ms=5))
+    )
 
 
 def test_events_pass_one_by_one_each_judged_by_itself():
@@ -253,7 +259,7 @@ def test_a_list_at_the_end_of_the_stream_is_judged_though_no_blank_line_ends_it(
 
 
 def test_an_event_beyond_the_bound_ends_the_stream_and_nothing_of_it_or_after_it_passes():
-    reading = Reading(visible=READING.visible, max_bytes=60)
+    reading = ResponseTerms(visible=READING.visible, max_bytes=60)
     first = b"data: " + OTHER + b"\n\n"
 
     assert [
@@ -283,7 +289,7 @@ def test_a_notification_of_what_its_reader_may_not_see_keeps_its_id_and_says_not
 
 
 def test_a_json_body_that_is_such_a_notification_is_refused():
-    withheld = Judged(Outcome.TRIMMED)
+    withheld = Judged(ResponseOutcome.TRIMMED)
 
     assert [withheld, Replace()] == flat(rewritten(JSON, UPDATED % b"hidden"))
 
@@ -291,7 +297,7 @@ def test_a_json_body_that_is_such_a_notification_is_refused():
 def test_without_a_verdict_on_who_reads_no_such_notification_passes():
     stream = b"data: " + UPDATED % b"shown" + b"\n\n"
 
-    assert b"\n" == body(rewritten(SSE, stream, reading=Reading(visible=None)))
+    assert b"\n" == body(rewritten(SSE, stream, reading=ResponseTerms(visible=None)))
 
 
 def test_chunks_before_the_headers_are_dropped():
@@ -329,7 +335,7 @@ def test_no_stream_of_events_carries_the_hidden_item_through(chunks):
 
 def answered(*chunks, request_id=7, **options):
     """The body that the one with this request receives."""
-    reading = Reading(visible=READING.visible, request_id=request_id, **options)
+    reading = ResponseTerms(visible=READING.visible, request_id=request_id, **options)
     return body(rewritten(SSE, *chunks, reading=reading))
 
 
@@ -350,7 +356,7 @@ def test_events_that_pass_do_not_get_the_requests_id():
 
 
 def test_an_event_beyond_the_bound_answers_the_request_before_the_stream_ends():
-    reading = Reading(visible=READING.visible, max_bytes=60, request_id=7)
+    reading = ResponseTerms(visible=READING.visible, max_bytes=60, request_id=7)
 
     assert [
         [Headers(length=None, rewritten=True)],
@@ -377,8 +383,8 @@ def test_an_event_without_an_id_to_answer_is_replaced_all_the_same():
     assert b"data: " + refusal(None) + b"\n\n" == answered(b"data: []{\n\n", request_id=None)
 
 
-EXPIRED = Judged(Outcome.EXPIRED)
-ASKED = Reading(visible=READING.visible, request_id=7)
+EXPIRED = Judged(ResponseOutcome.EXPIRED)
+ASKED = ResponseTerms(visible=READING.visible, request_id=7)
 
 
 def ended(head, *chunks, reading=ASKED):
@@ -413,7 +419,7 @@ def test_an_expired_stream_whose_events_have_ids_ends_without_an_answer(event):
 
 
 def test_an_error_of_the_server_that_is_still_being_sent_ends():
-    assert ([EXPIRED, Stop()], []) == ended(Head(status=500, content_type="text/plain"), b"x")
+    assert ([EXPIRED, Stop()], []) == ended(ResponseHead(status=500, content_type="text/plain"), b"x")
 
 
 def test_a_body_that_is_held_goes_on():

@@ -157,7 +157,7 @@ def test_the_story_has_every_chapter_once():
 
 
 def test_a_row_holds_when_what_was_seen_is_what_was_expected():
-    assert [True, False] == [rows.Row("claim", "200", seen).held for seen in ("200", "503")]
+    assert [True, False] == [rows.ScenarioRow("claim", "200", seen).held for seen in ("200", "503")]
 
 
 def test_a_port_in_use_is_said_before_anything_starts(pytestconfig, capsys):

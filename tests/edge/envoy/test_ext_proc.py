@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Kind
-from authz.core.response.commands import Outcome, expired, refusal
+from authz.core.response.commands import ResponseOutcome, expired, refusal
 from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
 from tests.support.ext_proc import responses as all_responses
 from tests.support.rpc import serving
@@ -158,7 +158,7 @@ def test_a_json_list_is_trimmed_and_its_new_length_announced():
     assert CUT == sent(responses)
     assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
     assert [("files", Kind.TOOL, 1, 1)] == observed.lists
-    assert [Outcome.TRIMMED] == observed.outcomes
+    assert [ResponseOutcome.TRIMMED] == observed.outcomes
 
 
 def test_the_length_overwrites_the_servers_own():
@@ -269,7 +269,7 @@ def test_what_cannot_be_judged_is_replaced_by_one_502_while_the_headers_are_held
     (response,) = exchange(*requests, max_bytes=1000, observe=observed)
 
     assert_bad_gateway(response)
-    assert [Outcome.REFUSED] == observed.outcomes
+    assert [ResponseOutcome.REFUSED] == observed.outcomes
 
 
 def broken(_):
@@ -498,7 +498,7 @@ def test_a_session_id_that_cannot_be_bound_is_a_502(more, sees, end):
     (reply, *others) = exchange(first, *([] if end else [body(b"data: x\n\n")]), observe=observed)
 
     assert_bad_gateway(reply)
-    assert ([], [Outcome.REFUSED]) == (others, observed.outcomes)
+    assert ([], [ResponseOutcome.REFUSED]) == (others, observed.outcomes)
 
 
 async def read_all(call):
@@ -528,7 +528,7 @@ def test_a_stream_ends_when_its_time_is_up_though_nothing_comes():
     assert b"data: " + expired(7) + b"\n\n" == sent(got)
     assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
     assert [] == after
-    assert [Outcome.EXPIRED] == observed.outcomes
+    assert [ResponseOutcome.EXPIRED] == observed.outcomes
 
 
 def test_a_body_that_is_held_is_not_cut_off_when_time_is_up():
@@ -588,7 +588,7 @@ def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_com
     assert sent(got).endswith(b"data: " + expired(7) + b"\n\n")
     assert len(sent(got)) < many * 60_000 / 2
     assert [True] == [piece.end_of_stream for piece in streamed(got) if piece.end_of_stream]
-    assert Outcome.EXPIRED == observed.outcomes[-1]
+    assert ResponseOutcome.EXPIRED == observed.outcomes[-1]
 
 
 def test_of_the_metadata_only_texts_count():

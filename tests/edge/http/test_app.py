@@ -15,7 +15,7 @@ from mcp.shared.auth import ProtectedResourceMetadata
 
 from authz.edge.http.app import application
 from authz.edge.http.listener import Uvicorn
-from authz.edge.http.own import Own
+from authz.edge.http.own import WorkerReport
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import tokens
@@ -65,7 +65,9 @@ async def served(policy, *, fetching=False):
     """Serve a policy's HTTP side on a free port; gives a client of it."""
     audit = AuditLog(io.BytesIO())
     service = Service(settings(policy), audit)
-    config = uvicorn.Config(application(Own(service)), log_config=None, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        application(WorkerReport(service)), log_config=None, lifespan="off", server_header=False
+    )
     web = Uvicorn(config)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(web.serve(sockets=[listener]))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.config.settings import Fetching
-from authz.edge.jwks.schedule import Schedule
+from authz.edge.jwks.store import Schedule
 
 EXACT = Schedule(min_age=60, max_age=600, default_age=300, retry=1, jitter=0)
 

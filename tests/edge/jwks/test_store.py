@@ -12,8 +12,7 @@ from authz.config.settings import IssuerKeys
 from authz.core.identity.jwks import KeySetError, Skip
 from authz.edge.jwks import store as keystore
 from authz.edge.jwks.fetcher import Fetched
-from authz.edge.jwks.schedule import Schedule
-from authz.edge.jwks.store import KeyStore
+from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.metrics import Metrics
 from tests.support import jwks_server as bad
 from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, https, page

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from authz.edge.workers.audit_pipe import Pump
+from authz.edge.workers.audit_pipe import AuditPipe
 from tests.support.wire import DEADLINE
 
 WRITERS, LINES = 4, 40
@@ -43,7 +43,7 @@ class Broken:
 def written(out, unfinished=0):
     """Let writers write at the same time, each into a pipe of its own; gives how many records were counted as lost."""
     torn, copying, processes = [], [], []
-    pump = Pump(out, lambda: torn.append(1))
+    pump = AuditPipe(out, lambda: torn.append(1))
     for letter in "abcd"[:WRITERS]:
         pipe, output = os.pipe()
         argv = [sys.executable, "-c", WRITE, letter, repr(LENGTHS), str(LINES), str(unfinished)]

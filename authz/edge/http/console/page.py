@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from authz.config.settings import Settings
-from authz.edge.http.console.summary import Figures
-from authz.edge.http.console.tables import Section, sections
-from authz.edge.http.status import Condition
+from authz.edge.http.console.summary import MetricsSummary
+from authz.edge.http.console.tables import TableSection, sections
+from authz.edge.http.status import WorkerStatus
 
 RENEWED_SECONDS = 10
 _STYLE = """
@@ -36,7 +36,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def page(settings: Settings, condition: Condition, found: Figures) -> str:
+def page(settings: Settings, condition: WorkerStatus, found: MetricsSummary) -> str:
     """Write the page."""
     tables = [_servers(settings), *sections(found)]
     return "".join(
@@ -51,7 +51,7 @@ def page(settings: Settings, condition: Condition, found: Figures) -> str:
     )
 
 
-def _state(condition: Condition) -> str:
+def _state(condition: WorkerStatus) -> str:
     if condition.ready and not condition.reload_problem:
         return '<span class="state good">ready</span>'
     if condition.ready:
@@ -65,15 +65,15 @@ def _state(condition: Condition) -> str:
     return f'<span class="state bad">{escape(said)}</span>'
 
 
-def _servers(settings: Settings) -> Section:
+def _servers(settings: Settings) -> TableSection:
     rows = [
         (server.name, server.resource or "any host", ", ".join(server.trusts), str(len(server.policy.rules)))
         for server in settings.directory.servers
     ]
-    return Section("servers", ("server", "resource", "issuers", "rules"), rows)
+    return TableSection("servers", ("server", "resource", "issuers", "rules"), rows)
 
 
-def _table(section: Section) -> str:
+def _table(section: TableSection) -> str:
     head = _row("th", section.headings) if any(section.headings) else ""
     body = "".join(_row("td", row) for row in section.rows)
     return f"<h2>{escape(section.title)}</h2><table>{head}{body}</table>"

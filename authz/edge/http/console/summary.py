@@ -42,7 +42,7 @@ class Tool(msgspec.Struct, frozen=True):
     denied: float
 
 
-class Timing(msgspec.Struct, frozen=True):
+class TimingSummary(msgspec.Struct, frozen=True):
     """How long something took, in seconds; None where nothing was timed."""
 
     name: str
@@ -52,7 +52,7 @@ class Timing(msgspec.Struct, frozen=True):
     p99: float | None
 
 
-class Issuer(msgspec.Struct, frozen=True):
+class IssuerSummary(msgspec.Struct, frozen=True):
     """An issuer's keys; the age in seconds, None when they were never had."""
 
     issuer: str
@@ -88,7 +88,7 @@ class Workers(msgspec.Struct, frozen=True):
     restarts: float
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     """All of it.
 
     Attributes:
@@ -102,11 +102,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     workers: Workers | None
     decisions: list[Decisions]
     tools: list[Tool]
-    checks: list[Timing]
-    stages: list[Timing]
+    checks: list[TimingSummary]
+    stages: list[TimingSummary]
     token_cache: dict[str, float]
     hit_rate: float | None
-    issuers: list[Issuer]
+    issuers: list[IssuerSummary]
     lists: list[Items]
     rewrites: dict[str, float]
     reloads: dict[str, float]
@@ -134,12 +134,12 @@ def difference(now: Samples, before: Samples) -> Samples:
     return found
 
 
-def figures(samples: Samples) -> Figures:
+def figures(samples: Samples) -> MetricsSummary:
     """Add samples up."""
-    read = _Reader(samples)
+    read = _SummaryReader(samples)
     cache = read.by("token_cache_total", "outcome")
     looked_up = sum(cache.values())
-    return Figures(
+    return MetricsSummary(
         policies=sorted(read.by("policy_info", "hash")),
         workers=_workers(read),
         decisions=_decisions(read),
@@ -165,7 +165,7 @@ def figures(samples: Samples) -> Figures:
     )
 
 
-class _Reader:
+class _SummaryReader:
     def __init__(self, samples: Samples) -> None:
         self._samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
         for (name, labels), value in samples.items():
@@ -182,7 +182,7 @@ class _Reader:
         """Give a metric added up by one label."""
         return {value: count for (value,), count in self.sums(name, label).items()}
 
-    def timing(self, name: str, label: str, value: str) -> Timing:
+    def timing(self, name: str, label: str, value: str) -> TimingSummary:
         """Give what a histogram says of one value of a label."""
         buckets = [
             (float(bound), count)
@@ -192,7 +192,7 @@ class _Reader:
         count = self.by(f"{name}_count", label).get(value, 0.0)
         total = self.by(f"{name}_sum", label).get(value, 0.0)
         mean = total / count if count else None
-        return Timing(value, count, mean, quantile(buckets, 0.5), quantile(buckets, 0.99))
+        return TimingSummary(value, count, mean, quantile(buckets, 0.5), quantile(buckets, 0.99))
 
 
 def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | None:
@@ -223,7 +223,7 @@ def _place(stage: str) -> tuple[int, str]:
     return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES), stage)
 
 
-def _workers(read: _Reader) -> Workers | None:
+def _workers(read: _SummaryReader) -> Workers | None:
     states = read.by("workers", "state")
     if not states:
         return None
@@ -231,7 +231,7 @@ def _workers(read: _Reader) -> Workers | None:
     return Workers(states.get("configured", 0.0), states.get("up", 0.0), restarts)
 
 
-def _decisions(read: _Reader) -> list[Decisions]:
+def _decisions(read: _SummaryReader) -> list[Decisions]:
     rows = read.sums("decisions_total", "server", "decision", "reason", "rule")
     return [
         Decisions(server, decision, reason, rule, count)
@@ -240,17 +240,17 @@ def _decisions(read: _Reader) -> list[Decisions]:
     ]
 
 
-def _tools(read: _Reader) -> list[Tool]:
+def _tools(read: _SummaryReader) -> list[Tool]:
     rows = read.sums("tool_decisions_total", "server", "tool", "decision")
     names = dict.fromkeys((server, tool) for (server, tool, _), count in rows.items() if count)
     return [Tool(*name, rows.get((*name, "allow"), 0.0), rows.get((*name, "deny"), 0.0)) for name in names]
 
 
-def _issuers(read: _Reader) -> list[Issuer]:
+def _issuers(read: _SummaryReader) -> list[IssuerSummary]:
     keys, ages = read.by("jwks_keys", "issuer"), read.by("jwks_age_seconds", "issuer")
     fetches, skipped = read.sums("jwks_fetches_total", "issuer", "outcome"), read.by("jwks_skipped", "issuer")
     return [
-        Issuer(
+        IssuerSummary(
             issuer,
             count,
             _finite(ages.get(issuer, math.inf)),
@@ -266,7 +266,7 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _lists(read: _Reader) -> list[Items]:
+def _lists(read: _SummaryReader) -> list[Items]:
     rows = read.sums("list_items_total", "server", "kind", "outcome")
     names = dict.fromkeys((server, kind) for server, kind, _ in rows)
     return [Items(*name, rows.get((*name, "kept"), 0.0), rows.get((*name, "trimmed"), 0.0)) for name in names]

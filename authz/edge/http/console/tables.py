@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from authz.edge.http.console.summary import Figures, Timing, Workers
+from authz.edge.http.console.summary import MetricsSummary, TimingSummary, Workers
 
 Rows = list[tuple[str, ...]]
 _KILO = 1000.0
@@ -11,7 +11,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class TableSection:
     """A table.
 
     Attributes:
@@ -25,7 +25,7 @@ class Section:
     rows: Sequence[tuple[str, ...]]
 
 
-def sections(found: Figures, seconds: float | None = None) -> list[Section]:
+def sections(found: MetricsSummary, seconds: float | None = None) -> list[TableSection]:
     """Give the tables that have rows.
 
     Args:
@@ -35,8 +35,8 @@ def sections(found: Figures, seconds: float | None = None) -> list[Section]:
     number = _Number(seconds)
     count = number.heading
     tables = [
-        Section("service", ("", ""), _service(found, number)),
-        Section(
+        TableSection("service", ("", ""), _service(found, number)),
+        TableSection(
             "decisions",
             ("server", "decision", "reason", "rule", count),
             [
@@ -45,18 +45,20 @@ def sections(found: Figures, seconds: float | None = None) -> list[Section]:
                 if row.count
             ],
         ),
-        Section(
+        TableSection(
             "tools",
             ("server", "tool", f"allowed{number.short}", f"denied{number.short}"),
             [(row.server or "-", row.tool, number(row.allowed), number(row.denied)) for row in found.tools],
         ),
-        Section("time of a Check", ("server", count, "mean", "p50", "p99"), _timings(found.checks, number)),
-        Section(
+        TableSection(
+            "time of a Check", ("server", count, "mean", "p50", "p99"), _timings(found.checks, number)
+        ),
+        TableSection(
             "time of its stages (a sample)",
             ("stage", count, "mean", "p50", "p99"),
             _timings(found.stages, number),
         ),
-        Section(
+        TableSection(
             "issuers",
             ("issuer", "keys", "confirmed", f"fetched{number.short}", f"failed{number.short}", "unused keys"),
             [
@@ -71,12 +73,12 @@ def sections(found: Figures, seconds: float | None = None) -> list[Section]:
                 for row in found.issuers
             ],
         ),
-        Section(
+        TableSection(
             "lists",
             ("server", "kind", f"kept{number.short}", f"trimmed{number.short}"),
             [(row.server, row.kind, number(row.kept), number(row.trimmed)) for row in found.lists],
         ),
-        Section(
+        TableSection(
             "shadow rules that would decide otherwise",
             ("server", "rule", count),
             [(row.server, row.rule, number(row.count)) for row in found.shadows],
@@ -97,7 +99,7 @@ class _Number:
         return _plain(value) if self._seconds is None else f"{value / self._seconds:,.1f}"
 
 
-def _service(found: Figures, number: _Number) -> Rows:
+def _service(found: MetricsSummary, number: _Number) -> Rows:
     rows: Rows = [("policy", ", ".join(found.policies))]
     if len(found.policies) > 1:
         rows.append(("", "the workers disagree: a reload is under way, or one could not read the file"))
@@ -123,7 +125,7 @@ def _outcomes(outcomes: Mapping[str, float], number: _Number) -> str:
     return ", ".join(f"{name} {number(count)}{number.short}" for name, count in outcomes.items())
 
 
-def _timings(timings: Iterable[Timing], number: _Number) -> Rows:
+def _timings(timings: Iterable[TimingSummary], number: _Number) -> Rows:
     return [
         (row.name or "-", number(row.count), duration(row.mean), duration(row.p50), duration(row.p99))
         for row in timings

@@ -11,7 +11,7 @@ from authz.core.decision import Decision
 from authz.core.reasons import Reason
 from authz.edge.http.console.page import HEADERS, page
 from authz.edge.http.console.summary import figures, samples_of
-from authz.edge.http.status import Condition
+from authz.edge.http.status import WorkerStatus
 from authz.edge.telemetry.metrics import Metrics
 from tests.support.policy_files import NATIVE, settings
 from tests.support.serving import Served, ask
@@ -27,7 +27,7 @@ def condition(**changes):
         "issuers_without_keys": [],
         "reload_problem": "",
     }
-    return Condition(**given | changes)
+    return WorkerStatus(**given | changes)
 
 
 def shown(found=None, text=NATIVE, **changes):

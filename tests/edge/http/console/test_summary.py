@@ -8,7 +8,7 @@ from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
 from authz.edge.http.console.summary import (
     Decisions,
-    Issuer,
+    IssuerSummary,
     Items,
     Shadow,
     difference,
@@ -60,7 +60,10 @@ def test_every_figure_is_found_in_what_the_service_exposes():
         (timing.name, timing.count) for timing in found.stages
     ]
     assert ({"hit": 3.0, "miss": 1.0}, 0.75) == (found.token_cache, found.hit_rate)
-    assert [Issuer(URL, 2, 30.0, 1, 1, 0), Issuer("https://new.example/", 0, None, 0, 0, 0)] == found.issuers
+    assert [
+        IssuerSummary(URL, 2, 30.0, 1, 1, 0),
+        IssuerSummary("https://new.example/", 0, None, 0, 0, 0),
+    ] == found.issuers
     assert [Items("demo", "tool", 3, 2)] == found.lists
     assert [Shadow("demo", "later", 1)] == found.shadows
     assert ({"trimmed": 1.0}, {"failed": 1.0}, 1.0) == (found.rewrites, found.reloads, found.audit_dropped)
