@@ -11,14 +11,16 @@ from typing import Any
 
 from envoy.service.auth.v3 import external_auth_pb2
 
-from authz.core.engine import Walk, check
-from authz.core.identity.principal import Principal
+from authz.core.authentication import KnownCaller
+from authz.core.engine import PolicySnapshot, check
+from authz.core.identity.principal import Caller, Principal
+from authz.core.identity.session import UnboundSessions
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest, Limits
+from authz.core.request import NEVER, HttpRequest, Limits
 from authz.core.response.list_filter import Trimmed, trim
 from authz.core.servers import Directory, Server
 from authz.edge.envoy.ext_authz import read_request
@@ -92,22 +94,22 @@ def by_rules(
     """
     passes = {}
     for size in sizes:
-        walk, calls = walk_by(Policy(make(size))), calls_of(size, unseen=make is pattern_rules)
-        if not check(next(calls), walk).allowed:
+        snapshot, calls = snapshot_of(Policy(make(size))), calls_of(size, unseen=make is pattern_rules)
+        if not check(next(calls), snapshot, 0.0, NEVER).allowed:
             msg = "the call that is timed must be allowed"
             raise RuntimeError(msg)
         if make is exact_rules:
-            _turn(calls, walk, size)
+            _turn(calls, snapshot, size)
         slow = make is pattern_rules and size > CALLS
-        passes[size] = partial(_turn, calls, walk, max(1, count // 50 if slow else count))
+        passes[size] = partial(_turn, calls, snapshot, max(1, count // 50 if slow else count))
     return growth(passes, TURNS)
 
 
-def _turn(calls: Iterator[HttpRequest], walk: Walk, count: int) -> float:
+def _turn(calls: Iterator[HttpRequest], snapshot: PolicySnapshot, count: int) -> float:
     requests = list(itertools.islice(calls, count))
     began = time.process_time()
     for request in requests:
-        check(request, walk)
+        check(request, snapshot, 0.0, NEVER)
     return (time.process_time() - began) / count
 
 
@@ -128,16 +130,21 @@ def _request(tool: str) -> HttpRequest:
     )
 
 
-def walk_by(policy: Policy) -> Walk:
+def snapshot_of(policy: Policy) -> PolicySnapshot:
     """Give what calls are decided with: one policy, and a caller who is known."""
-    server = Server(name="bench", hosts=frozenset({HOST}), path="/mcp", resource="", trusts={}, policy=policy)
+    server = Server(
+        name="bench", hosts=frozenset({HOST}), path="/mcp", resource="", issuers={}, policy=policy
+    )
     caller = Caller.of(_PRINCIPAL, server.name)
-    return Walk(
+    return PolicySnapshot(
+        digest="bench",
         directory=Directory((server,)),
-        identify=lambda _server, _authorization: caller,
-        late=lambda: False,
+        authenticator=KnownCaller(caller),
+        sessions=UnboundSessions(),
         max_body=1 << 20,
         limits=Limits(),
+        check_seconds=1.0,
+        stream_grace=0.0,
     )
 
 

@@ -38,7 +38,7 @@ def measure(policy: Path, sizes: tuple[int, ...], seconds: float) -> list[dict[s
         try:
             service = Service(settings, audit)
             processor = Processor(
-                resolve=service.reader, observe=service.metrics, max_bytes=settings.max_list
+                resolve=service.response_context, observe=service.metrics, max_bytes=settings.max_list
             )
             return [asyncio.run(_rewriter(service, processor, mint, size, seconds)) for size in sizes]
         finally:

@@ -9,15 +9,14 @@ import pytest
 from google.protobuf import json_format
 
 from authz.core.decision import Decision
-from authz.core.engine import check
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
 from authz.core.request import Limits
 from authz.edge.telemetry.decision_record import Facts, Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
-from tests.support.core import message, post, principal, rule, server, walk
+from tests.support.core import check, message, post, principal, rule, server, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
@@ -69,7 +68,7 @@ def refused_item(kind):
         rule("allow", names={kind: ("*",)}, scopes=["more"]),
         rule("allow", names={kind: ("*",)}, shadow=True),
     ]
-    context = walk(
+    context = snapshot(
         server(*rules),
         identify=lambda target, _: Caller.of(caller, target.name),
         limits=Limits(name=5000),

@@ -13,9 +13,8 @@ from authz.cli.options import File, Jwks, read_settings
 from authz.config.settings import Settings
 from authz.core.identity.claims import principal
 from authz.core.identity.jws import read_compact, read_object
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
@@ -128,7 +127,7 @@ def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenR
     claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
     if claims is None:  # cannot be: the same bytes were accepted
         return TokenRejected(reason=Reason.INTERNAL, detail="the token changed while it was read")
-    who = principal(claims, server.trusts[str(claims["iss"])], now)
+    who = principal(claims, server.issuers[str(claims["iss"])], now)
     return who if isinstance(who, TokenRejected) else Caller.of(who, server.name)
 
 

@@ -1,52 +1,44 @@
-"""Verified tokens, remembered: a token is verified once, not once per request.
+"""From an Authorization header to the caller: a token is verified once, not once per request.
 
 Rules of this module:
 
-* Remembering changes no answer. An entry is used only where verifying once more would give the same: for the same
-  server, while the token is valid, and with the very key set that it was verified with. Losing its keys, or their
-  replacement, thus ends an entry without anybody having to tell this table.
-* Only a verified token makes an entry, so that a flood of bad ones neither grows the table nor pushes good ones out.
-* The table holds a digest, never the token, and so many entries at most; the least recently used goes first.
-* One thread asks. Another may have everything forgotten meanwhile, so that gives a new table and leaves the old one.
+* The cache changes no answer. An entry is used only where verifying again would give the same: at the same server,
+  while the token is valid, and with the very key set that verified it. If the issuer's keys are lost or replaced, its
+  entries end by themselves.
+* Only a verified token makes an entry, so a flood of bad ones neither grows the cache nor pushes good entries out. The
+  same holds for headers: the tokens of an issuer share theirs, and one that was verified need not be read again.
+* The cache holds a digest, never the token.
+* One thread authenticates. Another may call `clear` meanwhile, so that makes a new cache and leaves the old one.
 
-An entry also keeps values of the policy's conditions on the caller, so the table dies with the policy.
+An entry also holds answers of the policy about the caller, so the cache is dropped with the policy.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+
+import msgspec
 
 from authz.core.identity.jwks import KeySet
-from authz.core.identity.principal import TokenRejected
-from authz.core.identity.token import bearer, life, verify
-from authz.core.policy.context import Caller
+from authz.core.identity.jws import JoseHeader
+from authz.core.identity.principal import Caller, TokenRejected
+from authz.core.identity.token import bearer, validity, verify
 from authz.core.servers import Server
+from authz.core.wire.bounded_cache import BoundedCache
+
+FindKeys = Callable[[str], KeySet | None]
+"""From an issuer to its keys, None if there are none; the same object as long as the keys do not change."""
+
+_HEADERS = 256
+"""Number of verified JOSE headers that are cached."""
 
 
-class KeySource(Protocol):
-    """Where an issuer's keys are."""
-
-    def keys(self, issuer: str) -> KeySet | None:
-        """Give the keys, None while there are none; the same object as long as they do not change."""
-
-
-class TokenCacheObserver(Protocol):
-    """Takes the figures of the cache."""
-
-    def remembered(self, outcome: str) -> None:
-        """Count one look-up, outcome `hit`, `miss` or `refused`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Verified(msgspec.Struct, frozen=True, kw_only=True):
     """One verified token.
 
     Attributes:
-        caller: what it says.
-        issuer: whose token it is.
-        keys: what it was verified with; compared by identity.
+        caller: the caller it names.
+        issuer: the issuer of the token.
+        keys: the key set that verified it; compared by identity.
         starts: first moment at which it is accepted, in seconds since the epoch.
         ends: first moment at which it no longer is.
     """
@@ -59,63 +51,64 @@ class _Entry:
 
 
 class Authenticator:
-    """Gives the caller behind an Authorization header; `identify` is the engine's `Identify`."""
+    """Authenticates callers, and caches the tokens it verified."""
 
-    def __init__(
-        self, keys: KeySource, observer: TokenCacheObserver, *, size: int, clock: Callable[[], float]
-    ) -> None:
-        """Remember at most `size` tokens; `clock` gives seconds since the epoch."""
-        self._keys = keys
-        self._observer = observer
+    def __init__(self, find_keys: FindKeys, count: Callable[[str], None], *, size: int) -> None:
+        """Cache at most `size` tokens, and tell `count` of each look-up: `hit`, `miss` or `refused`."""
+        self._find_keys = find_keys
+        self._count = count
         self._size = size
-        self._clock = clock
-        self._entries: OrderedDict[tuple[bytes, str], _Entry] = OrderedDict()
+        self._headers: BoundedCache[str, JoseHeader] = BoundedCache(_HEADERS)
+        self._verified: BoundedCache[tuple[bytes, str], _Verified] = BoundedCache(size)
 
     def __len__(self) -> int:
-        """Count the remembered tokens."""
-        return len(self._entries)
+        """Return the number of cached tokens."""
+        return len(self._verified)
 
     def clear(self) -> None:
-        """Forget every token, which only saves memory: what no longer holds is not used in any case."""
-        self._entries = OrderedDict()
+        """Drop every cached token. This only saves memory: an entry that no longer holds is not used in any case."""
+        self._verified = BoundedCache(self._size)
 
-    def identify(self, server: Server, authorization: str | None) -> Caller | TokenRejected:
-        """Give the caller at a server, verifying the token unless it is remembered."""
-        place = (hashlib.sha256((authorization or "").encode()).digest(), server.name)
-        now = self._clock()
-        entries = self._entries
-        entry = entries.get(place)
+    def authenticate(self, server: Server, authorization: str | None, now: float) -> Caller | TokenRejected:
+        """Return the caller at a server, or why the token is not accepted; verify the token unless it is cached."""
+        key = (hashlib.sha256((authorization or "").encode()).digest(), server.name)
+        cache = self._verified
+        entry = cache.get(key)
         if entry is not None:
-            if self._keys.keys(entry.issuer) is entry.keys and entry.starts <= now < entry.ends:
-                entries.move_to_end(place)
-                self._observer.remembered("hit")
+            if self._find_keys(entry.issuer) is entry.keys and entry.starts <= now < entry.ends:
+                self._count("hit")
                 return entry.caller
-            del entries[place]
-        verified = self._identified(server, authorization, now)
+            del cache[key]
+        verified = self._verify(server, authorization, now)
         if isinstance(verified, TokenRejected):
-            self._observer.remembered("refused")
+            self._count("refused")
             return verified
-        self._observer.remembered("miss")
-        entries[place] = verified
-        if len(entries) > self._size:
-            entries.popitem(last=False)
-        return verified.caller
+        self._count("miss")
+        return cache.put(key, verified).caller
 
-    def _identified(self, server: Server, authorization: str | None, now: float) -> _Entry | TokenRejected:
+    def _verify(self, server: Server, authorization: str | None, now: float) -> _Verified | TokenRejected:
         token = bearer(authorization)
-        return token if isinstance(token, TokenRejected) else self._verify(server, token, now)
-
-    def _verify(self, server: Server, token: str, now: float) -> _Entry | TokenRejected:
-        trusts = {issuer: (trust, self._keys.keys(issuer)) for issuer, trust in server.trusts.items()}
-        principal = verify(token, trusts, now)
+        if isinstance(token, TokenRejected):
+            return token
+        issuers = {issuer: (terms, self._find_keys(issuer)) for issuer, terms in server.issuers.items()}
+        principal = verify(token, issuers, now, self._headers)
         if isinstance(principal, TokenRejected):
             return principal
-        trust, keys = trusts[principal.issuer]
-        starts, ends = life(principal, trust)
-        return _Entry(
-            caller=Caller.of(principal, server.name, ends),
-            issuer=principal.issuer,
-            keys=keys,
-            starts=starts,
-            ends=ends,
-        )
+        terms, keys = issuers[principal.issuer]
+        starts, ends = validity(principal, terms)
+        caller = Caller.of(principal, server.name, ends)
+        return _Verified(caller=caller, issuer=principal.issuer, keys=keys, starts=starts, ends=ends)
+
+
+class KnownCaller:
+    """Answers with one caller, or one rejection: for questions about a policy that bring no token to verify."""
+
+    def __init__(self, caller: Caller | TokenRejected) -> None:
+        """Answer with `caller`."""
+        self._caller = caller
+
+    def authenticate(
+        self, _server: Server, _authorization: str | None, _now: float
+    ) -> Caller | TokenRejected:
+        """Return the caller."""
+        return self._caller

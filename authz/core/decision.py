@@ -2,16 +2,16 @@
 
 import msgspec
 
-from authz.core.identity.principal import Principal, TokenRejected
+from authz.core.identity.principal import Caller, Principal, TokenRejected
+from authz.core.identity.session import ABSENT, SessionHeader
 from authz.core.mcp.item import Item
-from authz.core.policy.context import Caller
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
 from authz.core.request import RequestId
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of the walk; a denial unless built otherwise, and it is built otherwise only by the engine.
+    """The outcome of a check: a denial unless built otherwise, and only the engine builds it otherwise.
 
     Attributes:
         reason: why; `Reason.ALLOWED` exactly when `allowed`.
@@ -21,17 +21,16 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         item: the thing asked for, when the method names one.
         rule: name of the rule that decided, empty when none did.
         caller: who asks, once the token was verified.
-        request_id: the JSON-RPC id to answer with; None when there is none or it is unknown.
+        request_id: the JSON-RPC id to answer with; None if there is none or it is unknown.
         version: the MCP protocol version that the request declares, empty when it declares none.
         rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open.
-        session: the session id that goes upstream in place of the one that was sent; empty when none may go, None
-            when none was sent.
+        session: what becomes of the session id on its way upstream.
         scopes: for a denial that more scope would cure, every scope the operation needs.
         shadows: names of shadow rules that would have decided otherwise.
         denial: how a denial by policy is answered.
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
-        refused: why the token was not accepted, when it was not.
+        rejection: why the token was not accepted, if it was not.
     """
 
     reason: Reason = Reason.INTERNAL
@@ -44,13 +43,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     request_id: RequestId = None
     version: str = ""
     rewrite: bool = False
-    session: str | None = None
+    session: SessionHeader = ABSENT
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     denial: DenialStyle = DenialStyle.AUTO
     hide: bool = False
     code: int | None = None
-    refused: TokenRejected | None = None
+    rejection: TokenRejected | None = None
 
     def __post_init__(self) -> None:
         """Refuse a record that contradicts itself."""

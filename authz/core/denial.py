@@ -81,7 +81,7 @@ def _status(decision: Decision, request: HttpRequest) -> int:
 
 
 def _ends_session(request: HttpRequest) -> bool:
-    """Tell whether the client has a session that a 4xx would end."""
+    """Return whether the client has a session that a 4xx would end."""
     agent = request.headers.get("user-agent", "")
     return SESSION in request.headers and agent.startswith(_SESSION_ENDS_WITH_4XX)
 
@@ -133,7 +133,7 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
     if row.group is Group.TOKEN:
         error = "" if decision.reason is Reason.MISSING_TOKEN else 'error="invalid_token"'
         description = (
-            f'error_description="{row.text if decision.refused is None else decision.refused.detail}"'
+            f'error_description="{row.text if decision.rejection is None else decision.rejection.detail}"'
             if error
             else ""
         )
@@ -148,7 +148,7 @@ def _bearer(*parameters: str) -> str:
 
 
 def resource_url(server: Server, scheme: str, host: str) -> str:
-    """Give the server's public URL; where the configuration fixes none it follows from how it was reached."""
+    """Return the server's public URL; where the configuration fixes none it follows from how it was reached."""
     return server.resource or f"{scheme if scheme in _SCHEMES else 'https'}://{_safe_host(host)}{server.path}"
 
 
@@ -156,7 +156,7 @@ _SCHEMES = frozenset({"http", "https"})
 
 
 def _safe_host(host: str) -> str:
-    """Give an authority that cannot break out of a quoted header value or a URL."""
+    """Return an authority that cannot break out of a quoted header value or a URL."""
     found = _AUTHORITY.fullmatch(host)
     if found is None:
         return "invalid"
@@ -175,6 +175,6 @@ _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])(?:
 
 
 def metadata_url(server: Server, scheme: str, host: str) -> str:
-    """Give the URL of the server's metadata document (RFC 9728 section 3.1)."""
+    """Return the URL of the server's metadata document (RFC 9728 section 3.1)."""
     parts = urlsplit(resource_url(server, scheme, host))
     return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{'' if parts.path == '/' else parts.path}"

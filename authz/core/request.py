@@ -1,11 +1,9 @@
-"""One HTTP request as Envoy saw it, in plain values."""
+"""One HTTP request as Envoy saw it, in plain values; how much of it is read, and until when it may be decided."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
-
-# How much is read from one request.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +55,23 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     body_complete: bool = True
     source: str = ""
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """The moment after which an allow is no longer given.
+
+    Attributes:
+        at: the moment, in seconds of the clock.
+        clock: returns the current time.
+    """
+
+    at: float
+    clock: Callable[[], float]
+
+    def passed(self) -> bool:
+        """Return whether the moment has come."""
+        return self.clock() >= self.at
+
+
+NEVER = Deadline(1.0, lambda: 0.0)
+"""A deadline that does not pass, for questions that nobody waits for."""

@@ -22,7 +22,7 @@ class Server:
         hosts: authorities it answers for, lower-case, with their port unless it is the scheme's; `*` for any.
         path: the exact path of its endpoint.
         resource: its public URL (RFC 8707, RFC 9728); empty when it follows from the request's host.
-        trusts: accepted issuers by `iss`.
+        issuers: terms of the accepted issuers by `iss`.
         policy: its rules.
         anonymous: refusals of a token after which a caller may go on as nobody in particular; none unless the
             operator said so twice, in the document and on the command line.
@@ -40,7 +40,7 @@ class Server:
     hosts: frozenset[str]
     path: str
     resource: str
-    trusts: Mapping[str, IssuerTerms]
+    issuers: Mapping[str, IssuerTerms]
     policy: Policy
     anonymous: frozenset[Reason] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -53,12 +53,12 @@ class Server:
     documentation: str = ""
 
     def accepts_origin(self, origin: str | None) -> bool:
-        """Tell whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
+        """Return whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
         return origin is None or ANY in self.origins or origin.lower() in self.origins
 
 
 def authorities(url: str) -> frozenset[str]:
-    """Give the spellings of a URL's authority that a client may send as `Host`, lower-case."""
+    """Return the spellings of a URL's authority that a client may send as `Host`, in lower case."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2].lower()
     default = _DEFAULT_PORTS.get(parts.scheme, "")
@@ -68,8 +68,8 @@ def authorities(url: str) -> frozenset[str]:
 
 
 def host_without_port(authority: str) -> str:
-    """Give an authority's host alone, which is all that Envoy looks at when it chooses a virtual host."""
-    # Whatever follows the last colon is a port to Envoy, digits or not; only an IPv6 literal ends after its colons.
+    """Return the host of an authority, which is all that Envoy looks at when it chooses a virtual host."""
+    # To Envoy anything after the last colon is a port, digits or not; only an IPv6 literal ends after its colons.
     host, colon, port = authority.rpartition(":")
     return host if colon and "]" not in port else authority
 
@@ -84,11 +84,11 @@ class Directory:
 
     Attributes:
         servers: the servers.
-        shapes: what the engine worked out about requests alike in method, place and content headers.
+        by_name: the servers by name.
     """
 
     servers: tuple[Server, ...]
-    shapes: dict[object, tuple[Server | None, Reason | None]] = field(default_factory=dict, repr=False)
+    by_name: Mapping[str, Server] = field(init=False, repr=False)
     _places: dict[tuple[str, str], Server] = field(init=False, repr=False)
     _named: frozenset[str] = field(init=False, repr=False)
 
@@ -98,6 +98,7 @@ class Directory:
         Raises:
             ValueError: two servers answer for the same host and path.
         """
+        self.by_name = {server.name: server for server in self.servers}
         self._places = {}
         routed: dict[tuple[str, str], Server] = {}
         for server in self.servers:
@@ -109,8 +110,8 @@ class Directory:
                 self._places[host, server.path] = server
         self._named = frozenset(host for host, _ in routed) - {ANY}
 
-    def select(self, host: str, path: str) -> Server | None:
-        """Give the server at exactly this host and path; the query string is not part of a path.
+    def match(self, host: str, path: str) -> Server | None:
+        """Return the server at exactly this host and path, None if there is none; the query string is not part of a path.
 
         Nothing is decoded or normalised: a path that only resembles an endpoint is no endpoint.
         """

@@ -169,7 +169,9 @@ def _grpc_server(service: Service, health: Health, *, shared: bool) -> RpcServer
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
     checker = Checker(service)
-    processor = Processor(resolve=service.reader, observe=service.metrics, max_bytes=settings.max_list)
+    processor = Processor(
+        resolve=service.response_context, observe=service.metrics, max_bytes=settings.max_list
+    )
     reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
     server = RpcServer(
         unary={**checker.unary, **health.unary},

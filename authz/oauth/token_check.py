@@ -52,7 +52,7 @@ async def judge(settings: Settings, token: str, now: float) -> list[TokenVerdict
     given = bearer(f"Bearer {token}")
     verdicts = []
     for server in settings.directory.servers:
-        trusts = {issuer: (trust, keys.get(issuer)) for issuer, trust in server.trusts.items()}
+        trusts = {issuer: (trust, keys.get(issuer)) for issuer, trust in server.issuers.items()}
         found = given if isinstance(given, TokenRejected) else verify(given, trusts, now)
         if isinstance(found, TokenRejected):
             verdict = TokenVerdict(server=server.name, reason=found.reason, detail=found.detail)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import METHODS, USES
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.rule import Rule
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.servers import Server

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from authz.config.settings import Settings
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, USES
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -118,7 +119,7 @@ class Judge:
 
     def _within_bounds(self, question: Question, item: Item, server: Server, caller: Caller) -> Evaluation:
         row = METHODS.get(question.method)
-        if row is None or row.names is None:
+        if row is None or row.extract_items is None:
             return Evaluation(word=Word.DENY, reason=Reason.UNKNOWN_METHOD)
         unknown = frozenset({"request", "args"} if row.arguments else {"request"})
         request = post(server, b"", source=question.source)

@@ -6,10 +6,10 @@ from typing import Any
 
 from authz.config.settings import Settings
 from authz.core.decision import Decision
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.explain import Change, ConditionResult, Explanation, RuleResult, explain
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Group
@@ -68,7 +68,7 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
     return {
         "decision": "allow" if decision.allowed else "deny",
         "reason": decision.reason.value,
-        "detail": decision.refused.detail if decision.refused else TABLE[decision.reason].text,
+        "detail": decision.rejection.detail if decision.rejection else TABLE[decision.reason].text,
         "rule": decision.rule,
         "server": decision.server,
         "method": decision.method,

@@ -7,10 +7,9 @@ from typing import Any
 import typer
 
 from authz.core.decision import Decision
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.policy.condition import ConditionName
-from authz.core.policy.context import Caller
 from authz.core.policy.explain import Change, ConditionResult, RuleResult
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Reason

@@ -49,7 +49,7 @@ def claims_of(record: Record, server: Server | None, known: Mapping[str, list[Cl
 
 
 def _completed(record: Record, server: Server | None, claims: Claims) -> Claims | None:
-    trust = server.trusts.get(record.issuer) if server is not None else None
+    trust = server.issuers.get(record.issuer) if server is not None else None
     client_claim = _client_claim(claims, trust.client_claim if trust is not None else None)
     facts = {"iss": record.issuer, client_claim: record.client}
     facts = {name: value for name, value in facts.items() if value}

@@ -6,14 +6,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from authz.config.settings import Settings
+from authz.core.authentication import KnownCaller
 from authz.core.decision import Decision
-from authz.core.engine import Walk, check
-from authz.core.identity.principal import TokenRejected
+from authz.core.engine import PolicySnapshot, check
+from authz.core.identity.principal import Caller, TokenRejected
+from authz.core.identity.session import UnboundSessions
 from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, read_message
 from authz.core.mcp.methods import METHODS, USES
-from authz.core.policy.context import Caller
-from authz.core.request import HttpRequest
+from authz.core.request import NEVER, HttpRequest
 from authz.core.servers import ANY, Server
 
 
@@ -25,19 +26,19 @@ def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
 
 
 def decide(settings: Settings, request: HttpRequest, who: Caller | TokenRejected) -> Decision:
-    """Take a request through the whole walk, as if its token had given this caller or this refusal."""
-    walk = Walk(
+    """Return the decision about a request whose token names this caller, or is rejected so."""
+    snapshot = PolicySnapshot(
+        digest=settings.digest,
         directory=settings.directory,
-        identify=lambda _server, _header: who,
-        late=lambda: False,
-        max_body=settings.max_body,
+        authenticator=KnownCaller(who),
+        sessions=UnboundSessions(),  # a running service's key is not at hand, and no rule reads the id
         limits=settings.limits,
-        admit=lambda _caller, session: (
-            session
-        ),  # a running service's key is not at hand, and no rule reads the id
-        every_answer=settings.every_answer,
+        max_body=settings.max_body,
+        check_seconds=settings.check_seconds,
+        stream_grace=settings.stream_grace,
+        rewrite_every_answer=settings.every_answer,
     )
-    return check(request, walk)
+    return check(request, snapshot, 0.0, NEVER)
 
 
 def message_of(settings: Settings, request: HttpRequest, server: Server) -> Message | None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from authz.core.identity.claims import principal
 from authz.core.identity.issuer import IssuerTerms
-from authz.core.identity.principal import TokenRejected
-from authz.core.policy.context import Caller
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 
@@ -55,7 +54,7 @@ def caller_of(claims: Mapping[str, Any], server: Server, now: float) -> Caller:
 
 def names_an_issuer(claims: Mapping[str, Any], server: Server) -> bool:
     """Tell whether it is settled which issuer's token is described: by `iss`, or because there is only one."""
-    return "iss" in claims or len(server.trusts) == 1
+    return "iss" in claims or len(server.issuers) == 1
 
 
 def added(claims: Mapping[str, Any], server: Server) -> tuple[str, ...]:
@@ -67,8 +66,8 @@ def added(claims: Mapping[str, Any], server: Server) -> tuple[str, ...]:
 def _trust(claims: Mapping[str, Any], server: Server) -> IssuerTerms | None:
     if not names_an_issuer(claims, server):
         return None
-    issuer = claims.get("iss", next(iter(server.trusts), None))
-    return server.trusts.get(issuer) if isinstance(issuer, str) else None
+    issuer = claims.get("iss", next(iter(server.issuers), None))
+    return server.issuers.get(issuer) if isinstance(issuer, str) else None
 
 
 def _absent(claims: Mapping[str, Any], trust: IssuerTerms, now: float) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.authentication import Authenticator
-from authz.core.engine import check
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import METHODS
-from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
 from authz.edge.envoy.check_response import allow
 from authz.edge.telemetry.metrics import Metrics
@@ -23,6 +22,7 @@ from tests.support.core import (
     META,
     SESSIONS,
     call,
+    check,
     good_token,
     message,
     mirrored,
@@ -31,7 +31,7 @@ from tests.support.core import (
     principal,
     rule,
     server,
-    walk,
+    snapshot,
 )
 
 MEBIBYTE = 1 << 20
@@ -59,10 +59,10 @@ NAMING = [method for method, row in METHODS.items() if row.names is not None]
 def _asked(method, params):
     row = METHODS[method]
     name = params.get(row.mirror) if row.mirror else None
-    yield check(post(message(method, params)), walk(server(ONLY_OPEN)))
+    yield check(post(message(method, params)), snapshot(server(ONLY_OPEN)))
     text = name if isinstance(name, str) else None
     meta = {"_meta": {**META, **params.get("_meta", {})}}
-    yield check(post(modern(method, {**params, **meta}), mirrored(method, text)), walk(server(ONLY_OPEN)))
+    yield check(post(modern(method, {**params, **meta}), mirrored(method, text)), snapshot(server(ONLY_OPEN)))
 
 
 @pytest.mark.parametrize("method", NAMING)
@@ -149,7 +149,7 @@ CIRCUMSTANCES = st.tuples(
 
 def _answer(target, who, tool, in_list, headers):
     asked = post(message("tools/list"), headers) if in_list else call(tool, headers=_with_token(headers))
-    decision = check(asked, walk(target, identify=lambda *_: who))
+    decision = check(asked, snapshot(target, identify=lambda *_: who))
     assert decision.allowed
     told = external_auth_pb2.CheckResponse.FromString(allow(decision, asked, target, "p" * 16, "0" * 16))
     return told.SerializeToString(deterministic=True)
@@ -169,27 +169,17 @@ def test_an_answer_kept_for_one_request_is_the_answer_made_anew_for_every_other(
     assert [_answer(target, Caller.of(who, "demo"), *each) for each in circumstances] == kept
 
 
-class _Keys:
-    def keys(self, _issuer):
-        return _GOOD
-
-
-class _Unseen:
-    def remembered(self, outcome):
-        """Count nothing."""
-
-
 _GOOD = tokens.good_keys()
 
 
 def test_one_token_at_two_servers_gets_two_callers_and_no_answer_of_the_other():
-    remembered = Authenticator(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    remembered = Authenticator(lambda _issuer: _GOOD, lambda _outcome: None, size=16)
     forwarding = server(rule("allow", "echo"), name="a", forward_token=True)
     keeping = server(rule("allow", "echo"), name="b", forward_token=False)
     header = f"Bearer {good_token()}"
     answers = {}
     for target in (forwarding, keeping, forwarding, keeping):
-        who = remembered.identify(target, header)
+        who = remembered.authenticate(target, header, tokens.NOW)
         answers.setdefault(target.name, set()).add(_answer(target, who, "echo", False, {}))
 
     assert [1, 1] == [len(made) for made in answers.values()]
@@ -197,12 +187,14 @@ def test_one_token_at_two_servers_gets_two_callers_and_no_answer_of_the_other():
 
 
 def test_a_server_of_another_issuer_does_not_take_a_token_remembered_for_the_first():
-    remembered = Authenticator(_Keys(), _Unseen(), size=16, clock=lambda: tokens.NOW)
+    remembered = Authenticator(lambda _issuer: _GOOD, lambda _outcome: None, size=16)
     header = f"Bearer {good_token()}"
-    remembered.identify(server(name="a"), header)
-    other = server(name="b", trusts={"https://other.example/": tokens.trust(issuer="https://other.example/")})
+    remembered.authenticate(server(name="a"), header, tokens.NOW)
+    other = server(
+        name="b", issuers={"https://other.example/": tokens.trust(issuer="https://other.example/")}
+    )
 
-    assert Reason.UNKNOWN_ISSUER is remembered.identify(other, header).reason
+    assert Reason.UNKNOWN_ISSUER is remembered.authenticate(other, header, tokens.NOW).reason
 
 
 COSTLY = {
@@ -231,7 +223,7 @@ COSTLY = {
 
 @pytest.mark.parametrize(("text", "arguments"), COSTLY.values(), ids=COSTLY.keys())
 def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_nothing(text, arguments):
-    target = walk(server(rule("allow", "echo", args=text)), max_body=MEBIBYTE)
+    target = snapshot(server(rule("allow", "echo", args=text)), max_body=MEBIBYTE)
     began = time.perf_counter()
     decision = check(call("echo", arguments), target)
 
@@ -256,12 +248,12 @@ def test_a_mebibyte_of_any_of_these_shapes_is_judged_in_bounded_time(arguments):
     assert len(request.body) <= MEBIBYTE
     began = time.perf_counter()
 
-    assert check(request, walk(server(rule("allow", "echo")), max_body=MEBIBYTE)).allowed
+    assert check(request, snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)).allowed
     assert BOUND > time.perf_counter() - began
 
 
 def test_no_name_that_a_caller_invents_becomes_a_time_series():
-    metrics, target = Metrics(), walk(server(rule("allow", "echo")))
+    metrics, target = Metrics(), snapshot(server(rule("allow", "echo")))
     metrics.policy("hash", {"demo": frozenset({"echo"})})
 
     def ask(number):

@@ -3,11 +3,10 @@
 import pytest
 
 from authz.core.denial import render_denial
-from authz.core.engine import check
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
 from authz.core.wire import strict_json as strictjson
-from tests.support.core import call, message, own_session, post, rule, server, walk
+from tests.support.core import call, check, message, own_session, post, rule, server, snapshot
 
 MEBIBYTE = 1 << 20
 
@@ -17,13 +16,13 @@ def test_every_response_that_a_session_can_divert_a_list_into_is_judged():
     headers = {"mcp-session-id": own_session(), "authorization": call().headers["authorization"]}
     request = call(headers={**headers, "content-type": "application/json"})
 
-    assert check(request, walk(server(rule("allow", "echo")))).rewrite
+    assert check(request, snapshot(server(rule("allow", "echo")))).rewrite
 
 
 def test_a_long_key_of_combining_characters_is_refused_before_it_is_normalised():
     """Normalising a run of combining characters takes time in its square: minutes for a mebibyte."""
     arguments = {"a" + "\u0315\u0316" * 24_000: 1, "b": 2}
-    decision = check(call("echo", arguments), walk(server(rule("allow", "echo")), max_body=MEBIBYTE))
+    decision = check(call("echo", arguments), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE))
 
     assert Reason.BAD_MESSAGE is decision.reason
 
@@ -46,7 +45,7 @@ def test_numbers_with_exponents_are_not_left_to_the_reader_that_is_slow_with_the
     ],
 )
 def test_a_uri_does_not_climb_out_of_its_pattern(uri):
-    target = walk(server(rule(names={Kind.RESOURCE: ("file:///public/*",)})))
+    target = snapshot(server(rule(names={Kind.RESOURCE: ("file:///public/*",)})))
 
     assert not check(post(message("resources/read", {"uri": uri})), target).allowed
 
@@ -56,11 +55,11 @@ def test_a_denial_is_answered_whatever_the_host_looks_like(host):
     target = server(hosts=frozenset({"*"}), resource="")
     request = post(message("ping"), {"authorization": ...}, host=host)
 
-    assert 401 == render_denial(check(request, walk(target)), target, request, "0" * 16).status
+    assert 401 == render_denial(check(request, snapshot(target)), target, request, "0" * 16).status
 
 
 @pytest.mark.parametrize("type_", [[], {}])
 def test_a_reference_of_no_type_is_a_bad_message(type_):
     request = post(message("completion/complete", {"ref": {"type": type_}}))
 
-    assert Reason.BAD_MESSAGE is check(request, walk(server())).reason
+    assert Reason.BAD_MESSAGE is check(request, snapshot(server())).reason

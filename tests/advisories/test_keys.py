@@ -9,7 +9,7 @@ import pytest
 
 from authz.config.settings import IssuerKeys
 from authz.core.authentication import Authenticator
-from authz.core.policy.context import Caller
+from authz.core.identity.principal import Caller
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -26,7 +26,7 @@ SERVER = Server(
     hosts=frozenset({"mcp.example"}),
     path="/mcp",
     resource="https://mcp.example/mcp",
-    trusts={ISSUER: trust()},
+    issuers={ISSUER: trust()},
     policy=Policy(rules=()),
 )
 
@@ -45,12 +45,12 @@ class World:
         self.site.pages["/jwks"] = answer
 
     def ask(self, text):
-        result = self.tokens.identify(SERVER, f"Bearer {text}")
+        result = self.tokens.authenticate(SERVER, f"Bearer {text}", NOW)
         return Reason.ALLOWED if isinstance(result, Caller) else result.reason
 
     async def look_for(self, text):
         """Ask, and look for the key where it is unknown, as a Check does."""
-        result = self.tokens.identify(SERVER, f"Bearer {text}")
+        result = self.tokens.authenticate(SERVER, f"Bearer {text}", NOW)
         if not isinstance(result, Caller) and result.reason is Reason.UNKNOWN_KEY:
             await self.store.refetch(result.issuer, result.kid)
         return self.ask(text)
@@ -72,7 +72,7 @@ async def world(answer=GOOD, *, seconds=PATIENCE, jwks_uri=""):
             clock=clock,
             sleep=clock.sleep,
         )
-        tokens = Authenticator(store, metrics, size=10, clock=lambda: NOW)
+        tokens = Authenticator(store.keys, metrics.remembered, size=10)
         await store.start()
         await clock.pause()
         try:

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from authz.core.engine import check
 from tests.support import tokens
 from tests.support.commands import command
-from tests.support.core import modern
+from tests.support.core import check, modern
 from tests.support.operators import POLICY, write
 
 SECRET = "argument-value-4711"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.identity.token import verify
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
 from authz.tools.agentgateway_import.conjunctions import split
 from authz.tools.agentgateway_import.writer import Choices, native_text
@@ -40,7 +40,7 @@ def imported(text, **chosen):
 
 def identify(form, sent):
     (server,) = form.directory.servers
-    found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.trusts.items()}, NOW)
+    found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.issuers.items()}, NOW)
     return found if isinstance(found, TokenRejected) else Caller.of(found, "server")
 
 
@@ -100,7 +100,11 @@ def test_fixed_scopes_may_also_stand_in_the_permissions_as_everywhere_in_a_nativ
 def test_the_terms_of_trust_are_those_of_the_documents():
     (original,), (native,) = (seed(form).directory.servers for form in ("documents", "imported"))
 
-    assert (original.trusts, original.path, original.origins) == (native.trusts, native.path, native.origins)
+    assert (original.issuers, original.path, original.origins) == (
+        native.issuers,
+        native.path,
+        native.origins,
+    )
     assert original.hosts <= native.hosts
     assert seed("documents").keys == seed("imported").keys
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.identity.principal import Principal
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.identity.principal import Caller, Principal
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Arguments
 from authz.core.reasons import TABLE, Group, Reason

@@ -4,10 +4,9 @@ import pytest
 
 from authz.config.load import LoadOptions, load
 from authz.config.problems import ConfigError
-from authz.core.engine import check
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import TABLE, Group, Reason
-from tests.support.core import call, rule, server, walk
+from tests.support.core import call, check, rule, server, snapshot
 
 POLICY = """\
 apiVersion: agentgateway.dev/v1alpha1
@@ -26,7 +25,7 @@ TOKEN_REASONS = {reason for reason, row in TABLE.items() if row.group is Group.T
 
 def refusing(reason, admitted):
     target = server(rule("allow", "echo"), anonymous=frozenset(admitted))
-    return walk(target, identify=lambda *_: TokenRejected(reason=reason, detail="x"))
+    return snapshot(target, identify=lambda *_: TokenRejected(reason=reason, detail="x"))
 
 
 @pytest.mark.parametrize("reason", sorted({*TOKEN_REASONS, Reason.KEYS_UNAVAILABLE}))

@@ -9,10 +9,8 @@ import pytest
 from mcp.client.auth import utils
 
 from authz.core.denial import METADATA_PATH, render_denial
-from authz.core.engine import check
-from authz.core.identity.principal import Principal
+from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.token import bearer, verify
-from authz.core.policy.context import Caller
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support import tokens
@@ -21,6 +19,7 @@ from tests.support.core import (
     MODERN,
     RESOURCE,
     call,
+    check,
     good_token,
     identify,
     message,
@@ -29,7 +28,7 @@ from tests.support.core import (
     post,
     rule,
     server,
-    walk,
+    snapshot,
 )
 
 METADATA = f"https://mcp.example{METADATA_PATH}/mcp"
@@ -166,7 +165,7 @@ def refused(authorization, target=None, identified=identify):
     """Send a token to a server that asks for two scopes first; gives the reason, the status and the challenge."""
     target = target or server(scopes=FIRST_SCOPES)
     request = post(message("ping"), {"authorization": authorization}, scheme="https")
-    decision = check(request, walk(target, identify=identified))
+    decision = check(request, snapshot(target, identify=identified))
     given = render_denial(decision, target, request, "id-1")
     return decision.reason, given.status, dict(given.headers).get("www-authenticate")
 
@@ -259,7 +258,7 @@ def stepped(*rules, version=MODERN, **parts):
         )
     else:
         request = call("purge", headers={"mcp-protocol-version": version})
-    given = render_denial(check(request, walk(target)), target, request, "id-1")
+    given = render_denial(check(request, snapshot(target)), target, request, "id-1")
     return given.status, dict(given.headers).get("www-authenticate")
 
 

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.engine import check
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
-from authz.core.policy.context import Caller
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
 from authz.core.request import Limits
@@ -18,8 +17,10 @@ from tests.support.core import (
     LEGACY,
     MODERN,
     SESSIONS,
+    TOO_LATE,
     call,
     changed,
+    check,
     good_token,
     identify,
     message,
@@ -30,12 +31,12 @@ from tests.support.core import (
     principal,
     rule,
     server,
-    walk,
+    snapshot,
 )
 
 ALLOW_ALL = rule("allow", names=dict.fromkeys(Kind, ("*",)), name="all")
-OPEN = walk(server(ALLOW_ALL))
-ECHO = walk(server(rule("allow", "echo")))
+OPEN = snapshot(server(ALLOW_ALL))
+ECHO = snapshot(server(rule("allow", "echo")))
 PING = message("ping")
 
 
@@ -188,7 +189,7 @@ def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_hand
     "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": own_session()}]
 )
 def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
-    no_rules = walk(server())
+    no_rules = snapshot(server())
 
     assert Reason.ALLOWED is reason(stream(method, headers), no_rules)
     assert Reason.MISSING_TOKEN is reason(stream(method, {**headers, "authorization": ...}), no_rules)
@@ -239,7 +240,7 @@ def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(c
     token = tokens.token(tokens.claims(**changes))
     decision = check(
         post(message("ping", id="a1"), {"authorization": f"Bearer {token}"}),
-        walk(server(ALLOW_ALL, scopes=("mcp:basic",))),
+        snapshot(server(ALLOW_ALL, scopes=("mcp:basic",))),
     )
 
     assert (expected, "a1", None, ("mcp:basic",)) == (
@@ -255,35 +256,35 @@ def test_an_unknown_key_says_which_one_to_look_for_and_shows_its_name_to_nobody(
     decision = check(post(PING, {"authorization": f"Bearer {token}"}), OPEN)
 
     assert Reason.UNKNOWN_KEY is decision.reason
-    assert decision.refused is not None
-    assert (tokens.ISSUER, "rotated") == (decision.refused.issuer, decision.refused.kid)
+    assert decision.rejection is not None
+    assert (tokens.ISSUER, "rotated") == (decision.rejection.issuer, decision.rejection.kid)
     assert "rotated" not in repr(decision)
 
 
 def test_the_id_of_a_refused_request_is_not_looked_for_in_a_large_body():
     body = json.dumps(message("ping", {"pad": "x" * 20_000})).encode()
-    decision = check(post(body, {"authorization": ...}), walk(server(), max_body=1 << 20))
+    decision = check(post(body, {"authorization": ...}), snapshot(server(), max_body=1 << 20))
 
     assert (Reason.MISSING_TOKEN, None) == (decision.reason, decision.request_id)
 
 
 def test_a_yes_that_comes_too_late_is_a_no():
-    assert Reason.DEADLINE is reason(call(), walk(server(ALLOW_ALL), late=lambda: True))
-    assert Reason.DEADLINE is reason(stream(), walk(server(ALLOW_ALL), late=lambda: True))
+    assert Reason.DEADLINE is check(call(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
+    assert Reason.DEADLINE is check(stream(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
 
 
 def test_a_no_keeps_its_reason_however_late():
-    assert Reason.NO_RULE is reason(call("other"), walk(server(), late=lambda: True))
+    assert Reason.NO_RULE is check(call("other"), snapshot(server()), TOO_LATE).reason
 
 
-@pytest.mark.parametrize("method", sorted(name for name, row in METHODS.items() if row.names is None))
+@pytest.mark.parametrize("method", sorted(name for name, row in METHODS.items() if row.extract_items is None))
 def test_a_method_that_names_nothing_needs_a_token_and_no_rule(method):
     row = METHODS[method]
     identity = {"id": ...} if row.notification else {}
     legacy = Era.LEGACY in row.eras
     request = post(message(method, **identity)) if legacy else post(modern(method), mirrored(method))
 
-    assert Reason.ALLOWED is reason(request, walk(server()))
+    assert Reason.ALLOWED is reason(request, snapshot(server()))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_a_method_that_names_nothing_needs_a_token_and_no_rule(method):
 )
 def test_a_method_that_names_something_needs_a_rule_about_exactly_that(method, params, kind):
     for allowed in Kind:
-        context = walk(server(rule("allow", names={allowed: ("x",)})))
+        context = snapshot(server(rule("allow", names={allowed: ("x",)})))
         decision = check(post(message(method, params)), context)
 
         assert (allowed is kind, Item(kind, "x")) == (decision.allowed, decision.item)
@@ -316,7 +317,7 @@ def test_a_method_that_names_something_needs_a_rule_about_exactly_that(method, p
     [(["a"], True), (["a", "b"], True), (["a", "b", "c"], False), (["c", "a"], False), ([], True)],
 )
 def test_every_thing_that_a_message_names_must_be_allowed(wanted, allowed):
-    context = walk(server(rule("allow", names={Kind.RESOURCE: ("a", "b")})))
+    context = snapshot(server(rule("allow", names={Kind.RESOURCE: ("a", "b")})))
     body = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": wanted}})
     decision = check(post(body, mirrored("subscriptions/listen")), context)
 
@@ -336,7 +337,7 @@ def test_the_response_is_rewritten_for_methods_that_list_open_a_session_or_stay_
 
     judged = row.lists or method in {"initialize", "subscriptions/listen"}
     assert (True, judged) == ((decision := check(request, OPEN)).allowed, decision.rewrite)
-    assert not check(request, walk(server(ALLOW_ALL), late=lambda: True)).rewrite
+    assert not check(request, snapshot(server(ALLOW_ALL)), TOO_LATE).rewrite
     assert not check(replaced(request, {"headers": {}}), OPEN).rewrite
 
 
@@ -364,7 +365,7 @@ def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(meth
 def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_notification_gets_is_not():
     session, context = (
         {"mcp-session-id": SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), "s")},
-        walk(server(ALLOW_ALL)),
+        snapshot(server(ALLOW_ALL)),
     )
     read = [
         check(post(body, session), context).rewrite
@@ -379,13 +380,13 @@ def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_n
 
 
 def test_a_clients_response_passes_and_is_called_one():
-    decision = check(post({"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}), walk(server()))
+    decision = check(post({"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}), snapshot(server()))
 
     assert (True, "response", False) == (decision.allowed, decision.method, decision.rewrite)
 
 
 def test_an_allow_says_who_may_do_what_by_which_rule():
-    decision = check(call("echo", {"secret": "s3cret"}), walk(server(rule("allow", "echo", name="r1"))))
+    decision = check(call("echo", {"secret": "s3cret"}), snapshot(server(rule("allow", "echo", name="r1"))))
 
     assert ("demo", "tools/call", Item(Kind.TOOL, "echo"), "r1", "2025-03-26") == (
         decision.server,
@@ -402,14 +403,14 @@ def test_an_allow_says_who_may_do_what_by_which_rule():
 
 def test_a_decision_that_depends_on_arguments_is_made_each_time():
     caller = Caller.of(principal(), "demo")
-    picky = walk(server(rule("allow", "echo", args="args.n == 1")), identify=lambda *_: caller)
+    picky = snapshot(server(rule("allow", "echo", args="args.n == 1")), identify=lambda *_: caller)
 
     assert [True, False, True] == [check(call("echo", {"n": n}), picky).allowed for n in (1, 2, 1)]
 
 
 def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
     caller = Caller.of(principal(), "demo")
-    same = walk(server(ALLOW_ALL), identify=lambda *_: caller)
+    same = snapshot(server(ALLOW_ALL), identify=lambda *_: caller)
     listing = [check(post(message("tools/list", id=number)), same) for number in (1, 2)]
 
     assert [1, 2] == [decision.request_id for decision in listing]
@@ -436,7 +437,7 @@ def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
     ],
 )
 def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected):
-    context = walk(server(rule("deny", "echo", **rule_says), **server_says))
+    context = snapshot(server(rule("deny", "echo", **rule_says), **server_says))
     decision = check(call("echo"), context)
 
     assert expected == (decision.denial, decision.hide)
@@ -444,14 +445,16 @@ def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected
 
 def test_a_server_opens_a_method_for_itself_alone():
     elsewhere = server(name="elsewhere", path="/other")
-    context = walk(server(methods=frozenset({"vendor/x"})), elsewhere)
+    context = snapshot(server(methods=frozenset({"vendor/x"})), elsewhere)
 
     assert Reason.ALLOWED is reason(post(message("vendor/x")), context)
     assert Reason.UNKNOWN_METHOD is reason(post(message("vendor/x"), path="/other"), context)
 
 
 def test_each_server_decides_by_its_own_rules():
-    context = walk(server(rule("allow", "echo")), server(rule("deny", "*"), name="closed", path="/closed"))
+    context = snapshot(
+        server(rule("allow", "echo")), server(rule("deny", "*"), name="closed", path="/closed")
+    )
 
     assert ("demo", Reason.ALLOWED) == ((decision := check(call(), context)).server, decision.reason)
     closed = check(call(path="/closed"), context)
@@ -459,7 +462,7 @@ def test_each_server_decides_by_its_own_rules():
 
 
 def test_the_limits_of_the_walk_are_those_of_its_messages():
-    assert Reason.BAD_MESSAGE is reason(call("x" * 9), walk(server(ALLOW_ALL), limits=Limits(name=8)))
+    assert Reason.BAD_MESSAGE is reason(call("x" * 9), snapshot(server(ALLOW_ALL), limits=Limits(name=8)))
 
 
 def test_a_decision_is_a_denial_until_it_is_built_otherwise():

@@ -22,7 +22,7 @@ ANYWHERE = server(name="anywhere", hosts=frozenset({"*"}), path="/mcp")
     ],
 )
 def test_a_server_answers_at_its_host_and_path_whatever_the_query(host, path):
-    assert DEMO is Directory((DEMO,)).select(host, path)
+    assert DEMO is Directory((DEMO,)).match(host, path)
 
 
 WRONG_PATHS = [
@@ -58,7 +58,7 @@ WRONG_PATHS = [
 @pytest.mark.parametrize("path", ["", " /mcp", "/mcp ", "/mcp\0", "/mcp\t", *WRONG_PATHS])
 @pytest.mark.parametrize("target", [DEMO, ANYWHERE])
 def test_a_path_that_only_resembles_an_endpoint_is_none(target, path):
-    assert Directory((target,)).select("mcp.example", path) is None
+    assert Directory((target,)).match("mcp.example", path) is None
 
 
 @pytest.mark.parametrize(
@@ -81,20 +81,20 @@ def test_a_path_that_only_resembles_an_endpoint_is_none(target, path):
     ],
 )
 def test_another_host_or_port_is_none(host):
-    assert Directory((DEMO,)).select(host, "/mcp") is None
+    assert Directory((DEMO,)).match(host, "/mcp") is None
 
 
 @pytest.mark.parametrize(
     "host", ["", "unlisted.example", "unlisted.example:1", "[::1]:80", "[::1]", "127.0.0.1"]
 )
 def test_a_server_for_any_host_takes_what_no_other_names(host):
-    assert ANYWHERE is Directory((DEMO, ANYWHERE)).select(host, "/mcp")
+    assert ANYWHERE is Directory((DEMO, ANYWHERE)).match(host, "/mcp")
 
 
 @pytest.mark.parametrize("port", ["8443", "", "+443", "-1", " 443", "443x", "x", "\u0664", "99999999"])
 def test_a_host_that_a_server_names_never_falls_through_to_the_one_for_any_host(port):
-    assert Directory((DEMO, ANYWHERE)).select(f"mcp.example:{port}", "/mcp") is None
-    assert Directory((DEMO, ANYWHERE)).select(f"MCP.example:{port}", "/mcp") is None
+    assert Directory((DEMO, ANYWHERE)).match(f"mcp.example:{port}", "/mcp") is None
+    assert Directory((DEMO, ANYWHERE)).match(f"MCP.example:{port}", "/mcp") is None
 
 
 def test_two_servers_are_told_apart_by_host_and_by_path():
@@ -102,9 +102,9 @@ def test_two_servers_are_told_apart_by_host_and_by_path():
     directory = Directory((DEMO, OTHER, elsewhere))
 
     assert [DEMO, OTHER, elsewhere] == [
-        directory.select("mcp.example", "/mcp"),
-        directory.select("other.example", "/mcp"),
-        directory.select("mcp.example", "/other"),
+        directory.match("mcp.example", "/mcp"),
+        directory.match("other.example", "/mcp"),
+        directory.match("mcp.example", "/other"),
     ]
 
 

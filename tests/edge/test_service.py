@@ -15,9 +15,11 @@ from authz.config.settings import IssuerKeys
 from authz.core.identity.jwks import KeySet
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
+from authz.edge.envoy.check_response import allow
 from authz.edge.envoy.ext_authz import Checker
-from authz.edge.service import Service
+from authz.edge.service import Service, decide
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.stage_timer import UNTIMED
 from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE
@@ -68,8 +70,8 @@ def asked(tool="echo", token=TOKEN):
     return core.call(tool, headers={"authorization": f"Bearer {token}"})
 
 
-def check(service, request=None, state=None):
-    return (state or service.state).check(request or asked(), time.perf_counter())
+def check(service, request=None, snapshot=None):
+    return decide(request or asked(), snapshot or service.snapshot, time.perf_counter(), UNTIMED.mark)
 
 
 def apply(service, given):
@@ -103,10 +105,10 @@ def test_a_failed_reload_is_counted_and_told_until_the_next_good_one(serve, tmp_
 
 def test_a_check_that_began_under_the_old_policy_finishes_under_it(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    began_under = service.state
+    began_under = service.snapshot
     apply(service, settings(tmp_path, LIST))
 
-    assert check(service, state=began_under).allowed
+    assert check(service, snapshot=began_under).allowed
     assert not check(service, asked("list_files"), began_under).allowed
 
 
@@ -130,13 +132,13 @@ def test_terms_of_trust_that_became_stricter_count_for_a_token_that_was_accepted
     assert Reason.BAD_CLAIMS is check(service).reason
 
 
-def listing(service, state):
-    """Give the metadata that the Check of a list leaves to the rewriter."""
+def listing(service, snapshot):
+    """Return the metadata that the Check of a list leaves to the rewriter."""
     request = core.post(core.message("tools/list"), headers={"authorization": f"Bearer {TOKEN}"})
-    decision = check(service, request, state)
-    baggage = auth_pb.CheckResponse.FromString(state.baggage(decision, request))
-    said = MessageToDict(baggage.dynamic_metadata)
-    return {**said, "server": decision.server, "policy": state.settings.digest}
+    decision = check(service, request, snapshot)
+    server = snapshot.servers[decision.server]
+    response = auth_pb.CheckResponse.FromString(allow(decision, request, server, snapshot.digest, "0" * 16))
+    return MessageToDict(response.dynamic_metadata)
 
 
 def visible(reader):
@@ -145,21 +147,21 @@ def visible(reader):
 
 def test_a_list_is_trimmed_by_the_policy_of_its_check(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    before = listing(service, service.state)
+    before = listing(service, service.snapshot)
     apply(service, settings(tmp_path, LIST))
-    after = listing(service, service.state)
+    after = listing(service, service.snapshot)
 
-    assert ["echo"] == visible(service.reader(before))
-    assert ["list_files"] == visible(service.reader(after))
+    assert ["echo"] == visible(service.response_context(before))
+    assert ["list_files"] == visible(service.response_context(after))
 
 
 def test_a_list_whose_policy_is_long_gone_is_trimmed_by_the_one_in_force(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    before = listing(service, service.state)
+    before = listing(service, service.snapshot)
     for number in range(10):
         apply(service, settings(tmp_path, f"{LIST}# {number}\n"))
 
-    assert ["list_files"] == visible(service.reader(before))
+    assert ["list_files"] == visible(service.response_context(before))
 
 
 def test_keys_survive_a_reload(serve, tmp_path):
@@ -242,13 +244,13 @@ def test_other_authorities_in_the_same_file_are_another_way_of_fetching_keys(ser
 def test_authorities_that_vanish_between_reading_and_use_leave_everything_as_it_was(serve, tmp_path):
     https(tmp_path)
     service, _ = serve(settings(tmp_path))
-    state, store = service.state, service.keys
+    state, store = service.snapshot, service.keys
     new = settings(tmp_path, LIST + "ca_file: authority.pem\n")
     (tmp_path / "authority.pem").unlink()
     with pytest.raises(OSError):
         apply(service, new)
 
-    assert (state, store) == (service.state, service.keys)
+    assert (state, store) == (service.snapshot, service.keys)
     assert check(service).allowed
 
 
@@ -335,14 +337,14 @@ def test_a_candidate_that_fails_counts_as_one_that_denies_and_changes_nothing(se
 @pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (PATIENCE, ())])
 def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path, ago, shadows):
     service, _ = serve(settings(tmp_path, ECHO, LIST))
-    made = service.state.check(asked("list_files"), time.perf_counter() - ago)
+    made = decide(asked("list_files"), service.snapshot, time.perf_counter() - ago, UNTIMED.mark)
 
     assert (Reason.NO_RULE, shadows) == (made.reason, made.shadows)
 
 
 def test_how_long_a_decision_takes_is_no_disagreement(serve, tmp_path):
     service, _ = serve(settings(tmp_path, ECHO, ECHO + "limits: {check_ms: 10}\n"))
-    made = service.state.check(asked(), time.perf_counter() - 1)
+    made = decide(asked(), service.snapshot, time.perf_counter() - 1, UNTIMED.mark)
 
     assert (True, ()) == (made.allowed, made.shadows)
 

@@ -1,4 +1,4 @@
-"""Promises of the walk, for any request: there is a decision, and none allows without a valid token and a rule."""
+"""Promises of the snapshot, for any request: there is a decision, and none allows without a valid token and a rule."""
 
 import json
 
@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.decision import Decision
-from authz.core.engine import check
 from authz.core.mcp.methods import METHODS
 from authz.core.reasons import Reason
 from authz.core.transport import SINGLE_HEADERS
@@ -14,6 +13,7 @@ from tests.support.core import (
     MODERN,
     call,
     changed,
+    check,
     good_token,
     message,
     mirrored,
@@ -21,11 +21,11 @@ from tests.support.core import (
     post,
     rule,
     server,
+    snapshot,
     told,
-    walk,
 )
 
-CONTEXT = walk(
+CONTEXT = snapshot(
     server(
         rule("allow", "echo", name="echo"),
         rule(
@@ -213,5 +213,5 @@ def test_nothing_is_used_that_no_rule_names(method, name, key):
     headers = mirrored(method, name if row.mirror else None)
 
     for request in (post(message(method, params)), post(modern(method, params), headers)):
-        decision = check(request, walk(server(rule("allow", "no such tool"))))
-        assert row.names is None or not decision.allowed
+        decision = check(request, snapshot(server(rule("allow", "no such tool"))))
+        assert row.extract_items is None or not decision.allowed

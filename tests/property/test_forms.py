@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 import authz.demo
 from authz.config.load import load
-from authz.core.identity.principal import TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.identity.token import verify
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
-from tests.support.policy_files import walked
+from tests.support.policy_files import decided
 from tests.support.tokens import AUDIENCE, NOW, claims, good_keys, token
 
 HERE = Path(authz.demo.__file__).parent
@@ -67,7 +67,7 @@ class Case:
 
 def identify(name, sent):
     (server,) = form(name).directory.servers
-    found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.trusts.items()}, NOW)
+    found = verify(sent, {issuer: (trust, good_keys()) for issuer, trust in server.issuers.items()}, NOW)
     return found if isinstance(found, TokenRejected) else Caller.of(found, server.name)
 
 
@@ -83,7 +83,7 @@ def allowed(name, caller, case):
         body=(body % (case.tool, case.arguments or "{}")).encode(),
     )
     if case.arguments is not None:
-        return walked(form(name), request, lambda *_: caller).allowed
+        return decided(form(name), request, lambda *_: caller).allowed
     if isinstance(caller, TokenRejected):
         return False
     occasion = EvaluationContext(caller, request, "tools/call", None)

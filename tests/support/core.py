@@ -9,18 +9,19 @@ from typing import Any
 import msgspec
 
 from authz.config.cel.compile import compile_expression
+from authz.core import engine
 from authz.core.decision import Decision
-from authz.core.engine import Walk, check
-from authz.core.identity.principal import Principal, TokenRejected
+from authz.core.engine import PolicySnapshot
+from authz.core.identity.principal import Caller, Principal, TokenRejected
 from authz.core.identity.session import Sessions
 from authz.core.identity.token import bearer, verify
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Expression
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest, Limits
+from authz.core.request import NEVER, Deadline, HttpRequest, Limits
 from authz.core.servers import Directory, Server
 from tests.support import tokens
 
@@ -93,7 +94,7 @@ def server(*rules: Rule, **changes: Any) -> Server:
         "hosts": frozenset({"mcp.example", "mcp.example:443"}),
         "path": "/mcp",
         "resource": RESOURCE,
-        "trusts": {tokens.ISSUER: tokens.trust()},
+        "issuers": {tokens.ISSUER: tokens.trust()},
         "policy": Policy(rules),
     }
     return Server(**{**parts, **changes})
@@ -111,17 +112,38 @@ def identify(target: Server, authorization: str | None) -> Any:
     return Caller.of(outcome, target.name) if isinstance(outcome, Principal) else outcome
 
 
-def walk(*servers: Server, **changes: Any) -> Walk:
-    """Give what the engine decides with; real tokens, no deadline."""
+class Authenticating:
+    """Stands in for the authenticator: a function of server and header gives the caller, or the rejection."""
+
+    def __init__(self, identify: Any) -> None:
+        self._identify = identify
+
+    def authenticate(self, target: Server, authorization: str | None, _now: float) -> Any:
+        return self._identify(target, authorization)
+
+
+def snapshot(*servers: Server, identify: Any = identify, **changes: Any) -> PolicySnapshot:
+    """Return what the engine decides with: real tokens, unless a function identifies callers."""
     parts: dict[str, Any] = {
+        "digest": "0" * 16,
         "directory": Directory(servers),
-        "identify": identify,
-        "late": lambda: False,
+        "authenticator": Authenticating(identify),
+        "sessions": SESSIONS,
         "max_body": 4096,
         "limits": Limits(),
-        "admit": SESSIONS.admit,
+        "check_seconds": 1.0,
+        "stream_grace": 0.0,
     }
-    return Walk(**{**parts, **changes})
+    return PolicySnapshot(**{**parts, **changes})
+
+
+TOO_LATE = Deadline(0.0, lambda: 1.0)
+"""A deadline that has passed."""
+
+
+def check(request: HttpRequest, target: PolicySnapshot, deadline: Deadline = NEVER) -> Decision:
+    """Decide about a request, at the time at which the tokens of these tests are valid."""
+    return engine.check(request, target, tokens.NOW, deadline)
 
 
 @cache
@@ -174,7 +196,7 @@ def call(name: str = "echo", arguments: Any = None, **changes: Any) -> HttpReque
 def refusal(reason: Reason, detail: str, *scopes: str) -> Decision:
     """Decide about a request whose token is refused with this detail, at a server that asks for these scopes first."""
     refused = TokenRejected(reason=reason, detail=detail)
-    return check(post(message("ping", id=7)), walk(server(scopes=scopes), identify=lambda *_: refused))
+    return check(post(message("ping", id=7)), snapshot(server(scopes=scopes), identify=lambda *_: refused))
 
 
 def told(decision: Decision) -> dict[str, Any]:

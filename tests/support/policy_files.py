@@ -9,12 +9,12 @@ import pytest
 from authz.config.load import LoadOptions, load
 from authz.config.problems import ConfigError
 from authz.core.decision import Decision
-from authz.core.engine import Walk, check
-from authz.core.identity.principal import Principal
+from authz.core.identity.principal import Caller, Principal
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest, Limits
+from authz.core.request import HttpRequest
+from tests.support import core
 
 NATIVE = """\
 issuers:
@@ -107,13 +107,9 @@ def allows(policy_settings, who, name="echo", **circumstances):
     return reason(policy_settings, who, tool(name), **circumstances) is Reason.ALLOWED
 
 
-def walked(policy_settings, request, identify) -> Decision:
-    """Take a request through the whole walk."""
-    walk = Walk(
-        directory=policy_settings.directory,
-        identify=identify,
-        late=lambda: False,
-        max_body=policy_settings.max_body,
-        limits=Limits(),
+def decided(policy_settings, request, identify) -> Decision:
+    """Return the decision about a request whose caller is what `identify` gives for server and header."""
+    snapshot = core.snapshot(
+        *policy_settings.directory.servers, identify=identify, max_body=policy_settings.max_body
     )
-    return check(request, walk)
+    return core.check(request, snapshot)

@@ -199,7 +199,7 @@ def _server(target: _Target, reading: ReadResult, resource: str) -> Server:
         hosts=target.hosts,
         path=target.path,
         resource=resource,
-        trusts=reading.trusts,
+        issuers=reading.trusts,
         policy=Policy(rules, open_when_empty=True),
         anonymous=reading.anonymous,
         origins=normal_origins(reading.origins),

@@ -136,7 +136,7 @@ class _SettingsBuilder:
             hosts=authorities(model.resource) | frozenset(model.hosts),
             path=url.path or "/",
             resource=model.resource,
-            trusts=self._trusts(model, path),
+            issuers=self._trusts(model, path),
             policy=Policy(rules),
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),

@@ -17,21 +17,21 @@ Claims = dict[str, JSONValue]
 _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 
 
-def principal(claims: Claims, trust: IssuerTerms, now: float) -> Principal | TokenRejected:
-    """Give who calls, or say why claims do not meet the terms at `now`, in seconds since the epoch."""
+def principal(claims: Claims, terms: IssuerTerms, now: float) -> Principal | TokenRejected:
+    """Return the principal, or why its claims do not meet the terms at `now`, in seconds since the epoch."""
     for check in _CHECKS:
-        refused = check(claims, trust, now)
+        refused = check(claims, terms, now)
         if refused is not None:
             return refused
-    roles, scopes = _words(claims, trust.roles_claim), _scopes(claims, trust)
+    roles, scopes = _words(claims, terms.roles_claim), _scopes(claims, terms)
     if roles is None:
         return _bad_claims("the roles claim is neither a string nor a list of strings")
     if scopes is None:
         return _bad_claims("the scopes or permissions are not a string or list of scope words")
     return Principal(
-        issuer=trust.issuer,
+        issuer=terms.issuer,
         subject=cast("str", claims.get("sub", "")),
-        client=cast("str", _client(claims, trust)),
+        client=cast("str", _client(claims, terms)),
         scopes=scopes,
         roles=roles,
         claims=claims,
@@ -43,7 +43,7 @@ def _bad_claims(detail: str) -> TokenRejected:
     return TokenRejected(reason=Reason.BAD_CLAIMS, detail=detail)
 
 
-def _check_numbers(claims: Claims, _trust: IssuerTerms, _now: float) -> TokenRejected | None:
+def _check_numbers(claims: Claims, _terms: IssuerTerms, _now: float) -> TokenRejected | None:
     if "exp" not in claims:
         return _bad_claims("exp is missing")
     if all(_is_number(claims[name]) for name in ("exp", "nbf", "iat") if name in claims):
@@ -51,50 +51,50 @@ def _check_numbers(claims: Claims, _trust: IssuerTerms, _now: float) -> TokenRej
     return _bad_claims("exp, nbf or iat is not a number")
 
 
-def _check_expiry(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
-    if now < _number(claims, "exp") + trust.leeway:
+def _check_expiry(claims: Claims, terms: IssuerTerms, now: float) -> TokenRejected | None:
+    if now < _number(claims, "exp") + terms.leeway:
         return None
     return TokenRejected(reason=Reason.EXPIRED_TOKEN, detail="exp has passed")
 
 
-def _check_start(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
-    if all(_number(claims, name) <= now + trust.leeway for name in ("nbf", "iat") if name in claims):
+def _check_start(claims: Claims, terms: IssuerTerms, now: float) -> TokenRejected | None:
+    if all(_number(claims, name) <= now + terms.leeway for name in ("nbf", "iat") if name in claims):
         return None
     return TokenRejected(reason=Reason.NOT_YET_VALID, detail="nbf or iat is in the future")
 
 
-def _check_age(claims: Claims, trust: IssuerTerms, now: float) -> TokenRejected | None:
-    if trust.max_token_age is None:
+def _check_age(claims: Claims, terms: IssuerTerms, now: float) -> TokenRejected | None:
+    if terms.max_token_age is None:
         return None
     if "iat" not in claims:
         return _bad_claims("iat is missing, and max_token_age is set")
-    if now < _number(claims, "iat") + trust.max_token_age + trust.leeway:
+    if now < _number(claims, "iat") + terms.max_token_age + terms.leeway:
         return None
     return TokenRejected(reason=Reason.EXPIRED_TOKEN, detail="the token is older than max_token_age")
 
 
-def _check_audience(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
+def _check_audience(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
     audiences = _words(claims, "aud")
     if audiences is None:
         return _bad_claims("aud is neither a string nor a list of strings")
-    if trust.audiences.isdisjoint(audiences):
+    if terms.audiences.isdisjoint(audiences):
         return TokenRejected(
             reason=Reason.WRONG_AUDIENCE, detail="aud names none of the configured audiences"
         )
     return None
 
 
-def _check_use(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
+def _check_use(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
     marked = (
         not _ID_TOKEN_CLAIMS.isdisjoint(claims)
         or claims.get("token_use") == "id"
         or claims.get("typ") == "ID"
     )
-    return _bad_claims("an ID token is not an access token") if marked and trust.refuse_id_tokens else None
+    return _bad_claims("an ID token is not an access token") if marked and terms.refuse_id_tokens else None
 
 
-def _check_required(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
-    for name, wanted in trust.required_claims.items():
+def _check_required(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
+    for name, wanted in terms.required_claims.items():
         value = claims.get(name)
         # By type too, because True == 1 == 1.0 in Python and not in JSON.
         if value is None or (wanted is not None and (type(value) is not type(wanted) or value != wanted)):
@@ -102,11 +102,11 @@ def _check_required(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRej
     return None
 
 
-def _check_caller(claims: Claims, trust: IssuerTerms, _now: float) -> TokenRejected | None:
-    client = _client(claims, trust)
+def _check_caller(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
+    client = _client(claims, terms)
     if not isinstance(claims.get("sub", ""), str) or not isinstance(client, str):
         return _bad_claims("sub or the client claim is not a string")
-    if trust.allowed_clients is not None and client not in trust.allowed_clients:
+    if terms.allowed_clients is not None and client not in terms.allowed_clients:
         return _bad_claims("the client is not one of the allowed clients")
     return None
 
@@ -132,7 +132,7 @@ def _number(claims: Claims, name: str) -> float:
 
 
 def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
-    """Give a claim that is one string or a list of strings; () when it is absent, None when it is anything else."""
+    """Return a claim that is one string or a list of strings; () if it is absent, None if it is anything else."""
     value = claims.get(name, [])
     if isinstance(value, str):
         return (value,)
@@ -144,13 +144,13 @@ def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
     return tuple(cast("list[str]", value))
 
 
-def _scopes(claims: Claims, trust: IssuerTerms) -> tuple[str, ...] | None:
-    """Give scopes and permissions, each once; None when one is not a scope-token (RFC 6749 section 3.3).
+def _scopes(claims: Claims, terms: IssuerTerms) -> tuple[str, ...] | None:
+    """Return scopes and permissions, each once; None if one is not a scope-token (RFC 6749 section 3.3).
 
-    A word with a space inside would be two scopes to whoever reads them joined.
+    A word with a space inside would be two scopes to a reader of the joined list.
     """
-    value = claims.get(trust.scopes_claim)
-    scopes = value.split(" ") if isinstance(value, str) else _words(claims, trust.scopes_claim)
+    value = claims.get(terms.scopes_claim)
+    scopes = value.split(" ") if isinstance(value, str) else _words(claims, terms.scopes_claim)
     permissions = _words(claims, "permissions")
     if scopes is None or permissions is None:
         return None
@@ -160,5 +160,5 @@ def _scopes(claims: Claims, trust: IssuerTerms) -> tuple[str, ...] | None:
     return None if spaced or not (joined.isascii() and joined.isprintable()) else words
 
 
-def _client(claims: Claims, trust: IssuerTerms) -> JSONValue:
-    return claims.get(trust.client_claim or ("azp" if "azp" in claims else "client_id"), "")
+def _client(claims: Claims, terms: IssuerTerms) -> JSONValue:
+    return claims.get(terms.client_claim or ("azp" if "azp" in claims else "client_id"), "")

@@ -87,7 +87,7 @@ class Key:
     material: Any = field(repr=False, compare=False)
 
     def verify(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
-        """Say whether `signature` over `signing_input` is this key's under `alg`; False for an `alg` not its own."""
+        """Return whether `signature` over `signing_input` is this key's under `alg`; False for an `alg` not its own."""
         return alg in self.algorithms and _VERIFIERS[alg].verify(signing_input, self.material, signature)
 
 
@@ -104,7 +104,7 @@ class KeySet:
     skipped: tuple[tuple[str, Skip], ...] = ()
 
     def find(self, kid: str | None) -> Key | None:
-        """Give the key that a token's `kid` names; `None` stands for a token that names none."""
+        """Return the key that a token's `kid` names; `None` stands for a token that names none."""
         return self.keys.get(kid)
 
 

@@ -13,8 +13,10 @@ Not handled: encrypted tokens (JWE), the JSON serializations, detached and unenc
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from types import MappingProxyType
 from typing import cast
+
+import msgspec
 
 from authz.core.identity.jwks import KeySet
 from authz.core.identity.principal import TokenRejected, malformed
@@ -28,29 +30,47 @@ MAX_CHARS = 16384
 _REFUSED_PARAMETERS = frozenset({"crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jws:
-    """A token in strict compact form (RFC 7515 section 7.1) whose header may be acted upon; nothing is verified.
+class JoseHeader(msgspec.Struct, frozen=True):
+    """The parameters of a JOSE header that are acted upon (RFC 7515 section 4.1).
 
     Attributes:
-        alg: the algorithm the header names.
-        kid: the key the header names, None when it names none.
-        typ: the header's `typ` in lower case, "" when absent.
-        payload: the second segment, decoded.
-        signing_input: what was signed: the first two segments as sent.
-        signature: the third segment, decoded.
+        alg: the algorithm.
+        kid: the key id, None if the header has none.
+        typ: the media type of the token in lower case, "" if the header has none.
     """
 
     alg: str
     kid: str | None
     typ: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jws:
+    """A token in strict compact form (RFC 7515 section 7.1) whose header may be acted upon; nothing is verified.
+
+    Attributes:
+        header: what the header says.
+        payload: the second segment, decoded.
+        signing_input: what was signed: the first two segments as sent.
+        signature: the third segment, decoded.
+    """
+
+    header: JoseHeader
     payload: bytes = field(repr=False)
     signing_input: bytes = field(repr=False)
     signature: bytes = field(repr=False)
 
 
-def read_compact(token: str) -> Jws | TokenRejected:
-    """Take a token apart (RFC 7515 section 5.2, steps 1 to 7), refusing every spelling but the canonical one."""
+NO_HEADERS: Mapping[str, JoseHeader] = MappingProxyType({})
+
+
+def read_compact(token: str, known_headers: Mapping[str, JoseHeader] = NO_HEADERS) -> Jws | TokenRejected:
+    """Take a token apart (RFC 7515 section 5.2, steps 1 to 7), refusing every spelling but the canonical one.
+
+    Args:
+        token: any string.
+        known_headers: first segments of tokens that were verified, and what they say.
+    """
     if len(token) > MAX_CHARS:
         return malformed("the token is too long")
     segments = token.split(".")
@@ -59,36 +79,24 @@ def read_compact(token: str) -> Jws | TokenRejected:
     payload, signature = unbase64url(segments[1]), unbase64url(segments[2])
     if not (payload and signature):
         return malformed(_NOT_CANONICAL)
-    short = len(segments[0]) <= _REMEMBERED_CHARS
-    header = _header(segments[0]) if short else _header.__wrapped__(segments[0])
+    header = known_headers.get(segments[0]) or _read_header(segments[0])
     if isinstance(header, TokenRejected):
         return header
-    alg, kid, typ = header
-    return Jws(
-        alg=alg,
-        kid=kid,
-        typ=typ,
-        payload=payload,
-        signing_input=token.rpartition(".")[0].encode("ascii"),
-        signature=signature,
-    )
+    signing_input = token.rpartition(".")[0].encode("ascii")
+    return Jws(header=header, payload=payload, signing_input=signing_input, signature=signature)
 
 
-_REMEMBERED, _REMEMBERED_CHARS = 256, 512
-"""How many headers are remembered, since the tokens of an issuer share theirs, and how long one may be."""
 _NOT_CANONICAL = "a segment is empty or not canonical base64url"
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _header(segment: str) -> tuple[str, str | None, str] | TokenRejected:
-    """Read the first segment: the header's `alg`, `kid` and `typ`."""
+def _read_header(segment: str) -> JoseHeader | TokenRejected:
     data = unbase64url(segment)
     if not data:
         return malformed(_NOT_CANONICAL)
     parameters = read_object(data)
     if parameters is None:
         return malformed("the header is not a strict JSON object")
-    return _check_header(parameters) or (
+    return _check_header(parameters) or JoseHeader(
         cast("str", parameters["alg"]),
         cast("str | None", parameters.get("kid")),
         cast("str", parameters.get("typ", "")).lower(),
@@ -96,21 +104,22 @@ def _header(segment: str) -> tuple[str, str | None, str] | TokenRejected:
 
 
 def check_signature(jws: Jws, keys: KeySet | None, algorithms: frozenset[str]) -> TokenRejected | None:
-    """Say why the signature is not by one of `keys` under one of `algorithms`; None when it is. Claims are not read."""
-    if jws.alg not in algorithms:
+    """Return why the signature is not by one of `keys` under one of `algorithms`; None if it is. Read no claims."""
+    header = jws.header
+    if header.alg not in algorithms:
         return TokenRejected(
             reason=Reason.BAD_SIGNATURE, detail="the header's alg is not accepted for this issuer"
         )
     if keys is None:
         return TokenRejected(reason=Reason.KEYS_UNAVAILABLE, detail="no keys of the issuer are at hand")
-    key = keys.find(jws.kid)
+    key = keys.find(header.kid)
     if key is None:
         return TokenRejected(
-            reason=Reason.UNKNOWN_KEY, detail="the issuer's keys do not hold the header's kid", kid=jws.kid
+            reason=Reason.UNKNOWN_KEY, detail="the issuer's keys do not hold the header's kid", kid=header.kid
         )
-    if jws.alg not in key.algorithms:
+    if header.alg not in key.algorithms:
         return TokenRejected(reason=Reason.BAD_SIGNATURE, detail="the header's alg is not one of the key's")
-    if not key.verify(jws.alg, jws.signing_input, jws.signature):
+    if not key.verify(header.alg, jws.signing_input, jws.signature):
         return TokenRejected(reason=Reason.BAD_SIGNATURE, detail="the signature does not verify")
     return None
 

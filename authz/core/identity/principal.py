@@ -5,20 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authz.core.reasons import Reason
-
-# The refusal of a token: a value, never an exception.
+from authz.core.wire.bounded_cache import BoundedCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRejected:
-    """A token that is not accepted.
+    """A token that is not accepted: a value, never an exception.
 
     Attributes:
         reason: why, in one word of the closed list.
         detail: fixed text for the operator; never a value from the token.
         issuer: the configured issuer, once `iss` selected one; its keys are what `unknown_key` asks for.
-        kid: for `unknown_key`, the name the token gives, None when it names none. The sender chose it: to be looked
-            up, never to be logged.
+        kid: for `unknown_key`, the key id that the token names, None when it names none. The sender chose it: look it
+            up, but never log it.
     """
 
     reason: Reason
@@ -28,7 +27,7 @@ class TokenRejected:
 
 
 def malformed(detail: str) -> TokenRejected:
-    """Refuse a token, or a header, for its form."""
+    """Reject a token, or a header, for its form."""
     return TokenRejected(reason=Reason.MALFORMED_TOKEN, detail=detail)
 
 
@@ -56,4 +55,50 @@ class Principal:
 
 
 ANONYMOUS = Principal(issuer="", subject="", client="", scopes=(), roles=(), claims={}, expires=0.0)
-"""Nobody in particular: who calls without an acceptable token where a server is open to such callers."""
+"""The principal of a caller without an acceptable token, where a server is open to such callers."""
+
+
+class CallerCache:
+    """Answers that are computed once for a caller; the caller and its cache are dropped together.
+
+    Attributes:
+        conditions: expression -> its value, for expressions that read nothing but the caller.
+        verdicts: rules or item -> verdict, where the verdict depends on nothing but the caller and the item.
+        sessions: session id as sent -> the server's id, for ids that were verified.
+        replies: kind of reply -> the bytes of its part about the caller.
+    """
+
+    __slots__ = ("conditions", "replies", "sessions", "verdicts")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.conditions: BoundedCache[object, Any] = BoundedCache(4096)
+        self.verdicts: BoundedCache[object, Any] = BoundedCache(256)
+        self.sessions: BoundedCache[object, str] = BoundedCache(64)
+        self.replies: BoundedCache[object, bytes] = BoundedCache(64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """A principal at one server.
+
+    Attributes:
+        principal: who calls.
+        server: the server's name.
+        scopes: the principal's scopes as a set.
+        roles: the principal's roles as a set.
+        ends: moment from which the caller's token is no longer accepted, in seconds since the epoch; None for never.
+        cache: answers that were computed for this caller.
+    """
+
+    principal: Principal
+    server: str
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    ends: float | None = None
+    cache: CallerCache = field(default_factory=CallerCache, repr=False)
+
+    @classmethod
+    def of(cls, principal: Principal, server: str, ends: float | None = None) -> "Caller":
+        """Return a principal prepared for decisions at a server."""
+        return cls(principal, server, frozenset(principal.scopes), frozenset(principal.roles), ends)

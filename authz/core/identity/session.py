@@ -8,7 +8,7 @@ Best Practices, "Session Hijacking"). So a client is never given that id as it i
 Rules of this module:
 
 * Nothing is stored. Whoever has the key verifies what any other process with that key bound.
-* What was verified for a caller is remembered with the caller, so many ids at most: verifying takes some microseconds.
+* An id that was verified for a caller is cached with the caller, because verifying takes some microseconds.
 * The first key signs, every key verifies: so a key is replaced without ending a session.
 * Before each field stands its length, so no two different lists of fields are the same bytes.
 * A tag is compared as text and in constant time. Base64 of 32 bytes has spare bits in its last character; compared as
@@ -23,7 +23,9 @@ import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 
-from authz.core.policy.context import Caller
+import msgspec
+
+from authz.core.identity.principal import Caller
 from authz.core.request import DEFAULT_LIMITS
 
 HEADER = "mcp-session-id"
@@ -31,16 +33,48 @@ MIN_KEY = 32
 """Least bytes of a key: the output of the hash, below which a key weakens the tag (RFC 2104 section 3)."""
 
 _LABEL = "mcp-authz session 1"
-_REMEMBERED = 64
-"""Ids remembered for one caller."""
 _TAG = 43
 _DOT = "."
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ID = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 
 
+class Absent(msgspec.Struct, frozen=True):
+    """The request has no session id."""
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """The session id of the request must not go upstream."""
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """The session id of the request is the caller's own.
+
+    Attributes:
+        server_id: what goes upstream, as the server minted it.
+        client_id: what the client sent and may see in answers.
+    """
+
+    server_id: str
+    client_id: str
+
+
+SessionHeader = Absent | Remove | Replace
+"""What becomes of a request's session id on its way upstream."""
+
+ABSENT, REMOVE = Absent(), Remove()
+
+
+class UnboundSessions:
+    """Admits every session id as it is: for questions about a policy, where no server and no key is at hand."""
+
+    def admit(self, _caller: Caller, sent: str) -> str | None:
+        """Return the id as it was sent."""
+        return sent
+
+
 class Sessions:
-    """Binds session ids and takes bound ones back; `admit` is the engine's `Admit`."""
+    """Binds session ids to callers, and verifies bound ones."""
 
     __slots__ = ("_keys", "_longest")
 
@@ -61,7 +95,7 @@ class Sessions:
         self._longest = longest
 
     def bind(self, caller: Caller, session: str) -> str:
-        """Give the id by which a caller may use a session.
+        """Return the id by which a caller may use a session.
 
         Args:
             caller: who opened the session, and at which server.
@@ -76,14 +110,13 @@ class Sessions:
         return _tag(self._keys[0], caller, session) + _DOT + session
 
     def admit(self, caller: Caller, sent: str) -> str | None:
-        """Give the server's id of a session that a caller may use; None for what is not this caller's, or no id at all."""
-        known = caller.sessions.get((self, sent))
+        """Return the server's id of a session that a caller may use; None if it is not this caller's, or no id at all."""
+        cache = caller.cache.sessions
+        known = cache.get((self, sent))
         if known is None:
             known = self._verified(caller, sent)
             if known is not None:
-                if len(caller.sessions) >= _REMEMBERED:
-                    caller.sessions.clear()
-                caller.sessions[self, sent] = known
+                cache.put((self, sent), known)
         return known
 
     def _verified(self, caller: Caller, sent: str) -> str | None:

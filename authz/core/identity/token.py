@@ -18,9 +18,17 @@ from dataclasses import replace
 from authz.core.identity.claims import principal
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import KeySet
-from authz.core.identity.jws import MAX_CHARS, Jws, check_signature, read_compact, read_object
+from authz.core.identity.jws import (
+    MAX_CHARS,
+    NO_HEADERS,
+    JoseHeader,
+    check_signature,
+    read_compact,
+    read_object,
+)
 from authz.core.identity.principal import Principal, TokenRejected, malformed
 from authz.core.reasons import Reason
+from authz.core.wire.bounded_cache import BoundedCache
 
 _TOKEN68 = bytes(c for c in range(128) if chr(c).isalnum() or chr(c) in "-._~+/")
 
@@ -29,7 +37,7 @@ def bearer(value: str | None) -> str | TokenRejected:
     """Take the token out of an Authorization header (RFC 6750 section 2.1).
 
     Args:
-        value: the header as sent, None when there is none. Copies of it joined with "," are refused.
+        value: the header as sent, None if there is none. Copies of it joined with "," are refused.
 
     Returns:
         The token, not judged beyond its alphabet and length, or why there is none.
@@ -48,56 +56,75 @@ def bearer(value: str | None) -> str | TokenRejected:
 
 
 def verify(
-    token: str, trusts: Mapping[str, tuple[IssuerTerms, KeySet | None]], now: float
+    token: str,
+    issuers: Mapping[str, tuple[IssuerTerms, KeySet | None]],
+    now: float,
+    headers: BoundedCache[str, JoseHeader] | None = None,
 ) -> Principal | TokenRejected:
     """Verify an access token (RFC 7519 section 7.2, RFC 9068 section 4, under the advice of RFC 8725).
 
     Args:
         token: the token as sent; any string.
-        trusts: for each accepted issuer, by its `iss`, the terms and its keys; None while no keys are at hand.
+        issuers: for each accepted issuer, by its `iss`, the terms and its keys; None if no keys are cached.
         now: seconds since the epoch.
+        headers: first segments of tokens that were verified, to be read from and added to; None for none.
 
     Returns:
-        Who calls, or why the token is not accepted. Nothing is raised.
+        The principal, or why the token is not accepted. Nothing is raised.
     """
-    jws = read_compact(token)
+    jws = read_compact(token, NO_HEADERS if headers is None else headers)
     if isinstance(jws, TokenRejected):
         return jws
     claims = read_object(jws.payload)
     if claims is None:
         return malformed("the claims are not a strict JSON object")
     issuer = claims.get("iss")
-    terms = trusts.get(issuer) if isinstance(issuer, str) else None
-    if terms is None or terms[0].issuer != issuer:
+    found = issuers.get(issuer) if isinstance(issuer, str) else None
+    if found is None or found[0].issuer != issuer:
         return TokenRejected(
             reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared to the letter"
         )
-    trust, keys = terms
+    terms, keys = found
     verified = (
-        _check_typ(jws, trust)
-        or check_signature(jws, keys, trust.algorithms)
-        or principal(claims, trust, now)
+        _check_typ(jws.header, terms)
+        or check_signature(jws, keys, terms.algorithms)
+        or principal(claims, terms, now)
     )
-    return replace(verified, issuer=trust.issuer) if isinstance(verified, TokenRejected) else verified
+    if isinstance(verified, TokenRejected):
+        return replace(verified, issuer=terms.issuer)
+    if headers is not None:
+        _keep_header(token, jws.header, headers)
+    return verified
 
 
-def life(principal: Principal, trust: IssuerTerms) -> tuple[float, float]:
-    """Give the moments from which, and from which no longer, a verified token is accepted.
+_HEADER_CHARS = 512
+"""Longest first segment that is kept."""
+
+
+def _keep_header(token: str, header: JoseHeader, headers: BoundedCache[str, JoseHeader]) -> None:
+    """Keep the header of a verified token: the tokens of an issuer share theirs. An unverified one is a stranger's."""
+    segment = token.partition(".")[0]
+    if len(segment) <= _HEADER_CHARS and segment not in headers:
+        headers.put(segment, header)
+
+
+def validity(principal: Principal, terms: IssuerTerms) -> tuple[float, float]:
+    """Return the moments from which, and from which no longer, a verified token is accepted.
 
     Args:
         principal: who the token says is calling.
-        trust: the terms under which it was verified.
+        terms: the terms under which it was verified.
 
     Returns:
         Two moments in seconds since the epoch: those at which `verify` changes its mind, leeway included.
     """
-    claims, leeway = principal.claims, trust.leeway
+    claims, leeway = principal.claims, terms.leeway
     starts = max(claims.get("nbf", float("-inf")), claims.get("iat", float("-inf"))) - leeway
     ends = principal.expires + leeway
-    if trust.max_token_age is not None:
-        ends = min(ends, claims["iat"] + trust.max_token_age + leeway)
+    if terms.max_token_age is not None:
+        ends = min(ends, claims["iat"] + terms.max_token_age + leeway)
     return starts, ends
 
 
-def _check_typ(jws: Jws, trust: IssuerTerms) -> TokenRejected | None:
-    return None if jws.typ in trust.types else malformed("the header's typ is not that of an access token")
+def _check_typ(header: JoseHeader, terms: IssuerTerms) -> TokenRejected | None:
+    return None if header.typ in terms.types else malformed("the header's typ is not that of an access token")

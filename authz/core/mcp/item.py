@@ -17,7 +17,7 @@ _MAX_ROUNDS = 8
 
 
 def is_ambiguous(uri: str) -> bool:
-    """Tell whether a URI holds a dot segment in any spelling, or a control character."""
+    """Return whether a URI holds a dot segment in any spelling, or a control character."""
     for _ in range(_MAX_ROUNDS):
         decoded = unquote(uri)
         if decoded == uri:
@@ -61,5 +61,5 @@ Visible: TypeAlias = Callable[[Item], bool]
 
 
 def is_nameable(item: Item) -> bool:
-    """Tell whether a request can name an item: a name is not empty, and a resource's URI means one resource to all."""
+    """Return whether a request can name an item: a name is not empty, and a resource's URI means one resource to all."""
     return bool(item.name) and not (item.kind is Kind.RESOURCE and is_ambiguous(item.name))

@@ -32,7 +32,7 @@ _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 
 
 def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
-    """Give the id and whether it is acceptable: absent, an integer or a string, and not too long."""
+    """Return the id and whether it is acceptable: absent, an integer or a string, and not too long."""
     if "id" not in value:
         return None, True
     request_id = value["id"]
@@ -44,7 +44,7 @@ def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
 
 
 def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
-    """Say what is wrong with the envelope, None when nothing is."""
+    """Return what is wrong with the envelope, None when nothing is."""
     method = value.get("method", "")
     sound = (
         value.get("jsonrpc") == "2.0"
@@ -57,7 +57,7 @@ def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
 
 
 def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
-    """Give the id to answer a request with that is refused before its message is read; None when there is none."""
+    """Return the id to answer a request with that is refused before its message is read; None if there is none."""
     limits = limits or DEFAULT_LIMITS
     try:
         value = loads(body, max_depth=limits.depth)
@@ -222,7 +222,7 @@ def _read(
     row = METHODS.get(method) or (VENDOR if method in opened else _NO_ROW)
     if era not in row.eras or (row.notification == is_request and row is not VENDOR):
         return _BAD if era in row.eras else _UNKNOWN
-    items = row.names(params) if row.names else ()
+    items = row.extract_items(params) if row.extract_items else ()
     arguments = params.get("arguments", _EMPTY)
     if items is None or not _bounded(items, limits) or _ambiguous(arguments, params):
         return _INCOMPLETE
@@ -237,12 +237,12 @@ def _read(
 
 
 def _is_object(value: Any, known: frozenset[str]) -> bool:
-    """Tell whether a value is an object, absent or present, none of whose keys only looks like a known one."""
+    """Return whether a value is an object, absent or present, none of whose keys only looks like a known one."""
     return value is _EMPTY or (isinstance(value, dict) and not imitates(value, known))
 
 
 def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw | None:
-    """Say what is wrong with the metadata of a modern message; only a request must have it."""
+    """Return what is wrong with the metadata of a modern message; only a request must have it."""
     version = meta.get(META_VERSION)
     complete = isinstance(version, str) and isinstance(meta.get(META_CAPABILITIES), dict)
     if required and not complete:
@@ -253,7 +253,7 @@ def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw
 def _header_flaw(
     headers: Mapping[str, str], method: str, params: Mapping[str, Any], *, required: bool
 ) -> _Flaw | None:
-    """Say what is wrong with the headers that repeat the body, or with the version that they declare."""
+    """Return what is wrong with the headers that repeat the body, or with the version that they declare."""
     if not headers_agree(headers, method, params, required=required):
         return _MISMATCH
     return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
@@ -269,7 +269,7 @@ def _bounded(items: tuple[Item, ...], limits: Limits) -> bool:
 
 
 def _ambiguous(arguments: Any, params: Mapping[str, Any]) -> bool:
-    """Tell whether the arguments, or what else stands below the params, could be read in two ways."""
+    """Return whether the arguments, or what else stands below the params, could be read in two ways."""
     if arguments is not _EMPTY and (not isinstance(arguments, dict) or _collisions(arguments)):
         return True
     inner = [params[key] for key in ("ref", "notifications") if key in params]
@@ -280,7 +280,7 @@ _CONTAINERS = (dict, list)
 
 
 def _collisions(value: Any) -> bool:
-    """Tell whether names collide in any object of the arguments; a rule may read at every depth."""
+    """Return whether names collide in any object of the arguments; a rule may read at every depth."""
     if isinstance(value, dict):
         if value and collide(value):
             return True

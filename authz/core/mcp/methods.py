@@ -4,11 +4,11 @@ Rules of this file:
 
 * A method that has no row is denied. Rows come from the specification's schemas of 2025-03-26 to 2026-07-28 and
   of the tasks (SEP-2663) and skills (SEP-2640) extensions.
-* `names` says where in `params` the thing stands that a rule must allow. A method that names nothing needs a valid
+* `extract_items` says where in `params` the thing stands that a rule must allow. A method that names nothing needs a valid
   token and no rule.
 * `lists` marks methods whose response can name what was not asked for: a list, a skill's files, the notifications of
   a subscription. It is then trimmed to what the caller may use.
-* `opens` marks the method whose response can begin a session, `stays` those whose response can stay open for as long
+* `starts_session` marks the method whose response can begin a session, `may_stream` those whose response can stay open for as long
   as the client likes.
 * `eras`: 2026-07-28 dropped the handshake and with it some methods; a method of the other era is unknown.
 * `GET` and `DELETE` are rows too, because the streamable transport uses them without a message: a GET stream can
@@ -37,12 +37,12 @@ ASSUMED_VERSION = "2025-03-26"
 
 
 def is_modern(version: str) -> bool:
-    """Tell whether a declared version is held to the rules of 2026-07-28; an undeclared one (empty) is not."""
+    """Return whether a declared version is held to the rules of 2026-07-28; an undeclared one (empty) is not."""
     return bool(version) and version not in HANDSHAKE_VERSIONS
 
 
 def is_known(version: str) -> bool:
-    """Tell whether messages of a declared version can be judged; an undeclared one (empty) is assumed to be old."""
+    """Return whether messages of a declared version can be judged; an undeclared one (empty) is assumed to be old."""
     return not is_modern(version) or version in MODERN_VERSIONS
 
 
@@ -64,21 +64,21 @@ class Method:
 
     Attributes:
         eras: the eras that know the method.
-        names: reads the items it names, None when it names nothing.
-        mirror: the param that a modern client repeats in the `Mcp-Name` header, None when there is none (SEP-2243).
+        extract_items: reads the items it names, None when it names nothing.
+        mirror: the param that a modern client repeats in the `Mcp-Name` header, None if there is none (SEP-2243).
         lists: whether the response can name items beside those that were asked for.
-        opens: whether the response can begin a session.
-        stays: whether the response can stay open, so that the caller's token can expire meanwhile.
+        starts_session: whether the response can begin a session.
+        may_stream: whether the response can stay open, so that the caller's token can expire meanwhile.
         arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
         notification: whether it is sent without an id and without an answer.
     """
 
     eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
-    names: Namer | None = None
+    extract_items: Namer | None = None
     mirror: str | None = None
     lists: bool = False
-    opens: bool = False
-    stays: bool = False
+    starts_session: bool = False
+    may_stream: bool = False
     arguments: bool = False
     notification: bool = False
 
@@ -138,29 +138,31 @@ def _rows() -> dict[str, Method]:
     legacy, modern = (Era.LEGACY,), (Era.MODERN,)
     task, uri = _one(Kind.TASK, "taskId"), _one(Kind.RESOURCE, "uri")
     return {
-        "initialize": Method(eras=legacy, opens=True),
+        "initialize": Method(eras=legacy, starts_session=True),
         "server/discover": Method(eras=modern),
         "ping": Method(eras=legacy),
         "logging/setLevel": Method(eras=legacy),
         "tools/list": Method(lists=True),
-        "tools/call": Method(names=_one(Kind.TOOL, "name"), mirror="name", arguments=True),
+        "tools/call": Method(extract_items=_one(Kind.TOOL, "name"), mirror="name", arguments=True),
         "prompts/list": Method(lists=True),
-        "prompts/get": Method(names=_one(Kind.PROMPT, "name"), mirror="name", arguments=True),
+        "prompts/get": Method(extract_items=_one(Kind.PROMPT, "name"), mirror="name", arguments=True),
         "resources/list": Method(lists=True),
         "resources/templates/list": Method(lists=True),
-        "resources/read": Method(names=uri, mirror="uri"),
-        "resources/subscribe": Method(eras=legacy, names=uri),
-        "resources/unsubscribe": Method(eras=legacy, names=uri),
-        "resources/directory/read": Method(names=uri, lists=True),
-        "subscriptions/listen": Method(eras=modern, names=_subscriptions, lists=True, stays=True),
-        "completion/complete": Method(names=_reference),
+        "resources/read": Method(extract_items=uri, mirror="uri"),
+        "resources/subscribe": Method(eras=legacy, extract_items=uri),
+        "resources/unsubscribe": Method(eras=legacy, extract_items=uri),
+        "resources/directory/read": Method(extract_items=uri, lists=True),
+        "subscriptions/listen": Method(
+            eras=modern, extract_items=_subscriptions, lists=True, may_stream=True
+        ),
+        "completion/complete": Method(extract_items=_reference),
         "tasks/list": Method(eras=legacy, lists=True),
-        "tasks/get": Method(names=task, mirror="taskId"),
-        "tasks/result": Method(eras=legacy, names=task),
-        "tasks/update": Method(eras=modern, names=task, mirror="taskId"),
-        "tasks/cancel": Method(names=task, mirror="taskId"),
+        "tasks/get": Method(extract_items=task, mirror="taskId"),
+        "tasks/result": Method(eras=legacy, extract_items=task),
+        "tasks/update": Method(eras=modern, extract_items=task, mirror="taskId"),
+        "tasks/cancel": Method(extract_items=task, mirror="taskId"),
         "skills/list": Method(lists=True),
-        "skills/get": Method(names=uri, lists=True),
+        "skills/get": Method(extract_items=uri, lists=True),
         "notifications/initialized": Method(eras=legacy, notification=True),
         "notifications/cancelled": Method(eras=legacy, notification=True),
         "notifications/progress": Method(eras=legacy, notification=True),
@@ -172,7 +174,7 @@ def _rows() -> dict[str, Method]:
 METHODS: Mapping[str, Method] = MappingProxyType(_rows())
 
 HTTP_METHODS: Mapping[str, Method] = MappingProxyType(
-    {"GET": Method(lists=True, stays=True), "DELETE": Method()}
+    {"GET": Method(lists=True, may_stream=True), "DELETE": Method()}
 )
 """HTTP methods that carry no message. POST is not here: what it needs is its message's row."""
 

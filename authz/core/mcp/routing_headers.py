@@ -30,7 +30,7 @@ def headers_agree(
     *,
     required: bool,
 ) -> bool:
-    """Tell whether `Mcp-Method` and `Mcp-Name` say what the body says.
+    """Return whether `Mcp-Method` and `Mcp-Name` say what the body says.
 
     Args:
         headers: the request's headers by lower-case name.

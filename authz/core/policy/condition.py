@@ -47,19 +47,17 @@ def _truth(holds: bool) -> Truth:
     return Truth.TRUE if holds else Truth.FALSE
 
 
-def _when(rule: Rule, occasion: EvaluationContext, item: Item) -> Truth:
-    return Truth.TRUE if rule.when is None else occasion.truth(rule.when, item)
+def _when(rule: Rule, context: EvaluationContext, item: Item) -> Truth:
+    return Truth.TRUE if rule.when is None else context.truth(rule.when, item)
 
 
-def _args(rule: Rule, occasion: EvaluationContext, item: Item) -> Truth:
-    return Truth.TRUE if rule.args is None else occasion.truth(rule.args, item)
+def _args(rule: Rule, context: EvaluationContext, item: Item) -> Truth:
+    return Truth.TRUE if rule.args is None else context.truth(rule.args, item)
 
 
-def _arguments(rule: Rule, occasion: EvaluationContext, _: Item) -> Truth:
+def _arguments(rule: Rule, context: EvaluationContext, _: Item) -> Truth:
     """Arguments of other types than declared are an error: an allow does not hold then, and a deny does."""
-    fit = rule.arguments is None or (
-        occasion.arguments is not None and rule.arguments.fit(occasion.arguments)
-    )
+    fit = rule.arguments is None or (context.arguments is not None and rule.arguments.fit(context.arguments))
     return Truth.TRUE if fit else Truth.ERROR
 
 
@@ -68,7 +66,7 @@ CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
         ConditionName.WHEN: Condition(lambda rule: rule.when is not None, _when, Reason.NO_RULE),
         ConditionName.ROLES: Condition(
             lambda rule: bool(rule.roles),
-            lambda rule, occasion, _: _truth(not rule.roles.isdisjoint(occasion.caller.roles)),
+            lambda rule, context, _: _truth(not rule.roles.isdisjoint(context.caller.roles)),
             Reason.MISSING_ROLE,
         ),
         ConditionName.ARGUMENTS: Condition(
@@ -82,12 +80,12 @@ CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
         ),
         ConditionName.SCOPES: Condition(
             lambda rule: bool(rule.scopes),
-            lambda rule, occasion, _: _truth(rule.scopes <= occasion.caller.scopes),
+            lambda rule, context, _: _truth(rule.scopes <= context.caller.scopes),
             Reason.MISSING_SCOPE,
         ),
         ConditionName.ANY_SCOPES: Condition(
             lambda rule: bool(rule.any_scopes),
-            lambda rule, occasion, _: _truth(not rule.any_scopes.isdisjoint(occasion.caller.scopes)),
+            lambda rule, context, _: _truth(not rule.any_scopes.isdisjoint(context.caller.scopes)),
             Reason.MISSING_SCOPE,
         ),
     },
@@ -108,5 +106,5 @@ DENY_ORDER = (
 
 
 def conditions(rule: Rule, order: tuple[ConditionName, ...]) -> tuple[Condition, ...]:
-    """Give the conditions that a rule has, in an order."""
+    """Return the conditions that a rule has, in an order."""
     return tuple(CONDITIONS[part] for part in order if CONDITIONS[part].given(rule))

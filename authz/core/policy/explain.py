@@ -100,27 +100,27 @@ class Explanation:
     changes: tuple[Change, ...]
 
 
-def explain(policy: Policy, occasion: EvaluationContext, item: Item) -> Explanation:
-    """Explain what a policy says about an item: a call when the occasion has arguments, else a place in a list."""
-    verdict = policy.judge(occasion, item)
-    listing = EvaluationContext(occasion.caller, occasion.request, USES[item.kind], None)
-    rules = tuple(_seen(rule, occasion, item, verdict) for rule in policy.about(item))
+def explain(policy: Policy, context: EvaluationContext, item: Item) -> Explanation:
+    """Explain what a policy says about an item: a call when the context has arguments, else a place in a list."""
+    verdict = policy.judge(context, item)
+    listing = EvaluationContext(context.caller, context.request, USES[item.kind], None)
+    rules = tuple(_seen(rule, context, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(
         verdict=verdict,
         listed=policy.judge(listing, item).reason is Reason.ALLOWED,
         rules=rules,
-        changes=() if allowed else _changes([seen for seen in rules if not seen.rule.shadow], occasion, item),
+        changes=() if allowed else _changes([seen for seen in rules if not seen.rule.shadow], context, item),
     )
 
 
-def _seen(rule: Rule, occasion: EvaluationContext, item: Item, verdict: Verdict) -> RuleResult:
+def _seen(rule: Rule, context: EvaluationContext, item: Item, verdict: Verdict) -> RuleResult:
     parts = [part for part in ALLOW_ORDER if CONDITIONS[part].given(rule)]
     return RuleResult(
         rule=rule,
-        outcome=_outcome(rule, occasion, item),
+        outcome=_outcome(rule, context, item),
         decided=rule is verdict.rule,
-        parts=tuple(_part(part, rule, occasion, item) for part in parts),
+        parts=tuple(_part(part, rule, context, item) for part in parts),
     )
 
 
@@ -136,16 +136,16 @@ _OTHERWISE = {
 }
 
 
-def _outcome(rule: Rule, occasion: EvaluationContext, item: Item) -> RuleOutcome:
-    reason = Policy((replace(rule, shadow=False),)).judge(occasion, item).reason
+def _outcome(rule: Rule, context: EvaluationContext, item: Item) -> RuleOutcome:
+    reason = Policy((replace(rule, shadow=False),)).judge(context, item).reason
     return _OUTCOMES[rule.effect].get(reason, _OTHERWISE[rule.effect])
 
 
-def _part(part: ConditionName, rule: Rule, occasion: EvaluationContext, item: Item) -> ConditionResult:
+def _part(part: ConditionName, rule: Rule, context: EvaluationContext, item: Item) -> ConditionResult:
     condition = CONDITIONS[part]
-    unasked = condition.on_call and occasion.arguments is None
-    truth = None if unasked else condition.truth(rule, occasion, item)
-    missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, occasion)
+    unasked = condition.on_call and context.arguments is None
+    truth = None if unasked else condition.truth(rule, context, item)
+    missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, context)
     return ConditionResult(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing)
 
 
@@ -158,21 +158,21 @@ def _wanted(part: ConditionName, rule: Rule) -> tuple[str, ...]:
     return (value.text,)
 
 
-def _missing(part: ConditionName, rule: Rule, occasion: EvaluationContext) -> tuple[str, ...]:
-    """Give what a part that does not hold is lacking; nothing is lacking by name where an expression is not true."""
+def _missing(part: ConditionName, rule: Rule, context: EvaluationContext) -> tuple[str, ...]:
+    """Return what a part that does not hold is lacking; nothing is lacking by name where an expression is not true."""
     match part:
         case ConditionName.SCOPES:
-            return tuple(sorted(rule.scopes - occasion.caller.scopes))
+            return tuple(sorted(rule.scopes - context.caller.scopes))
         case ConditionName.ANY_SCOPES | ConditionName.ROLES:
             return _wanted(part, rule)
         case ConditionName.ARGUMENTS:
-            return _unfit(rule.arguments, occasion.arguments or {})
+            return _unfit(rule.arguments, context.arguments or {})
         case _:
             return ()
 
 
 def _unfit(declared: Arguments | None, arguments: Mapping[str, object]) -> tuple[str, ...]:
-    """Give the names of arguments that are absent, of another type than declared, or not declared."""
+    """Return the names of arguments that are absent, of another type than declared, or not declared."""
     if declared is None:
         return ()
     wrong = [name for name, type_ in declared.types.items() if not Arguments({name: type_}).fit(arguments)]
@@ -183,8 +183,8 @@ def _unfit(declared: Arguments | None, arguments: Mapping[str, object]) -> tuple
 _SPEAKS_AGAINST = frozenset({RuleOutcome.DENIES, RuleOutcome.FAILS})
 
 
-def _changes(seen: list[RuleResult], occasion: EvaluationContext, item: Item) -> tuple[Change, ...]:
-    """Give what stands between a caller who is denied and an allow, from the rules that are applied."""
+def _changes(seen: list[RuleResult], context: EvaluationContext, item: Item) -> tuple[Change, ...]:
+    """Return what stands between a caller who is denied and an allow, from the rules that are applied."""
     denies = [
         Change(rule=each.rule, hold=False, parts=each.parts)
         for each in seen
@@ -195,13 +195,13 @@ def _changes(seen: list[RuleResult], occasion: EvaluationContext, item: Item) ->
         for each in seen
         if each.rule.effect is Effect.REQUIRE and each.outcome is RuleOutcome.LACKING
     ]
-    return (*denies, *requires, *_allow_needed(seen, occasion, item))
+    return (*denies, *requires, *_allow_needed(seen, context, item))
 
 
-def _allow_needed(seen: Iterable[RuleResult], occasion: EvaluationContext, item: Item) -> tuple[Change, ...]:
-    """Give what the closest allow still needs; nothing when one holds."""
+def _allow_needed(seen: Iterable[RuleResult], context: EvaluationContext, item: Item) -> tuple[Change, ...]:
+    """Return what the closest allow still needs; nothing when one holds."""
     allows = {each.rule: each for each in seen if each.rule.effect is Effect.ALLOW}
-    verdict = Policy(tuple(allows)).judge(occasion, item)
+    verdict = Policy(tuple(allows)).judge(context, item)
     if verdict.reason is Reason.ALLOWED:
         return ()
     return (Change(rule=None, hold=True) if verdict.rule is None else _to_hold(allows[verdict.rule]),)

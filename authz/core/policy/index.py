@@ -51,7 +51,7 @@ class Index:
                     self._kinds[kind].put(pattern, rule)
 
     def about(self, item: Item) -> tuple[Rule, ...]:
-        """Give every rule that selects an item, each once."""
+        """Return every rule that selects an item, each once."""
         names = self._kinds[item.kind]
         found = {id(rule): rule for rule in names.exact.get(item.name, ())}
         for pattern, rule in names.patterned(item.name):

@@ -9,15 +9,13 @@ Theory.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.
-* A judgement looks only at the rules that can be about the item (see `index`); which they are is remembered for each
-  name, in a bounded table.
+* A judgement looks only at the rules that can be about the item (see `index`); which they are is cached by name.
 * A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
   a different answer names the rule.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import msgspec
 
@@ -28,11 +26,12 @@ from authz.core.policy.expression import CALLER_NAMES, Truth
 from authz.core.policy.index import Index
 from authz.core.policy.rule import Effect, Rule
 from authz.core.reasons import Reason
+from authz.core.wire.bounded_cache import BoundedCache
 
-_REMEMBERED_NAMES = 16_384
-"""Names whose rules are remembered, more than any catalogue has that is listed in one piece."""
-_REMEMBERED_VERDICTS, _REMEMBERED_CHARS = 256, 256
-"""Verdicts kept for one caller, and the longest name of an item in one; which items there are is the caller's choice."""
+_CACHED_NAMES = 16_384
+"""Names whose rules are cached: more than any catalogue has that is listed in one piece."""
+_CACHED_CHARS = 256
+"""Longest name that is cached; callers choose the names they ask for."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -51,66 +50,86 @@ class Verdict(msgspec.Struct, frozen=True):
     shadows: tuple[str, ...] = ()
 
 
-_Key = TypeVar("_Key")
-
-Tried = tuple[Rule, tuple[Condition, ...]]
+OrderedConditions = tuple[Rule, tuple[Condition, ...]]
 """A rule with the conditions it has, in the order in which they are tried."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidates:
-    """The rules that can be about one name, by effect; names about which the same rules are share one.
+    """The rules that can be about one name, by effect. Names that the same rules are about share one.
 
     Attributes:
         denies: rules that deny.
         requires: rules that must hold.
         allows: rules that allow.
-        with_shadows: the same and the shadow rules, None when there are none.
-        alike: whether the verdict follows from the caller alone, so that it is the same for all names.
-        lasting: whether it follows from the caller, the item and the method.
+        with_shadows: the same and the shadow rules, None if there are none.
+        cacheable_by_caller: whether the verdict depends on the caller alone, so that it is the same for all names.
+        cacheable_by_item: whether it depends on the caller, the item and the method alone.
     """
 
-    denies: tuple[Tried, ...]
-    requires: tuple[Tried, ...]
-    allows: tuple[Tried, ...]
+    denies: tuple[OrderedConditions, ...]
+    requires: tuple[OrderedConditions, ...]
+    allows: tuple[OrderedConditions, ...]
     with_shadows: "_Candidates | None" = None
-    alike: bool = False
-    lasting: bool = False
+    cacheable_by_caller: bool = False
+    cacheable_by_item: bool = False
 
 
-def _sorted_out(rules: Iterable[Rule]) -> _Candidates:
-    """Sort rules by effect, each with its conditions in the order in which they are tried."""
-    tried: dict[Effect, list[Tried]] = {effect: [] for effect in Effect}
+def _group_by_effect(rules: Iterable[Rule]) -> _Candidates:
+    """Group rules by effect, each with its conditions in the order in which they are tried."""
+    grouped: dict[Effect, list[OrderedConditions]] = {effect: [] for effect in Effect}
     for rule in rules:
         order = DENY_ORDER if rule.effect is Effect.DENY else ALLOW_ORDER
-        tried[rule.effect].append((rule, conditions(rule, order)))
-    return _Candidates(tuple(tried[Effect.DENY]), tuple(tried[Effect.REQUIRE]), tuple(tried[Effect.ALLOW]))
-
-
-def _candidates(rules: Iterable[Rule]) -> _Candidates:
-    listed = list(rules)
-    applied = [rule for rule in listed if not rule.shadow]
-    shadowed = _sorted_out(listed) if len(applied) < len(listed) else None
-    alike, lasting = (
-        all(_reads_only(names, rule) for rule in listed) for names in (CALLER_NAMES, _LASTING_NAMES)
+        grouped[rule.effect].append((rule, conditions(rule, order)))
+    denies, requires, allows = (
+        tuple(grouped[effect]) for effect in (Effect.DENY, Effect.REQUIRE, Effect.ALLOW)
     )
-    return replace(_sorted_out(applied), with_shadows=shadowed, alike=alike, lasting=lasting)
+    return _Candidates(denies, requires, allows)
 
 
-_LASTING_NAMES = CALLER_NAMES | {"mcp"}
+def _candidates(rules: tuple[Rule, ...]) -> _Candidates:
+    applied = [rule for rule in rules if not rule.shadow]
+    return replace(
+        _group_by_effect(applied),
+        with_shadows=_group_by_effect(rules) if len(applied) < len(rules) else None,
+        cacheable_by_caller=all(_reads_only(CALLER_NAMES, rule) for rule in rules),
+        cacheable_by_item=all(_reads_only(_ITEM_NAMES, rule) for rule in rules),
+    )
+
+
+_ITEM_NAMES = CALLER_NAMES | {"mcp"}
 
 
 def _reads_only(names: frozenset[str], rule: Rule) -> bool:
-    """Tell whether a rule reads no arguments, and of what conditions can read nothing but these names."""
+    """Return whether a rule reads no arguments, and its `when` reads nothing but these names."""
     on_call = rule.args is not None or rule.arguments is not None
     return not on_call and (rule.when is None or rule.when.reads <= names)
 
 
-def _put(table: dict[_Key, _Candidates], key: _Key, value: _Candidates) -> None:
-    """Remember something in a table that holds so much at most; what came first goes first."""
-    if len(table) >= _REMEMBERED_NAMES:
-        del table[next(iter(table))]
-    table[key] = value
+@dataclass(frozen=True, slots=True)
+class VisibilityInputs:
+    """The claims and headers that decide about lists under a policy; None if its rules can read all of them."""
+
+    claims: frozenset[str] | None
+    headers: frozenset[str] | None
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> "VisibilityInputs":
+        """Collect what the conditions read that decide about lists."""
+        read = [rule.when for rule in rules if rule.when is not None]
+        return cls(
+            claims=_union(condition.claims for condition in read if "jwt" in condition.reads),
+            headers=_union(condition.headers for condition in read if "request" in condition.reads),
+        )
+
+
+def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    whole: set[str] = set()
+    for part in sets:
+        if part is None:
+            return None
+        whole |= part
+    return frozenset(whole)
 
 
 @dataclass(slots=True, eq=False)
@@ -120,82 +139,80 @@ class Policy:
     Attributes:
         rules: every rule.
         open_when_empty: whether a policy without any rule allows everything (agentgateway) or nothing (native).
+        visibility_inputs: what decides about lists.
     """
 
     rules: tuple[Rule, ...]
     open_when_empty: bool = False
+    visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
-    _remembered: dict[Item, _Candidates] = field(init=False, repr=False)
-    _sets: dict[tuple[Rule, ...], _Candidates] = field(init=False, repr=False)
+    _by_item: BoundedCache[Item, _Candidates] = field(init=False, repr=False)
+    _by_rules: BoundedCache[tuple[Rule, ...], _Candidates] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the rules by the names they select."""
+        self.visibility_inputs = VisibilityInputs.of(self.rules)
         self._index = Index(self.rules)
-        self._remembered, self._sets = {}, {}
+        self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)
 
-    def judge(self, occasion: EvaluationContext, item: Item) -> Verdict:
-        """Decide about one item: a call when the occasion has arguments, a place in a list when it has none."""
-        candidates = self._remembered.get(item) or self._candidates(item)
-        if not candidates.lasting:
-            return self._weigh(candidates, occasion, item)
-        known = occasion.caller.verdicts
-        key = candidates if candidates.alike else (self, item, occasion.method)
-        verdict = known.get(key)
-        if not isinstance(verdict, Verdict):
-            verdict = self._weigh(candidates, occasion, item)
-            if len(known) < _REMEMBERED_VERDICTS and len(item.name) <= _REMEMBERED_CHARS:
-                known[key] = verdict
+    def judge(self, context: EvaluationContext, item: Item) -> Verdict:
+        """Decide about one item: a call if the context has arguments, a place in a list if it has none."""
+        candidates = self._by_item.get(item) or self._find_candidates(item)
+        if not candidates.cacheable_by_item:
+            return self._evaluate_with_shadows(candidates, context, item)
+        key = candidates if candidates.cacheable_by_caller else (self, item, context.method)
+        cache = context.caller.cache.verdicts
+        verdict: Verdict | None = cache.get(key)
+        if verdict is None:
+            verdict = self._evaluate_with_shadows(candidates, context, item)
+            if len(item.name) <= _CACHED_CHARS:
+                cache.put(key, verdict)
         return verdict
 
-    def _weigh(self, candidates: _Candidates, occasion: EvaluationContext, item: Item) -> Verdict:
-        verdict = self._apply(candidates, occasion, item)
+    def about(self, item: Item) -> tuple[Rule, ...]:
+        """Return every rule that can be about an item, shadow rules too: denies, then requires, then allows."""
+        found = self._find_candidates(item)
+        found = found.with_shadows or found
+        return tuple(rule for rule, _ in (*found.denies, *found.requires, *found.allows))
+
+    def _evaluate_with_shadows(
+        self, candidates: _Candidates, context: EvaluationContext, item: Item
+    ) -> Verdict:
+        verdict = self._evaluate(candidates, context, item)
         if candidates.with_shadows is None:
             return verdict
-        other = self._apply(candidates.with_shadows, occasion, item)
+        other = self._evaluate(candidates.with_shadows, context, item)
         if (other.reason is Reason.ALLOWED) == (verdict.reason is Reason.ALLOWED):
             return verdict
         names = (other.rule.name,) if other.rule is not None else ()
         return Verdict(verdict.reason, verdict.rule, verdict.scopes, names)
 
-    def about(self, item: Item) -> tuple[Rule, ...]:
-        """Give every rule that can be about an item, shadow rules too: denies, then requires, then allows."""
-        found = self._candidates(item)
-        found = found.with_shadows or found
-        return tuple(rule for rule, _ in (*found.denies, *found.requires, *found.allows))
-
-    def _candidates(self, item: Item) -> _Candidates:
-        found = self._remembered.get(item)
+    def _find_candidates(self, item: Item) -> _Candidates:
+        found = self._by_item.get(item)
         if found is None:
-            found = self._sorted(self._index.about(item))
-            if len(item.name) <= _REMEMBERED_CHARS:
-                _put(self._remembered, item, found)
+            rules = self._index.about(item)
+            found = self._by_rules.get(rules) or self._by_rules.put(rules, _candidates(rules))
+            if len(item.name) <= _CACHED_CHARS:
+                self._by_item.put(item, found)
         return found
 
-    def _sorted(self, rules: tuple[Rule, ...]) -> _Candidates:
-        """Sort rules out; names about which the same rules are share the outcome."""
-        found = self._sets.get(rules)
-        if found is None:
-            found = _candidates(rules)
-            _put(self._sets, rules, found)
-        return found
-
-    def _apply(self, candidates: _Candidates, occasion: EvaluationContext, item: Item) -> Verdict:
-        denied = _denied(candidates.denies, occasion, item)
+    def _evaluate(self, candidates: _Candidates, context: EvaluationContext, item: Item) -> Verdict:
+        denied = _denied(candidates.denies, context, item)
         if denied is not None:
             return denied
-        for rule, asked in candidates.requires:
-            if _lacking(rule, asked, occasion, item) is not None:
+        for rule, ordered in candidates.requires:
+            if _lacking(rule, ordered, context, item) is not None:
                 return Verdict(Reason.DENIED_BY_RULE, rule)
         if not self.rules and self.open_when_empty:
             return Verdict(Reason.ALLOWED)
-        return _best_allow(candidates.allows, occasion, item)
+        return _best_allow(candidates.allows, context, item)
 
 
-def _denied(rules: tuple[Tried, ...], occasion: EvaluationContext, item: Item) -> Verdict | None:
-    """Give the denial by a rule that holds, else by one that failed; one that holds wins wherever it stands."""
+def _denied(rules: tuple[OrderedConditions, ...], context: EvaluationContext, item: Item) -> Verdict | None:
+    """Return the denial by a rule that holds, else by one that failed, else None; their order does not matter."""
     failed: Verdict | None = None
-    for rule, asked in rules:
-        holds = _deny_holds(rule, asked, occasion, item)
+    for rule, ordered in rules:
+        holds = _deny_holds(rule, ordered, context, item)
         if holds is Truth.TRUE:
             return Verdict(Reason.DENIED_BY_RULE, rule)
         if holds is Truth.ERROR and failed is None:
@@ -203,20 +220,20 @@ def _denied(rules: tuple[Tried, ...], occasion: EvaluationContext, item: Item) -
     return failed
 
 
-def _best_allow(rules: tuple[Tried, ...], occasion: EvaluationContext, item: Item) -> Verdict:
-    """Give the first allow that holds, else the closest one's reason, independent of the rules' order."""
+def _best_allow(rules: tuple[OrderedConditions, ...], context: EvaluationContext, item: Item) -> Verdict:
+    """Return the first allow that holds, else the reason of the closest one; the order of rules does not matter."""
     missed: list[tuple[int, Rule, Reason]] = []
-    for rule, asked in rules:
-        reason = _lacking(rule, asked, occasion, item)
+    for rule, ordered in rules:
+        reason = _lacking(rule, ordered, context, item)
         if reason is None:
             return Verdict(Reason.ALLOWED, rule)
         missed.append((-_CLOSENESS.index(reason), rule, reason))
     if not missed:
         return Verdict(Reason.NO_RULE)
     _, rule, reason = min(
-        missed, key=lambda miss: (miss[0], sorted(_needed(miss[1], occasion.caller.scopes)), miss[1].name)
+        missed, key=lambda miss: (miss[0], sorted(_needed(miss[1], context.caller.scopes)), miss[1].name)
     )
-    held = occasion.caller.scopes
+    held = context.caller.scopes
     return Verdict(reason, rule, _needed(rule, held) if reason is Reason.MISSING_SCOPE else ())
 
 
@@ -224,28 +241,28 @@ _CLOSENESS = (Reason.NO_RULE, Reason.MISSING_ROLE, Reason.ARGS_NOT_ALLOWED, Reas
 
 
 def _lacking(
-    rule: Rule, asked: tuple[Condition, ...], occasion: EvaluationContext, item: Item
+    rule: Rule, ordered: tuple[Condition, ...], context: EvaluationContext, item: Item
 ) -> Reason | None:
-    """Say what the first condition that does not hold is lacking; None when all hold."""
-    in_list = occasion.arguments is None
-    for condition in asked:
-        if not (condition.on_call and in_list) and condition.truth(rule, occasion, item) is not Truth.TRUE:
+    """Return the reason that belongs to the first condition that does not hold; None if all hold."""
+    in_list = context.arguments is None
+    for condition in ordered:
+        if not (condition.on_call and in_list) and condition.truth(rule, context, item) is not Truth.TRUE:
             return condition.lacking
     return None
 
 
-def _deny_holds(rule: Rule, asked: tuple[Condition, ...], occasion: EvaluationContext, item: Item) -> Truth:
-    """Say whether a deny applies: the first condition that does not hold, or fails, is the answer."""
-    if occasion.arguments is None and any(condition.on_call for condition in asked):
+def _deny_holds(rule: Rule, ordered: tuple[Condition, ...], context: EvaluationContext, item: Item) -> Truth:
+    """Return whether a deny applies: the first condition that does not hold, or fails, is the answer."""
+    if context.arguments is None and any(condition.on_call for condition in ordered):
         return Truth.FALSE
-    for condition in asked:
-        truth = condition.truth(rule, occasion, item)
+    for condition in ordered:
+        truth = condition.truth(rule, context, item)
         if truth is not Truth.TRUE:
             return truth
     return Truth.TRUE
 
 
 def _needed(rule: Rule, held: frozenset[str]) -> tuple[str, ...]:
-    """Give every scope the rule needs; of alternatives one that is held, else the first by name: a challenge is one set."""
+    """Return every scope the rule needs; of alternatives one that is held, else the first by name: a challenge is one set."""
     alternatives = rule.any_scopes if rule.any_scopes.isdisjoint(rule.scopes) else frozenset[str]()
     return tuple(sorted(rule.scopes | set(sorted(alternatives & held or alternatives)[:1])))

@@ -64,7 +64,7 @@ class Arguments:
                 raise ValueError(msg)
 
     def fit(self, arguments: Mapping[str, Any]) -> bool:
-        """Tell whether a call's arguments are of the declared types, and none only looks like a declared one."""
+        """Return whether a call's arguments are of the declared types, and none only looks like a declared one."""
         if imitates(arguments, frozenset(self.types)):
             return False
         if not self.extra and arguments.keys() - self.types.keys():
@@ -105,7 +105,7 @@ class Pattern:
     parts: tuple[str, ...]
 
     def matches(self, name: str) -> bool:
-        """Tell whether the whole name fits."""
+        """Return whether the whole name fits."""
         head, *middle, tail = self.parts
         if len(name) < len(head) + len(tail) or not (name.startswith(head) and name.endswith(tail)):
             return False
@@ -148,7 +148,7 @@ class Selector:
         return cls.of(dict.fromkeys(Kind, ("*",)))
 
     def selects(self, item: Item) -> bool:
-        """Tell whether the rule is about this item."""
+        """Return whether the rule is about this item."""
         if item.name in self.exact.get(item.kind, ()):
             return True
         return any(pattern.matches(item.name) for pattern in self.patterns.get(item.kind, ()))

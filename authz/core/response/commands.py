@@ -69,7 +69,7 @@ Commands: TypeAlias = Iterator[Command]
 
 
 def refusal(request_id: RequestId) -> bytes:
-    """Give the JSON-RPC error that takes the place of something refused (JSON-RPC 2.0, section 5.1: internal error).
+    """Return the JSON-RPC error that takes the place of something refused (JSON-RPC 2.0, section 5.1: internal error).
 
     Args:
         request_id: id of the request that is answered; None when it is not known.
@@ -87,7 +87,7 @@ _REFUSAL = (
 
 
 def expired(request_id: RequestId) -> bytes:
-    """Give the JSON-RPC error that ends a stream whose caller's token expired.
+    """Return the JSON-RPC error that ends a stream whose caller's token expired.
 
     Args:
         request_id: id of the request that is answered; None when it is not known.

@@ -1,10 +1,10 @@
-"""From the Check of a list request to the rewriter of its response: who asked, and in what circumstances.
+"""Who reads a response, and under what conditions: from the Check of a request to the rewriter of its response.
 
 The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
-visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and of
-claims and headers only those that the server's rules read. The request's id goes with it, so that a refusal of the
-response answers the request, and the moment at which the token is no longer accepted, so that a stream can end then. It is one JSON text under one key, `caller`, because Envoy's metadata would turn every
-integer into a double.
+visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and those
+claims and headers that the server's rules read. With it go the request's id, so that a refusal of the response answers
+the request, and the moment at which the token is no longer accepted, so that a stream can end then. It is one JSON text
+under one key, `caller`, because Envoy's metadata would turn every integer into a double.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,22 @@ from typing import Any
 
 import msgspec
 
-from authz.core.identity.principal import Principal
-from authz.core.identity.session import Sessions
+from authz.core.identity.principal import Caller, Principal
+from authz.core.identity.session import Sessions, UnboundSessions
 from authz.core.mcp.item import Item, Kind, is_nameable
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import Caller, EvaluationContext, visible_headers
-from authz.core.policy.policy import Policy
+from authz.core.policy.context import EvaluationContext, visible_headers
+from authz.core.policy.policy import VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
 from authz.core.servers import Server
 
 KEY = "caller"
+"""The key of the dynamic metadata that holds the context."""
 
 
 class _EncodedContext(msgspec.Struct, omit_defaults=True):
-    """What is handed over; field names are short because Envoy sends it with every chunk."""
+    """The JSON of a context; field names are short because Envoy sends it with every chunk."""
 
     iss: str
     sub: str
@@ -49,173 +50,144 @@ _DECODE = msgspec.json.Decoder(_EncodedContext).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class VisibilityInputs:
-    """What of a caller and a request a policy's rules can read; None where they can read all of it."""
-
-    claims: frozenset[str] | None
-    headers: frozenset[str] | None
-
-    @classmethod
-    def of(cls, policy: Policy) -> "VisibilityInputs":
-        """Gather what the conditions read that decide about lists."""
-        conditions = [rule.when for rule in policy.rules if rule.when is not None]
-        return cls(
-            claims=_union([condition.claims for condition in conditions if "jwt" in condition.reads]),
-            headers=_union([condition.headers for condition in conditions if "request" in condition.reads]),
-        )
-
-
-def _union(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
-    return None if any(part is None for part in sets) else frozenset().union(*(part for part in sets if part))
-
-
-def pack(
-    principal: Principal,
-    request: HttpRequest,
-    reads: VisibilityInputs,
-    *,
-    request_id: RequestId = None,
-    ends: float | None = None,
-) -> str:
-    """Write what the rewriter needs.
-
-    Args:
-        principal: who asks.
-        request: in what circumstances.
-        reads: what of both is written.
-        request_id: id of the JSON-RPC request, with which a refusal of its response is answered.
-        ends: moment from which the caller's token is no longer accepted, in seconds since the epoch; None for never.
-    """
-    headers = visible_headers(request)
-    return _ENCODE(
-        _EncodedContext(
-            iss=principal.issuer,
-            sub=principal.subject,
-            client=principal.client,
-            scopes=principal.scopes,
-            roles=principal.roles,
-            exp=principal.expires,
-            claims=_only(principal.claims, reads.claims),
-            scheme=request.scheme,
-            host=request.host,
-            path=request.path,
-            headers=_only(headers, reads.headers),
-            source=request.source,
-            request_id=request_id,
-            ends=ends,
-        ),
-    ).decode()
-
-
-def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
-    return dict(values) if names is None else {name: values[name] for name in names if name in values}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseContext:
-    """Who reads a response, as the rewriter needs it.
+    """Who reads a response, and under what conditions.
 
     Attributes:
-        target: the server that answers.
+        server: the server that answers.
         caller: who asks.
-        uses: for each kind of item, the circumstances in which it would be used.
-        remaining_ms: milliseconds until the caller's token expires.
-        request_id: id of the caller's JSON-RPC request; None when it has none or it is not known.
-        seconds: how long the response may stay open; None for as long as it likes.
+        uses: for each kind of item, the context in which it would be used.
+        remaining_ms: milliseconds until the caller's token expires: the longest time that a client may keep a list.
+        request_id: id of the caller's JSON-RPC request; None if it has none or it is not known.
+        longest_name: characters of the longest name that a request may hold, and so a list may show.
+        seconds: how long the response may stay open; None for no limit.
         sessions: binds the session that the response begins; None refuses every session.
-        longest: characters of the longest name that a request may name, and so a list may show.
     """
 
-    target: Server
+    server: Server
     caller: Caller
     uses: Mapping[Kind, EvaluationContext]
     remaining_ms: int
     request_id: RequestId = None
-    longest: int = DEFAULT_LIMITS.name
+    longest_name: int = DEFAULT_LIMITS.name
     seconds: float | None = None
-    sessions: Sessions | None = None
-
-    @property
-    def server(self) -> str:
-        """Name of the configured server."""
-        return self.target.name
+    sessions: Sessions | UnboundSessions | None = None
 
     def visible(self, item: Item) -> bool:
-        """Tell whether the caller may see an item: the judgement of a call, without arguments."""
-        nameable = len(item.name) <= self.longest and is_nameable(item)
-        return nameable and self.target.policy.judge(self.uses[item.kind], item).reason is Reason.ALLOWED
+        """Return whether the caller may see an item: the judgement of a call, without arguments."""
+        nameable = len(item.name) <= self.longest_name and is_nameable(item)
+        return nameable and self.server.policy.judge(self.uses[item.kind], item).reason is Reason.ALLOWED
 
-    def bound(self, session: str) -> str:
-        """Give the id by which the caller may use the server's session.
+    def bind_session(self, session: str) -> str:
+        """Return the id by which the caller may use the server's session.
 
         Raises:
             ValueError: the id cannot be bound.
         """
-        if self.sessions is None:
+        if not isinstance(self.sessions, Sessions):
             msg = "there is no key to bind sessions with"
-            raise ValueError(msg)
+            raise ValueError(msg)  # noqa: TRY004 - nobody passed a wrong type
         return self.sessions.bind(self.caller, session)
 
-    def ttl_ms(self) -> int:
-        """Give the milliseconds for which the caller's token is still good."""
-        return self.remaining_ms
+    @staticmethod
+    def encode(
+        caller: Caller, request: HttpRequest, inputs: VisibilityInputs, request_id: RequestId = None
+    ) -> str:
+        """Return the text that the Check leaves for the rewriter.
+
+        Args:
+            caller: who asks.
+            request: the request.
+            inputs: the claims and headers that are written.
+            request_id: id of the JSON-RPC request.
+        """
+        principal = caller.principal
+        return _ENCODE(
+            _EncodedContext(
+                iss=principal.issuer,
+                sub=principal.subject,
+                client=principal.client,
+                scopes=principal.scopes,
+                roles=principal.roles,
+                exp=principal.expires,
+                claims=_only(principal.claims, inputs.claims),
+                scheme=request.scheme,
+                host=request.host,
+                path=request.path,
+                headers=_only(visible_headers(request), inputs.headers),
+                source=request.source,
+                request_id=request_id,
+                ends=caller.ends,
+            ),
+        ).decode()
+
+    @classmethod
+    def decode(
+        cls,
+        metadata: Mapping[str, str],
+        servers: Mapping[str, Server],
+        now: float,
+        *,
+        longest_name: int = DEFAULT_LIMITS.name,
+        sessions: Sessions | UnboundSessions | None = None,
+        grace: float = 0.0,
+    ) -> "ResponseContext | None":
+        """Read the context that a Check left.
+
+        Args:
+            metadata: the texts of ext_authz's dynamic metadata.
+            servers: the protected servers by name.
+            now: seconds since the epoch.
+            longest_name: characters of the longest name that a request may hold.
+            sessions: binds sessions.
+            grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+
+        Returns:
+            The context; None if the metadata has none or names an unknown server.
+        """
+        server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
+        if server is None or text is None:
+            return None
+        try:
+            encoded = _DECODE(text)
+        except msgspec.DecodeError:
+            return None
+        caller, request = Caller.of(_principal(encoded), server.name), _request(encoded)
+        return cls(
+            server=server,
+            caller=caller,
+            uses={kind: EvaluationContext(caller, request, method, None) for kind, method in USES.items()},
+            remaining_ms=max(0, int((encoded.exp - now) * 1000)),
+            request_id=encoded.request_id,
+            longest_name=longest_name,
+            seconds=None if encoded.ends is None else max(0.0, encoded.ends + grace - now),
+            sessions=sessions,
+        )
 
 
-def unpack(
-    metadata: Mapping[str, str],
-    servers: Mapping[str, Server],
-    now: float,
-    *,
-    longest: int = DEFAULT_LIMITS.name,
-    sessions: Sessions | None = None,
-    grace: float = 0.0,
-) -> ResponseContext | None:
-    """Read what a Check handed over.
-
-    Args:
-        metadata: the texts of ext_authz's dynamic metadata.
-        servers: the protected servers by name.
-        now: seconds since the epoch.
-        longest: characters of the longest name that a request may name, and so a list may show.
-        sessions: binds sessions.
-        grace: seconds for which a response may stay open after its caller's token is no longer accepted.
-
-    Returns:
-        Who reads, None when the metadata does not say or names an unknown server.
-    """
-    server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
-    if server is None or text is None:
-        return None
-    try:
-        baggage = _DECODE(text)
-    except msgspec.DecodeError:
-        return None
-    principal = Principal(
-        issuer=baggage.iss,
-        subject=baggage.sub,
-        client=baggage.client,
-        scopes=baggage.scopes,
-        roles=baggage.roles,
-        claims=baggage.claims,
-        expires=baggage.exp,
+def _principal(encoded: _EncodedContext) -> Principal:
+    return Principal(
+        issuer=encoded.iss,
+        subject=encoded.sub,
+        client=encoded.client,
+        scopes=encoded.scopes,
+        roles=encoded.roles,
+        claims=encoded.claims,
+        expires=encoded.exp,
     )
-    request = HttpRequest(
+
+
+def _request(encoded: _EncodedContext) -> HttpRequest:
+    return HttpRequest(
         method="POST",  # by which an item would be used, also where a GET stream redelivers a list
-        scheme=baggage.scheme,
-        host=baggage.host,
-        path=baggage.path,
-        headers=baggage.headers,
-        source=baggage.source,
+        scheme=encoded.scheme,
+        host=encoded.host,
+        path=encoded.path,
+        headers=encoded.headers,
+        source=encoded.source,
     )
-    caller = Caller.of(principal, server.name)
-    return ResponseContext(
-        target=server,
-        caller=caller,
-        uses={kind: EvaluationContext(caller, request, method, None) for kind, method in USES.items()},
-        remaining_ms=max(0, int((baggage.exp - now) * 1000)),
-        request_id=baggage.request_id,
-        seconds=None if baggage.ends is None else max(0.0, baggage.ends + grace - now),
-        sessions=sessions,
-        longest=longest,
-    )
+
+
+def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
+    return dict(values) if names is None else {name: values[name] for name in names if name in values}

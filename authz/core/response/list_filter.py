@@ -188,7 +188,7 @@ def _skill(raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
 
 
 def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visible) -> Written:
-    """Give a kept item without what it leads to and its reader may not see."""
+    """Return a kept item without what it leads to and its reader may not see."""
     changes: dict[str, Raw] = {}
     if "_meta" in members:
         changes = _without_hidden_interface(members["_meta"], visible)

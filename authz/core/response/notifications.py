@@ -36,7 +36,7 @@ _NAMES = Decoder(list[str]).decode
 
 
 def is_visible(notification: Mapping[str, Raw], visible: Visible) -> bool:
-    """Tell whether the reader of a stream may get a notification.
+    """Return whether the reader of a stream may get a notification.
 
     Args:
         notification: its members.

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 
 def fold(key: str) -> str:
-    """Give the form under which two keys are one to a parser that ignores case or compatibility forms."""
+    """Return the form under which two keys are one to a parser that ignores case or compatibility forms."""
     if key.isascii():
         return key.lower()
     return unicodedata.normalize("NFKC", key).casefold().translate(_TURKISH)
@@ -35,7 +35,7 @@ def _is_suspect(key: str) -> bool:
 
 
 def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
-    """Tell whether a key looks like a known one without being it, holds U+0000, or is too long to tell."""
+    """Return whether a key looks like a known one without being it, holds U+0000, or is too long to tell."""
     if known.issuperset(keys):
         return False
     folded = _folded(known)
@@ -43,7 +43,7 @@ def imitates(keys: Collection[str], known: frozenset[str]) -> bool:
 
 
 def collide(keys: Collection[str]) -> bool:
-    """Tell whether two of an object's keys are one to a parser that folds case, or one holds U+0000 or is too long to tell."""
+    """Return whether two of an object's keys are one to a parser that folds case, or one holds U+0000 or is too long to tell."""
     listed = list(keys)
     joined = "".join(listed)
     if joined.isascii() and joined == joined.lower() and "\0" not in joined:

@@ -91,7 +91,7 @@ _BRACES, _AROUND = len("{}") - len(","), len('"":,')
 
 
 def _length(members: Mapping[str, Raw]) -> int:
-    """Give the bytes of an object without white space whose keys need no escapes, the least that it can have."""
+    """Return the bytes of an object without white space whose keys need no escapes, the least that it can have."""
     if not members:
         return len("{}")
     keys = "".join(members)
@@ -115,7 +115,7 @@ def refuse_imitations(keys: Collection[str], known: frozenset[str]) -> None:
 
 
 def name_at(members: Mapping[str, Raw], key: str) -> str:
-    """Give the string at a key.
+    """Return the string at a key.
 
     Raises:
         UnfitError: there is none.
@@ -128,7 +128,7 @@ def name_at(members: Mapping[str, Raw], key: str) -> str:
 
 
 def text(raw: Raw) -> str:
-    """Give the string that a member is.
+    """Return the string that a member is.
 
     Raises:
         msgspec.DecodeError: it is no string.

@@ -80,7 +80,7 @@ _WRITE = msgspec.json.Encoder().encode
 
 
 def _canonical(data: bytes) -> object:
-    """Give the value of a document written as msgspec would write it, `_UNREAD` for any other."""
+    """Return the value of a document written as msgspec would write it, `_UNREAD` for any other."""
     if len(data.translate(None, _NOT_DIGITS)) > _FEW_DIGITS and _DOUBTFUL.search(data):
         return _UNREAD
     try:

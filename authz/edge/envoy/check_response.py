@@ -1,13 +1,14 @@
 """Decisions -> CheckResponses, as bytes.
 
-Protobuf reads messages that stand one behind the other as their sum. So an allow is put together from three parts: what is
-about the caller, built once and kept with the caller; what is about the call, kept for the calls that were met last; and
-the decision's id, with what a session needs. What it costs grows neither with the callers nor with the tools. Of a header in an answer Envoy reads `value` only; one set through `raw_value` would arrive empty.
+Protobuf reads messages that stand one behind the other as their sum. So an allow is put together from parts, each a
+CheckResponse of its own that says one thing: who calls, at which server, what is called, and so on. What stays the same
+from call to call is serialized once and cached; the cost of an allow does not depend on the number of callers or tools.
+
+Of a header in a response Envoy reads `value` only; one set through `raw_value` would arrive empty.
 """
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +18,15 @@ from google.rpc import code_pb2
 
 from authz.core.decision import Decision
 from authz.core.denial import DenialResponse
+from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.identity.session import Absent, Remove, SessionHeader
 from authz.core.mcp.item import Item
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
+from authz.core.response.context import KEY, ResponseContext
 from authz.core.servers import Server
+from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
@@ -32,138 +37,119 @@ _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
 _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
-_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-_PLAIN = re.compile(r"[ -$&-~]*").fullmatch
-"""Whether a text is nothing but `_PRINTABLE`."""
-_OURS = "x-mcp-"
-_SPELLED = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
-"""Every spelling of the session id's header but its own."""
-_REMEMBERED = 16_384
-"""Of so many calls (method, rule, item) the part of the answer is kept that is about them."""
-_REMEMBERED_CHARS = 256
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
-    """Answer an allowed request: identity headers set, every other spelling of them removed, the token too.
+    """Return the response to an allowed request.
+
+    Identity headers are set, and every other spelling of them that the client sent is removed, the token too.
 
     Args:
-        decision: an allow, so it has a caller.
+        decision: an allow.
         request: the request, for the identity headers that a client sent.
         server: the server; says whether the token goes upstream.
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
+
+    Raises:
+        ValueError: the decision has no caller, so it is no allow.
     """
-    caller, names = decision.caller, "\n".join(request.headers)
-    told = _told(decision.method, decision.rule, decision.item)
-    own = told + _id(decision_id)
-    if decision.session is not None:
-        # One that is taken off was not judged, nor is it kept.
-        sent = request.headers[SESSION] if decision.session else ""
-        own += _session(decision.session, sent, rewrite=decision.rewrite)
-    if caller is None or _may_be_ours(names):
-        spellings = [name for name in request.headers if _is_ours(name)]
-        return _allow(decision, spellings, server, policy) + own
-    key = ("answer", decision.rewrite)
-    answer = caller.kept.get(key)
-    if answer is None:
-        answer = caller.kept[key] = _allow(decision, [], server, policy)
-    return answer + own
-
-
-def _may_be_ours(names: str) -> bool:
-    """Tell whether among header names, one a line, can be one that only the gateway sets (`_is_ours`)."""
-    identity = "x-mcp" in names or "x_mcp" in names or "x.mcp" in names
-    return identity or ("session" in names and _SPELLED.search(names) is not None)
-
-
-@lru_cache(maxsize=1024)
-def _session(session: str, sent: str, *, rewrite: bool) -> bytes:
-    """Put the server's session id in the place of the caller's, and keep it from the caller in the response.
-
-    A server may repeat its id in any response of a session; one that passes the rewriter is bound there.
-    """
-    response = _pb.CheckResponse()
-    ok = response.ok_response
-    if not session:
-        ok.headers_to_remove.append(SESSION)
-        return bytes(response.SerializeToString())
-    _set(ok.headers, ((SESSION, session),))
-    if not rewrite:
-        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
-        option.header.key, option.header.value = SESSION, sent
-    return bytes(response.SerializeToString())
-
-
-def deny(decision: Decision, answer: DenialResponse, policy: str, decision_id: str) -> bytes:
-    """Answer a denied request as `core.denial` rendered it."""
-    response = _pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
-    denied = response.denied_response
-    denied.status.code = answer.status
-    denied.body = answer.body.decode()
-    _set(denied.headers, answer.headers)
-    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=False)
-    _say(response, _who(decision))
-    told = _told(decision.method, decision.rule, decision.item)
-    return bytes(response.SerializeToString()) + told + _id(decision_id)
-
-
-def metadata(key: str, text: str) -> bytes:
-    """Give what adds one text to the dynamic metadata of an answer it is appended to."""
-    response = _pb.CheckResponse()
-    response.dynamic_metadata.fields[key].string_value = text
-    return bytes(response.SerializeToString())
-
-
-_ID = metadata("decision_id", "." * ID_CHARS)[:-ID_CHARS]
-
-
-def _id(decision_id: str) -> bytes:
-    return _ID + decision_id.encode("ascii")
-
-
-def _told(method: str, rule: str, item: Item | None) -> bytes:
-    """Give what adds to the dynamic metadata of an answer what was called, and by which rule it was decided."""
-    call = (method, rule, item)
-    told = _TOLD.get(call)
-    if told is None:
-        told = _call(*call)
-        if len(method) + (0 if item is None else len(item.name)) <= _REMEMBERED_CHARS:
-            if len(_TOLD) >= _REMEMBERED:
-                del _TOLD[next(iter(_TOLD))]
-            _TOLD[call] = told
-    return told
-
-
-_TOLD: dict[tuple[str, str, Item | None], bytes] = {}
-
-
-def _call(method: str, rule: str, item: Item | None) -> bytes:
-    response = _pb.CheckResponse()
-    said = {"rule": rule, "method": clip(method)}
-    if item is not None:
-        said[ITEM_KEYS[item.kind]] = clip(item.name)
-    _say(response, said)
-    return bytes(response.SerializeToString())
-
-
-def _allow(decision: Decision, spellings: list[str], server: Server, policy: str) -> bytes:
-    response = _pb.CheckResponse()
-    ok = response.ok_response
-    given = _identity(decision)
-    _set(ok.headers, tuple(given.items()))
-    removed = [name for name in spellings if name not in IDENTITY_HEADERS]
-    removed.extend(name for name in IDENTITY_HEADERS if name not in given)
-    ok.headers_to_remove.extend(removed)
-    _say(response, _who(decision))
-    return bytes(response.SerializeToString()) + _ok(
-        server.name, policy, forward_token=server.forward_token, rewrite=decision.rewrite
+    caller = decision.caller
+    if caller is None or not decision.allowed:
+        msg = "only an allow has a caller to let through"
+        raise ValueError(msg)
+    return b"".join(
+        (
+            _caller_part(caller, request),
+            _server_part(server, policy, rewrite=decision.rewrite),
+            _call_part(decision.method, decision.rule, decision.item),
+            _id_part(decision_id),
+            _session_part(decision.session, rewrite=decision.rewrite),
+            _context_part(decision, caller, request, server),
+        )
     )
 
 
-@lru_cache(maxsize=1024)
-def _ok(server: str, policy: str, *, forward_token: bool, rewrite: bool) -> bytes:
-    """Give what every allow at a server has."""
+def deny(decision: Decision, denial: DenialResponse, policy: str, decision_id: str) -> bytes:
+    """Return the response to a denied request, as `core.denial` rendered it."""
+    response = _pb.CheckResponse()
+    response.status.code = _PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = denial.status
+    denied.body = denial.body.decode()
+    _set_headers(denied.headers, denial.headers)
+    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=False)
+    if decision.principal is not None:
+        _describe_principal(response, decision.principal)
+    return (
+        _serialize(response)
+        + _call_part(decision.method, decision.rule, decision.item)
+        + _id_part(decision_id)
+    )
+
+
+def _caller_part(caller: Caller, request: HttpRequest) -> bytes:
+    """Return the part about the caller: identity headers, and `sub` and `client` for access logs."""
+    names = "\n".join(request.headers)
+    if _may_be_spoofed(names):
+        return _identity(caller.principal, [name for name in request.headers if _is_reserved(name)])
+    replies = caller.cache.replies
+    return replies.get("identity") or replies.put("identity", _identity(caller.principal, ()))
+
+
+def _identity(principal: Principal, spoofed: Iterable[str]) -> bytes:
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)
+    given = {name: _quote(value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value}
+    _set_headers(ok.headers, given.items())
+    # A header that is set overwrites what the client sent; one that is not set must be taken away.
+    ok.headers_to_remove.extend(name for name in spoofed if name not in IDENTITY_HEADERS)
+    ok.headers_to_remove.extend(name for name in IDENTITY_HEADERS if name not in given)
+    _describe_principal(response, principal)
+    return _serialize(response)
+
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_is_printable = re.compile(r"[ -$&-~]*").fullmatch
+
+
+def _quote(value: str) -> str:
+    return value if _is_printable(value) else quote(value, safe=_PRINTABLE)
+
+
+_IDENTITY_PREFIX = "x-mcp-"
+_SESSION_SPELLING = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
+"""Every spelling of the session id's header but its own."""
+
+
+def _may_be_spoofed(names: str) -> bool:
+    """Return whether header names, one a line, may hold a reserved one; one look at all names, not one at each."""
+    identity = "x-mcp" in names or "x_mcp" in names or "x.mcp" in names
+    return identity or ("session" in names and _SESSION_SPELLING.search(names) is not None)
+
+
+def _is_reserved(name: str) -> bool:
+    """Return whether a server may read a header as one of those that only the gateway sets.
+
+    CGI-style servers fold `-`, `_` and `.` in names. The session id in its own spelling is not reserved: it was
+    verified, and is overwritten.
+    """
+    dashed = name.replace("_", "-").replace(".", "-")
+    return dashed.startswith(_IDENTITY_PREFIX) or (dashed == SESSION and name != SESSION)
+
+
+_SERVER_PARTS: BoundedCache[tuple[str, str, bool, bool], bytes] = BoundedCache(1024)
+"""Parts by server and policy, which the configuration names."""
+
+
+def _server_part(server: Server, policy: str, *, rewrite: bool) -> bytes:
+    """Return the part that every allow at a server has."""
+    key = (server.name, policy, server.forward_token, rewrite)
+    return _SERVER_PARTS.get(key) or _SERVER_PARTS.put(key, _server(*key))
+
+
+def _server(server: str, policy: str, forward_token: bool, rewrite: bool) -> bytes:
     response = _pb.CheckResponse()
     response.status.code = 0
     ok = response.ok_response
@@ -172,53 +158,102 @@ def _ok(server: str, policy: str, *, forward_token: bool, rewrite: bool) -> byte
     if rewrite:
         ok.headers_to_remove.append("accept-encoding")  # a list must come back readable
     _describe(response, "allow", Reason.ALLOWED, server, policy, rewrite=rewrite)
+    return _serialize(response)
+
+
+_CALL_PARTS: BoundedCache[tuple[str, str, Item | None], bytes] = BoundedCache(16_384)
+"""Parts by method, rule and item. Only authenticated callers choose these: a rejected token names none of them."""
+_CACHED_CHARS = 256
+
+
+def _call_part(method: str, rule: str, item: Item | None) -> bytes:
+    """Return the part about what was called, and the rule that decided."""
+    key = (method, rule, item)
+    part = _CALL_PARTS.get(key)
+    if part is None:
+        part = _call(method, rule, item)
+        if len(method) + (0 if item is None else len(item.name)) <= _CACHED_CHARS:
+            _CALL_PARTS.put(key, part)
+    return part
+
+
+def _call(method: str, rule: str, item: Item | None) -> bytes:
+    response = _pb.CheckResponse()
+    texts = {"rule": rule, "method": clip(method)}
+    if item is not None:
+        texts[ITEM_KEYS[item.kind]] = clip(item.name)
+    _set_metadata(response, texts)
+    return _serialize(response)
+
+
+def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
+    """Return the part that puts the server's session id in the place of the caller's, and keeps it from the caller.
+
+    A server may repeat its id in any response of a session; the rewriter binds it in the responses that pass through it.
+    """
+    if isinstance(session, Absent):
+        return b""
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    if isinstance(session, Remove):
+        ok.headers_to_remove.append(SESSION)
+        return _serialize(response)
+    _set_headers(ok.headers, ((SESSION, session.server_id),))
+    if not rewrite:
+        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
+        option.header.key, option.header.value = SESSION, session.client_id
+    return _serialize(response)
+
+
+def _context_part(decision: Decision, caller: Caller, request: HttpRequest, server: Server) -> bytes:
+    """Return the part that the rewriter reads; nothing if it does not run."""
+    if not decision.rewrite:
+        return b""
+    inputs = server.policy.visibility_inputs
+    return _text_part(KEY, ResponseContext.encode(caller, request, inputs, decision.request_id))
+
+
+def _serialize(response: Any) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def _set(headers: Any, pairs: tuple[tuple[str, str], ...]) -> None:
+def _text_part(key: str, text: str) -> bytes:
+    """Return the part that adds one text to the dynamic metadata."""
+    response = _pb.CheckResponse()
+    response.dynamic_metadata.fields[key].string_value = text
+    return _serialize(response)
+
+
+_ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
+
+
+def _id_part(decision_id: str) -> bytes:
+    return _ID + decision_id.encode("ascii")
+
+
+def _set_headers(headers: Any, pairs: Iterable[tuple[str, str]]) -> None:
     for name, value in pairs:
         option = headers.add(append_action=_OVERWRITE)
         option.header.key, option.header.value = name, value
 
 
-def _identity(decision: Decision) -> dict[str, str]:
-    principal = decision.principal
-    if principal is None:
-        return {}
-    values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)
-    return {
-        name: value if _PLAIN(value) else quote(value, safe=_PRINTABLE)
-        for name, value in zip(IDENTITY_HEADERS, values, strict=True)
-        if value
-    }
-
-
-def _is_ours(name: str) -> bool:
-    """Tell whether a header is, in some spelling that a server may read so, one of those that only the gateway sets.
-
-    The identity headers begin with `x-mcp`, `x_mcp` or `x.mcp`, which `allow` looks for first, in all names at once. The
-    session id in its own spelling is not among them: it was judged, and is overwritten.
-    """
-    dashed = name.replace("_", "-").replace(".", "-")
-    return dashed.startswith(_OURS) or (dashed == SESSION and name != SESSION)
-
-
-def _who(decision: Decision) -> Mapping[str, str]:
-    principal = decision.principal
-    return {} if principal is None else {"sub": clip(principal.subject), "client": clip(principal.client)}
-
-
 def _describe(
-    response: Any, verdict: str, reason: Reason, server: str, policy: str, *, rewrite: bool
+    response: Any, decision: str, reason: Reason, server: str, policy: str, *, rewrite: bool
 ) -> None:
     """Leave a decision in dynamic metadata."""
-    _say(response, {"decision": verdict, "reason": reason.value, "server": server, "policy": policy})
+    _set_metadata(
+        response, {"decision": decision, "reason": reason.value, "server": server, "policy": policy}
+    )
     response.dynamic_metadata.fields["rewrite"].bool_value = rewrite
 
 
-def _say(response: Any, said: Mapping[str, str]) -> None:
+def _describe_principal(response: Any, principal: Principal) -> None:
+    _set_metadata(response, {"sub": clip(principal.subject), "client": clip(principal.client)})
+
+
+def _set_metadata(response: Any, texts: Mapping[str, str]) -> None:
     """Leave texts in dynamic metadata, for access logs, rate limits and the rewriter's matcher."""
     fields = response.dynamic_metadata.fields
-    for name, value in said.items():
+    for name, value in texts.items():
         if value:
             fields[name].string_value = value

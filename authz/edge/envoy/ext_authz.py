@@ -2,14 +2,14 @@
 
 Rules of this module:
 
-* The only broad `except` of the request path is here, around the whole walk, and it denies.
+* The only broad `except` of the request path is here, around the whole check, and it denies.
 * A request is judged on `raw_body`. A `body` that Envoy sanitised is other bytes than the server would get, so it
   counts as incomplete.
 * Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
   costs ten times as much to read here, and shows little more: Envoy's inline headers (Authorization and others) arrive
   joined in either form. So a comma in a header that may stand only once counts as a repetition, but not in the two
   that hold free text: `Mcp-Name` must equal the name in the body to the letter, and of `Last-Event-ID` nothing follows.
-* Of the identity headers every copy and every spelling that a client sent is removed (see `replies`).
+* Of the identity headers every copy and every spelling that a client sent is removed (see `check_response`).
 """
 
 import secrets
@@ -23,11 +23,12 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
 from authz.core.denial import render_denial
+from authz.core.engine import PolicySnapshot
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow, deny
-from authz.edge.service import PolicySnapshot, Service
+from authz.edge.service import Service, decide
 from authz.edge.telemetry.decision_record import Facts
 from authz.edge.telemetry.metrics import SAMPLED
 from authz.edge.telemetry.stage_timer import UNTIMED, Sampled, Stages
@@ -58,30 +59,30 @@ class Checker:
         self._count = 0
 
     async def check(self, message: bytes, rpc: Elsewhere) -> bytes:
-        """Answer one Check; there is an answer for every message, and a denial unless the walk allowed it."""
+        """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
         began = time.perf_counter()
-        state, stages = self._service.state, self._stages()
+        snapshot, stages = self._service.snapshot, self._stages()
         decision, request = Decision(), _NOTHING
         try:
             request = read_request(_read(message))
             stages.mark("parse")
-            decision = state.check(request, began, stages)
-            if decision.reason is Reason.UNKNOWN_KEY and await self._found(decision, began, rpc):
-                decision = state.check(request, began, stages)
+            decision = decide(request, snapshot, began, stages.mark)
+            if decision.reason is Reason.UNKNOWN_KEY and await self._found_key(decision, began, rpc):
+                decision = decide(request, snapshot, began, stages.mark)
             stages.mark("policy")
-            response, facts = self._answer(state, decision, request)
+            response, facts = self._answer(snapshot, decision, request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no
             decision = Decision()
-            response, facts = self._answer(state, decision, _NOTHING)
+            response, facts = self._answer(snapshot, decision, _NOTHING)
             _LOG.error("check failed", error=type(error).__name__)
         stages.mark("respond")
         self._record(decision, facts, began)
         return response
 
-    async def _found(self, decision: Decision, began: float, rpc: Elsewhere) -> bool:
-        """Look for the key that a refused token names, unless it is known that this would be in vain."""
+    async def _found_key(self, decision: Decision, began: float, rpc: Elsewhere) -> bool:
+        """Search for the key that a rejected token names, unless it is known that this would be in vain."""
         service = self._service
-        return service.may_find_key(decision) and await rpc.elsewhere(service.look_for_key(decision, began))
+        return service.may_find_key(decision) and await rpc.elsewhere(service.find_key(decision, began))
 
     def _stages(self) -> Stages:
         """Time one Check in `SAMPLED` stage by stage."""
@@ -92,13 +93,14 @@ class Checker:
         self._count += 1
         return f"{self._start}{self._count & 0xFFFFFFFF:08x}"
 
-    def _answer(self, state: PolicySnapshot, decision: Decision, request: HttpRequest) -> tuple[bytes, Facts]:
-        policy, decision_id = state.settings.digest, self._next_id()
-        server = state.servers.get(decision.server)
+    def _answer(
+        self, snapshot: PolicySnapshot, decision: Decision, request: HttpRequest
+    ) -> tuple[bytes, Facts]:
+        policy, decision_id = snapshot.digest, self._next_id()
+        server = snapshot.servers.get(decision.server)
         status = 0
         if decision.allowed and server is not None:
             response = allow(decision, request, server, policy, decision_id)
-            response += state.baggage(decision, request)
         else:
             denial = render_denial(decision, server, request, decision_id)
             status = denial.status
@@ -147,7 +149,7 @@ _JOINED = tuple(SINGLE_HEADERS.keys() - _FREE_TEXT)
 
 
 def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
-    """Give headers by lower-case name, joined with "," when repeated, and the names of those that were."""
+    """Return headers by lower-case name, joined with "," when repeated, and the names of those that were."""
     listed = http.header_map.headers
     if listed:
         headers, repeated = _joined(listed)

@@ -28,7 +28,6 @@ from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.mcp.item import Item, Kind
 from authz.core.request import RequestId
 from authz.core.response.commands import (
     Body,
@@ -40,6 +39,7 @@ from authz.core.response.commands import (
     ResponseOutcome,
     Stop,
 )
+from authz.core.response.context import ResponseContext
 from authz.core.response.list_filter import MAX_BYTES
 from authz.core.response.rewriter import ResponseTerms, Rewriter
 from authz.edge.envoy.processing_messages import (
@@ -55,6 +55,7 @@ from authz.edge.envoy.processing_messages import (
     waved,
 )
 from authz.edge.grpc.rpc import NUDGED, Nudged
+from authz.edge.telemetry.metrics import Metrics
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 NAMESPACE = "envoy.filters.http.ext_authz"
@@ -64,50 +65,15 @@ _read: Any = external_processor_pb2.ProcessingRequest.FromString
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 
-class ResponseReader(Protocol):
-    """Who reads a response."""
-
-    @property
-    def server(self) -> str:
-        """Name of the configured server, for metrics."""
-
-    @property
-    def request_id(self) -> RequestId:
-        """Id of the caller's JSON-RPC request; None when it has none or it is not known."""
-
-    @property
-    def seconds(self) -> float | None:
-        """How long the response may stay open; None for as long as it likes."""
-
-    def visible(self, item: Item) -> bool:
-        """Tell whether the caller may see an item in a list."""
-
-    def bound(self, session: str) -> str:
-        """Give the id by which the caller may use the server's session; raises ValueError where there is none."""
-
-    def ttl_ms(self) -> int | None:
-        """Longest time in milliseconds the caller's client may keep a list; None: the server's own."""
-
-
-class RewriteObserver(Protocol):
-    """Takes the figures of the rewriter."""
-
-    def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
-        """Count the items of one list."""
-
-    def rewritten(self, outcome: ResponseOutcome) -> None:
-        """Count what became of one message, or of a response that is not judged."""
-
-
-Resolve = Callable[[Mapping[str, str]], ResponseReader | None]
-"""The texts of ext_authz's dynamic metadata, empty when there is none, to who reads; None refuses every list."""
+Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
+"""From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
 
 
 class Exchange(Protocol):
     """A call, as far as the handler needs it."""
 
     async def read(self) -> bytes | Nudged | None:
-        """Give the next message, None once no more come, NUDGED when time is up."""
+        """Return the next message, None once no more come, NUDGED when time is up."""
 
     async def write(self, message: bytes) -> None:
         """Send a message, and wait until it is on its way."""
@@ -119,7 +85,7 @@ class Exchange(Protocol):
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
-    def __init__(self, *, resolve: Resolve, observe: RewriteObserver, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, resolve: Resolve, observe: Metrics, max_bytes: int = MAX_BYTES) -> None:
         """Judge for the callers that `resolve` finds; a JSON body or an event may have `max_bytes` bytes."""
         self._resolve = resolve
         self._observe = observe
@@ -146,7 +112,7 @@ class _Stream:
         seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
     """
 
-    def __init__(self, resolve: Resolve, observe: RewriteObserver, max_bytes: int) -> None:
+    def __init__(self, resolve: Resolve, observe: Metrics, max_bytes: int) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
         self._observe = observe
@@ -192,27 +158,28 @@ class _Stream:
         if self._rewriter or not (message.end_of_stream or self._full_duplex()):
             yield from self._fail()
             return
-        caller = self._reader(request.metadata_context.filter_metadata)
+        context = self._find_context(request.metadata_context.filter_metadata)
         values = field_values(message.headers)
-        self._session = _bound(values.get(SESSION), caller)
+        self._session = _bind_session(values.get(SESSION), context)
         self._validators = [name for name in VALIDATORS if name in values]
-        self._rewriter = Rewriter(self._reading(caller))
+        self._rewriter = Rewriter(self._terms(context))
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
-    def _reader(self, namespaces: Mapping[str, Any]) -> ResponseReader | None:
-        caller = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
-        if caller is not None:
-            self._server, self._request_id, self.seconds = caller.server, caller.request_id, caller.seconds
-        return caller
+    def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
+        context = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
+        if context is not None:
+            self._server, self._request_id = context.server.name, context.request_id
+            self.seconds = context.seconds
+        return context
 
-    def _reading(self, caller: ResponseReader | None) -> ResponseTerms:
-        if caller is None:
+    def _terms(self, context: ResponseContext | None) -> ResponseTerms:
+        if context is None:
             return ResponseTerms(visible=None, max_bytes=self._max_bytes)
         return ResponseTerms(
-            visible=caller.visible,
-            ttl_ms=caller.ttl_ms(),
+            visible=context.visible,
+            ttl_ms=context.remaining_ms,
             max_bytes=self._max_bytes,
-            request_id=caller.request_id,
+            request_id=context.request_id,
         )
 
     def body(self, request: Any) -> Iterator[Any]:
@@ -278,18 +245,18 @@ class _Stream:
         self._observe.rewritten(ResponseOutcome.REFUSED)
 
 
-def _bound(session: str | None, caller: ResponseReader | None) -> str | None:
-    """Give what the client gets for the server's session id.
+def _bind_session(session: str | None, context: ResponseContext | None) -> str | None:
+    """Return what the client gets for the server's session id.
 
     Raises:
         ValueError: the id cannot be bound, or it is not known to whom.
     """
     if session is None:
         return None
-    if caller is None:
+    if context is None:
         msg = "a session for nobody"
         raise ValueError(msg)
-    return caller.bound(session)
+    return context.bind_session(session)
 
 
 _HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyType(

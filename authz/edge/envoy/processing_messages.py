@@ -22,7 +22,7 @@ _BAD_GATEWAY: Any = http_status_pb2.BadGateway
 
 
 def field_values(headers: Any) -> dict[str, str]:
-    """Give header values by lower-case name; those of a repeated header joined with ","."""
+    """Return header values by lower-case name; those of a repeated header joined with ","."""
     values: dict[str, list[str]] = {}
     for header in headers.headers:
         value = header.raw_value.decode("latin-1") or header.value
@@ -31,13 +31,13 @@ def field_values(headers: Any) -> dict[str, str]:
 
 
 def texts(metadata: Any) -> dict[str, str]:
-    """Give the texts of a `google.protobuf.Struct`; what is no text is left out."""
+    """Return the texts of a `google.protobuf.Struct`; what is no text is left out."""
     fields = metadata.fields.items()
     return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
 
 
 def read_head(values: Mapping[str, str]) -> ResponseHead:
-    """Give what the rewriter needs of a response's headers.
+    """Return what the rewriter needs of a response's headers.
 
     Raises:
         KeyError: there is no status.

@@ -64,9 +64,9 @@ class _Endpoints:
     def _described(self, host: str, path: str) -> Server | None:
         """Find the server at a path, whose final slash a client may have left out; at the root also the only one."""
         directory = self._outlook.settings.directory
-        found = directory.select(host, path) or directory.select(host, f"{path}/")
+        found = directory.match(host, path) or directory.match(host, f"{path}/")
         if found is None and path == "/" and len(directory.servers) == 1:
-            found = directory.select(host, directory.servers[0].path)
+            found = directory.match(host, directory.servers[0].path)
         return found
 
     async def metrics(self, _: Request) -> Response:
@@ -96,7 +96,7 @@ def document(server: Server, scheme: str, host: str) -> dict[str, object]:
     """Give a server's metadata document (RFC 9728 section 2)."""
     said: dict[str, object] = {
         "resource": resource_url(server, scheme, host),
-        "authorization_servers": list(server.trusts),
+        "authorization_servers": list(server.issuers),
         "bearer_methods_supported": ["header"],
     }
     if server.scopes:

@@ -123,8 +123,8 @@ class _PolicyWriter:
         if self.settings.insecure_hosts:
             head["insecure_hosts"] = sorted(self.settings.insecure_hosts)
         servers = self.settings.directory.servers
-        names = {issuer: f"issuer-{index}" for index, issuer in enumerate(servers[0].trusts, 1)}
-        head["issuers"] = {names[issuer]: self._issuer(trust) for issuer, trust in servers[0].trusts.items()}
+        names = {issuer: f"issuer-{index}" for index, issuer in enumerate(servers[0].issuers, 1)}
+        head["issuers"] = {names[issuer]: self._issuer(trust) for issuer, trust in servers[0].issuers.items()}
         lines = ["# Written by mcp-authz import.", *self._yaml(head), "servers:"]
         for server in servers:
             lines += self._server(server, list(names.values()))

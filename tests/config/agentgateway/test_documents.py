@@ -1,7 +1,8 @@
 import pytest
 
 from authz.config.problems import ConfigError
-from authz.core.policy.context import Caller, EvaluationContext
+from authz.core.identity.principal import Caller
+from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from tests.support.policy_files import NATIVE, POLICY, principal, problems, settings, tool, warnings

@@ -66,7 +66,7 @@ class TestTheWalkthroughsFile:
             issuer: IssuerTerms(
                 issuer=issuer, audiences=frozenset({"https://mcp-oauth-demo"}), algorithms=ALGORITHMS
             )
-        } == server.trusts
+        } == server.issuers
         assert {issuer: IssuerKeys(issuer=issuer, jwks_uri=url)} == given.keys
         assert frozenset({"auth0-jwks.agentgateway-system.svc.cluster.local"}) == given.insecure_hosts
         assert {"*"} == server.origins

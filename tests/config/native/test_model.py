@@ -191,7 +191,7 @@ def test_every_key_of_an_issuer_reaches_its_terms():
             max_token_age=900.0,
             allowed_clients=frozenset({"cli"}),
         )
-    } == server.trusts
+    } == server.issuers
 
 
 def test_every_key_of_a_rule_reaches_the_rule():
@@ -226,7 +226,7 @@ def test_an_issuer_s_defaults_are_the_safe_ones():
 
     assert (
         IssuerTerms(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
-        == server.trusts["https://issuer.example/"]
+        == server.issuers["https://issuer.example/"]
     )
     assert (False, False, frozenset()) == (
         server.forward_token,

@@ -508,7 +508,7 @@ def test_every_body_is_a_message_or_a_rejection(body, headers):
     assert isinstance(outcome, Message | MessageRejected)
     if isinstance(outcome, Message):
         assert outcome.method in METHODS or outcome.method == ""
-        assert outcome.row.names is None or outcome.items or outcome.method == "subscriptions/listen"
+        assert outcome.row.extract_items is None or outcome.items or outcome.method == "subscriptions/listen"
 
 
 @UNHURRIED

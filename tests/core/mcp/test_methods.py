@@ -65,7 +65,7 @@ def test_a_request_is_known_in_its_eras(method, eras):
 def test_a_client_notifies_only_in_the_legacy_era_and_names_nothing(method):
     row = METHODS[method]
 
-    assert (LEGACY, True, None, False) == (row.eras, row.notification, row.names, row.lists)
+    assert (LEGACY, True, None, False) == (row.eras, row.notification, row.extract_items, row.lists)
 
 
 def test_exactly_the_methods_whose_response_can_name_what_was_not_asked_for_are_trimmed():
@@ -119,14 +119,14 @@ def test_a_stream_may_redeliver_a_list_and_the_end_of_a_session_may_not():
     ],
 )
 def test_a_method_names_what_its_params_say_or_nothing_acceptable(method, params, items):
-    namer = METHODS[method].names
+    namer = METHODS[method].extract_items
 
     assert namer is not None
     assert items == namer(params)
 
 
 def test_every_method_that_reads_or_uses_one_thing_names_it():
-    silent = {name for name, row in METHODS.items() if row.names is None and not row.notification}
+    silent = {name for name, row in METHODS.items() if row.extract_items is None and not row.notification}
 
     assert silent == {
         "initialize",
@@ -144,7 +144,7 @@ def test_every_method_that_reads_or_uses_one_thing_names_it():
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_is_used_by_a_method_that_names_it(kind):
-    namer = METHODS[USES[kind]].names
+    namer = METHODS[USES[kind]].extract_items
 
     assert namer is not None
     assert (Item(kind, "x"),) == namer({"name": "x", "uri": "x", "taskId": "x"})

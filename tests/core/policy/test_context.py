@@ -2,8 +2,9 @@
 
 import pytest
 
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller, EvaluationContext, visible_headers
+from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.expression import Truth
 from tests.support.core import condition, occasion, post, principal, tool
 
@@ -91,7 +92,7 @@ def test_a_value_is_remembered_only_where_it_depends_on_the_caller_alone(text, a
     asked = EvaluationContext(caller, REQUEST, "tools/call", {})
 
     assert answers == [asked.truth(condition(text), tool(name)) for name in "ab"]
-    assert (condition(text) in caller.known) is (answers[0] == answers[1])
+    assert (condition(text) in caller.cache.conditions) is (answers[0] == answers[1])
 
 
 def test_a_remembered_value_is_not_shared_between_callers():

@@ -9,11 +9,11 @@ from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller
-from authz.core.policy.policy import Policy
+from authz.core.policy.policy import VisibilityInputs
 from authz.core.response.commands import refusal
-from authz.core.response.context import KEY, VisibilityInputs, pack, unpack
+from authz.core.response.context import KEY, ResponseContext
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from tests.support import core as policies
@@ -22,31 +22,36 @@ from tests.support.ext_proc import responses
 from tests.support.rpc import Here
 from tests.support.services import PATIENCE, SERVERS, check_request, service
 
-READS = VisibilityInputs.of(Policy(()))
+INPUTS = VisibilityInputs.of(())
 ASKED = policies.post(policies.message("tools/list"))
 
 
-def handed_over(text):
-    return unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW)
+def encoded(request_id=None, ends=None):
+    caller = Caller.of(policies.principal(), "demo", ends)
+    return ResponseContext.encode(caller, ASKED, INPUTS, request_id)
+
+
+def decoded(text, servers=SERVERS, **more):
+    return ResponseContext.decode({"server": "demo", KEY: text}, servers, tokens.NOW, **more)
 
 
 @given(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text())
 def test_the_reader_knows_the_id_of_the_request_in_value_and_type(request_id):
-    reader = handed_over(pack(policies.principal(), ASKED, READS, request_id=request_id))
+    reader = decoded(encoded(request_id))
 
     assert (type(request_id), request_id) == (type(reader.request_id), reader.request_id)
 
 
 def test_nothing_is_handed_over_for_a_request_without_an_id():
-    assert "request_id" not in json.loads(pack(policies.principal(), ASKED, READS, request_id=None))
+    assert "request_id" not in json.loads(encoded())
 
 
 @pytest.mark.parametrize("request_id", [True, 1.5, [1], {"a": 1}])
 def test_an_id_of_another_type_is_no_handover_at_all(request_id):
-    baggage = json.loads(pack(policies.principal(), ASKED, READS))
+    context = json.loads(encoded())
 
-    assert handed_over(json.dumps(baggage)) is not None
-    assert handed_over(json.dumps({**baggage, "request_id": request_id})) is None
+    assert decoded(json.dumps(context)) is not None
+    assert decoded(json.dumps({**context, "request_id": request_id})) is None
 
 
 @pytest.mark.parametrize(
@@ -64,25 +69,25 @@ def test_an_id_of_another_type_is_no_handover_at_all(request_id):
 )
 def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
     everything = policies.rule(names=dict.fromkeys(Kind, ("*",)))
-    text = pack(policies.principal(), ASKED, READS)
-    reader = unpack({"server": "demo", KEY: text}, {"demo": policies.server(everything)}, tokens.NOW)
+    text = encoded()
+    reader = decoded(text, {"demo": policies.server(everything)})
 
     assert listed is reader.visible(Item(kind, name))
 
 
 def test_a_stream_that_names_ever_new_things_fills_no_memory():
-    reader = handed_over(pack(policies.principal(), ASKED, READS))
+    reader = decoded(encoded())
     for number in range(20_000):
         reader.visible(Item(Kind.RESOURCE, f"file:///{number}"))
 
     assert reader.visible(Item(Kind.TOOL, "echo"))
-    assert len(reader.caller.verdicts) <= 256
+    assert len(reader.caller.cache.verdicts) <= 256
 
 
 def until(ends, **more):
     """Seconds that a response may stay open at `tokens.NOW`."""
-    text = pack(policies.principal(), ASKED, READS, ends=ends)
-    return unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, **more).seconds
+    text = encoded(ends=ends)
+    return decoded(text, **more).seconds
 
 
 def test_a_response_may_stay_open_until_the_token_is_refused_and_the_grace_is_over():
@@ -92,15 +97,15 @@ def test_a_response_may_stay_open_until_the_token_is_refused_and_the_grace_is_ov
 
 
 def test_a_session_is_bound_to_the_caller_of_the_check():
-    text = pack(policies.principal(), ASKED, READS)
-    reader = unpack({"server": "demo", KEY: text}, SERVERS, tokens.NOW, sessions=policies.SESSIONS)
+    text = encoded()
+    reader = decoded(text, sessions=policies.SESSIONS)
 
-    assert "s" == policies.SESSIONS.admit(Caller.of(policies.principal(), "demo"), reader.bound("s"))
+    assert "s" == policies.SESSIONS.admit(Caller.of(policies.principal(), "demo"), reader.bind_session("s"))
 
 
 def test_a_reader_without_a_key_binds_no_session():
     with pytest.raises(ValueError, match="no key"):
-        handed_over(pack(policies.principal(), ASKED, READS)).bound("s")
+        decoded(encoded()).bind_session("s")
 
 
 def checked(service, method, content=b"", **headers):
@@ -118,7 +123,7 @@ def processed(service, metadata, label, data):
     first.metadata_context.filter_metadata[NAMESPACE].update(metadata)
     last = proc_pb.ProcessingRequest(response_body=proc_pb.HttpBody(body=data, end_of_stream=True))
 
-    processor = Processor(resolve=service.reader, observe=service.metrics)
+    processor = Processor(resolve=service.response_context, observe=service.metrics)
     answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), PATIENCE))
     return b"".join(
         response.immediate_response.body
@@ -151,7 +156,7 @@ def test_from_check_to_response_a_stream_that_answers_no_request_gets_no_id():
 def test_from_check_to_response_the_token_says_when_a_stream_ends():
     leeway = tokens.trust().leeway
     with service(stream_grace=30.0) as running:
-        reader = running.reader(checked(running, "GET", accept="text/event-stream"))
+        reader = running.response_context(checked(running, "GET", accept="text/event-stream"))
 
     assert 600 + leeway + 30 - PATIENCE < reader.seconds <= 600 + leeway + 30
 
@@ -159,7 +164,7 @@ def test_from_check_to_response_the_token_says_when_a_stream_ends():
 def opened(running):
     """A session that the default caller opened at this service."""
     start = json.dumps(policies.message("initialize", {})).encode()
-    return running.reader(checked(running, "POST", start)).bound("s")
+    return running.response_context(checked(running, "POST", start)).bind_session("s")
 
 
 def admitted(running, session):
@@ -192,4 +197,4 @@ def test_a_list_asked_for_before_a_reload_binds_with_the_key_in_force():
         metadata = checked(running, "POST", start)
         asyncio.run(running.apply(replace(running.settings, session_keys=(b"n" * 32,), digest="next")))
 
-        assert admitted(running, running.reader(metadata).bound("s"))
+        assert admitted(running, running.response_context(metadata).bind_session("s"))

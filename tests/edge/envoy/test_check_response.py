@@ -1,27 +1,52 @@
-"""What is kept of answers is bounded, whatever a sender writes."""
+"""What is cached of responses is bounded, whatever a sender writes."""
 
 import pytest
+from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
+from authz.core.identity.principal import Caller
+from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
-from authz.edge.envoy import check_response as replies
-from tests.support.core import post, server
+from authz.edge.envoy import check_response
+from tests.support.core import post, principal, server
 
 ID = "0123456789abcdef"
 
 
 def allowed(**parts):
-    return Decision(reason=Reason.ALLOWED, allowed=True, server="demo", **parts)
+    caller = Caller.of(principal(), "demo")
+    return Decision(reason=Reason.ALLOWED, allowed=True, server="demo", caller=caller, **parts)
 
 
-def test_a_session_id_that_is_taken_off_is_not_kept():
-    replies._session.cache_clear()
-    for number in range(100):
-        request = post({}, {"mcp-session-id": f"{number}-" + "x" * 5000})
-        replies.allow(allowed(method="ping", session=""), request, server(), "p", ID)
+def parsed(response):
+    return external_auth_pb2.CheckResponse.FromString(response)
 
-    assert 1 == replies._session.cache_info().currsize
+
+@pytest.mark.parametrize(
+    ("session", "rewrite", "removed", "upstream", "downstream"),
+    [
+        (ABSENT, False, False, [], []),
+        (REMOVE, False, True, [], []),
+        (Replace("s", "tag.s"), False, False, ["s"], ["tag.s"]),
+        (Replace("s", "tag.s"), True, False, ["s"], []),
+    ],
+)
+def test_a_session_id_is_left_removed_or_replaced_on_its_way_upstream(
+    session, rewrite, removed, upstream, downstream
+):
+    decision = allowed(method="ping", session=session, rewrite=rewrite)
+    ok = parsed(check_response.allow(decision, post({}), server(), "p", ID)).ok_response
+
+    assert removed is ("mcp-session-id" in ok.headers_to_remove)
+    assert upstream == [each.header.value for each in ok.headers if each.header.key == "mcp-session-id"]
+    assert downstream == [each.header.value for each in ok.response_headers_to_add]
+
+
+@pytest.mark.parametrize("decision", [Decision(), Decision(reason=Reason.ALLOWED, allowed=True)])
+def test_only_an_allow_for_a_caller_is_let_through(decision):
+    with pytest.raises(ValueError, match="only an allow"):
+        check_response.allow(decision, post({}), server(), "p", ID)
 
 
 @pytest.mark.parametrize(
@@ -33,17 +58,8 @@ def test_a_session_id_that_is_taken_off_is_not_kept():
     ],
 )
 def test_a_long_name_is_answered_and_not_kept(method, item):
-    replies._TOLD.clear()
-    answer = replies.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
+    check_response._CALL_PARTS.clear()
+    answer = check_response.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
 
     assert method[:100].encode() in answer
-    assert 0 == len(replies._TOLD)
-
-
-def test_what_is_kept_of_calls_is_bounded_and_what_came_first_goes_first(monkeypatch):
-    monkeypatch.setattr(replies, "_REMEMBERED", 3)
-    monkeypatch.setattr(replies, "_TOLD", {})
-    told = [replies._told("tools/call", "rule", Item(Kind.TOOL, name)) for name in "abcda"]
-
-    assert told[0] == told[4]
-    assert list("cda") == [item.name for _, _, item in replies._TOLD]
+    assert 0 == len(check_response._CALL_PARTS)

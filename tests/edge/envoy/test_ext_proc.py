@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from authz.core.mcp.item import Kind
 from authz.core.response.commands import ResponseOutcome, expired, refusal
+from authz.core.servers import Server
 from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
+from tests.support import core
 from tests.support.ext_proc import responses as all_responses
 from tests.support.rpc import serving
 
@@ -23,23 +25,24 @@ PATIENCE = 20
 """Seconds after which a wait in these tests is a failure."""
 
 
+FILES = core.server(name="files")
+
+
 @dataclass
 class Caller:
     sees: set[str]
-    server: str = "files"
+    server: Server = FILES
     request_id: str | int | None = None
     seconds: float | None = None
+    remaining_ms: int = 500
 
-    def bound(self, session):
+    def bind_session(self, session):
         if "," in session:
             raise ValueError(session)
-        return f"{self.server}.{session}"
+        return f"{self.server.name}.{session}"
 
     def visible(self, item):
         return item.name in self.sees
-
-    def ttl_ms(self):
-        return 500
 
 
 @dataclass

@@ -67,7 +67,7 @@ def _state(condition: WorkerStatus) -> str:
 
 def _servers(settings: Settings) -> TableSection:
     rows = [
-        (server.name, server.resource or "any host", ", ".join(server.trusts), str(len(server.policy.rules)))
+        (server.name, server.resource or "any host", ", ".join(server.issuers), str(len(server.policy.rules)))
         for server in settings.directory.servers
     ]
     return TableSection("servers", ("server", "resource", "issuers", "rules"), rows)
