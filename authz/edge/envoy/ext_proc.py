@@ -54,7 +54,7 @@ from authz.edge.envoy.processing_messages import (
     trailers_reply,
     waved,
 )
-from authz.edge.grpc.rpc import NUDGED, Nudged
+from authz.edge.grpc.transport import WOKEN, Call, Stream
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 NAMESPACE = "envoy.filters.http.ext_authz"
@@ -103,19 +103,6 @@ Resolve = Callable[[Mapping[str, str]], ResponseReader | None]
 """The texts of ext_authz's dynamic metadata, empty when there is none, to who reads; None refuses every list."""
 
 
-class Exchange(Protocol):
-    """A call, as far as the handler needs it."""
-
-    async def read(self) -> bytes | Nudged | None:
-        """Give the next message, None once no more come, NUDGED when time is up."""
-
-    async def write(self, message: bytes) -> None:
-        """Send a message, and wait until it is on its way."""
-
-    def nudge_after(self, seconds: float) -> None:
-        """Have NUDGED read, so many seconds from now."""
-
-
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
@@ -124,19 +111,19 @@ class Processor:
         self._resolve = resolve
         self._observe = observe
         self._max_bytes = max_bytes
-        self.streams = MappingProxyType({f"/{SERVICE}/Process": self.process})
+        self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
-    async def process(self, rpc: Exchange) -> None:
+    async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
         stream = _Stream(self._resolve, self._observe, self._max_bytes)
         timed = False
-        while (message := await rpc.read()) is not None:
-            answers = stream.expire() if message is NUDGED else stream.answer(_read(message))
+        while (message := await call.read()) is not None:
+            answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
             for answer in answers:
-                await rpc.write(answer.SerializeToString())
+                await call.write(answer.SerializeToString())
             if stream.seconds is not None and not timed:
                 timed = True
-                rpc.nudge_after(stream.seconds)
+                call.wake_after(stream.seconds)
 
 
 class _Stream:
