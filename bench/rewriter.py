@@ -107,5 +107,5 @@ class _Exchange:
     async def write(self, message: bytes) -> None:
         self.written.append(message)
 
-    def nudge_after(self, seconds: float) -> None:
+    def wake_after(self, seconds: float) -> None:
         """Let time stand still."""

@@ -97,9 +97,9 @@ def with_keys(settings: Settings, jwks: bytes) -> Settings:
 
 
 class Alone:
-    """The call of a Check that needs nothing from elsewhere: every key is at hand."""
+    """The call of a Check that needs nothing of the event loop: every key is at hand."""
 
-    async def elsewhere(self, work: Coroutine[Any, Any, Any]) -> Any:
+    async def run_in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Fail: this is not what is measured."""
         work.close()
         msg = "a key was not at hand"

@@ -1,7 +1,6 @@
 """`mcp-authz serve`: the service."""
 
 import asyncio
-import os
 import sys
 from io import FileIO
 from secrets import token_bytes
@@ -17,6 +16,7 @@ from authz.config.addresses import check_address, check_tcp_address, worker_addr
 from authz.config.native.process import MAX_WORKERS
 from authz.config.settings import Settings
 from authz.core.identity.session import MIN_KEY
+from authz.edge.grpc.startup import ServerChoice, poll_own_sockets
 from authz.edge.http.listener import BindError
 from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.service_log import configure
@@ -48,6 +48,13 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
             "--grace", min=0, max=300, help="Seconds to answer on after SIGTERM; default the file's, else 3."
         ),
     ] = None,
+    grpc_server: Annotated[
+        ServerChoice,
+        typer.Option(
+            "--grpc-server",
+            help="native: fast, on private names of grpcio; aio: on its public API; auto: native where it works, else aio.",
+        ),
+    ] = ServerChoice.AUTO,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
@@ -72,6 +79,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         http=http,
         grace=grace,
         session_keys=session_key_file or [],
+        grpc_server=grpc_server,
     )
     settings = read_task(task)
     configure(sys.stderr)
@@ -89,20 +97,13 @@ def _usual(settings: Settings) -> int:
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
-POLLING = ("GRPC_EXPERIMENTS", "-event_engine_listener")
-"""Has the thread that takes gRPC's events look after its sockets too; else other threads do, and wake it for each message.
-
-gRPC reads this when it is loaded, and its workers inherit it; whoever sets the variable otherwise is let be.
-"""
-
-
 def _run(settings: Settings, task: Task, workers: int) -> None:
-    os.environ.setdefault(*POLLING)
+    poll_own_sockets()
     out = FileIO(sys.stdout.fileno(), "wb", closefd=False)
     file = WatchedFile(task.config, lambda: read_task(task))
     try:
         if workers == 1:
-            _alone(settings, file, out)
+            _alone(settings, file, out, task.grpc_server)
         else:
             _together(settings, file, task, workers, out)
     except BindError as error:
@@ -110,14 +111,16 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
         raise typer.Exit(2) from None
 
 
-def _alone(settings: Settings, file: WatchedFile, out: FileIO) -> None:
+def _alone(settings: Settings, file: WatchedFile, out: FileIO, grpc_server: ServerChoice) -> None:
     """Serve in this process."""
-    from authz.edge.serve import serve as run  # noqa: PLC0415 - loads gRPC
+    from authz.edge.serve import WorkerOptions  # noqa: PLC0415 - loads gRPC
+    from authz.edge.serve import serve as run  # noqa: PLC0415 - as above
     from authz.edge.telemetry.audit_log import AuditLog  # noqa: PLC0415 - a supervisor needs neither
 
     audit = AuditLog(out)
     try:
-        asyncio.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file))
+        among = WorkerOptions(grpc_server=grpc_server)
+        asyncio.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file, among=among))
     finally:
         audit.close()
 

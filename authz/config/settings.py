@@ -126,6 +126,8 @@ class Settings:
         max_list: largest list in bytes that is trimmed.
         check_seconds: time for one decision.
         tokens: verified tokens that are remembered.
+        calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
+            only.
         digest: names this policy in records and metrics.
         warnings: findings that do not prevent use.
         insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
@@ -163,6 +165,7 @@ class Settings:
     candidate: "Settings | None" = None
     read: Mapping[str, str] = field(default_factory=dict, repr=False)
     workers: int | None = None
+    calls: int | None = None
     drain: Drain = Drain()
     session_keys: tuple[bytes, ...] = field(default=(), repr=False)
     stream_grace: float = 60.0

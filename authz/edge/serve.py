@@ -1,8 +1,8 @@
 """The life of one worker: bind everything, serve, drain, end.
 
 Nothing is served before everything is bound, so that a wrong address ends the start and not the first request.
-gRPC has a thread of its own (see `rpcserver`); HTTP, the issuers' keys and the policy file share the event loop. A Check
-waits for nothing there but the one refetch of an unknown key.
+Checks and rewriters run in the gRPC server's thread (see `edge.grpc.transport`); HTTP, the issuers' keys and the policy file
+share the event loop. A Check waits for nothing there but the one refetch of an unknown key.
 """
 
 import asyncio
@@ -20,9 +20,11 @@ from authz.edge.envoy import ext_authz, ext_proc
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.grpc.health import SERVICE, Health
-from authz.edge.grpc.native import RpcServer
 from authz.edge.grpc.reflection import Reflection
+from authz.edge.grpc.select import UnusableServerError, select
+from authz.edge.grpc.startup import ServerChoice
 from authz.edge.grpc.tls import TlsError, credentials
+from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application
 from authz.edge.http.listener import BindError, HttpPort
 from authz.edge.http.own import WorkerReport
@@ -30,6 +32,7 @@ from authz.edge.reload import WatchedFile, Watcher
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.workers.host import cores
 
 _SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
@@ -38,6 +41,9 @@ SWITCH_SECONDS = 0.0005
 is being loaded would else delay every step of every Check."""
 _MESSAGE_OVERHEAD = 1_048_576
 """Room in a gRPC message beside the body it carries."""
+CALLS_PER_CORE = 4096
+"""Calls of one method that may be under way for each core, unless the policy says: as many as the rendered clusters let one
+Envoy open of either kind, so that Envoy's own limit comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +54,13 @@ class WorkerOptions:
         shared: whether the others listen at the same gRPC port.
         hold: seconds to wait for every issuer's keys before a call is taken.
         session_key: random bytes that all have alike; None for a key of the process.
+        grpc_server: which gRPC server to use.
     """
 
     shared: bool = False
     hold: float = 0.0
     session_key: bytes | None = field(default=None, repr=False)
+    grpc_server: ServerChoice = ServerChoice.AUTO
 
 
 ALONE = WorkerOptions()
@@ -103,7 +111,7 @@ async def serve(
         among: what this process has as one of several.
 
     Raises:
-        BindError: an address of the settings cannot be used; nothing was served then.
+        BindError: an address of the settings, or the gRPC server asked for, cannot be used; nothing was served then.
         RuntimeError: gRPC's core failed.
     """
     ending = ending or ShutdownSignal.by_signals()
@@ -114,7 +122,7 @@ async def serve(
     try:
         # Before the address is bound: from then on connections come, and wait for an answer.
         await _keys(service, among.hold)
-        server = _grpc_server(service, health, shared=among.shared)
+        server = await _grpc_server(service, health, among)
     except BindError:
         await service.keys.close()
         await beside.end()
@@ -123,7 +131,7 @@ async def serve(
     gc.collect()
     gc.freeze()  # what is there now stays, and no later collection need look at it again
     health.say(serving=True)  # as soon as anybody can ask
-    server.start()
+    await server.start()
     beside.begin(service, ending)
     watching = asyncio.create_task(_watch(file, service))
     started()
@@ -165,7 +173,7 @@ async def _watch(file: WatchedFile | None, service: Service) -> None:
     await watcher.run()
 
 
-def _grpc_server(service: Service, health: Health, *, shared: bool) -> RpcServer:
+async def _grpc_server(service: Service, health: Health, among: WorkerOptions) -> Transport:
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
     checker = Checker(service)
@@ -173,21 +181,27 @@ def _grpc_server(service: Service, health: Health, *, shared: bool) -> RpcServer
         resolve=service.response_context, observe=service.metrics, max_bytes=settings.max_list
     )
     reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
-    server = RpcServer(
+    services = Services(
         unary={**checker.unary, **health.unary},
         streams={**processor.streams, **health.streams, **reflection.streams},
-        options=[
-            ("grpc.so_reuseport", int(shared)),
-            ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
-            ("grpc.max_receive_message_length", largest),
-            ("grpc.max_send_message_length", largest),
-        ],
+        limit=settings.calls or CALLS_PER_CORE * cores(),
+        refused=service.metrics.call_refused,
     )
+    options = [
+        ("grpc.so_reuseport", int(among.shared)),
+        ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
+        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_send_message_length", largest),
+    ]
+    try:
+        server = (await select(among.grpc_server))(services, options)
+    except UnusableServerError as error:
+        raise BindError(str(error)) from None
     _bind_grpc(server, settings.grpc, settings.tls)
     return server
 
 
-def _bind_grpc(server: RpcServer, address: str, tls: GrpcTls | None) -> None:
+def _bind_grpc(server: Transport, address: str, tls: GrpcTls | None) -> None:
     try:
         bound = server.bind(address, None if tls is None else credentials(tls))
     except TlsError as error:

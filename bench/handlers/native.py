@@ -1,29 +1,29 @@
-"""A handler that reads nothing and always answers OK, on the service's own gRPC server.
+"""A handler that parses the Check and always answers OK, on the service's native gRPC server.
 
-What the service costs on top of it is what deciding costs; what `bare` costs on top of it is the way through an event loop.
+What the service costs on top of it is the cost of deciding; what `bare` costs on top of it is the cost of an event loop.
 """
+# ruff: noqa: E402 - see the first call
 
 import argparse
 import asyncio
-import os
 import signal
 from typing import Any
 
-from authz.cli.serve import POLLING
+from authz.edge.grpc.startup import poll_own_sockets
 
-os.environ.setdefault(*POLLING)  # as `serve` does, before gRPC is loaded
+poll_own_sockets()  # as `serve` does, before gRPC is loaded
 
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.edge.envoy.ext_authz import SERVICE
 from authz.edge.grpc.health import Health
-from authz.edge.grpc.native import RpcServer
-from authz.edge.grpc.rpc import Rpc
+from authz.edge.grpc.native import NativeServer
+from authz.edge.grpc.transport import Call, Services
 
 _pb: Any = external_auth_pb2
 
 
-async def _check(message: bytes, _rpc: Rpc) -> bytes:
+async def _check(message: bytes, _call: Call) -> bytes:
     _pb.CheckRequest.FromString(message)
     response = _pb.CheckResponse()
     response.status.code = 0
@@ -38,9 +38,10 @@ async def serve(address: str) -> None:
         address: `unix:/path` or `host:port`.
     """
     health = Health()
-    server = RpcServer(unary={f"/{SERVICE}/Check": _check, **health.unary}, streams=health.streams)
+    services = Services(unary={f"/{SERVICE}/Check": _check, **health.unary}, streams=health.streams)
+    server = NativeServer(services)
     server.bind(address)
-    server.start()
+    await server.start()
     health.say(serving=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

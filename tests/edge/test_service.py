@@ -23,7 +23,7 @@ from authz.edge.telemetry.stage_timer import UNTIMED
 from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE
-from tests.support.rpc import Here
+from tests.support.rpc import CallHere
 
 PATIENCE = 20
 """Seconds after which a wait in these tests is a failure."""
@@ -356,7 +356,7 @@ def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(se
     http.method, http.host, http.path, http.raw_body = "POST", request.host, request.path, request.body
     http.headers.update(request.headers)
     answer = asyncio.run(
-        asyncio.wait_for(Checker(service).check(message.SerializeToString(), Here()), PATIENCE)
+        asyncio.wait_for(Checker(service).check(message.SerializeToString(), CallHere()), PATIENCE)
     )
     service.audit.close()
     (record,) = map(json.loads, stream.getvalue().splitlines())

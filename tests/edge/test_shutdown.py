@@ -13,6 +13,7 @@ from authz.edge.shutdown import ShutdownSignal, drain
 from tests.support.rpc import serving
 from tests.support.wire import DEADLINE
 
+pytestmark = pytest.mark.usefixtures("grpc_server")
 LONG = 1000.0
 _NOT_SERVING, _SERVING = health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING
 
@@ -24,18 +25,18 @@ class Served:
         self.answer, self.entered, self.ending = asyncio.Event(), asyncio.Event(), ShutdownSignal()
         self.health = Health()
 
-    async def _call(self, _message, rpc):
-        return await rpc.elsewhere(self._answered())
+    async def _call(self, _message, call):
+        return await call.run_in_loop(self._answered())
 
     async def _answered(self):
         self.entered.set()
         await self.answer.wait()
         return b"done"
 
-    async def _stream(self, rpc):
+    async def _stream(self, call):
         """Answer each message, for as long as the other side likes, as a processor does."""
-        while (message := await rpc.read()) is not None:
-            await rpc.write(message)
+        while (message := await call.read()) is not None:
+            await call.write(message)
 
     @asynccontextmanager
     async def running(self, terms):

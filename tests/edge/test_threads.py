@@ -1,4 +1,4 @@
-"""What the server's thread and the event loop's do at the same time."""
+"""What the native server's thread and the event loop's do at the same time; the other server has no thread of its own."""
 
 import asyncio
 import dataclasses

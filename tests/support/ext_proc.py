@@ -5,10 +5,10 @@ from typing import Any
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-from authz.edge.grpc.rpc import NUDGED, Nudged
+from authz.edge.grpc.transport import WOKEN, Woken
 
 
-class Exchange:
+class FakeCall:
     """A call: gives messages one by one, keeps what is written, and lets time run out once they are through."""
 
     def __init__(self, requests: Iterable[Any] = ()) -> None:
@@ -17,7 +17,7 @@ class Exchange:
         self._requests = iter(requests)
         self._timed = False
 
-    async def read(self) -> bytes | Nudged | None:
+    async def read(self) -> bytes | Woken | None:
         """Give the next message."""
         for request in self._requests:
             self.taken += 1
@@ -25,20 +25,20 @@ class Exchange:
             return message
         if self._timed:
             self._timed = False
-            return NUDGED
+            return WOKEN
         return None
 
     async def write(self, message: bytes) -> None:
         """Keep one response."""
         self.responses.append(pb.ProcessingResponse.FromString(message))
 
-    def nudge_after(self, seconds: float) -> None:
+    def wake_after(self, seconds: float) -> None:
         """Let time run out after the last message."""
         self._timed = True
 
 
 async def responses(processor: Any, requests: Iterable[Any]) -> list[Any]:
     """Give all responses to these requests."""
-    exchange = Exchange(requests)
-    await processor.process(exchange)
-    return exchange.responses
+    call = FakeCall(requests)
+    await processor.process(call)
+    return call.responses

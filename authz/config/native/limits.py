@@ -35,6 +35,12 @@ class LimitsModel(Section):
     )
     check_ms: int = Field(450, ge=10, le=60_000, description="time for one decision; a later yes is a no")
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
+    calls: int | None = Field(
+        None,
+        ge=16,
+        le=1_000_000,
+        description="gRPC calls of one method under way in one worker; default 4096 for each core",
+    )
 
 
 class KeysModel(Section):
@@ -96,6 +102,7 @@ class Bounds(TypedDict):
     max_list: int
     check_seconds: float
     tokens: int
+    calls: int | None
 
 
 def bounds_of(model: LimitsModel) -> Bounds:
@@ -108,6 +115,7 @@ def bounds_of(model: LimitsModel) -> Bounds:
         max_list=model.list_bytes,
         check_seconds=model.check_ms / 1000,
         tokens=model.tokens,
+        calls=model.calls,
     )
 
 

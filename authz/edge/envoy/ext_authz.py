@@ -14,9 +14,9 @@ Rules of this module:
 
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import structlog
 from envoy.service.auth.v3 import external_auth_pb2
@@ -28,6 +28,7 @@ from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow, deny
+from authz.edge.grpc.transport import Call, Unary
 from authz.edge.service import Service, decide
 from authz.edge.telemetry.decision_record import Facts
 from authz.edge.telemetry.metrics import SAMPLED
@@ -37,15 +38,7 @@ SERVICE = "envoy.service.auth.v3.Authorization"
 PARTIAL_BODY = "x-envoy-auth-partial-body"
 
 _LOG = structlog.get_logger("authz.check")
-_T = TypeVar("_T")
 _read: Any = external_auth_pb2.CheckRequest.FromString
-
-
-class Elsewhere(Protocol):
-    """The call of a Check, as far as the handler needs it."""
-
-    async def elsewhere(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Let the process's event loop do something, and wait for what comes of it."""
 
 
 class Checker:
@@ -54,11 +47,11 @@ class Checker:
     def __init__(self, service: Service) -> None:
         """Decide by `service`."""
         self._service = service
-        self.unary = MappingProxyType({f"/{SERVICE}/Check": self.check})
+        self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
 
-    async def check(self, message: bytes, rpc: Elsewhere) -> bytes:
+    async def check(self, message: bytes, call: Call) -> bytes:
         """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
         began = time.perf_counter()
         snapshot, stages = self._service.snapshot, self._stages()
@@ -67,7 +60,7 @@ class Checker:
             request = read_request(_read(message))
             stages.mark("parse")
             decision = decide(request, snapshot, began, stages.mark)
-            if decision.reason is Reason.UNKNOWN_KEY and await self._found_key(decision, began, rpc):
+            if decision.reason is Reason.UNKNOWN_KEY and await self._found_key(decision, began, call):
                 decision = decide(request, snapshot, began, stages.mark)
             stages.mark("policy")
             response, facts = self._answer(snapshot, decision, request)
@@ -79,10 +72,10 @@ class Checker:
         self._record(decision, facts, began)
         return response
 
-    async def _found_key(self, decision: Decision, began: float, rpc: Elsewhere) -> bool:
+    async def _found_key(self, decision: Decision, began: float, call: Call) -> bool:
         """Search for the key that a rejected token names, unless it is known that this would be in vain."""
         service = self._service
-        return service.may_find_key(decision) and await rpc.elsewhere(service.find_key(decision, began))
+        return service.may_find_key(decision) and await call.run_in_loop(service.find_key(decision, began))
 
     def _stages(self) -> Stages:
         """Time one Check in `SAMPLED` stage by stage."""

@@ -22,7 +22,7 @@ Rules of this module:
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
@@ -54,7 +54,7 @@ from authz.edge.envoy.processing_messages import (
     trailers_reply,
     waved,
 )
-from authz.edge.grpc.rpc import NUDGED, Nudged
+from authz.edge.grpc.transport import WOKEN, Call, Stream
 from authz.edge.telemetry.metrics import Metrics
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -69,19 +69,6 @@ Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
 """From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
 
 
-class Exchange(Protocol):
-    """A call, as far as the handler needs it."""
-
-    async def read(self) -> bytes | Nudged | None:
-        """Return the next message, None once no more come, NUDGED when time is up."""
-
-    async def write(self, message: bytes) -> None:
-        """Send a message, and wait until it is on its way."""
-
-    def nudge_after(self, seconds: float) -> None:
-        """Have NUDGED read, so many seconds from now."""
-
-
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
@@ -90,19 +77,19 @@ class Processor:
         self._resolve = resolve
         self._observe = observe
         self._max_bytes = max_bytes
-        self.streams = MappingProxyType({f"/{SERVICE}/Process": self.process})
+        self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
-    async def process(self, rpc: Exchange) -> None:
+    async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
         stream = _Stream(self._resolve, self._observe, self._max_bytes)
         timed = False
-        while (message := await rpc.read()) is not None:
-            answers = stream.expire() if message is NUDGED else stream.answer(_read(message))
+        while (message := await call.read()) is not None:
+            answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
             for answer in answers:
-                await rpc.write(answer.SerializeToString())
+                await call.write(answer.SerializeToString())
             if stream.seconds is not None and not timed:
                 timed = True
-                rpc.nudge_after(stream.seconds)
+                call.wake_after(stream.seconds)
 
 
 class _Stream:

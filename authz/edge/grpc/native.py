@@ -1,76 +1,98 @@
-"""The gRPC server: one thread that takes what gRPC's core has done, and does on the spot what follows.
+"""The fast gRPC server: one thread that takes what gRPC's core has done and does on the spot what follows.
 
-`grpc.aio` hands every event from a thread of its own to the event loop, and makes a task and several futures of each call.
-That costs two to three times what a whole decision costs. Here one thread waits for the core's completion queue, as gRPC's
-own synchronous server does, and runs the handler there and then. It stands on the same few names of `grpc._cython.cygrpc`
-as that server (`grpc._server`); they are not public, so a test names them, and the versions that were tested are pinned.
+`grpc.aio` hands every event from a thread of its own to the event loop, and makes a task and several futures for each
+call. That costs two to three times what a whole decision costs. Here one thread waits for the core's completion queue, as
+grpcio's own synchronous server does, and runs the handler there and then.
+
+The price: it stands on names of `grpc._cython.cygrpc`, which are not public. `grpc._server` stands on the same ones. They
+are used in this module only, they are listed in `NAMES`, and `missing` tells whether this version of grpcio has them.
 
 Rules of this module:
 
-* Handlers, timers and calls belong to the server's thread. Other threads reach it by `wake` only.
-* No event ends the thread: whatever one does, the next one is taken. It ends when the server was stopped and no call is
-  left, or when gRPC's core fails, and then the process is told.
-* The process's event loop runs beside it, in another thread. The two share what is never changed, or changed by one
-  assignment; see `service`.
-* The end is made under a lock that other threads' uses take too, since the core aborts the process when a closed queue or
-  a server that is gone gets more to do.
+* Handlers, timers and calls belong to the server's thread. Other threads reach it through `post` only.
+* No event ends the thread: whatever one event causes, the next one is taken. The thread ends when the server was stopped
+  and no call is left, or when gRPC's core fails; either sets `ended`.
+* The process's event loop runs beside it, in another thread (see `transport` for what that asks of handlers).
+* The server is closed under a lock that other threads take too, because the core aborts the process if it is given work
+  for a closed queue or a server that is gone.
 """
 
 import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpc
 import structlog
 from grpc._cython import cygrpc
 
-from authz.edge.grpc.rpc import Rpc
+from authz.edge.grpc.admission import Method, methods
+from authz.edge.grpc.native_call import NativeCall, Operations
 from authz.edge.grpc.timers import Timers
-
-Unary = Callable[[bytes, Rpc], Coroutine[Any, Any, bytes]]
-"""Makes an answer of a message."""
-Stream = Callable[[Rpc], Coroutine[Any, Any, None]]
-"""Reads and writes until it returns."""
+from authz.edge.grpc.transport import Options, Services
 
 LAST_SECONDS = 5.0
-"""Longest time that calls which were cancelled may take to be over."""
+"""Longest time that calls which were cancelled may take to end."""
 
 LONGEST_WAIT = 1.0
 """Seconds after which timers are looked at again at the latest: gRPC waits by a clock that may be set back meanwhile."""
 
-_LOG = structlog.get_logger("authz.rpc")
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "CompletionQueue": ("poll", "shutdown"),
+        "CompletionType": ("queue_shutdown",),
+        "ReceiveCloseOnServerOperation": ("cancelled",),
+        "ReceiveMessageOperation": ("message",),
+        "SendInitialMetadataOperation": (),
+        "SendMessageOperation": (),
+        "SendStatusFromServerOperation": (),
+        "Server": (
+            *("add_http2_port", "cancel_all_calls", "destroy", "register_completion_queue"),
+            *("request_call", "shutdown", "start"),
+        ),
+    }
+)
+"""The names of `cygrpc` that this server uses, each with the members it uses."""
+
+_LOG = structlog.get_logger("authz.grpc")
 
 
-class RpcServer:
-    """Serves methods of gRPC until it is stopped.
+def missing(core: Any = cygrpc) -> list[str]:
+    """Return the names that this version of grpcio lacks."""
+    wanted = [(name, member) for name, members in NAMES.items() for member in ("", *members)]
+    return [f"{name}.{member}".strip(".") for name, member in wanted if not _has(core, name, member)]
+
+
+def _has(core: Any, name: str, member: str) -> bool:
+    found = getattr(core, name, None)
+    return found is not None and (not member or hasattr(found, member))
+
+
+class NativeServer:
+    """Serves gRPC methods until it is stopped; see `transport.Transport`.
 
     Attributes:
-        timers: those of the server's thread.
+        operations: what gRPC's core can do for a call.
+        timers: timers of the server's thread.
         loop: the process's event loop.
         ended: set once nothing is served any more.
     """
 
-    def __init__(
-        self,
-        *,
-        unary: Mapping[str, Unary],
-        streams: Mapping[str, Stream],
-        options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        """Prepare to serve methods by their full names, `/package.Service/Method`; needs a running event loop.
-
-        Args:
-            unary: those of one message and one answer.
-            streams: those that read and write as they like.
-            options: gRPC's channel arguments.
-        """
+    def __init__(self, services: Services, options: Options = ()) -> None:
+        """Prepare to serve; needs a running event loop."""
+        self.operations = Operations(
+            receive_message=cygrpc.ReceiveMessageOperation,
+            receive_close=cygrpc.ReceiveCloseOnServerOperation,
+            send_metadata=cygrpc.SendInitialMetadataOperation,
+            send_message=cygrpc.SendMessageOperation,
+            send_status=cygrpc.SendStatusFromServerOperation,
+        )
         self.timers = Timers()
         self.loop = asyncio.get_running_loop()
-        self._unary = {name.encode(): handler for name, handler in unary.items()}
-        self._streams = {name.encode(): handler for name, handler in streams.items()}
+        self._methods = {name.encode(): method for name, method in methods(services).items()}
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
@@ -80,23 +102,19 @@ class RpcServer:
         self.ended = asyncio.Event()
 
     def bind(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Listen at `unix:/path` or `host:port`, in plain text without credentials.
-
-        Returns:
-            The port, 1 for a path, 0 where the address cannot be used.
-        """
+        """Listen at an address; return the port, 0 if it cannot be used."""
         own = () if credentials is None else (credentials._credentials,)  # noqa: SLF001 - as gRPC's own server does
         bound: int = self._server.add_http2_port(address.encode(), *own)
         return bound
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to serve."""
         self._server.start()
         self._ask()
         threading.Thread(target=self._run, name="grpc", daemon=True).start()
 
     async def stop(self, grace: float) -> None:
-        """Take no new call, and cancel those under way after so many seconds; may be called again, with less."""
+        """Accept no new call, and cancel those under way after `grace` seconds."""
         if not self._stopping:
             self._stopping = True
             with self._lock:  # or the server is gone before it has finished saying that it will be
@@ -115,28 +133,30 @@ class RpcServer:
         except TimeoutError:
             _LOG.error("gRPC calls do not end", calls=self._calls)
 
-    def wake(self, call: Any, tell: Callable[[Any], None]) -> None:
-        """Have `tell` called in the server's thread; from any thread. A batch of nothing is done at once."""
+    def post(self, call: Any, act: Callable[[Any], None]) -> None:
+        """Have `act` called in the server's thread; from any thread. An empty batch is done at once."""
         with self._lock:
             if not self._closed:
-                call.start_server_batch((), tell)
+                call.start_server_batch((), act)
 
-    def over(self) -> None:
-        """Take note that a call has ended."""
+    def on_call_done(self, method: Method | None) -> None:
+        """Note that a call has ended."""
+        if method is not None:
+            method.release()
         self._calls -= 1
         self._close_when_idle()
 
     def _run(self) -> None:
-        poll, over = self._queue.poll, cygrpc.CompletionType.queue_shutdown
+        poll, closed = self._queue.poll, cygrpc.CompletionType.queue_shutdown
         try:
             while True:
                 wait = self.timers.wait()
                 event = poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
-                if event.completion_type == over:
+                if event.completion_type == closed:
                     break
                 self._act(event)
-                event = None  # else it keeps its call while the next one is awaited
-        except Exception as error:  # noqa: BLE001 - nothing is answered any more, which denies; whoever waits for it ends
+                event = None  # else it keeps its call alive while the next one is awaited
+        except Exception as error:  # noqa: BLE001 - nothing is answered any more, which denies; `ended` tells the process
             _LOG.critical("gRPC failed", error=type(error).__name__)
         finally:
             self.loop.call_soon_threadsafe(self.ended.set)
@@ -161,13 +181,15 @@ class RpcServer:
             return
         self._ask()
         self._calls += 1
-        name, rpc = event.call_details.method, Rpc(self, event.call)
-        if (unary := self._unary.get(name)) is not None:
-            rpc.serve_unary(unary)
-        elif (stream := self._streams.get(name)) is not None:
-            rpc.serve_stream(stream)
-        else:
-            rpc.end(grpc.StatusCode.UNIMPLEMENTED)
+        method = self._methods.get(event.call_details.method)
+        if method is None:
+            NativeCall(self, event.call, None).end(grpc.StatusCode.UNIMPLEMENTED)
+        elif not method.admit():
+            NativeCall(self, event.call, None).end(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        elif method.unary is not None:
+            NativeCall(self, event.call, method).serve_unary(method.unary)
+        elif method.stream is not None:
+            NativeCall(self, event.call, method).serve_stream(method.stream)
 
     def _shut_down(self, _event: Any) -> None:
         self._stopped = True

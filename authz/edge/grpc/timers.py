@@ -1,15 +1,16 @@
-"""What is to be done later, in the thread that asks when."""
+"""Timers of the native server's thread, which has no event loop: a heap that the thread looks at between events."""
 
 import time
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 _MANY = 64
-"""Timers that were called off are swept away once there are so many and they are the greater part."""
+"""Timers that were called off are removed once there are this many and they are the majority: most are called off, long
+before they are due, and each keeps its call alive."""
 
 
 class Timer:
-    """One thing to be done at a moment of the monotonic clock, unless it is called off before."""
+    """One thing to do at a moment of the monotonic clock, unless it is called off before."""
 
     __slots__ = ("act", "at")
 
@@ -19,21 +20,21 @@ class Timer:
         self.act: Callable[[], None] | None = act
 
     def __lt__(self, other: "Timer") -> bool:
-        """Come before what comes later."""
+        """Order by time."""
         return self.at < other.at
 
 
 class Timers:
-    """The timers of one thread; no other may touch them."""
+    """The timers of one thread; no other thread may touch them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell the time by `clock`, in seconds."""
+        """Read the time from `clock`, in seconds."""
         self._clock = clock
         self._heap: list[Timer] = []
         self._off = 0
 
     def __len__(self) -> int:
-        """Count what is kept, which includes some that were called off."""
+        """Return how many timers are kept, including some that were called off."""
         return len(self._heap)
 
     def after(self, seconds: float, act: Callable[[], None]) -> Timer:
@@ -43,7 +44,7 @@ class Timers:
         return timer
 
     def call_off(self, timer: Timer) -> None:
-        """Do it no more; nothing where it is done."""
+        """Cancel a timer; does nothing if it has run."""
         if timer.act is None:
             return
         timer.act = None
@@ -54,12 +55,12 @@ class Timers:
             self._off = 0
 
     def wait(self) -> float | None:
-        """Give the seconds until the next is due, never less than none; None when there is none."""
+        """Return the seconds until the next timer is due, at least 0; None if there is none."""
         heap = self._heap
         return max(0.0, heap[0].at - self._clock()) if heap else None
 
     def run(self) -> None:
-        """Do what is due."""
+        """Run the timers that are due."""
         now = self._clock()
         while self._heap and self._heap[0].at <= now:
             timer = heappop(self._heap)

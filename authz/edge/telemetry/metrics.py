@@ -83,8 +83,11 @@ class Metrics:
         self._cache = Counters("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
         self._fetches = Counters("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
         self._reloads = Counters("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
+        beyond = "gRPC calls refused because too many of their method were under way."
+        self._calls_refused = Counters("mcp_authz_calls_refused", beyond, ("rpc",))
         decisions = (self._decisions, self._tools, self._shadows)
-        return (*decisions, self._items, self._rewrites, self._cache, self._fetches, self._reloads)
+        figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
+        return (*decisions, *figures, self._calls_refused)
 
     def _timings(self) -> tuple[StageTimes, ...]:
         self._check = StageTimes("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
@@ -130,6 +133,10 @@ class Metrics:
         """Set how many keys of an issuer's set are not used, by why; a `why` that is not named is none."""
         for why in Skip:
             self._skipped.labels(issuer, why.value).set(counts.get(why.value, 0))
+
+    def call_refused(self, name: str) -> None:
+        """Count one gRPC call of a method, `/package.Service/Method`, that was refused because too many were under way."""
+        self._calls_refused.add((name,))
 
     def dropped(self) -> None:
         """Count one audit record that was not written; from any thread."""

@@ -12,6 +12,7 @@ from typing import Self
 
 import msgspec
 
+from authz.edge.grpc.startup import ServerChoice
 from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.metrics_merge import Family
 
@@ -32,6 +33,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         http: HTTP address, "" for the file's.
         grace: as the flag `--grace`, None for the file's.
         session_keys: as the flags `--session-key-file`.
+        grpc_server: as the flag `--grpc-server`.
         shared: whether other workers listen at the same gRPC address.
         hold: seconds to wait for every issuer's keys before a call is taken.
         session_key: random bytes that all workers of a service have alike, and that are kept nowhere.
@@ -45,6 +47,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     http: str
     grace: float | None
     session_keys: list[str] = []
+    grpc_server: ServerChoice = ServerChoice.AUTO
     shared: bool = False
     hold: float = 0.0
     session_key: bytes | None = None

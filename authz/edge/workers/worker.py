@@ -71,7 +71,12 @@ async def work(
             ending=ending,
             file=file,
             beside=_Beside(line),
-            among=WorkerOptions(shared=task.shared, hold=task.hold, session_key=task.session_key),
+            among=WorkerOptions(
+                shared=task.shared,
+                hold=task.hold,
+                session_key=task.session_key,
+                grpc_server=task.grpc_server,
+            ),
         )
     except BindError as error:
         line.send(Failed(str(error)))

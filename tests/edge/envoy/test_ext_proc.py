@@ -18,6 +18,7 @@ from tests.support import core
 from tests.support.ext_proc import responses as all_responses
 from tests.support.rpc import serving
 
+pytestmark = pytest.mark.usefixtures("grpc_server")
 MODE = processing_mode_pb2.ProcessingMode
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
 CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
@@ -70,9 +71,12 @@ def ending(seconds):
 async def calls(*, resolve=resolve, observe=None, **options):
     """A server over a real socket, and the function that opens a call to it."""
     processor = Processor(resolve=resolve, observe=observe or Observed(), **options)
+    fixed_windows = [
+        ("grpc.http2.bdp_probe", 0)
+    ]  # as `serve` has them; else they grow for as long as nobody reads
     async with (
-        serving(streams=processor.streams) as (_, port),
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        serving(streams=processor.streams, options=fixed_windows) as (_, port),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=fixed_windows) as channel,
     ):
         yield channel.stream_stream(
             f"/{SERVICE}/Process",

@@ -8,6 +8,7 @@ from authz.edge.grpc.health import Health
 from tests.support.rpc import serving
 from tests.support.wire import DEADLINE
 
+pytestmark = pytest.mark.usefixtures("grpc_server")
 _Response = health_pb2.HealthCheckResponse
 SERVING, NOT_SERVING, UNKNOWN = _Response.SERVING, _Response.NOT_SERVING, _Response.SERVICE_UNKNOWN
 

@@ -18,6 +18,8 @@ from tests.support.policy_files import NATIVE
 from tests.support.rpc import serving
 from tests.support.wire import DEADLINE
 
+pytestmark = pytest.mark.usefixtures("grpc_server")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
