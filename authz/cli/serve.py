@@ -124,8 +124,7 @@ def _alone(settings: Settings, file: WatchedFile, out: FileIO) -> None:
 
 def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, out: FileIO) -> None:
     """Serve by workers."""
-    from authz.edge.workers.supervisor import supervise  # noqa: PLC0415 - not for a process alone
-    from authz.edge.workers.team import StartError  # noqa: PLC0415 - as above
+    from authz.edge.workers.supervisor import StartError, supervise  # noqa: PLC0415 - not for a process alone
 
     addresses = worker_addresses(settings.grpc, workers)
     shared, key = len(set(addresses)) == 1, token_bytes(MIN_KEY)
