@@ -117,6 +117,7 @@ class WorkerSlot:
             while (message := await channel.receive()) is not None:
                 self._take(message, process.pid)
             self.up = False
+            self._answer(WorkerStatus(ready=False))
             return await process.wait()
         finally:
             self.up = False
@@ -133,8 +134,7 @@ class WorkerSlot:
         match message:
             case Report(status, metrics):
                 self._metrics = metrics
-                if self._status is not None and not self._status.done():
-                    self._status.set_result(status)
+                self._answer(status)
             case Started(problem=""):
                 self.up = True
                 self._settle("")
@@ -142,6 +142,10 @@ class WorkerSlot:
             case Started(problem):
                 self._settle(problem)
                 _LOG.error("worker cannot serve", worker=self._number, pid=pid, problem=problem)
+
+    def _answer(self, status: WorkerStatus) -> None:
+        if self._status is not None and not self._status.done():
+            self._status.set_result(status)
 
     def _settle(self, problem: str) -> None:
         if not self.started.done():

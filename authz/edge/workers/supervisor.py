@@ -24,7 +24,7 @@ from authz.config.settings import Settings
 from authz.edge.http.app import application
 from authz.edge.http.listener import HttpPort, bind
 from authz.edge.http.status import WorkerStatus, overall
-from authz.edge.reload import WatchedFile, Watcher
+from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import Stream
 from authz.edge.workers.audit_pipe import AuditPipe
@@ -95,12 +95,12 @@ def _reserved(address: str) -> Iterator[None]:
 
 
 async def _watch(file: WatchedFile, supervisor: "Supervisor") -> None:
-    watcher = Watcher(
+    watcher = PolicyWatcher(
         file.path, file.load, supervisor.apply, failed=lambda _: None, read=supervisor.settings.read
     )
 
     def hang_up() -> None:
-        watcher.poke()
+        watcher.reload_now()
         supervisor.signal(signal.SIGHUP)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
@@ -173,7 +173,11 @@ class Supervisor:
         return overall(await self._statuses(), draining=self._shutdown.begun.is_set())
 
     async def _statuses(self) -> list[WorkerStatus]:
-        return await asyncio.gather(*(slot.status(ANSWER_SECONDS) for slot in self._slots if slot.up))
+        asked = [slot for slot in self._slots if slot.up]
+        statuses = await asyncio.gather(*(slot.status(ANSWER_SECONDS) for slot in asked))
+        return [
+            status for slot, status in zip(asked, statuses, strict=True) if slot.up
+        ]  # not of one that ended
 
     def _own_metrics(self) -> list[Metric]:
         workers = GaugeMetricFamily("mcp_authz_workers", "Workers, configured and up.", labels=["state"])
