@@ -26,7 +26,7 @@ from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.http.app import application
 from authz.edge.http.listener import BindError, HttpPort
 from authz.edge.http.status import WorkerReport
-from authz.edge.reload import WatchedFile, Watcher
+from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
@@ -34,8 +34,8 @@ from authz.edge.telemetry.audit_log import AuditLog
 _SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
 SWITCH_SECONDS = 0.0005
-"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: a policy that
-is being loaded would else delay every step of every Check."""
+"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: loading a policy
+would otherwise delay every step of every Check."""
 _MESSAGE_OVERHEAD = 1_048_576
 """Room in a gRPC message beside the body it carries."""
 
@@ -158,10 +158,10 @@ async def _keys(service: Service, seconds: float) -> None:
 async def _watch(file: WatchedFile | None, service: Service) -> None:
     if file is None:
         return
-    watcher = Watcher(
+    watcher = PolicyWatcher(
         file.path, file.load, service.apply, failed=service.reload_failed, read=service.settings.read
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.poke)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.reload_now)
     await watcher.run()
 
 

@@ -35,7 +35,7 @@ from authz.core.servers import Server
 from authz.edge.envoy.check_response import metadata
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 from authz.edge.telemetry.stage_timer import UNTIMED, Stages
 
 CANDIDATE = "candidate"
@@ -147,7 +147,7 @@ class Service:
         """
         self.audit = audit
         self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
-        self.metrics = Metrics(KeyFigures(self._key_figures))
+        self.metrics = Metrics(KeyGauges(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self._states: OrderedDict[str, PolicySnapshot] = OrderedDict()
@@ -182,7 +182,7 @@ class Service:
     def may_find_key(self, decision: Decision) -> bool:
         """Tell whether a look for the key that a refused token names could find it now; any thread may ask."""
         refused = decision.refused
-        return refused is not None and self.keys.hopeful(refused.issuer, refused.kid)
+        return refused is not None and self.keys.may_refetch(refused.issuer, refused.kid)
 
     async def look_for_key(self, decision: Decision, began: float) -> bool:
         """Look for the key that a refused token names, as long as the decision may still take.

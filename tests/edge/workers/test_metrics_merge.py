@@ -3,7 +3,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 from authz.edge.workers.metrics_merge import merge, summed
 
 HASH = "mcp_authz_policy_info"
@@ -19,7 +19,7 @@ class Collected:
 
 def worker(*, denials=0, seconds=0.0002, digest="a", keys=(1, 5.0), server="demo"):
     """Return the metrics of a worker that has decided some."""
-    metrics = Metrics(KeyFigures(lambda: [("https://i/", *keys)]))
+    metrics = Metrics(KeyGauges(lambda: [("https://i/", *keys)]))
     metrics.policy(digest, {})
     for _ in range(denials):
         metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server=server), seconds)
@@ -38,7 +38,7 @@ def decisions(samples):
 
 
 def test_one_worker_alone_is_shown_as_it_is():
-    metrics = Metrics(KeyFigures(lambda: [("https://i/", 2, float("inf"))]))
+    metrics = Metrics(KeyGauges(lambda: [("https://i/", 2, float("inf"))]))
     metrics.policy("a", {})
     metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), 0.0002)
     registry = CollectorRegistry()

@@ -17,14 +17,14 @@ from authz.edge.http.console.summary import (
     summarize,
 )
 from authz.edge.http.console.tables import age, duration, sections
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 
 URL = "https://issuer.example/"
 
 
 def busy(denials=3, seconds=0.0002):
     """Give metrics of a service that has seen this and that."""
-    metrics = Metrics(KeyFigures(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
+    metrics = Metrics(KeyGauges(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
     metrics.policy("abc", {"demo": frozenset({"echo"})})
     for _ in range(denials):
         metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), seconds)
