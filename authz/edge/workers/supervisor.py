@@ -72,7 +72,7 @@ async def supervise(
         port = HttpPort(settings.http)
         cleanup.push_async_callback(port.end)
         cleanup.enter_context(_reserved(settings.grpc))
-        supervisor = Supervisor(settings, tasks, command, out, shutdown)
+        supervisor = WorkerSupervisor(settings, tasks, command, out, shutdown)
         cleanup.push_async_callback(supervisor.kill)
         await supervisor.start()
         port.begin(application(supervisor))
@@ -94,7 +94,7 @@ def _reserved(address: str) -> Iterator[None]:
         yield
 
 
-async def _watch(file: WatchedFile, supervisor: "Supervisor") -> None:
+async def _watch(file: WatchedFile, supervisor: "WorkerSupervisor") -> None:
     watcher = PolicyWatcher(
         file.path, file.load, supervisor.apply, failed=lambda _: None, read=supervisor.settings.read
     )
@@ -107,7 +107,7 @@ async def _watch(file: WatchedFile, supervisor: "Supervisor") -> None:
     await watcher.run()
 
 
-class Supervisor:
+class WorkerSupervisor:
     """The workers of a service, and the `ServiceStatus` of all of them together."""
 
     def __init__(

@@ -14,7 +14,7 @@ from authz.edge.shutdown import ShutdownSignal
 from authz.edge.workers import process, supervisor
 from authz.edge.workers.ipc import Task
 from authz.edge.workers.process import KEYS_SECONDS
-from authz.edge.workers.supervisor import StartError, Supervisor
+from authz.edge.workers.supervisor import StartError, WorkerSupervisor
 from tests.support.policy_files import NATIVE, settings
 from tests.support.serving import alive
 from tests.support.wire import DEADLINE
@@ -73,7 +73,7 @@ def patient(monkeypatch):
 async def supervised(*tasks, command=COMMAND):
     """Start workers; none is left afterwards."""
     shutdown = ShutdownSignal()
-    running = Supervisor(settings(NATIVE), tasks, command, Nowhere(), shutdown)
+    running = WorkerSupervisor(settings(NATIVE), tasks, command, Nowhere(), shutdown)
     try:
         yield running, shutdown
     finally:
