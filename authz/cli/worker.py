@@ -25,7 +25,7 @@ async def _main(connected: socket.socket) -> int:
         settings = await asyncio.to_thread(read_task, task)
     except ConfigError as error:
         channel.send(Started(str(error)))
-        await channel.close()
+        await channel.aclose()
         return 2
     audit = AuditLog(FileIO(sys.stdout.fileno(), "wb", closefd=False))
     try:

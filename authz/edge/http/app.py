@@ -19,7 +19,7 @@ from authz.core.denial import METADATA_PATH, resource_url
 from authz.core.servers import Server
 from authz.edge.http.status import ServiceStatus
 
-_OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Collected(Collector):
@@ -71,7 +71,7 @@ class _Endpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Return every metric in Prometheus' text format."""
-        return Response(generate_latest(_Collected(await self._service.metrics())), media_type=_OPENMETRICS)
+        return Response(generate_latest(_Collected(await self._service.metrics())), media_type=_TEXT_FORMAT)
 
     async def console(self, _: Request) -> Response:
         """Return a page about the service for people."""

@@ -112,7 +112,7 @@ class WorkerChannel:
                 return _DECODE(await self._reader.readexactly(length))
         return None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Send what is not sent yet, and hang up."""
         with contextlib.suppress(OSError):
             await self._writer.drain()

@@ -110,13 +110,16 @@ class WorkerSlot:
         try:
             process, channel, copying = await _spawn(self._command, task, self._audit)
         except OSError as error:
+            _LOG.error("worker cannot be started", worker=self._number, problem=error.strerror)
             self._settle(f"a worker cannot be started: {error.strerror}")
             return 1
         self._process, self._channel, self._status = process, channel, None
         try:
-            while (message := await channel.receive()) is not None:
-                self._take(message, process.pid)
-            self.up = False
+            # To close the channel ends the process too, if it is one that sent something that is no message.
+            async with contextlib.aclosing(channel):
+                while (message := await channel.receive()) is not None:
+                    self._take(message, process.pid)
+                self.up = False
             self._answer(WorkerStatus(ready=False))
             return await process.wait()
         finally:
@@ -126,7 +129,6 @@ class WorkerSlot:
             status = await process.wait()
             self._settle(f"a worker ended with status {status} before it served")
             await asyncio.to_thread(copying.join, _LAST_RECORDS)
-            await channel.close()
             self._ended_metrics = merge([self._ended_metrics, summed(self._metrics)])
             self._metrics = []
 

@@ -76,5 +76,5 @@ async def work(
         channel.send(Started(str(error)))
         return False
     finally:
-        await channel.close()
+        await channel.aclose()
     return True

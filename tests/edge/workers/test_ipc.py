@@ -35,7 +35,7 @@ def talk(scenario):
             try:
                 return await asyncio.wait_for(scenario(channel, theirs), DEADLINE)
             finally:
-                await channel.close()
+                await channel.aclose()
 
     return asyncio.run(run())
 
@@ -48,7 +48,7 @@ def crossed(*messages):
         for message in messages:
             channel.send(message)
         arrived = [await other.receive() for _ in messages]
-        await other.close()
+        await other.aclose()
         return arrived
 
     return talk(scenario)

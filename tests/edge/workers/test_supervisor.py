@@ -32,11 +32,13 @@ async def main():
         sys.exit(3)
     if task.config == "refuse":
         channel.send(Started("gRPC cannot listen"))
-        await channel.close()
+        await channel.aclose()
         sys.exit(2)
     channel.send(Started())
     if task.config == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if task.config == "babble" and not task.hold:
+        channel._writer.write(bytes([0, 0, 0, 1, 0xC1]))
     asked = 0
     while (message := await channel.receive()) is not None:
         if isinstance(message, Ask) and task.config != "deaf":
@@ -175,6 +177,15 @@ def test_a_worker_that_ends_is_replaced_by_one_that_waits_for_keys_and_its_count
     assert f"{KEYS_SECONDS:g}" == hold
     assert 1 == samples["mcp_authz_worker_restarts_total"]
     assert samples["mcp_authz_asked_total"] >= 3  # one before the end, and two of the replacement
+
+
+def test_a_worker_that_sends_what_is_no_message_is_replaced():
+    async def scenario(running, _):
+        await running.start()
+        ((_, hold),) = await until(lambda: workers(running))
+        return hold
+
+    assert f"{KEYS_SECONDS:g}" == play(scenario, task("babble"))
 
 
 def test_a_worker_that_does_not_answer_is_up_and_not_ready(monkeypatch):
