@@ -12,7 +12,7 @@ from authz.config.load import load
 from authz.config.native.model import PolicyFile
 from authz.core.mcp.methods import METHODS
 from authz.core.reasons import TABLE
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -98,7 +98,7 @@ def test_the_runbook_has_each_reason_once():
 
 def test_the_runbook_names_only_metrics_that_the_service_has():
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    said = Metrics(KeyFigures(lambda: ())).render().decode()
+    said = Metrics(KeyGauges(lambda: ())).render().decode()
 
     assert [] == sorted(name for name in set(re.findall(r"\bmcp_authz_\w+", text)) if name not in said)
 

@@ -215,7 +215,7 @@ def test_a_supervisor_loads_no_grpc():
         "import sys, authz.cli.serve, authz.edge.workers.supervisor; print(*sys.modules)"
     )
 
-    assert "authz.edge.workers.team" in loaded
+    assert "authz.edge.workers.process" in loaded
     assert [] == [name for name in loaded if within(name, ["grpc", "envoy", "authz.edge.serve"])]
 
 

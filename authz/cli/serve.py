@@ -120,15 +120,14 @@ def _alone(settings: Settings, file: WatchedFile, out: FileIO, grpc_server: Serv
     audit = AuditLog(out)
     try:
         among = WorkerOptions(grpc_server=grpc_server)
-        asyncio.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file, among=among))
+        asyncio.run(run(settings, audit, started=lambda: _announce(settings, 1), file=file, options=among))
     finally:
         audit.close()
 
 
 def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, out: FileIO) -> None:
     """Serve by workers."""
-    from authz.edge.workers.supervisor import supervise  # noqa: PLC0415 - not for a process alone
-    from authz.edge.workers.team import StartError  # noqa: PLC0415 - as above
+    from authz.edge.workers.supervisor import StartError, supervise  # noqa: PLC0415 - not for a process alone
 
     addresses = worker_addresses(settings.grpc, workers)
     shared, key = len(set(addresses)) == 1, token_bytes(MIN_KEY)

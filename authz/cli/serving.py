@@ -1,4 +1,4 @@
-"""What `serve` was asked for, in this process or in one of its workers."""
+"""Reads the settings of a `Task`: what the flags of `serve` say, on top of the policy file."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from authz.edge.workers.ipc import Task
 
 
 def read_task(task: Task) -> Settings:
-    """Read the policy file, with what the command line said on top of it.
+    """Return the settings of the policy file, with those of the command line on top.
 
     Raises:
         ConfigError: the file or an option cannot be used.

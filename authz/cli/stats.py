@@ -1,4 +1,4 @@
-"""`mcp-authz stats`: how a running service is, from its metrics."""
+"""`mcp-authz stats`: the state of a running service, from its metrics."""
 
 import json
 import sys
@@ -12,31 +12,37 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authz.cli.options import checked
 from authz.config.addresses import check_http_url
-from authz.edge.http.console.summary import PREFIX, Samples, difference, figures, samples_of
+from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
 from authz.edge.http.console.tables import sections
 from authz.tools.scrape import ScrapeError, scrape
 from authz.tools.terminal import table
 
 _URL = "http://127.0.0.1:9002"
-_OURS = f"{PREFIX}policy_info"
+_MARKER = f"{PREFIX}policy_info"
 
 
 def stats(
     url: Annotated[str, typer.Option("--url", metavar="URL", help="The service's HTTP address.")] = _URL,
     watch: Annotated[
         float | None,
-        typer.Option("--watch", metavar="SECONDS", min=0.2, max=3600, help="Show rates, again and again."),
+        typer.Option(
+            "--watch",
+            metavar="SECONDS",
+            min=0.2,
+            max=3600,
+            help="Show rates, repeatedly, over this interval.",
+        ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", min=1, help="End after so many rounds of --watch.")
+        int | None, typer.Option("--count", min=1, help="End after this many rounds of --watch.")
     ] = None,
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON; with --watch a line a round.")] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one line a round.")] = False,
 ) -> None:
-    """Ask a running service for its metrics and say what they mean.
+    """Read the metrics of a running service and show them as tables.
 
-    Decisions by rule and reason, tools, times, remembered tokens, the issuers' keys, lists, reloads, shadow rules and lost
-    audit records; since the start of the service, or with --watch what happened in between, a second.
-    Exit status: 0, or 2 when nothing can be had from there.
+    Shows decisions by rule and reason, tools, times, the token cache, the issuers' keys, lists, reloads, shadow rules and lost
+    audit records; since the start of the service, or with --watch as rates over each interval.
+    Exit status: 0, or 2 if the metrics cannot be read.
 
     Example: mcp-authz stats --url http://127.0.0.1:9002 --watch 5
     """
@@ -64,30 +70,30 @@ def _watch(url: str, seconds: float, count: int | None, *, as_data: bool) -> Non
 
 
 def _read(url: str) -> Samples:
-    """Read a service's samples.
+    """Return a service's samples.
 
     Raises:
-        ScrapeError: there are none.
+        ScrapeError: they cannot be read, or are not this service's.
     """
     body = scrape(url if url.rstrip("/").endswith("/metrics") else f"{url.rstrip('/')}/metrics")
     try:
         metrics: list[Metric] = list(text_string_to_metric_families(body.decode()))
-    except (ValueError, KeyError, IndexError):  # as the parser says it
+    except (ValueError, KeyError, IndexError):  # the parser raises any of these
         metrics = []
-    if not any(metric.name == _OURS for metric in metrics):
+    if not any(metric.name == _MARKER for metric in metrics):
         msg = "something answers, but not with mcp-authz's metrics (is this the address of `serve --http`?)"
         raise ScrapeError(msg)
     return samples_of(metrics)
 
 
 def _show(samples: Samples, seconds: float | None, *, as_data: bool) -> None:
-    found = figures(samples)
+    summary = summarize(samples)
     if as_data:
-        said = {"seconds": seconds, **msgspec.to_builtins(found)}
-        sys.stdout.write(json.dumps(said, indent=None if seconds else 2) + "\n")
+        data = {"seconds": seconds, **msgspec.to_builtins(summary)}
+        sys.stdout.write(json.dumps(data, indent=None if seconds else 2) + "\n")
         sys.stdout.flush()
         return
-    for section in sections(found, seconds):
+    for section in sections(summary, seconds):
         sys.stdout.write(f"\n{section.title.upper()}\n")
         sys.stdout.flush()
         table(section.headings, section.rows)

@@ -1,14 +1,14 @@
-"""Reloading the policy: on a change of a file and on SIGHUP, whole or not at all.
+"""Reload the policy when one of its files changes and on SIGHUP, completely or not at all.
 
 Rules of this module:
 
-* A file is looked at by content, through whatever links lead to it: a Kubernetes ConfigMap swaps a link to a
-  directory, editors replace the file, and either way the path stays and the content differs. Looking costs one read a
-  second and misses nothing that a notification could lose.
-* Watched is every file that the settings in force were read from, and what is compared is the content that they were
-  read from. So a change between the first reading and the first look is seen too.
-* After a failure the files that its problems name are watched as well: a candidate that was missing may come.
-* Nothing ends the watch: an error that nobody thought of fails that reload and no other.
+* Files are compared by content, and links are followed: a Kubernetes ConfigMap swaps a link to a directory and editors
+  replace the file, but in both cases the path stays and the content differs. Polling costs one read a second, and misses
+  nothing that a file system notification could lose.
+* Every file that the settings in force were read from is watched, and compared with the content that was read. So a change
+  between the first reading and the first look is noticed too.
+* After a failure, the files that its problems name are watched as well: a missing candidate may appear.
+* Nothing ends the watch: an unexpected error fails that reload only.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from authz.config.settings import Settings
 _LOG = structlog.get_logger("authz.policy")
 
 INTERVAL = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks of the files."""
 
 Load = Callable[[], Settings]
 Apply = Callable[[Settings], Awaitable[None]]
@@ -33,19 +33,19 @@ Apply = Callable[[Settings], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class WatchedFile:
-    """Where settings come from.
+    """The policy file that settings come from.
 
     Attributes:
-        path: the file.
-        load: reads it; raises ConfigError when it cannot be used.
+        path: its path.
+        load: reads it; raises ConfigError if it cannot be used.
     """
 
     path: str
     load: Load
 
 
-class Watcher:
-    """Loads the policy anew when a file of it changes; a file that cannot be used changes nothing."""
+class PolicyWatcher:
+    """Loads the policy again when one of its files changes; a file that cannot be used changes nothing."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Watcher:
 
         Args:
             path: the file.
-            load: reads it; raises ConfigError when it cannot be used.
+            load: reads it; raises ConfigError if it cannot be used.
             apply: puts new settings in force.
-            failed: told the problem when a file cannot be used, "" when the file is good again.
-            read: `Settings.read` of the settings in force; as the file is now when there are none.
+            failed: called with the problem if a file cannot be used, and with "" once it can.
+            read: `Settings.read` of the settings in force; None for the content of the file now.
         """
         self._path = path
         self._load = load
@@ -71,52 +71,52 @@ class Watcher:
         self._failed = failed
         self._seen = dict(read or {}) or contents([path])
         self._forced = False
-        self._now = asyncio.Event()
+        self._wake = asyncio.Event()
 
-    def poke(self) -> None:
-        """Look now, and load even when nothing changed, as after SIGHUP."""
+    def reload_now(self) -> None:
+        """Load the policy now, even if nothing changed, as on SIGHUP."""
         self._forced = True
-        self._now.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(INTERVAL):
-                    await self._now.wait()
+                    await self._wake.wait()
             except TimeoutError:
                 pass
-            self._now.clear()
-            await self.look()
+            self._wake.clear()
+            await self.check_files()
 
-    async def look(self) -> None:
-        """Load the policy if a file of it is not the one that was seen last."""
-        found = await asyncio.to_thread(contents, tuple(self._seen))
-        if found == self._seen and not self._forced:
+    async def check_files(self) -> None:
+        """Load the policy if the content of its files changed."""
+        now = await asyncio.to_thread(contents, tuple(self._seen))
+        if now == self._seen and not self._forced:
             return
         self._forced = False
-        self._seen = found
+        self._seen = now
         try:
             settings = await asyncio.to_thread(self._load)
             await self._apply(settings)
         except ConfigError as error:
             named = {problem.file for problem in error.problems}
-            self._refuse(str(error), {self._path, *found, *named})
-        except Exception as error:  # noqa: BLE001 - the next file may be good
-            self._refuse(type(error).__name__, found)
+            self._fail(str(error), {self._path, *now, *named})
+        except Exception as error:  # noqa: BLE001 - the next version of the file may be good
+            self._fail(type(error).__name__, now)
         else:
-            self._seen = dict(settings.read) or found
+            self._seen = dict(settings.read) or now
             self._failed("")
 
-    def _refuse(self, problem: str, paths: Collection[str]) -> None:
-        # Files are taken as they were before the load: what changed during it is looked at again.
+    def _fail(self, problem: str, paths: Collection[str]) -> None:
+        # Compare with the content before the load, so that a change during it triggers another one.
         self._seen = {path: self._seen.get(path, "") for path in paths}
         _LOG.error("policy not reloaded, the last good one stays in force", problem=problem)
         self._failed(problem)
 
 
 def contents(paths: Collection[str]) -> dict[str, str]:
-    """Give each file's fingerprint; empty while it cannot be read, as in the middle of a swap."""
+    """Return each file's fingerprint; "" while it cannot be read, as in the middle of a swap."""
     return {path: _content(Path(path)) for path in paths}
 
 

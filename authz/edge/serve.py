@@ -27,8 +27,8 @@ from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application
 from authz.edge.http.listener import BindError, HttpPort
-from authz.edge.http.own import WorkerReport
-from authz.edge.reload import WatchedFile, Watcher
+from authz.edge.http.status import WorkerReport
+from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
@@ -37,8 +37,8 @@ from authz.edge.workers.host import cores
 _SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
 SWITCH_SECONDS = 0.0005
-"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: a policy that
-is being loaded would else delay every step of every Check."""
+"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: loading a policy
+would otherwise delay every step of every Check."""
 _MESSAGE_OVERHEAD = 1_048_576
 """Room in a gRPC message beside the body it carries."""
 CALLS_PER_CORE = 4096
@@ -48,12 +48,12 @@ Envoy open of either kind, so that Envoy's own limit comes first."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """What a process has as one of several that serve together.
+    """How a process serves as one of several workers.
 
     Attributes:
         shared: whether the others listen at the same gRPC port.
         hold: seconds to wait for every issuer's keys before a call is taken.
-        session_key: random bytes that all have alike; None for a key of the process.
+        session_key: random bytes that all workers share; None for a key of this process.
         grpc_server: which gRPC server to use.
     """
 
@@ -63,27 +63,27 @@ class WorkerOptions:
     grpc_server: ServerChoice = ServerChoice.AUTO
 
 
-ALONE = WorkerOptions()
+SINGLE = WorkerOptions()
 
 
 class ControlSurface(Protocol):
-    """What a process does beside gRPC: it answers HTTP, or its supervisor."""
+    """How a process is asked about itself beside gRPC: over HTTP, or by its supervisor."""
 
-    def begin(self, service: Service, ending: ShutdownSignal) -> None:
+    def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
         """Begin to answer about a service that serves."""
 
     async def end(self) -> None:
         """Answer what is under way, then close."""
 
 
-class _OwnPort:
+class _HttpControl:
     """The HTTP port of a service of one process."""
 
     def __init__(self, address: str) -> None:
         self._port = HttpPort(address)
 
-    def begin(self, service: Service, ending: ShutdownSignal) -> None:
-        self._port.begin(application(WorkerReport(service, ending)))
+    def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
+        self._port.begin(application(WorkerReport(service, shutdown)))
 
     async def end(self) -> None:
         await self._port.end()
@@ -94,51 +94,51 @@ async def serve(
     audit: AuditLog,
     *,
     started: Callable[[], None] = lambda: None,
-    ending: ShutdownSignal | None = None,
+    shutdown: ShutdownSignal | None = None,
     file: WatchedFile | None = None,
-    beside: ControlSurface | None = None,
-    among: WorkerOptions = ALONE,
+    control: ControlSurface | None = None,
+    options: WorkerOptions = SINGLE,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `ending` is told.
+    """Serve until SIGTERM or SIGINT, or until `shutdown` is requested.
 
     Args:
         settings: what to serve by.
         audit: takes a record of every decision; closed by the caller.
         started: called once everything is bound and served.
-        ending: ends the service; by signals when None.
+        shutdown: ends the service; by signals when None.
         file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
-        beside: what is done beside gRPC; the settings' HTTP port when None.
-        among: what this process has as one of several.
+        control: answers about the service; the settings' HTTP port when None.
+        options: how this process serves as one of several.
 
     Raises:
         BindError: an address of the settings, or the gRPC server asked for, cannot be used; nothing was served then.
         RuntimeError: gRPC's core failed.
     """
-    ending = ending or ShutdownSignal.by_signals()
-    service = Service(settings, audit, session_key=among.session_key)
+    shutdown = shutdown or ShutdownSignal.by_signals()
+    service = Service(settings, audit, session_key=options.session_key)
     health = Health()
-    beside = beside or _OwnPort(settings.http)
+    control = control or _HttpControl(settings.http)
     await service.keys.start()
     try:
         # Before the address is bound: from then on connections come, and wait for an answer.
-        await _keys(service, among.hold)
-        server = await _grpc_server(service, health, among)
+        await _keys(service, options.hold)
+        server = await _grpc_server(service, health, options)
     except BindError:
         await service.keys.close()
-        await beside.end()
+        await control.end()
         raise
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is there now stays, and no later collection need look at it again
     health.say(serving=True)  # as soon as anybody can ask
     await server.start()
-    beside.begin(service, ending)
+    control.begin(service, shutdown)
     watching = asyncio.create_task(_watch(file, service))
     started()
-    await _either(ending.begun, server.ended)
+    await _either(shutdown.begun, server.ended)
     failed = server.ended.is_set()
-    await drain(server, health, ending, service.settings.drain)
-    await beside.end()
+    await drain(server, health, shutdown, service.settings.drain)
+    await control.end()
     watching.cancel()
     await service.keys.close()
     if failed:
@@ -166,10 +166,10 @@ async def _keys(service: Service, seconds: float) -> None:
 async def _watch(file: WatchedFile | None, service: Service) -> None:
     if file is None:
         return
-    watcher = Watcher(
+    watcher = PolicyWatcher(
         file.path, file.load, service.apply, failed=service.reload_failed, read=service.settings.read
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.poke)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.reload_now)
     await watcher.run()
 
 

@@ -30,7 +30,7 @@ from authz.core.request import NEVER, Deadline, HttpRequest
 from authz.core.response.context import ResponseContext
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 
 CANDIDATE = "candidate"
 """What records and metrics call the candidate, in the place of a shadow rule's name."""
@@ -78,7 +78,7 @@ class Service:
         """
         self.audit = audit
         self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
-        self.metrics = Metrics(KeyFigures(self._key_figures))
+        self.metrics = Metrics(KeyGauges(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self._kept: dict[str, PolicySnapshot] = {}
@@ -108,7 +108,7 @@ class Service:
     def may_find_key(self, decision: Decision) -> bool:
         """Return whether a search for the key that a rejected token names could find it now; for any thread."""
         rejection = decision.rejection
-        return rejection is not None and self.keys.hopeful(rejection.issuer, rejection.kid)
+        return rejection is not None and self.keys.may_refetch(rejection.issuer, rejection.kid)
 
     async def find_key(self, decision: Decision, began: float) -> bool:
         """Search for the key that a rejected token names, as long as the decision may still take.

@@ -1,13 +1,13 @@
-"""How a process that serves gRPC ends: first it says so, then it finishes what is under way, within a limit.
+"""How a process that serves gRPC ends: it announces the end, then finishes the calls under way, within a limit.
 
 Rules of this module:
 
-* Health says NOT_SERVING while every call is still answered, for the grace: Envoy asks at an interval, and only after it
-  has asked does it turn to another endpoint.
-* A worker that leaves while others share its port says nothing: Envoy would take its word for all of them. Connections
-  are told to go (GOAWAY), and the next one reaches another worker.
+* Health says NOT_SERVING for the grace, while every call is still answered: Envoy checks health at an interval, and turns
+  to another endpoint only after it has.
+* A worker that leaves while others share its port does not change its health: Envoy would take its answer for all of them.
+  Its connections are told to go away (GOAWAY), and the next one reaches another worker.
 * Calls that are under way when the limit is over are cancelled, which Envoy answers with an error.
-* Whoever tells twice means it: the second word ends grace and limit.
+* A second request ends grace and limit.
 """
 
 import asyncio
@@ -24,60 +24,62 @@ class ShutdownSignal:
     Attributes:
         begun: it was.
         at_once: it was told again.
-        quietly: others go on under the same address.
+        quietly: other workers go on under the same address.
     """
 
     def __init__(self) -> None:
-        """Begin as one that was not told."""
+        """Begin as a process that was not told to end."""
         self.begun = asyncio.Event()
         self.at_once = asyncio.Event()
         self.quietly = False
 
     @classmethod
     def by_signals(cls, *, quietly: bool = False) -> Self:
-        """Listen to SIGTERM and SIGINT."""
-        ending, loop = cls(), asyncio.get_running_loop()
+        """Request the end on SIGTERM and SIGINT."""
+        shutdown, loop = cls(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: ending.tell(quietly=quietly))
-        return ending
+            loop.add_signal_handler(number, lambda: shutdown.request(quietly=quietly))
+        return shutdown
 
-    def tell(self, *, quietly: bool = False) -> None:
-        """Begin to end, or make haste."""
+    def request(self, *, quietly: bool = False) -> None:
+        """Begin to end; if that has begun, end at once."""
         if self.begun.is_set():
             self.at_once.set()
             return
         self.quietly = quietly
         self.begun.set()
 
-    async def hurried(self, seconds: float) -> None:
-        """Wait so long, or until told again."""
+    async def pause(self, seconds: float) -> None:
+        """Wait for `seconds`, or until told to end at once."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.at_once.wait(), seconds)
 
 
 class StoppableServer(Protocol):
-    """What is ended."""
+    """The server to end."""
 
     async def stop(self, grace: float) -> None:
-        """Take no new call, and cancel those under way after so many seconds."""
+        """Take no new call, and cancel those under way after `grace` seconds."""
 
 
 class HealthSwitch(Protocol):
-    """What tells Envoy."""
+    """The health service that Envoy asks."""
 
     def say(self, *, serving: bool) -> None:
         """Say from now on that calls are served, or that none should come."""
 
 
-async def drain(server: StoppableServer, health: HealthSwitch, ending: ShutdownSignal, terms: Drain) -> None:
-    """End a server that was told to end."""
-    if not ending.quietly:
+async def drain(
+    server: StoppableServer, health: HealthSwitch, shutdown: ShutdownSignal, terms: Drain
+) -> None:
+    """End a server whose shutdown has begun."""
+    if not shutdown.quietly:
         health.say(serving=False)
-        await ending.hurried(terms.grace)
+        await shutdown.pause(terms.grace)
     stopping = asyncio.create_task(server.stop(terms.limit))
-    hurry = asyncio.create_task(ending.at_once.wait())
-    await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
-    hurry.cancel()
+    at_once = asyncio.create_task(shutdown.at_once.wait())
+    await asyncio.wait({stopping, at_once}, return_when=asyncio.FIRST_COMPLETED)
+    at_once.cancel()
     if not stopping.done():
         await server.stop(0)
     await stopping

@@ -152,7 +152,7 @@ def test_ghsa_2gx3_rcp4_g85q_ghsa_fhv5_28vv_h8m8_the_flood_grows_no_table():
             for number in range(150):
                 here.clock.now += 30
                 await here.store.refetch(ISSUER, f"kid-{number}")
-            return len(here.store._sources[ISSUER].unknown), len(here.tokens)
+            return len(here.store._sources[ISSUER].missed), len(here.tokens)
 
     assert (Schedule().max_unknown, 0) == run(go())
 

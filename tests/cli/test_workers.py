@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from authz.edge.workers.team import KEYS_SECONDS
+from authz.edge.workers.process import KEYS_SECONDS
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
 from tests.support.running import eventually

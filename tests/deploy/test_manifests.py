@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from authz.config.load import load
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 from tests.support.commands import command
 from tests.support.crds import problems, proto_fields
 from tests.support.manifests import (
@@ -327,7 +327,7 @@ def _rules():
 
 
 def test_each_alert_is_promql_about_metrics_that_the_service_has():
-    said = Metrics(KeyFigures(lambda: ())).render().decode()
+    said = Metrics(KeyGauges(lambda: ())).render().decode()
     there = set(re.findall(r"^# TYPE (\w+)", said, re.MULTILINE))
 
     for rule in _rules():

@@ -5,7 +5,7 @@ import pytest
 
 from authz.config.load import load
 from authz.edge import reload as watch
-from authz.edge.reload import Watcher, contents
+from authz.edge.reload import PolicyWatcher, contents
 from tests.support.policy_files import NATIVE
 
 PATIENCE = 20
@@ -27,7 +27,9 @@ class Watched:
         if text is not None:
             self.path.write_text(text)
         known = load(str(self.path), environment={}).read if read else None
-        self.watcher = Watcher(str(self.path), self.load, self.apply, failed=self.problems.append, read=known)
+        self.watcher = PolicyWatcher(
+            str(self.path), self.load, self.apply, failed=self.problems.append, read=known
+        )
         return self
 
     def load(self):
@@ -40,7 +42,7 @@ class Watched:
     def look(self, times=1):
         async def looks():
             for _ in range(times):
-                await self.watcher.look()
+                await self.watcher.check_files()
 
         asyncio.run(looks())
 
@@ -79,7 +81,7 @@ def test_a_change_between_the_first_reading_and_the_first_look_is_seen(watched):
     watched.path.write_text(NATIVE)
     known = load(str(watched.path), environment={}).read
     watched.path.write_text(OTHER)
-    watched.watcher = Watcher(
+    watched.watcher = PolicyWatcher(
         str(watched.path), watched.load, watched.apply, failed=watched.problems.append, read=known
     )
     watched.look()
@@ -161,7 +163,7 @@ def test_a_file_that_is_gone_is_a_problem_and_its_return_is_not(watched):
 
 def test_a_poke_loads_even_when_nothing_changed_and_once(watched):
     watched.begin()
-    watched.watcher.poke()
+    watched.watcher.reload_now()
     watched.look(3)
 
     assert (1, [["echo"]]) == (watched.loads, watched.applied)
@@ -173,11 +175,11 @@ def test_a_poke_during_a_load_is_not_lost(watched):
 
     def load_and_poke():
         if not watched.loads:
-            watched.watcher.poke()
+            watched.watcher.reload_now()
         return first()
 
     watched.watcher._load = load_and_poke
-    watched.watcher.poke()
+    watched.watcher.reload_now()
     watched.look(3)
 
     assert 2 == watched.loads
@@ -247,7 +249,7 @@ def test_the_watch_looks_by_itself_and_at_once_when_poked(watched, monkeypatch):
             await applied.acquire()
             monkeypatch.setattr(watch, "INTERVAL", 3600.0)
             put(watched.path, NATIVE)
-            watched.watcher.poke()
+            watched.watcher.reload_now()
             await applied.acquire()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

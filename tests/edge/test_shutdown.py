@@ -22,7 +22,7 @@ class Served:
     """A server whose one call lasts until it is told to answer."""
 
     def __init__(self):
-        self.answer, self.entered, self.ending = asyncio.Event(), asyncio.Event(), ShutdownSignal()
+        self.answer, self.entered, self.shutdown = asyncio.Event(), asyncio.Event(), ShutdownSignal()
         self.health = Health()
 
     async def _call(self, _message, call):
@@ -49,13 +49,13 @@ class Served:
                 self.stream = channel.stream_stream("/t.S/Stream")
                 self.stub = health_pb2_grpc.HealthStub(channel)
                 yield self
-            self.ending.tell()
-            self.ending.tell()
+            self.shutdown.request()
+            self.shutdown.request()
             await asyncio.wait_for(self.drained, DEADLINE)
 
     async def _drain(self, server, terms):
-        await self.ending.begun.wait()
-        await drain(server, self.health, self.ending, terms)
+        await self.shutdown.begun.wait()
+        await drain(server, self.health, self.shutdown, terms)
 
     async def status(self):
         answer = await self.stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
@@ -102,7 +102,7 @@ def test_in_the_grace_health_says_not_serving_and_calls_are_answered():
     async def scenario(served):
         served.answer.set()
         before = await served.status()
-        served.ending.tell()
+        served.shutdown.request()
         await status_becomes(served, _NOT_SERVING)
         return before, await served.call(b"", timeout=DEADLINE), served.drained.done()
 
@@ -112,7 +112,7 @@ def test_in_the_grace_health_says_not_serving_and_calls_are_answered():
 def test_after_the_grace_a_call_under_way_is_finished_and_no_other_begins():
     async def scenario(served):
         call = await served.under_way()
-        served.ending.tell()
+        served.shutdown.request()
         await refused(served)
         served.answer.set()
         answered = await asyncio.wait_for(call, DEADLINE)
@@ -125,7 +125,7 @@ def test_after_the_grace_a_call_under_way_is_finished_and_no_other_begins():
 def test_a_call_that_outlasts_the_limit_is_cut():
     async def scenario(served):
         call = await served.under_way()
-        served.ending.tell()
+        served.shutdown.request()
         await served.ended()
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await call
@@ -138,7 +138,7 @@ def test_a_stream_under_way_goes_on_when_no_call_begins_any_more():
         stream = served.stream()
         await stream.write(b"one")
         first = await stream.read()
-        served.ending.tell()
+        served.shutdown.request()
         await refused(served)
         await stream.write(b"two")
         return first, await stream.read()
@@ -151,7 +151,7 @@ def test_a_stream_that_outlasts_the_limit_is_cut():
         stream = served.stream()
         await stream.write(b"one")
         await stream.read()
-        served.ending.tell()
+        served.shutdown.request()
         await served.ended()
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await stream.read()
@@ -163,9 +163,9 @@ def test_a_stream_that_outlasts_the_limit_is_cut():
 def test_the_second_word_ends_grace_and_limit(terms):
     async def scenario(served):
         call = await served.under_way()
-        served.ending.tell()
+        served.shutdown.request()
         await asyncio.sleep(0)
-        served.ending.tell()
+        served.shutdown.request()
         await served.ended()
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await call
@@ -176,7 +176,7 @@ def test_the_second_word_ends_grace_and_limit(terms):
 def test_one_that_leaves_others_behind_says_nothing_and_finishes_its_calls():
     async def scenario(served):
         call = await served.under_way()
-        served.ending.tell(quietly=True)
+        served.shutdown.request(quietly=True)
         said = served.health.serving
         served.answer.set()
         answered = await asyncio.wait_for(call, DEADLINE)

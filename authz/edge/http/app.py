@@ -1,6 +1,6 @@
-"""What the service says over HTTP: protected-resource metadata, metrics, liveness, readiness and the console.
+"""The service's HTTP endpoints: protected-resource metadata, metrics, liveness, readiness and the console.
 
-Nothing here asks for a token: a client without one begins with the metadata document, and the rest is for the
+None of them asks for a token: a client that has none starts with the metadata document, and the rest is for the
 operator's network, into which Envoy routes only the well-known path.
 """
 
@@ -19,11 +19,11 @@ from authz.core.denial import METADATA_PATH, resource_url
 from authz.core.servers import Server
 from authz.edge.http.status import ServiceStatus
 
-_OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Collected(Collector):
-    """Metrics that were collected already, in the form that Prometheus' writer takes."""
+    """Metrics that were collected already, as a collector for Prometheus' text writer."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -32,9 +32,9 @@ class _Collected(Collector):
         return self._metrics
 
 
-def application(outlook: ServiceStatus) -> Starlette:
-    """Build the ASGI application of a service."""
-    endpoints = _Endpoints(outlook)
+def application(service: ServiceStatus) -> Starlette:
+    """Return the ASGI application of a service."""
+    endpoints = _Endpoints(service)
     return Starlette(
         routes=[
             Route(METADATA_PATH, endpoints.metadata),
@@ -48,61 +48,61 @@ def application(outlook: ServiceStatus) -> Starlette:
 
 
 class _Endpoints:
-    def __init__(self, outlook: ServiceStatus) -> None:
-        self._outlook = outlook
+    def __init__(self, service: ServiceStatus) -> None:
+        self._service = service
 
     async def metadata(self, request: Request) -> Response:
-        """Give the document of the server that the well-known path belongs to (RFC 9728 section 3)."""
+        """Return the document of the server that the well-known path belongs to (RFC 9728 section 3)."""
         host = request.headers.get("host", "")
-        server = self._described(host, "/" + request.path_params.get("path", ""))
+        server = self._select(host, "/" + request.path_params.get("path", ""))
         if server is None:
             return JSONResponse({"error": "no MCP server answers at this host and path"}, status_code=404)
-        # Only a server without a public URL of its own is described by how it was reached.
+        # How the client reached a server describes it only if the policy gives it no public URL of its own.
         scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
         return JSONResponse(document(server, scheme, host), headers={"cache-control": "max-age=300"})
 
-    def _described(self, host: str, path: str) -> Server | None:
-        """Find the server at a path, whose final slash a client may have left out; at the root also the only one."""
-        directory = self._outlook.settings.directory
-        found = directory.match(host, path) or directory.match(host, f"{path}/")
-        if found is None and path == "/" and len(directory.servers) == 1:
-            found = directory.match(host, directory.servers[0].path)
-        return found
+    def _select(self, host: str, path: str) -> Server | None:
+        """Find the server at a path, whose final slash a client may omit; at the root, also the only server."""
+        directory = self._service.settings.directory
+        server = directory.match(host, path) or directory.match(host, f"{path}/")
+        if server is None and path == "/" and len(directory.servers) == 1:
+            server = directory.match(host, directory.servers[0].path)
+        return server
 
     async def metrics(self, _: Request) -> Response:
-        """Every metric in Prometheus' text format."""
-        return Response(generate_latest(_Collected(await self._outlook.metrics())), media_type=_OPENMETRICS)
+        """Return every metric in Prometheus' text format."""
+        return Response(generate_latest(_Collected(await self._service.metrics())), media_type=_TEXT_FORMAT)
 
     async def console(self, _: Request) -> Response:
-        """How the service is, for people."""
-        from authz.edge.http.console.page import HEADERS, page  # noqa: PLC0415 - loaded when somebody looks
-        from authz.edge.http.console.summary import figures, samples_of  # noqa: PLC0415 - as above
+        """Return a page about the service for people."""
+        from authz.edge.http.console.page import HEADERS, page  # noqa: PLC0415 - loaded on the first visit
+        from authz.edge.http.console.summary import samples_of, summarize  # noqa: PLC0415 - as above
 
-        found = figures(samples_of(await self._outlook.metrics()))
-        text = page(self._outlook.settings, await self._outlook.condition(), found)
+        summary = summarize(samples_of(await self._service.metrics()))
+        text = page(self._service.settings, await self._service.status(), summary)
         return HTMLResponse(text, headers=HEADERS)
 
     async def healthz(self, _: Request) -> Response:
-        """Liveness: the process answers."""
+        """Answer liveness: the process runs."""
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> Response:
-        """Readiness: every issuer has a usable key, and the service is not ending."""
-        condition = await self._outlook.condition()
-        return JSONResponse(msgspec.to_builtins(condition), status_code=200 if condition.ready else 503)
+        """Answer readiness: 200 if every issuer has a usable key and the service is not ending."""
+        status = await self._service.status()
+        return JSONResponse(msgspec.to_builtins(status), status_code=200 if status.ready else 503)
 
 
 def document(server: Server, scheme: str, host: str) -> dict[str, object]:
-    """Give a server's metadata document (RFC 9728 section 2)."""
-    said: dict[str, object] = {
+    """Return a server's metadata document (RFC 9728 section 2)."""
+    members: dict[str, object] = {
         "resource": resource_url(server, scheme, host),
         "authorization_servers": list(server.issuers),
         "bearer_methods_supported": ["header"],
     }
     if server.scopes:
-        said["scopes_supported"] = list(server.scopes)
+        members["scopes_supported"] = list(server.scopes)
     if server.title:
-        said["resource_name"] = server.title
+        members["resource_name"] = server.title
     if server.documentation:
-        said["resource_documentation"] = server.documentation
-    return said
+        members["resource_documentation"] = server.documentation
+    return members

@@ -1,4 +1,4 @@
-"""The HTTP port: bound before anything is served, served until the process ends."""
+"""The HTTP port: bound before anything is served, and served until the process ends."""
 
 import asyncio
 import contextlib
@@ -8,16 +8,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 _BACKLOG = 512
-_LAST_ANSWERS = 2
-"""Seconds that answers under way may take once the port closes."""
+_LAST_RESPONSES = 2
+"""Seconds that responses in flight may take once the port closes."""
 
 
 class BindError(Exception):
-    """An address that cannot be listened on; the text names it and the cause."""
+    """An address cannot be listened on; the text names it and the cause."""
 
 
 class Uvicorn(uvicorn.Server):
-    """uvicorn without signal handlers: the process has one place that ends it."""
+    """uvicorn without signal handlers: only `ShutdownSignal` ends the process."""
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as uvicorn declares it
@@ -26,13 +26,13 @@ class Uvicorn(uvicorn.Server):
 
 
 class HttpPort:
-    """An HTTP port of this process."""
+    """The HTTP port of this process."""
 
     def __init__(self, address: str) -> None:
         """Bind `host:port`; nothing is answered before `begin`.
 
         Raises:
-            BindError: it cannot be listened on.
+            BindError: the address cannot be used.
         """
         self._socket = listen(address)
         self._server: Uvicorn | None = None
@@ -45,13 +45,13 @@ class HttpPort:
             log_config=None,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=_LAST_ANSWERS,
+            timeout_graceful_shutdown=_LAST_RESPONSES,
         )
         self._server = Uvicorn(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def end(self) -> None:
-        """Answer what is under way, then close."""
+        """Finish the responses in flight, then close."""
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
@@ -59,10 +59,10 @@ class HttpPort:
 
 
 def listen(address: str) -> socket.socket:
-    """Bind and listen at `host:port`.
+    """Return a socket that listens at `host:port`.
 
     Raises:
-        BindError: that cannot be.
+        BindError: the address cannot be used.
     """
     listener = bind(address, "HTTP")
     listener.listen(_BACKLOG)
@@ -70,10 +70,10 @@ def listen(address: str) -> socket.socket:
 
 
 def bind(address: str, what: str, *, shared: bool = False) -> socket.socket:
-    """Bind a TCP socket; `shared` for one of several that share the port.
+    """Return a TCP socket bound to `host:port`; `shared` lets other sockets bind the same port.
 
     Raises:
-        BindError: that cannot be; the text begins with `what`.
+        BindError: the address cannot be used; the text begins with `what`.
     """
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET

@@ -1,58 +1,92 @@
-"""What a service tells about itself over HTTP, whether one process decides or several."""
+"""What a service reports about itself over HTTP, whether one process decides or several."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from prometheus_client.core import Metric
 
 from authz.config.settings import Settings
+from authz.edge.shutdown import ShutdownSignal
+
+if TYPE_CHECKING:  # a supervisor uses this module, and must not load what decides
+    from authz.edge.service import Service
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one worker is.
+    """The status of one worker; with its defaults, of one that cannot be asked.
 
     Attributes:
         ready: every issuer has a usable key, and the worker is not ending.
         draining: it was told to end.
         policy: digest of the policy in force.
-        issuers_without_keys: those none of whose tokens can be verified.
-        reload_problem: why the policy file could not be used, "" when it is good.
+        issuers_without_keys: issuers none of whose tokens can be verified.
+        reload_problem: why the policy file could not be used, "" if it could.
     """
 
     ready: bool
-    draining: bool
-    policy: str
-    issuers_without_keys: list[str]
-    reload_problem: str
+    draining: bool = False
+    policy: str = ""
+    issuers_without_keys: list[str] = []
+    reload_problem: str = ""
 
 
 class ServiceStatus(Protocol):
-    """What the HTTP port asks."""
+    """What the HTTP port asks the service for."""
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
 
     async def metrics(self) -> Iterable[Metric]:
-        """Every metric of the service."""
+        """Return every metric of the service."""
 
-    async def condition(self) -> WorkerStatus:
-        """How the service is as a whole."""
+    async def status(self) -> WorkerStatus:
+        """Return the status of the service as a whole."""
 
 
-def overall(conditions: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus:
-    """Give the condition of a service from those of its workers that take connections.
+class WorkerReport:
+    """The `ServiceStatus` of a process that decides."""
 
-    It is ready when there is one and all of them are: a worker that is down gets no connection, but one that is up and
-    cannot verify tokens would refuse good ones.
+    def __init__(self, service: "Service", shutdown: ShutdownSignal | None = None) -> None:
+        """Report about `service`, which is draining once `shutdown` has begun."""
+        self._service = service
+        self._shutdown = shutdown
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._service.settings
+
+    async def metrics(self) -> Iterable[Metric]:
+        """Return every metric of this worker."""
+        return self._service.metrics.registry.collect()
+
+    async def status(self) -> WorkerStatus:
+        """Return the status of this worker."""
+        missing = self._service.without_keys()
+        draining = self._shutdown is not None and self._shutdown.begun.is_set()
+        return WorkerStatus(
+            ready=not missing and not draining,
+            draining=draining,
+            policy=self.settings.digest,
+            issuers_without_keys=missing,
+            reload_problem=self._service.problem,
+        )
+
+
+def overall(statuses: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus:
+    """Return the status of a service, given those of its workers that take connections.
+
+    It is ready if there is at least one and all of them are: a worker that is down gets no connection, but one that is up
+    and cannot verify tokens would refuse valid ones.
     """
-    policies = dict.fromkeys(condition.policy for condition in conditions)
-    missing = {issuer for condition in conditions for issuer in condition.issuers_without_keys}
+    policies = dict.fromkeys(status.policy for status in statuses)
+    missing = {issuer for status in statuses for issuer in status.issuers_without_keys}
     return WorkerStatus(
-        ready=bool(conditions) and all(condition.ready for condition in conditions) and not draining,
+        ready=bool(statuses) and all(status.ready for status in statuses) and not draining,
         draining=draining,
         policy=", ".join(policies),
         issuers_without_keys=sorted(missing),
-        reload_problem=next((found.reload_problem for found in conditions if found.reload_problem), ""),
+        reload_problem=next((status.reload_problem for status in statuses if status.reload_problem), ""),
     )

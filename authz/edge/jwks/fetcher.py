@@ -1,16 +1,16 @@
-"""An issuer's key set, and the metadata that says where it is: a few bounded GETs.
+"""Fetch an issuer's key set, and the metadata document that says where it is, by a few bounded GETs.
 
 Rules of this module:
 
-* Whoever can answer here decides who gets in. So documents come over https; plain http is for this machine and for
-  hosts that the operator names, and never on the word of a document that came over https.
-* No redirect is followed: a URL of the configuration is an answer's origin, not the start of a search.
-* A key set is had within so many seconds, metadata included and to the last byte, and each document within so many
-  bytes. A content coding was not asked for and is refused, so that nothing is ever unpacked.
-* Proxies that the environment names (HTTPS_PROXY, NO_PROXY) are used for https, of which they see a tunnel. Plain
-  http goes its way directly, because a proxy could answer it with keys of its own.
-* Certificates are judged by the usual authorities (or SSL_CERT_FILE), or by those of one file and no others.
-* Nothing is kept from one answer to the next, cookies included.
+* Anyone who can forge an answer here can sign tokens. So documents come over https; plain http is for this machine and for
+  hosts that the operator names, and an https document cannot point to an http one.
+* No redirect is followed: keys come from the URL in the policy, and not from where its server sends us.
+* Fetching a key set takes a bounded time, metadata included and to the last byte, and each document a bounded number of
+  bytes. A content coding was not asked for and is refused, so nothing is ever decompressed.
+* Proxies that the environment names (HTTPS_PROXY, NO_PROXY) are used for https, which they only tunnel. Plain http is
+  sent directly, because a proxy could answer it with keys of its own.
+* Certificates are checked against the usual authorities (or SSL_CERT_FILE), or against those of one file and no others.
+* Nothing is kept from one response to the next, cookies included.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ _OPENID, _OAUTH = "/.well-known/openid-configuration", "/.well-known/oauth-autho
 
 
 class FetchError(Exception):
-    """A document that could not be had; the text names the cause and nothing that the other side sent."""
+    """A document could not be fetched; the text names the cause and quotes nothing that the other side sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A document.
+    """A document that was fetched.
 
     Attributes:
         body: its bytes.
-        max_age: seconds for which the server says it stays good (`max-age` of Cache-Control, RFC 9111 section 5.2.2.1),
-            None when it does not say.
+        max_age: seconds for which the server says it is fresh (`max-age` of Cache-Control, RFC 9111 section 5.2.2.1),
+            None if it does not say.
     """
 
     body: bytes
@@ -50,7 +50,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Gets key sets; one event loop's own."""
+    """Fetches key sets; used by one event loop."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class Fetcher:
         """Prepare; nothing is connected yet.
 
         Args:
-            seconds: for one key set, from looking for its URL to its last byte.
-            max_bytes: of one document; a longer one is given up when that many bytes were read.
-            insecure_hosts: hosts, in lower case and without port, that may be asked over plain http.
+            seconds: for one key set, from discovery to its last byte.
+            max_bytes: of one document; reading a longer one is given up there.
+            insecure_hosts: hosts, in lower case and without port, that may be reached over plain http.
             ca_file: PEM file with the only certificate authorities that are trusted; None for the usual ones.
 
         Raises:
@@ -86,14 +86,14 @@ class Fetcher:
         )
 
     async def close(self) -> None:
-        """Close what connections are left."""
+        """Close the connections that are left."""
         await self._client.aclose()
 
     async def key_set(self, where: IssuerKeys) -> Fetched:
-        """Get an issuer's key set, from its URL or from where the issuer's metadata says it is.
+        """Return an issuer's key set, from its URL or from where the issuer's metadata says it is.
 
         Raises:
-            FetchError: it could not be had within the bounds.
+            FetchError: it could not be fetched within the bounds.
         """
         try:
             async with asyncio.timeout(self._seconds):
@@ -117,7 +117,7 @@ class Fetcher:
             self._permit(url)
             return await self._read(url)
         except httpx.ConnectError as error:
-            msg = f"no connection: {error}"  # the system's or OpenSSL's words
+            msg = f"no connection: {error}"  # the text is the system's or OpenSSL's, not the other side's
             raise FetchError(msg) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
             raise FetchError(type(error).__name__) from None
@@ -142,11 +142,11 @@ class Fetcher:
 
 
 def metadata_urls(issuer: str) -> Iterator[str]:
-    """Give the places of an issuer's metadata, in the order in which they are asked.
+    """Return the URLs of an issuer's metadata, in the order in which they are tried.
 
-    OpenID Connect Discovery section 4 appends to the issuer; RFC 8414 section 3.1 inserts before its path. Each document
-    is also found in the other's form, the first of RFC 8414 section 5, so both are tried in both. For an issuer without
-    a path the forms are one.
+    OpenID Connect Discovery section 4 appends the well-known path to the issuer; RFC 8414 section 3.1 inserts it before the
+    issuer's path. Servers also use the other's form (RFC 8414 section 5), so each document is tried in both. For an issuer
+    without a path the two forms are the same.
     """
     base = issuer.rstrip("/")
     scheme, separator, rest = base.partition("://")
@@ -160,7 +160,7 @@ def metadata_urls(issuer: str) -> Iterator[str]:
 
 
 def _check_head(response: httpx.Response) -> None:
-    """Refuse an answer for its status, coding or type before a byte of it is read."""
+    """Reject a response for its status, coding or type before its body is read."""
     if response.status_code != httpx.codes.OK:
         msg = f"status {response.status_code}"
         raise FetchError(msg)
@@ -174,7 +174,7 @@ def _check_head(response: httpx.Response) -> None:
 
 
 def _jwks_uri(body: bytes, issuer: str) -> str:
-    """Read `jwks_uri` from metadata, which must speak for exactly this issuer (RFC 8414 section 3.3)."""
+    """Return `jwks_uri` of a metadata document, which must name exactly this issuer (RFC 8414 section 3.3)."""
     try:
         document = loads(body)
     except StrictJSONError:

@@ -1,18 +1,18 @@
-"""The issuers' keys: fetched in the background, kept through outages, refetched when a token names an unknown key.
+"""The issuers' key sets: fetched in the background, kept through outages, refetched when a token names an unknown key.
 
 Rules of this module:
 
-* At most one fetch per issuer is under way (its flight); whoever needs one meanwhile waits for that one. Only a token
-  that names an unknown key makes a request wait, and the caller's deadline bounds that.
-* Senders choose `kid`. So an issuer is asked at most once per cool-down on their account, whatever the number of
-  requests and names; and a name that such a fetch did not bring is not asked for again for a while. Somebody who
-  uses up the cool-down delays a new key by it, and brings the new key in with his next try.
-* A fetch that fails in any way changes nothing, and is tried again after pauses that double. Keys that were not
-  confirmed for `stale_for` are dropped: from then on the issuer's tokens are `keys_unavailable`, which is the
-  service's trouble (503) and not the caller's (401).
-* An empty or unusable set counts as a failure: an issuer without keys signs nothing.
-* A published `KeySet` is never changed. It is replaced when, and only when, a key in it was: under another name, for
-  other algorithms or of other material. So whoever remembers what was verified compares sets by identity.
+* At most one fetch per issuer is in flight, and everyone who needs one waits for it. Only a token that names an unknown key
+  makes a request wait, and the caller's deadline bounds that.
+* Senders choose `kid`. So tokens cause at most one fetch per issuer and cool-down, whatever the number of requests and key
+  ids; and a key id that such a fetch did not return is not looked up again for a while. An attacker can delay a key
+  rotation by at most one cool-down, because his next attempt fetches the new key for everyone.
+* A fetch that fails in any way changes nothing, and is retried after pauses that double. Keys that were not confirmed
+  for `stale_for` are not used any more: from then on the issuer's tokens are `keys_unavailable`, which is a failure of the
+  service (503) and not of the caller (401).
+* An empty or unusable set counts as a failed fetch: it would otherwise lock everyone out for the mistake of a moment.
+* A published `KeySet` never changes. It is replaced if, and only if, a key in it was: another key id, other algorithms or
+  other material. So a cache of verified tokens can compare sets by identity.
 """
 
 import asyncio
@@ -29,31 +29,30 @@ from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
 from authz.edge.jwks.fetcher import Fetcher, FetchError
 
-# When keys are fetched again: from what Cache-Control said, or from how often it failed.
-
 _MAX_DOUBLINGS = 16
+_LOG = structlog.get_logger("authz.keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule(Fetching):
-    """The configured bounds, and how replicas are kept from asking together.
+    """When keys are fetched again: the configured bounds, and a jitter that keeps replicas from fetching together.
 
     Attributes:
-        jitter: largest part of a pause that is taken off it by chance.
+        jitter: largest share of a pause that is subtracted from it at random.
     """
 
     jitter: float = 0.2
 
-    def age(self, said: int | None) -> float:
-        """Give the seconds to the next scheduled fetch; `said` is Cache-Control's max-age, None where it has none."""
-        return min(max(self.default_age if said is None else said, self.min_age), self.max_age)
+    def age(self, max_age: int | None) -> float:
+        """Return the seconds to the next scheduled fetch, given Cache-Control's max-age or None."""
+        return min(max(self.default_age if max_age is None else max_age, self.min_age), self.max_age)
 
     def pause(self, age: float, failures: int) -> float:
-        """Give the seconds to wait now.
+        """Return the seconds to wait now.
 
         Args:
-            age: as `age` gave it for the last fetch that brought keys.
-            failures: fetches that failed since.
+            age: as `age` returned it for the last successful fetch.
+            failures: number of fetches that failed since.
         """
         whole = age
         if failures:
@@ -61,30 +60,28 @@ class Schedule(Fetching):
         return whole * random.uniform(1 - self.jitter, 1)  # noqa: S311 - no secret depends on it
 
 
-_LOG = structlog.get_logger("authz.keys")
-
-
 class KeyObserver(Protocol):
-    """Takes the figures of the key store."""
+    """Counts what the key store does."""
 
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch, outcome `ok` or `failed`."""
 
     def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
-        """Take how many keys of the issuer's set are not used, by why."""
+        """Set how many keys of the issuer's set are not used, by reason."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Source:
-    """One issuer's keys and what is known about getting them.
+    """One issuer's keys and the state of fetching them.
 
     Attributes:
-        confirmed: when `keys` were last seen published.
+        confirmed: when `keys` were last fetched.
         asked: when a token last caused a fetch.
-        failures: fetches that failed since.
+        failures: fetches that failed since the last successful one.
         age: seconds from one scheduled fetch to the next.
         flight: the last fetch; at most one is not done.
-        unknown: when each name was asked for in vain, oldest first.
+        missed: when each key id was looked up without success, oldest first. It holds `Schedule.max_unknown` ids, and the
+            oldest is evicted; only a fetch adds one, so a sender can add one per cool-down.
     """
 
     where: IssuerKeys
@@ -94,11 +91,11 @@ class _Source:
     failures: int = 0
     age: float = 0.0
     flight: asyncio.Task[None] | None = None
-    unknown: dict[str | None, float] = field(default_factory=dict)
+    missed: dict[str | None, float] = field(default_factory=dict)
 
 
 class KeyStore:
-    """Keeps the keys of every issuer; one event loop's own."""
+    """The keys of every issuer; used by one event loop, except where any thread may ask."""
 
     def __init__(
         self,
@@ -112,12 +109,12 @@ class KeyStore:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; nothing is fetched before `start`, and keys given in the file are at hand now.
+        """Prepare; keys given in the policy file are available now, and others are fetched after `start`.
 
         Args:
             sources: where each issuer's keys come from, by `iss`.
-            observer: takes the figures.
-            schedule: the bounds; the defaults when None.
+            observer: counts fetches and unused keys.
+            schedule: the bounds; None for the defaults.
             insecure_hosts: as `Fetcher` takes it.
             ca_file: as `Fetcher` takes it.
             clock: seconds, monotonic.
@@ -149,7 +146,7 @@ class KeyStore:
                 source.keys, source.confirmed, source.age = theirs.keys, theirs.confirmed, theirs.age
 
     async def start(self) -> None:
-        """Begin to fetch; returns at once."""
+        """Begin to fetch; return at once."""
         fetched = [source for source in self._sources.values() if not source.where.inline]
         self._loops = [asyncio.create_task(self._run(source)) for source in fetched]
 
@@ -164,9 +161,9 @@ class KeyStore:
         await self._fetcher.close()
 
     def keys(self, issuer: str) -> KeySet | None:
-        """Give an issuer's keys; None while there are none, or none that is fresh enough to be believed.
+        """Return an issuer's keys, or None if no keys are cached or the cached ones are stale.
 
-        Two answers are the same object exactly as long as the issuer's usable keys did not change.
+        The same object is returned for as long as the issuer's usable keys do not change.
         """
         source = self._sources.get(issuer)
         if source is None:
@@ -175,49 +172,49 @@ class KeyStore:
         return source.keys if fresh else None
 
     def age(self, issuer: str) -> float:
-        """Give the seconds since an issuer's keys were last confirmed: infinite when they never were, 0 in the file."""
+        """Return the seconds since an issuer's keys were fetched: infinite if they never were, 0 for keys in the policy file."""
         source = self._sources[issuer]
         return 0.0 if source.where.inline else self._clock() - source.confirmed
 
     def without_keys(self) -> list[str]:
-        """Name the issuers none of whose tokens can be verified now."""
+        """Return the issuers none of whose tokens can be verified now."""
         return [issuer for issuer in self._sources if self.keys(issuer) is None]
 
-    def hopeful(self, issuer: str, kid: str | None) -> bool:
-        """Tell whether `refetch` could find a key now. Begins nothing, so any thread may ask."""
+    def may_refetch(self, issuer: str, kid: str | None) -> bool:
+        """Return whether `refetch` could find a key now. It changes nothing, so any thread may ask."""
         source = self._sources.get(issuer)
         if source is None or source.where.inline:
             return False
-        asking = _under_way(source) or self._cooled_down(source)
-        return self._holds(source, kid) or (asking and not self._in_vain(source, kid))
+        may_fetch = _in_flight(source) or self._cooled_down(source)
+        return self._holds(source, kid) or (may_fetch and not self._recently_missed(source, kid))
 
     async def refetch(self, issuer: str, kid: str | None) -> bool:
-        """Look once more for a key that a token named. To be cancelled at will: the fetch goes on.
+        """Look once more for a key that a token named. It may be cancelled: the fetch goes on for others.
 
         Returns:
-            Whether the issuer's set holds the key now. Within the cool-down nothing is fetched.
+            Whether the issuer's set has the key now. Within the cool-down nothing is fetched.
         """
         source = self._sources.get(issuer)
         if source is None or source.where.inline:
             return False
         while not self._holds(source, kid):
-            joined = _under_way(source)
-            if self._in_vain(source, kid) or not (joined or self._may_ask(source)):
+            joined = _in_flight(source)
+            if self._recently_missed(source, kid) or not (joined or self._may_ask(source)):
                 return False
             await self._flight(source)
             if not joined:
-                return self._holds(source, kid) or self._note(source, kid)
+                return self._holds(source, kid) or self._remember_miss(source, kid)
         return True
 
     def _holds(self, source: _Source, kid: str | None) -> bool:
         keys = self.keys(source.where.issuer)
         return keys is not None and keys.find(kid) is not None
 
-    def _in_vain(self, source: _Source, kid: str | None) -> bool:
-        return self._clock() - source.unknown.get(kid, float("-inf")) < self._schedule.unknown_for
+    def _recently_missed(self, source: _Source, kid: str | None) -> bool:
+        return self._clock() - source.missed.get(kid, float("-inf")) < self._schedule.unknown_for
 
     def _may_ask(self, source: _Source) -> bool:
-        """Tell whether a token may cause a fetch now, and if so start the cool-down."""
+        """Return whether a token may cause a fetch now, and if so start the cool-down."""
         if not self._cooled_down(source):
             return False
         source.asked = self._clock()
@@ -226,17 +223,17 @@ class KeyStore:
     def _cooled_down(self, source: _Source) -> bool:
         return not self._closed and self._clock() - source.asked >= self._schedule.cooldown
 
-    def _note(self, source: _Source, kid: str | None) -> Literal[False]:
-        """Remember a name that a fetch did not bring; one that failed says nothing about names."""
+    def _remember_miss(self, source: _Source, kid: str | None) -> Literal[False]:
+        """Remember a key id that a fetch did not return. A fetch that failed proves nothing about key ids."""
         if not source.failures:
-            source.unknown.pop(kid, None)
-            source.unknown[kid] = self._clock()
-            if len(source.unknown) > self._schedule.max_unknown:
-                del source.unknown[next(iter(source.unknown))]
+            source.missed.pop(kid, None)
+            source.missed[kid] = self._clock()
+            if len(source.missed) > self._schedule.max_unknown:
+                del source.missed[next(iter(source.missed))]
         return False
 
     async def _flight(self, source: _Source) -> None:
-        """Wait for the fetch that is under way, or for a new one; who gives up waiting does not end it."""
+        """Wait for the fetch in flight, or for a new one; a caller that stops waiting does not cancel it."""
         if source.flight is None or source.flight.done():
             source.flight = asyncio.create_task(self._fetch(source))
         await asyncio.wait([source.flight])
@@ -252,7 +249,7 @@ class KeyStore:
             keys = self._usable(source, fetched.body)
         except (FetchError, KeySetError) as error:
             self._fail(source, str(error))
-        except Exception as error:  # noqa: BLE001 - no document may end the fetching for good
+        except Exception as error:  # noqa: BLE001 - no document of an issuer may end the fetching for good
             self._fail(source, type(error).__name__)
         else:
             self._accept(source, keys, fetched.max_age)
@@ -279,15 +276,15 @@ class KeyStore:
         self._observer.fetched(issuer, "ok")
         if source.keys is None or _material(keys) != _material(source.keys):
             source.keys = keys
-            source.unknown.clear()
+            source.missed.clear()
             _LOG.info("keys replaced", issuer=issuer, usable=len(keys.keys), skipped=len(keys.skipped))
             self._on_change()
 
 
-def _under_way(source: _Source) -> bool:
+def _in_flight(source: _Source) -> bool:
     return source.flight is not None and not source.flight.done()
 
 
 def _material(keys: KeySet) -> dict[str | None, tuple[Any, ...]]:
-    """Give what makes a set: equal for two sets that verify the same. `Key` itself compares without its material."""
+    """Return what makes two key sets equal if they verify the same. `Key` itself compares without its material."""
     return {kid: (key.algorithms, key.material) for kid, key in keys.keys.items()}

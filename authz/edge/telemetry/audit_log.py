@@ -1,7 +1,7 @@
 """The audit log: one JSON line a decision, written off the request path.
 
-A decision is only appended to a bounded queue; a thread describes, encodes and writes it. When the queue is full the record
-is dropped and counted: a slow reader of the log must not become a slow gateway.
+A decision is only appended to a bounded queue; a thread makes the record, encodes and writes it. When the queue is full, the
+new record is dropped and counted: a slow reader of the log must not become a slow gateway.
 """
 
 import threading
@@ -17,15 +17,15 @@ from authz.edge.telemetry.decision_record import Facts, make_record
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
 _BATCH = 1000
-LAST_SECONDS = 5.0
-"""Longest time that the last records may take to be written."""
+CLOSE_SECONDS = 5.0
+"""Longest time that `close` waits for the last records."""
 
 
 class Stream(Protocol):
     """Where records go."""
 
     def write(self, data: memoryview, /) -> int | None:
-        """Write some of the bytes and tell how many; raise OSError when that cannot be."""
+        """Write some of the bytes and return how many; raise OSError if none can be written."""
 
 
 class AuditLog:
@@ -36,7 +36,7 @@ class AuditLog:
     """
 
     def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
-        """Begin to write; at most `size` records wait. `on_drop`, to be set, is called for each that is not written."""
+        """Begin to write; at most `size` records wait. Set `on_drop` to be called for each record that is not written."""
         self.on_drop: Callable[[], None] = lambda: None
         self._stream = stream
         self._size = size
@@ -46,14 +46,14 @@ class AuditLog:
         self._thread.start()
 
     def write(self, decision: Decision, facts: Facts, seconds: float) -> None:
-        """Queue the record of a decision that took so many seconds; never waits."""
+        """Queue the record of a decision that took this many seconds; never wait."""
         if len(self._waiting) >= self._size:
             self.on_drop()
             return
         self._waiting.append((decision, facts, seconds))
 
-    def close(self, seconds: float = LAST_SECONDS) -> None:
-        """Write what waits, then stop; a stream that takes nothing for so many seconds is given up."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Write what waits, then stop; give up on a stream that takes nothing for this many seconds."""
         self._stop.set()
         self._thread.join(seconds)
 

@@ -1,8 +1,11 @@
-"""Counters and timings for the request path: plain additions there, Prometheus' families when they are asked for.
+"""Counters and histograms for the request path: plain additions there, Prometheus' families when they are collected.
 
-`prometheus_client`'s own counters take a lock for each addition. Each counter here is added to by one thread only, so a
-dictionary is enough and costs a tenth. Whoever answers /metrics is another thread, and reads a copy, which takes one
-step of the interpreter.
+`prometheus_client`'s own counters look a child up and take a lock for each addition. Each counter here is added to by one
+thread only, so a dictionary is enough and costs a tenth. `/metrics` is answered by another thread, which reads a copy that
+the interpreter makes in one step.
+
+The tables grow with the label sets that were seen, and nothing is evicted: a sum must not fall. So a label's values must come
+from the policy or from a closed list, and never from a sender (see `metrics`).
 """
 
 from bisect import bisect_left
@@ -18,16 +21,16 @@ class Counters(Collector):
     """A counter with labels."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
-        """Describe the counter; `name` without `_total`."""
+        """Describe the counter; `name` is without `_total`."""
         self._described = (name, documentation, tuple(labels))
         self.counts: dict[Labels, int] = {}
 
     def add(self, labels: Labels, amount: int = 1) -> None:
-        """Count."""
+        """Add to the counter of these labels."""
         self.counts[labels] = self.counts.get(labels, 0) + amount
 
     def collect(self) -> Iterable[Metric]:
-        """Give the family."""
+        """Return the metric family."""
         name, documentation, labels = self._described
         family = CounterMetricFamily(name, documentation, labels=labels)
         for values, count in self.counts.copy().items():
@@ -35,7 +38,7 @@ class Counters(Collector):
         return [family]
 
 
-class StageTimes(Collector):
+class DurationHistogram(Collector):
     """A histogram of seconds with labels."""
 
     def __init__(
@@ -47,7 +50,7 @@ class StageTimes(Collector):
         self._seen: dict[Labels, tuple[list[int], list[float]]] = {}
 
     def add(self, labels: Labels, seconds: float) -> None:
-        """Count one duration."""
+        """Add one duration."""
         seen = self._seen.get(labels)
         if seen is None:
             seen = self._seen[labels] = ([0] * (len(self._buckets) + 1), [0.0])
@@ -56,7 +59,7 @@ class StageTimes(Collector):
         total[0] += seconds
 
     def collect(self) -> Iterable[Metric]:
-        """Give the family; its buckets are cumulative, the last without bound."""
+        """Return the metric family, with cumulative buckets up to +Inf."""
         name, documentation, labels = self._described
         family = HistogramMetricFamily(name, documentation, labels=labels)
         bounds = [*map(str, self._buckets), "+Inf"]

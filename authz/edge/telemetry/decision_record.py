@@ -11,16 +11,17 @@ from authz.core.decision import Decision
 from authz.core.mcp.item import Kind
 
 _MAX_TEXT = 512
-"""Characters of a name that a sender chose; a record stays small whatever was asked for."""
+"""Longest text from a sender, in characters: a record stays small whatever a request names."""
 
 _UNSAFE = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
     "\N{REPLACEMENT CHARACTER}",
 )
-"""Control characters, line and paragraph separators, and marks that change the direction of writing."""
+"""Control characters, line and paragraph separators, and bidirectional marks: with them a sender could forge a line of the
+log, or make a reader see another one."""
 
 ITEM_KEYS: Mapping[Kind, str] = MappingProxyType({kind: kind.value for kind in Kind})
-"""Under which key a record names the item."""
+"""The key under which a record names an item."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -50,13 +51,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a record says beside the decision.
+    """What a record contains besides the decision.
 
     Attributes:
-        decision_id: the decision's name.
+        decision_id: identifies the decision.
         policy: digest of the policy that decided.
         at: when, in seconds since the epoch.
-        status: HTTP status of a denial's answer, 0 for an allowed request.
+        status: HTTP status of a denial, 0 for an allowed request.
         source: the peer's address.
     """
 
@@ -68,7 +69,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
-    """Describe a decision that took so many seconds."""
+    """Return the record of a decision that took this many seconds."""
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
     return Record(
@@ -94,7 +95,7 @@ def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
 
 
 def _time(at: float) -> str:
-    """Write a moment in RFC 3339, UTC, milliseconds."""
+    """Format a time as RFC 3339 does, in UTC with milliseconds."""
     seconds, milliseconds = divmod(int(at * 1000), 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
@@ -105,11 +106,11 @@ def _second(seconds: int) -> str:
 
 
 def verdict(decision: Decision) -> str:
-    """Give the word for a decision in records, metadata and metrics."""
+    """Return the word for a decision in records, metadata and metrics."""
     return "allow" if decision.allowed else "deny"
 
 
 def clip(text: str) -> str:
-    """Shorten a text that a sender chose, and take out what would forge or reorder the line of a log."""
+    """Return a sender's text, shortened and without the characters that would forge or reorder a line of the log."""
     text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
     return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)

@@ -1,7 +1,8 @@
 """Prometheus metrics; names and labels are what dashboards and alerts rely on.
 
-Every label has a bounded set of values: methods are those of the table, tools those that a rule names, and whatever a
-sender made up is `_other`.
+Every label has a bounded set of values, so that no sender can make the tables grow: methods are those of the method table,
+tools those that a rule names, and anything else is `_other`. Servers, rules, tools and issuers are the policy's, and those of
+earlier policies stay until the process ends.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,25 +15,25 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
-from authz.edge.telemetry.counters import Counters, StageTimes
+from authz.edge.telemetry.counters import Counters, DurationHistogram
 from authz.edge.telemetry.decision_record import verdict
 
 OTHER = "_other"
 SAMPLED = 16
-"""Of how many Checks one is timed stage by stage; the others pay nothing for it."""
+"""One Check in this many is timed stage by stage; the others pay nothing for it."""
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 _KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
 
 
-class KeyFigures(Collector):
+class KeyGauges(Collector):
     """Reads the key store when metrics are asked for."""
 
     def __init__(self, read: Callable[[], Iterable[tuple[str, int, float]]]) -> None:
-        """Take (issuer, usable keys, seconds since confirmed) from `read`."""
+        """Read (issuer, usable keys, seconds since confirmed) from `read`."""
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """Give both gauges."""
+        """Return both gauges."""
         count = GaugeMetricFamily("mcp_authz_jwks_keys", "Usable keys of an issuer.", labels=["issuer"])
         age = GaugeMetricFamily(
             "mcp_authz_jwks_age_seconds",
@@ -46,39 +47,39 @@ class KeyFigures(Collector):
 
 
 class Metrics:
-    """The service's metrics in a registry of their own."""
+    """The metrics of one process, in a registry of their own."""
 
-    def __init__(self, keys: KeyFigures | None = None) -> None:
-        """Read the key store's figures from `keys` when metrics are asked for."""
+    def __init__(self, keys: KeyGauges | None = None) -> None:
+        """Register every metric; `keys` reads the key store."""
         self.registry = CollectorRegistry()
         self._named: Mapping[str, frozenset[str]] = {}
-        for collector in (keys, *self._tallies(), *self._timings()):
+        for collector in (keys, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
         registry = self.registry
         self._skipped = Gauge(
             "mcp_authz_jwks_skipped",
-            "Keys of an issuer's set that are not used, by why.",
+            "Keys of an issuer's set that are not used, by reason.",
             ["issuer", "why"],
             registry=registry,
         )
         self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
-        # Added to by the audit log's thread, so one that locks.
+        # The audit log's thread adds to this one, so it is of the kind that locks.
         self._dropped = Counter(
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
 
-    def _tallies(self) -> tuple[Counters, ...]:
+    def _counters(self) -> tuple[Counters, ...]:
         decided = ("server", "method", "rule", "decision", "reason")
         self._decisions = Counters("mcp_authz_decisions", "Decisions by rule and reason.", decided)
         tool = ("server", "tool", "decision")
         self._tools = Counters("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
-        disagreed = "Decisions that a shadow rule would have made otherwise."
+        disagreed = "Decisions that a shadow rule would have made differently."
         self._shadows = Counters("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
         item = ("server", "kind", "outcome")
         self._items = Counters("mcp_authz_list_items", "Items of lists, kept or trimmed.", item)
         self._rewrites = Counters(
-            "mcp_authz_rewrites", "Messages that went through the rewriter.", ("outcome",)
+            "mcp_authz_rewrites", "Messages that passed through the rewriter.", ("outcome",)
         )
         self._cache = Counters("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
         self._fetches = Counters("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
@@ -89,21 +90,23 @@ class Metrics:
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
         return (*decisions, *figures, self._calls_refused)
 
-    def _timings(self) -> tuple[StageTimes, ...]:
-        self._check = StageTimes("mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS)
+    def _histograms(self) -> tuple[DurationHistogram, ...]:
+        self._check = DurationHistogram(
+            "mcp_authz_check_seconds", "Time of one Check.", ("server",), _BUCKETS
+        )
         sampled = f"Time of one stage of a Check; one Check in {SAMPLED} is timed."
-        self._stages = StageTimes("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
+        self._stages = DurationHistogram("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
         return self._check, self._stages
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one decision."""
-        said = verdict(decision)
+        word = verdict(decision)
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
         server, item = decision.server, decision.item
-        self._decisions.add((server, method, decision.rule, said, decision.reason.value))
+        self._decisions.add((server, method, decision.rule, word, decision.reason.value))
         if item is not None and item.kind is Kind.TOOL:
             named = item.name in self._named.get(server, ())
-            self._tools.add((server, item.name if named else OTHER, said))
+            self._tools.add((server, item.name if named else OTHER, word))
         for rule in decision.shadows:
             self._shadows.add((server, rule))
         self._check.add((server,), seconds)
@@ -118,19 +121,19 @@ class Metrics:
         self._items.add((server, kind.value, "trimmed"), trimmed)
 
     def rewritten(self, outcome: str) -> None:
-        """Count one message that went through the rewriter."""
+        """Count one message that passed through the rewriter."""
         self._rewrites.add((str(outcome),))
 
     def remembered(self, outcome: str) -> None:
-        """Count one look-up of a verified token."""
+        """Count one look-up in the token cache."""
         self._cache.add((outcome,))
 
     def fetched(self, issuer: str, outcome: str) -> None:
-        """Count one fetch of keys."""
+        """Count one fetch of a key set."""
         self._fetches.add((issuer, outcome))
 
     def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
-        """Set how many keys of an issuer's set are not used, by why; a `why` that is not named is none."""
+        """Set how many keys of an issuer's set are not used, by reason; zero for a reason that is not given."""
         for why in Skip:
             self._skipped.labels(issuer, why.value).set(counts.get(why.value, 0))
 
@@ -147,11 +150,11 @@ class Metrics:
         self._reloads.add((outcome,))
 
     def policy(self, digest: str, tools: Mapping[str, frozenset[str]]) -> None:
-        """Name the policy in force, and the tools by server that are counted apart because its rules name them."""
+        """Set the policy in force, and the tools of each server that are counted by name because a rule names them."""
         self._named = tools
         self._policy.clear()
         self._policy.labels(digest).set(1)
 
     def render(self) -> bytes:
-        """Write all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""The service's own log: JSON lines on a stream of its own, apart from the audit log."""
+"""The service's own log: JSON lines on a stream separate from the audit log."""
 
 from typing import TextIO
 
@@ -13,7 +13,7 @@ def configure(stream: TextIO) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        # Text and line end in one write, so that no line of another stream comes between them.
+        # It writes text and line end at once: workers share the stream, and another's line must not come between them.
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )

@@ -1,4 +1,4 @@
-"""How long the stages of one Check take: parse, token, policy, respond.
+"""Time the stages of one Check: parse, token, policy, respond.
 
 Only a sample of Checks is timed. The others carry a `Stages` whose marks do nothing.
 """
@@ -13,7 +13,7 @@ class Stages:
     __slots__ = ()
 
     def mark(self, stage: str) -> None:
-        """End a stage: what passed since the last mark is its time."""
+        """End a stage, whose time is the time since the last mark."""
 
 
 UNTIMED = Stages()

@@ -1,8 +1,9 @@
-"""One writer for the audit logs of several workers.
+"""Write the audit logs of several workers to one stream.
 
-A worker's standard output is a pipe to its supervisor, which writes on only whole lines, those of one worker at a time. So
-no record is torn by another, however long it is, and what a killed worker left half written is dropped and counted.
-A reader that does not read fills the pipes; then the workers drop records and count them, as one worker would.
+A worker's standard output is a pipe to its supervisor, which passes on whole lines only, those of one worker at a time. So
+no record is torn by another, however long it is, and one that a killed worker left half written is dropped and counted.
+Workers that wrote to the stream themselves would tear each other's lines: a write to a pipe is atomic only up to 4 KiB.
+A reader that does not read fills the pipes; then the workers drop records and count them, as a single process would.
 """
 
 import os
@@ -15,37 +16,41 @@ _CHUNK = 65_536
 
 
 class AuditPipe:
-    """Threads that copy from pipes to one stream."""
+    """Threads that copy from pipes to one stream.
 
-    def __init__(self, out: Stream, torn: Callable[[], None]) -> None:
-        """Write to `out`; `torn` is called, from a thread, for each record that did not come to its end."""
-        self._out, self._torn = out, torn
-        self._turn = threading.Lock()
+    Each blocks while the stream's reader is slow, so they are threads of their own and not tasks of the event loop, and
+    daemons, so that a reader that never reads cannot keep the process from ending.
+    """
 
-    def begin(self, pipe: int) -> threading.Thread:
-        """Copy from a pipe until its last writer has ended; the pipe is closed then."""
-        copying = threading.Thread(target=self._copy, args=(pipe,), name="audit", daemon=True)
-        copying.start()
-        return copying
+    def __init__(self, out: Stream, on_drop: Callable[[], None]) -> None:
+        """Write to `out`; `on_drop` is called, from a thread, for each record that was not written."""
+        self._out, self._on_drop = out, on_drop
+        self._lock = threading.Lock()
+
+    def copy_from(self, pipe: int) -> threading.Thread:
+        """Copy from a pipe until its last writer has closed it, then close it."""
+        thread = threading.Thread(target=self._copy, args=(pipe,), name="audit", daemon=True)
+        thread.start()
+        return thread
 
     def _copy(self, pipe: int) -> None:
-        rest = b""
+        unfinished = b""
         while chunk := os.read(pipe, _CHUNK):
-            lines, end, begun = chunk.rpartition(b"\n")
+            lines, end, rest = chunk.rpartition(b"\n")
             if end:
-                self._write(rest + lines + end)
-                rest = b""
-            rest += begun
+                self._write(unfinished + lines + end)
+                unfinished = b""
+            unfinished += rest
         os.close(pipe)
-        if rest:
-            self._torn()
+        if unfinished:
+            self._on_drop()
 
     def _write(self, lines: bytes) -> None:
         unwritten = memoryview(lines)
         try:
-            with self._turn:
+            with self._lock:
                 while unwritten:
                     unwritten = unwritten[self._out.write(unwritten) or 0 :]
-        except (OSError, ValueError):  # a closed or full stream ends neither the thread nor the service
+        except (OSError, ValueError):  # a closed or full stream must end neither the thread nor the service
             for _ in range(bytes(unwritten).count(b"\n")):
-                self._torn()
+                self._on_drop()

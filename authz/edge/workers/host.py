@@ -1,4 +1,4 @@
-"""What the machine gives this process: cores to run on and files to open."""
+"""What the host lets this process use: cores and open files."""
 
 import os
 import resource
@@ -9,17 +9,18 @@ OPEN_FILES = 1024
 threads, 256 HTTP clients, and what the process itself has open."""
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = "max"
+_NO_QUOTA = float(1 << 16)
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
-    """Give how many cores this process may keep busy: those it may run on, within the control group's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    """Return how many cores this process may keep busy: those it may run on, within its control group's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(allowed, int(_quota(cgroup))))
 
 
 def _quota(cgroup: Path) -> float:
-    """Give the cores of a control group, version 2 or 1; many when there is no limit."""
+    """Return the cores that a control group (version 2 or 1) may use; a large number if there is no limit."""
     for quota_file, period_file in (("cpu.max", ""), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             words = (cgroup / quota_file).read_text("ascii").split()
@@ -29,9 +30,9 @@ def _quota(cgroup: Path) -> float:
                 return int(quota) / int(period)
         except (OSError, ValueError):
             continue
-    return float(1 << 16)
+    return _NO_QUOTA
 
 
 def open_files() -> int:
-    """Give how many files this process may have open."""
+    """Return how many files this process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

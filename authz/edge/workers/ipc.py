@@ -1,7 +1,8 @@
-"""The line between a supervisor and one worker: messages over a socket that both inherited.
+"""The channel between a supervisor and one worker: messages over a socket pair that the worker inherits.
 
-A message is four bytes of length and a msgpack map. The line is also how each notices the other's end: it closes when a
-process ends, however it ends.
+A message is four bytes of length and a msgpack map; nothing is unpickled, so a worker that was taken over cannot run code
+in its supervisor. Each side learns from the channel that the other is gone: the kernel closes it when a process ends,
+whatever the cause.
 """
 
 import asyncio
@@ -11,32 +12,25 @@ from collections.abc import Callable
 from typing import Self
 
 import msgspec
+from prometheus_client.core import Metric
 
 from authz.edge.grpc.startup import ServerChoice
 from authz.edge.http.status import WorkerStatus
-from authz.edge.workers.metrics_merge import Family
 
 _LENGTH = 4
 MAX_BYTES = 64 * 1024 * 1024
-"""A longer message is no message of ours."""
+"""A longer message ends the channel."""
 
 
 class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """What `serve` was asked for, and what one worker has of it; the first message to a worker.
+    """What one worker is to do; the first message to it.
+
+    The fields from `config` to `session_keys` are the flags of `serve`, unset ones empty or None.
 
     Attributes:
-        config: path of the policy file.
-        resource: as the flag `--resource`.
-        jwks: as the flags `--jwks`.
-        allow_anonymous: as the flag.
-        grpc: gRPC address, "" for the file's.
-        http: HTTP address, "" for the file's.
-        grace: as the flag `--grace`, None for the file's.
-        session_keys: as the flags `--session-key-file`.
-        grpc_server: as the flag `--grpc-server`.
         shared: whether other workers listen at the same gRPC address.
         hold: seconds to wait for every issuer's keys before a call is taken.
-        session_key: random bytes that all workers of a service have alike, and that are kept nowhere.
+        session_key: random bytes that are the same for all workers of a service, and are stored nowhere.
     """
 
     config: str
@@ -53,63 +47,75 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     session_key: bytes | None = None
 
 
+class Started(msgspec.Struct, tag=True, frozen=True):
+    """The worker serves, or cannot for this problem."""
+
+    problem: str = ""
+
+
 class Ask(msgspec.Struct, tag=True, frozen=True):
-    """A worker is asked for its `Report`."""
+    """The worker shall send a `Report`."""
+
+
+class Report(msgspec.Struct, tag=True, frozen=True):
+    """A worker's status and metrics: the answer to `Ask`, and its last message."""
+
+    status: WorkerStatus
+    metrics: list[Metric]
 
 
 class End(msgspec.Struct, tag=True, frozen=True):
     """The whole service ends."""
 
 
-class Started(msgspec.Struct, tag=True, frozen=True):
-    """A worker serves."""
+Message = Task | Started | Ask | Report | End
+_MetricOnWire = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 
 
-class Failed(msgspec.Struct, tag=True, frozen=True):
-    """A worker cannot serve, and why."""
-
-    why: str
-
-
-class Report(msgspec.Struct, tag=True, frozen=True):
-    """How a worker is, and what it counted; also its last message."""
-
-    condition: WorkerStatus
-    metrics: list[Family]
+def _pack(metric: Metric) -> _MetricOnWire:
+    samples = [(sample.name, dict(sample.labels), sample.value) for sample in metric.samples]
+    return metric.name, metric.documentation, metric.type, samples
 
 
-Message = Task | Ask | End | Started | Failed | Report
-_DECODE: Callable[[bytes], Message] = msgspec.msgpack.Decoder(Message).decode
-_ENCODE = msgspec.msgpack.Encoder().encode
+def _unpack(_: type, wire: object) -> Metric:
+    name, documentation, kind, samples = msgspec.convert(wire, _MetricOnWire)
+    metric = Metric(name, documentation, kind)
+    for sample in samples:
+        metric.add_sample(*sample)
+    return metric
+
+
+_ENCODE = msgspec.msgpack.Encoder(enc_hook=_pack).encode
+_DECODE: Callable[[bytes], Message] = msgspec.msgpack.Decoder(Message, dec_hook=_unpack).decode
 
 
 class WorkerChannel:
-    """One end of the line."""
+    """One end of the channel."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a connection; see `on`."""
+        """Use these streams; see `open`."""
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def on(cls, connected: socket.socket) -> Self:
-        """Use a connected socket, which is closed with the line."""
+    async def open(cls, connected: socket.socket) -> Self:
+        """Use a connected socket, which is closed with the channel."""
         return cls(*await asyncio.open_unix_connection(sock=connected))
 
     def send(self, message: Message) -> None:
-        """Send; nothing happens when nobody is there any more."""
+        """Send a message; do nothing if the other end is gone."""
         data = _ENCODE(message)
         self._writer.write(len(data).to_bytes(_LENGTH) + data)
 
     async def receive(self) -> Message | None:
-        """Wait for a message; None once nobody is there any more, or talks nonsense."""
+        """Wait for a message; return None if the other end is gone or sent something that is no message."""
         with contextlib.suppress(asyncio.IncompleteReadError, OSError, msgspec.MsgspecError):
             length = int.from_bytes(await self._reader.readexactly(_LENGTH))
             if length <= MAX_BYTES:
                 return _DECODE(await self._reader.readexactly(length))
         return None
 
-    async def close(self) -> None:
-        """Send what was not sent yet, and hang up."""
+    async def aclose(self) -> None:
+        """Send what is not sent yet, and hang up."""
         with contextlib.suppress(OSError):
             await self._writer.drain()
         self._writer.close()

@@ -1,116 +1,184 @@
-"""One worker process, as its supervisor sees it."""
+"""One worker as its supervisor sees it: a process, and its replacement whenever it ends."""
 
 import asyncio
 import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from threading import Thread
-from typing import Self
 
+import structlog
+from msgspec import structs
+from prometheus_client.core import Metric
+
+from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import Ask, End, Failed, Report, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import Ask, End, Report, Started, Task, WorkerChannel
+from authz.edge.workers.metrics_merge import merge, summed
 
-_LAST_LINES = 2.0
-"""Seconds that the last records of an ended worker may take to be written."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
+"""Seconds before a worker that failed is replaced; doubled each time, until one has lived `CALM_SECONDS`."""
+CALM_SECONDS = 30.0
+KEYS_SECONDS = 10.0
+"""Longest time that a replacement waits for keys before it takes calls without them."""
+_LAST_RECORDS = 2.0
+"""Seconds that the last audit records of an ended worker may take to be written."""
+_LOG = structlog.get_logger("authz.supervisor")
 
 
-class Worker:
-    """A process that decides.
+class WorkerSlot:
+    """Runs one worker after another.
 
     Attributes:
-        pid: its process id.
-        began: resolved with "" once it serves, else with why it does not.
-        last: what it reported last.
+        started: resolved with "" once the first one serves, or with the reason why it does not.
+        up: whether the present one takes connections.
+        restarts: how many were replaced.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, line: WorkerChannel, copying: Thread) -> None:
-        """Take a process that was started; see `start`."""
-        self.pid = process.pid
-        self.began: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.last: Report | None = None
-        self._process, self._line, self._copying = process, line, copying
-        self._asked: asyncio.Future[None] | None = None
-        self._ended = asyncio.create_task(self._live())
+    def __init__(self, number: int, task: Task, command: Sequence[str], audit: AuditPipe) -> None:
+        """Start a process with the file descriptor of its channel appended to `command`."""
+        self.started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.up = False
+        self.restarts = 0
+        self._number, self._task, self._command, self._audit = number, task, command, audit
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: WorkerChannel | None = None
+        self._status: asyncio.Future[WorkerStatus] | None = None
+        self._metrics: list[Metric] = []
+        self._ended_metrics: list[Metric] = []
+        self._ending = False
+        self._runner = asyncio.create_task(self._run())
 
-    @classmethod
-    async def start(cls, command: Sequence[str], task: Task, pump: AuditPipe) -> Self:
-        """Start a process with the file descriptor of its line as last argument.
+    async def status(self, seconds: float) -> WorkerStatus:
+        """Ask for its status and metrics; a worker that does not answer within `seconds` is not ready.
 
-        It leads a session: a Ctrl-C in the terminal is for the supervisor, which then tells its workers.
-
-        Raises:
-            OSError: it cannot be started.
+        All who ask before it answers share the answer, so that a worker that hangs collects no questions.
         """
-        ours, theirs = socket.socketpair()
-        pipe, output = os.pipe()
+        if self._status is None or self._status.done():
+            self._status = asyncio.get_running_loop().create_future()
+            self._send(Ask())
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            os.close(pipe)
-            raise
-        finally:
-            theirs.close()
-            os.close(output)
-        line = await WorkerChannel.on(ours)
-        line.send(task)
-        return cls(process, line, pump.begin(pipe))
+            return await asyncio.wait_for(asyncio.shield(self._status), seconds)
+        except TimeoutError:
+            return WorkerStatus(ready=False)
 
-    @property
-    def up(self) -> bool:
-        """Whether it takes connections."""
-        serving = self.began.done() and not self.began.result()
-        return serving and not self._ended.done()
-
-    async def report(self, seconds: float) -> Report | None:
-        """Ask how it is; None when it does not say within so many seconds. Who asks meanwhile gets the same answer."""
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.get_running_loop().create_future()
-            self._line.send(Ask())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._asked), seconds)
-            return self.last
-        return None
-
-    def end(self) -> None:
-        """Tell it that the whole service ends."""
-        self._line.send(End())
+    def metrics(self) -> list[Metric]:
+        """Return the metrics last reported, and what ended workers counted."""
+        return [*self._metrics, *self._ended_metrics]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        """Send the worker a signal, if it serves."""
+        if self.up and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
 
-    async def ended(self) -> int:
-        """Wait until it has ended and its last records are written; gives its exit status."""
-        return await asyncio.shield(self._ended)
+    async def end(self) -> None:
+        """Tell the worker that the whole service ends, and wait until it has ended."""
+        self._ending = True
+        if self.up:
+            self._send(End())
+        else:
+            self._runner.cancel()  # it took no call yet
+        await asyncio.wait([self._runner])
 
-    async def _live(self) -> int:
-        while (message := await self._line.receive()) is not None:
-            if isinstance(message, Report):
-                self._heard(message)
-            elif isinstance(message, Started | Failed):
-                self._says("" if isinstance(message, Started) else message.why)
-        status = await self._process.wait()
-        self._says(f"a worker ended with status {status} before it served")
-        await asyncio.to_thread(self._copying.join, _LAST_LINES)
-        await self._line.close()
-        return status
+    async def kill(self) -> None:
+        """End the worker at once."""
+        self._runner.cancel()
+        await asyncio.wait([self._runner])
 
-    def _heard(self, report: Report) -> None:
-        self.last = report
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_result(None)
+    async def _run(self) -> None:
+        task, pause = self._task, FIRST_PAUSE
+        while True:
+            born = time.monotonic()
+            status = await self._run_process(task)
+            if self._ending or self.started.result():  # the service ends, or its start has failed
+                return
+            _LOG.warning("worker ended", worker=self._number, status=status)
+            if time.monotonic() - born > CALM_SECONDS:
+                pause = FIRST_PAUSE
+            if status:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            self.restarts += 1
+            # The other workers have every issuer's keys; one without them would refuse tokens that they accept.
+            task = structs.replace(self._task, hold=KEYS_SECONDS)
 
-    def _says(self, problem: str) -> None:
-        if not self.began.done():
-            self.began.set_result(problem)
+    async def _run_process(self, task: Task) -> int:
+        """Run one process until it ends, and return its exit status; kill it if this is cancelled."""
+        try:
+            process, channel, copying = await _spawn(self._command, task, self._audit)
+        except OSError as error:
+            _LOG.error("worker cannot be started", worker=self._number, problem=error.strerror)
+            self._settle(f"a worker cannot be started: {error.strerror}")
+            return 1
+        self._process, self._channel, self._status = process, channel, None
+        try:
+            # To close the channel ends the process too, if it is one that sent something that is no message.
+            async with contextlib.aclosing(channel):
+                while (message := await channel.receive()) is not None:
+                    self._take(message, process.pid)
+                self.up = False
+            self._answer(WorkerStatus(ready=False))
+            return await process.wait()
+        finally:
+            self.up = False
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            status = await process.wait()
+            self._settle(f"a worker ended with status {status} before it served")
+            await asyncio.to_thread(copying.join, _LAST_RECORDS)
+            self._ended_metrics = merge([self._ended_metrics, summed(self._metrics)])
+            self._metrics = []
+
+    def _take(self, message: object, pid: int) -> None:
+        match message:
+            case Report(status, metrics):
+                self._metrics = metrics
+                self._answer(status)
+            case Started(problem=""):
+                self.up = True
+                self._settle("")
+                _LOG.info("worker serves", worker=self._number, pid=pid)
+            case Started(problem):
+                self._settle(problem)
+                _LOG.error("worker cannot serve", worker=self._number, pid=pid, problem=problem)
+
+    def _answer(self, status: WorkerStatus) -> None:
+        if self._status is not None and not self._status.done():
+            self._status.set_result(status)
+
+    def _settle(self, problem: str) -> None:
+        if not self.started.done():
+            self.started.set_result(problem)
+
+    def _send(self, message: Ask | End) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
+
+
+async def _spawn(
+    command: Sequence[str], task: Task, audit: AuditPipe
+) -> tuple[asyncio.subprocess.Process, WorkerChannel, Thread]:
+    ours, theirs = socket.socketpair()
+    pipe, output = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which tells its workers
+        )
+    except BaseException:
+        ours.close()
+        os.close(pipe)
+        raise
+    finally:
+        theirs.close()
+        os.close(output)
+    channel = await WorkerChannel.open(ours)
+    channel.send(task)
+    return process, channel, audit.copy_from(pipe)

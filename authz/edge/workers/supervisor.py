@@ -1,27 +1,47 @@
-"""The life of several workers: started together, each replaced when it ends, ended together.
+"""Run several workers as one service: start them together, replace each that ends, end them together.
 
 Rules of this module:
 
-* The supervisor never decides and never loads gRPC. It holds the HTTP port, because one place must answer for all, and the
-  audit log's stream, because one place must write it.
-* Workers are started as programs of their own, not forked: gRPC's threads do not survive a fork.
-* The start is whole or not at all: when a worker cannot serve, none is left.
-* A worker learns from its line that the supervisor is gone, and ends: nothing is left behind, whatever the end.
+* The supervisor decides nothing and loads no gRPC. It holds the HTTP port, because one process must answer for all workers,
+  and the audit log's stream, because one process must write it.
+* Workers are programs of their own and not forks: gRPC's threads do not survive a fork.
+* The start is all or nothing: if one worker cannot serve, none is left.
+* A worker that ends is replaced, at once if its exit status is 0, else after a pause that doubles until a worker has lived
+  for a while. The others go on meanwhile.
+* A worker whose supervisor is gone sees its channel close, and ends. So nothing is left behind, however this process ends.
 """
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+from prometheus_client import Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from authz.config.settings import Settings
 from authz.edge.http.app import application
 from authz.edge.http.listener import HttpPort, bind
-from authz.edge.reload import WatchedFile, Watcher
+from authz.edge.http.status import WorkerStatus, overall
+from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import Stream
+from authz.edge.workers.audit_pipe import AuditPipe
 from authz.edge.workers.ipc import Task
-from authz.edge.workers.team import Team
+from authz.edge.workers.metrics_merge import merge
+from authz.edge.workers.process import WorkerSlot
+
+START_SECONDS = 60.0
+"""Longest time that all workers may take to serve."""
+ANSWER_SECONDS = 1.0
+"""Longest time that a worker may take to report its status; a slower one counts as not ready."""
+_SLACK = 2.0
+"""Seconds beyond grace and limit after which a worker is killed."""
+
+
+class StartError(Exception):
+    """A worker cannot serve; the text says why."""
 
 
 async def supervise(
@@ -38,7 +58,7 @@ async def supervise(
     Args:
         settings: as the policy file gives them now.
         tasks: one for each worker.
-        command: the worker's program; the descriptor of its line is appended.
+        command: the worker's program; the descriptor of its channel is appended.
         out: takes the audit log.
         file: where the settings come from; the metadata documents follow it as the workers do.
         started: called once every worker serves.
@@ -47,46 +67,133 @@ async def supervise(
         BindError: an address cannot be used.
         StartError: a worker cannot serve; none is left.
     """
-    ending = ShutdownSignal.by_signals()
-    port = HttpPort(settings.http)
-    try:
-        with _reserved(settings.grpc):
-            team = Team(settings, tasks, command, out, ending)
-            try:
-                await team.begin()
-                port.begin(application(team))
-                async with _watched(file, team):
-                    started()
-                    await ending.begun.wait()
-                    await team.end()
-            finally:
-                await team.kill()
-    finally:
-        await port.end()
+    shutdown = ShutdownSignal.by_signals()
+    async with AsyncExitStack() as cleanup:
+        port = HttpPort(settings.http)
+        cleanup.push_async_callback(port.end)
+        cleanup.enter_context(_reserved(settings.grpc))
+        supervisor = WorkerSupervisor(settings, tasks, command, out, shutdown)
+        cleanup.push_async_callback(supervisor.kill)
+        await supervisor.start()
+        port.begin(application(supervisor))
+        watching = asyncio.create_task(_watch(file, supervisor))
+        cleanup.callback(watching.cancel)
+        started()
+        await shutdown.begun.wait()
+        await supervisor.end()
 
 
-@contextlib.contextmanager
+@contextmanager
 def _reserved(address: str) -> Iterator[None]:
-    """Hold a TCP port that workers share: nobody else may have it, also while no worker listens."""
+    """Hold the TCP port that workers share, so that no other service can join it, even while no worker listens."""
     if address.startswith("unix:"):
         yield
         return
-    bind(address, "gRPC").close()
+    bind(address, "gRPC").close()  # fails if anybody has the port, also one who would share it
     with bind(address, "gRPC", shared=True):
         yield
 
 
-@contextlib.asynccontextmanager
-async def _watched(file: WatchedFile, team: Team) -> AsyncIterator[None]:
-    watcher = Watcher(file.path, file.load, team.apply, failed=lambda _: None, read=team.settings.read)
+async def _watch(file: WatchedFile, supervisor: "WorkerSupervisor") -> None:
+    watcher = PolicyWatcher(
+        file.path, file.load, supervisor.apply, failed=lambda _: None, read=supervisor.settings.read
+    )
 
     def hang_up() -> None:
-        watcher.poke()
-        team.signal(signal.SIGHUP)
+        watcher.reload_now()
+        supervisor.signal(signal.SIGHUP)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
-    watching = asyncio.create_task(watcher.run())
-    try:
-        yield
-    finally:
-        watching.cancel()
+    await watcher.run()
+
+
+class WorkerSupervisor:
+    """The workers of a service, and the `ServiceStatus` of all of them together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tasks: Sequence[Task],
+        command: Sequence[str],
+        out: Stream,
+        shutdown: ShutdownSignal,
+    ) -> None:
+        """Begin to start the workers."""
+        self.settings = settings
+        self._shutdown = shutdown
+        # Added to by the threads of the audit pipe, so it is a counter that locks.
+        self._dropped = Counter(
+            "mcp_authz_audit_dropped", "Audit records that were not written.", registry=None
+        )
+        audit = AuditPipe(out, self._dropped.inc)
+        self._slots = [WorkerSlot(number, task, command, audit) for number, task in enumerate(tasks)]
+
+    async def start(self) -> None:
+        """Wait until every worker serves, or until the service is told to end.
+
+        Raises:
+            StartError: one does not.
+        """
+        started = asyncio.gather(*(asyncio.shield(slot.started) for slot in self._slots))
+        if await _done_before(started, self._shutdown.begun, START_SECONDS):
+            for problem in filter(None, started.result()):
+                raise StartError(problem)
+        elif not self._shutdown.begun.is_set():
+            msg = f"the workers did not serve within {START_SECONDS:g} s"
+            raise StartError(msg)
+
+    async def apply(self, settings: Settings) -> None:
+        """Answer HTTP by other settings from now on; the workers read the file themselves."""
+        self.settings = settings
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every worker that serves."""
+        for slot in self._slots:
+            slot.signal(number)
+
+    async def end(self) -> None:
+        """End every worker within grace and limit, or at once if told again; what is left is for `kill`."""
+        drain = self.settings.drain
+        ended = asyncio.gather(*(slot.end() for slot in self._slots))
+        if not await _done_before(ended, self._shutdown.at_once, drain.grace + drain.limit + _SLACK):
+            self.signal(signal.SIGTERM)
+            await asyncio.wait([ended], timeout=_SLACK)
+
+    async def kill(self) -> None:
+        """Leave no worker."""
+        await asyncio.gather(*(slot.kill() for slot in self._slots))
+
+    async def metrics(self) -> Iterable[Metric]:
+        """Return every metric, of all workers together."""
+        await self._statuses()
+        return merge([*(slot.metrics() for slot in self._slots), self._own_metrics()])
+
+    async def status(self) -> WorkerStatus:
+        """Return the status of the service as a whole."""
+        return overall(await self._statuses(), draining=self._shutdown.begun.is_set())
+
+    async def _statuses(self) -> list[WorkerStatus]:
+        asked = [slot for slot in self._slots if slot.up]
+        statuses = await asyncio.gather(*(slot.status(ANSWER_SECONDS) for slot in asked))
+        return [
+            status for slot, status in zip(asked, statuses, strict=True) if slot.up
+        ]  # not of one that ended
+
+    def _own_metrics(self) -> list[Metric]:
+        workers = GaugeMetricFamily("mcp_authz_workers", "Workers, configured and up.", labels=["state"])
+        workers.add_metric(["configured"], len(self._slots))
+        workers.add_metric(["up"], sum(slot.up for slot in self._slots))
+        restarts = CounterMetricFamily(
+            "mcp_authz_worker_restarts",
+            "Workers that ended and were replaced.",
+            sum(slot.restarts for slot in self._slots),
+        )
+        return [*self._dropped.collect(), restarts, workers]
+
+
+async def _done_before(awaited: asyncio.Future[Any], event: asyncio.Event, seconds: float) -> bool:
+    """Wait until `awaited` is done, the event is set or the time is over; return whether it is done."""
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(event.wait())
+    await asyncio.wait([awaited, waiting], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    return awaited.done()

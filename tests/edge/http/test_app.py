@@ -15,7 +15,7 @@ from mcp.shared.auth import ProtectedResourceMetadata
 
 from authz.edge.http.app import application
 from authz.edge.http.listener import Uvicorn
-from authz.edge.http.own import WorkerReport
+from authz.edge.http.status import WorkerReport
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import tokens

@@ -68,21 +68,21 @@ class World:
 
 
 class Honest(KeyStore):
-    """A store whose `hopeful` is held against what comes of each refetch."""
+    """A store whose `may_refetch` is held against what comes of each refetch."""
 
     async def refetch(self, issuer, kid):
-        hopeful = self.hopeful(issuer, kid)
+        expected = self.may_refetch(issuer, kid)
         flights = [source.flight for source in self._sources.values()]
         looking = asyncio.ensure_future(super().refetch(issuer, kid))
         await asyncio.sleep(0)
-        if not hopeful:
+        if not expected:
             assert flights == [source.flight for source in self._sources.values()]
         try:
             found = await looking
         except asyncio.CancelledError:
             looking.cancel()
             raise
-        assert hopeful or not found
+        assert expected or not found
         return found
 
 
@@ -449,12 +449,12 @@ def test_ten_thousand_requests_with_names_of_their_own_cause_one_fetch():
 def test_a_look_that_would_be_in_vain_is_known_without_a_look():
     async def go():
         async with world() as here:
-            hopes = [here.store.hopeful(ISSUER, "x")]
+            hopes = [here.store.may_refetch(ISSUER, "x")]
             await here.store.refetch(ISSUER, "x")
             for passed in (0, 30, 300):
                 here.clock.now += passed
-                hopes.append([here.store.hopeful(ISSUER, name) for name in ("x", "y", "1")])
-        return [*hopes, here.store.hopeful(ISSUER, "y"), here.store.hopeful("other", "1")]
+                hopes.append([here.store.may_refetch(ISSUER, name) for name in ("x", "y", "1")])
+        return [*hopes, here.store.may_refetch(ISSUER, "y"), here.store.may_refetch("other", "1")]
 
     cooling, cooled, forgotten = [False, False, True], [False, True, True], [True, True, True]
     assert [True, cooling, cooled, forgotten, False, False] == run(go())
@@ -543,7 +543,7 @@ def test_the_names_in_vain_are_bounded_and_the_oldest_goes_first():
             await here.store.refetch(ISSUER, "d")
             fetches = here.fetches
             await here.store.refetch(ISSUER, "a")
-            return fetches - 1, here.fetches - 1, list(here.store._sources[ISSUER].unknown)
+            return fetches - 1, here.fetches - 1, list(here.store._sources[ISSUER].missed)
 
     assert (4, 5, ["c", "d", "a"]) == run(go())
 

@@ -43,13 +43,13 @@ class Broken:
 def written(out, unfinished=0):
     """Let writers write at the same time, each into a pipe of its own; gives how many records were counted as lost."""
     torn, copying, processes = [], [], []
-    pump = AuditPipe(out, lambda: torn.append(1))
+    audit = AuditPipe(out, lambda: torn.append(1))
     for letter in "abcd"[:WRITERS]:
         pipe, output = os.pipe()
         argv = [sys.executable, "-c", WRITE, letter, repr(LENGTHS), str(LINES), str(unfinished)]
         processes.append(subprocess.Popen(argv, stdout=output))
         os.close(output)
-        copying.append(pump.begin(pipe))
+        copying.append(audit.copy_from(pipe))
     for thread in copying:
         thread.join(DEADLINE)
     for process in processes:

@@ -3,8 +3,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
-from authz.edge.workers.metrics_merge import counted, families, merge, plain
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from authz.edge.workers.metrics_merge import merge, summed
 
 HASH = "mcp_authz_policy_info"
 
@@ -18,17 +18,17 @@ class Collected:
 
 
 def worker(*, denials=0, seconds=0.0002, digest="a", keys=(1, 5.0), server="demo"):
-    """Give the plain metrics of a worker that has seen some."""
-    metrics = Metrics(KeyFigures(lambda: [("https://i/", *keys)]))
+    """Return the metrics of a worker that has decided some."""
+    metrics = Metrics(KeyGauges(lambda: [("https://i/", *keys)]))
     metrics.policy(digest, {})
     for _ in range(denials):
         metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server=server), seconds)
-    return plain(metrics.registry.collect())
+    return list(metrics.registry.collect())
 
 
 def shown(*sources):
     """Give what Prometheus would read: sample with labels to value."""
-    text = generate_latest(Collected(families(merge(sources)))).decode()
+    text = generate_latest(Collected(merge(sources))).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -38,11 +38,11 @@ def decisions(samples):
 
 
 def test_one_worker_alone_is_shown_as_it_is():
-    metrics = Metrics(KeyFigures(lambda: [("https://i/", 2, float("inf"))]))
+    metrics = Metrics(KeyGauges(lambda: [("https://i/", 2, float("inf"))]))
     metrics.policy("a", {})
     metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), 0.0002)
     registry = CollectorRegistry()
-    registry.register(Collected(families(merge([plain(metrics.registry.collect())]))))
+    registry.register(Collected(merge([metrics.registry.collect()])))
 
     assert generate_latest(metrics.registry) == generate_latest(registry)
 
@@ -79,7 +79,7 @@ def test_workers_that_disagree_about_the_policy_show_it():
 
 
 def test_what_an_ended_worker_counted_stays_and_how_it_was_does_not():
-    retired = merge([counted(worker(denials=2, digest="old")), counted(worker(denials=3))])
+    retired = merge([summed(worker(denials=2, digest="old")), summed(worker(denials=3))])
     samples = shown(worker(denials=1), retired)
 
     assert 6 == decisions(samples)

@@ -1,7 +1,7 @@
-"""The console: one page that says how the service is. It is read, not worked with.
+"""The console: one read-only page about the state of the service.
 
-It shows what `/metrics` shows, and of the policy the names that its author gave. No script, no form, no address but its own;
-every value is escaped, and the browser is told to load nothing. It renews itself by asking again.
+It shows what `/metrics` shows, and the names that the policy gives to servers and issuers. It has no script, no form and no
+link; every value is escaped, and its content security policy lets the browser load nothing. It refreshes by a header.
 """
 
 import base64
@@ -14,7 +14,7 @@ from authz.edge.http.console.summary import MetricsSummary
 from authz.edge.http.console.tables import TableSection, sections
 from authz.edge.http.status import WorkerStatus
 
-RENEWED_SECONDS = 10
+REFRESH_SECONDS = 10
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--good:#197a3e;--bad:#b3261e}
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}
@@ -31,38 +31,38 @@ HEADERS: Mapping[str, str] = {
     "form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
-    "refresh": str(RENEWED_SECONDS),
+    "refresh": str(REFRESH_SECONDS),
     "x-content-type-options": "nosniff",
 }
 
 
-def page(settings: Settings, condition: WorkerStatus, found: MetricsSummary) -> str:
-    """Write the page."""
-    tables = [_servers(settings), *sections(found)]
+def page(settings: Settings, status: WorkerStatus, summary: MetricsSummary) -> str:
+    """Return the page as HTML."""
+    tables = [_servers(settings), *sections(summary)]
     return "".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
             f"<title>mcp-authz</title><style>{_STYLE}</style></head><body>",
-            f"<h1>mcp-authz</h1><p>{_state(condition)}</p>",
+            f"<h1>mcp-authz</h1><p>{_state(status)}</p>",
             *map(_table, tables),
             "</body></html>\n",
         )
     )
 
 
-def _state(condition: WorkerStatus) -> str:
-    if condition.ready and not condition.reload_problem:
+def _state(status: WorkerStatus) -> str:
+    if status.ready and not status.reload_problem:
         return '<span class="state good">ready</span>'
-    if condition.ready:
-        said = "ready, by the last good policy: the file cannot be used now"
-    elif condition.draining:
-        said = "ending"
-    elif condition.issuers_without_keys:
-        said = f"not ready: no keys of {', '.join(condition.issuers_without_keys)}"
+    if status.ready:
+        text = "ready, by the last good policy: the file cannot be used now"
+    elif status.draining:
+        text = "ending"
+    elif status.issuers_without_keys:
+        text = f"not ready: no keys of {', '.join(status.issuers_without_keys)}"
     else:
-        said = "not ready"
-    return f'<span class="state bad">{escape(said)}</span>'
+        text = "not ready"
+    return f'<span class="state bad">{escape(text)}</span>'
 
 
 def _servers(settings: Settings) -> TableSection:

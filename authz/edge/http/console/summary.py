@@ -1,11 +1,11 @@
-"""What a service's metrics say, for `mcp-authz stats` and the console: the samples, added up where labels say too much.
+"""Summarize a service's metrics for `mcp-authz stats` and the console: samples are added up over labels that are not shown.
 
 Rules of this module:
 
-* It reads samples as Prometheus does and knows nothing of the process that counted them.
-* A quantile of a histogram is the point in its bucket that a straight line gives, as PromQL's `histogram_quantile` has it;
-  what lies beyond the last bound is given as that bound.
-* Between two readings a counter's difference counts. One that fell began anew, so all of it is new.
+* It reads samples as Prometheus does, and knows nothing about the process that counted them.
+* A quantile of a histogram is interpolated linearly inside its bucket, as PromQL's `histogram_quantile` does it; one that
+  lies beyond the last bound is that bound.
+* Between two readings, a counter contributes its difference. One that fell was restarted, so all of it is new.
 """
 
 import math
@@ -19,7 +19,7 @@ PREFIX = "mcp_authz_"
 Labels = frozenset[tuple[str, str]]
 Samples = Mapping[tuple[str, Labels], float]
 _STAGES = ("parse", "token", "policy", "respond")
-"""In the order in which a Check goes through them."""
+"""In the order in which a Check passes them."""
 _COUNTING = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -34,7 +34,7 @@ class Decisions(msgspec.Struct, frozen=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """Calls of one tool; `_other` is all that no rule names."""
+    """Calls of one tool; `_other` stands for all tools that no rule names."""
 
     server: str
     tool: str
@@ -43,7 +43,7 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class TimingSummary(msgspec.Struct, frozen=True):
-    """How long something took, in seconds; None where nothing was timed."""
+    """How long something took, in seconds; None if nothing was timed."""
 
     name: str
     count: float
@@ -53,7 +53,7 @@ class TimingSummary(msgspec.Struct, frozen=True):
 
 
 class IssuerSummary(msgspec.Struct, frozen=True):
-    """An issuer's keys; the age in seconds, None when they were never had."""
+    """An issuer's keys; the age in seconds, None if they were never fetched."""
 
     issuer: str
     keys: float
@@ -64,7 +64,7 @@ class IssuerSummary(msgspec.Struct, frozen=True):
 
 
 class Items(msgspec.Struct, frozen=True):
-    """Items of lists."""
+    """Items of lists of one kind."""
 
     server: str
     kind: str
@@ -73,7 +73,7 @@ class Items(msgspec.Struct, frozen=True):
 
 
 class Shadow(msgspec.Struct, frozen=True):
-    """Decisions that a shadow rule would have made otherwise."""
+    """Decisions that a shadow rule would have made differently."""
 
     server: str
     rule: str
@@ -81,7 +81,7 @@ class Shadow(msgspec.Struct, frozen=True):
 
 
 class Workers(msgspec.Struct, frozen=True):
-    """Processes that decide."""
+    """The worker processes."""
 
     configured: float
     up: float
@@ -89,13 +89,13 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it.
+    """The whole summary.
 
     Attributes:
         policies: digests of the policies in force; more than one while workers disagree.
         checks: time of a Check, by server.
-        stages: time of its stages, of a sample of Checks.
-        hit_rate: part of the tokens that were remembered, None when none was looked up.
+        stages: time of its stages, for a sample of Checks.
+        hit_rate: share of the token look-ups that hit the cache, None if there were none.
     """
 
     policies: list[str]
@@ -115,7 +115,7 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def samples_of(metrics: Iterable[Metric]) -> Samples:
-    """Give the samples of this service's metrics by name and labels."""
+    """Return the samples of this service's metrics by name and labels."""
     return {
         (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
         for metric in metrics
@@ -125,17 +125,17 @@ def samples_of(metrics: Iterable[Metric]) -> Samples:
 
 
 def difference(now: Samples, before: Samples) -> Samples:
-    """Give what was counted between two readings; gauges as they are now."""
-    found = dict(now)
+    """Return what was counted between two readings; gauges as they are now."""
+    counted = dict(now)
     for key, value in now.items():
         earlier = before.get(key, 0.0)
         if key[0].endswith(_COUNTING) and earlier <= value:
-            found[key] = value - earlier
-    return found
+            counted[key] = value - earlier
+    return counted
 
 
-def figures(samples: Samples) -> MetricsSummary:
-    """Add samples up."""
+def summarize(samples: Samples) -> MetricsSummary:
+    """Return the summary of samples."""
     read = _SummaryReader(samples)
     cache = read.by("token_cache_total", "outcome")
     looked_up = sum(cache.values())
@@ -149,7 +149,7 @@ def figures(samples: Samples) -> MetricsSummary:
         ],
         stages=[
             read.timing("stage_seconds", "stage", name)
-            for name in sorted(read.by("stage_seconds_count", "stage"), key=_place)
+            for name in sorted(read.by("stage_seconds_count", "stage"), key=_stage_order)
         ],
         token_cache=cache,
         hit_rate=cache.get("hit", 0.0) / looked_up if looked_up else None,
@@ -172,22 +172,22 @@ class _SummaryReader:
             self._samples[name].append((dict(labels), value))
 
     def sums(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-        """Give a metric added up by some of its labels, what is most first."""
-        found: dict[tuple[str, ...], float] = defaultdict(float)
+        """Return a metric summed by some of its labels, largest first."""
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
         for given, value in self._samples.get(name, ()):
-            found[tuple(given.get(label, "") for label in labels)] += value
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+            sums[tuple(given.get(label, "") for label in labels)] += value
+        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """Give a metric added up by one label."""
+        """Return a metric summed by one label."""
         return {value: count for (value,), count in self.sums(name, label).items()}
 
     def timing(self, name: str, label: str, value: str) -> TimingSummary:
-        """Give what a histogram says of one value of a label."""
+        """Return the timing that a histogram has for one value of a label."""
         buckets = [
             (float(bound), count)
-            for (bound, found), count in self.sums(f"{name}_bucket", "le", label).items()
-            if found == value
+            for (bound, given), count in self.sums(f"{name}_bucket", "le", label).items()
+            if given == value
         ]
         count = self.by(f"{name}_count", label).get(value, 0.0)
         total = self.by(f"{name}_sum", label).get(value, 0.0)
@@ -196,14 +196,11 @@ class _SummaryReader:
 
 
 def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | None:
-    """Give a quantile of a histogram.
+    """Return a quantile of a histogram, None if it is empty.
 
     Args:
-        buckets: upper bound and how many are not above it, the last bound infinite.
+        buckets: upper bound and cumulative count of each, the last bound infinite.
         part: from 0 to 1.
-
-    Returns:
-        The value below which that part lies; None when there is nothing.
     """
     rows = sorted(buckets)
     if not rows or not rows[-1][1]:
@@ -219,7 +216,7 @@ def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | Non
     return lower
 
 
-def _place(stage: str) -> tuple[int, str]:
+def _stage_order(stage: str) -> tuple[int, str]:
     return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES), stage)
 
 

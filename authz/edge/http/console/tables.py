@@ -1,4 +1,4 @@
-"""Figures as tables of text, for a terminal and for the console."""
+"""Render a summary of metrics as tables of text, for a terminal and for the console."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class TableSection:
     """A table.
 
     Attributes:
-        title: what it is about.
-        headings: of its columns.
-        rows: as many cells each as there are headings.
+        title: its title.
+        headings: one for each column.
+        rows: one cell for each heading.
     """
 
     title: str
@@ -25,38 +25,38 @@ class TableSection:
     rows: Sequence[tuple[str, ...]]
 
 
-def sections(found: MetricsSummary, seconds: float | None = None) -> list[TableSection]:
-    """Give the tables that have rows.
+def sections(summary: MetricsSummary, seconds: float | None = None) -> list[TableSection]:
+    """Return the tables that have rows.
 
     Args:
-        found: what to show.
-        seconds: in which it was counted, so that rates are shown; None for counts since the start.
+        summary: what to show.
+        seconds: the time in which it was counted, to show rates; None to show counts since the start.
     """
     number = _Number(seconds)
     count = number.heading
     tables = [
-        TableSection("service", ("", ""), _service(found, number)),
+        TableSection("service", ("", ""), _service(summary, number)),
         TableSection(
             "decisions",
             ("server", "decision", "reason", "rule", count),
             [
                 (row.server or "-", row.decision, row.reason, row.rule or "-", number(row.count))
-                for row in found.decisions
+                for row in summary.decisions
                 if row.count
             ],
         ),
         TableSection(
             "tools",
             ("server", "tool", f"allowed{number.short}", f"denied{number.short}"),
-            [(row.server or "-", row.tool, number(row.allowed), number(row.denied)) for row in found.tools],
+            [(row.server or "-", row.tool, number(row.allowed), number(row.denied)) for row in summary.tools],
         ),
         TableSection(
-            "time of a Check", ("server", count, "mean", "p50", "p99"), _timings(found.checks, number)
+            "time of a Check", ("server", count, "mean", "p50", "p99"), _timings(summary.checks, number)
         ),
         TableSection(
             "time of its stages (a sample)",
             ("stage", count, "mean", "p50", "p99"),
-            _timings(found.stages, number),
+            _timings(summary.stages, number),
         ),
         TableSection(
             "issuers",
@@ -70,25 +70,25 @@ def sections(found: MetricsSummary, seconds: float | None = None) -> list[TableS
                     number(row.failed),
                     _plain(row.skipped),
                 )
-                for row in found.issuers
+                for row in summary.issuers
             ],
         ),
         TableSection(
             "lists",
             ("server", "kind", f"kept{number.short}", f"trimmed{number.short}"),
-            [(row.server, row.kind, number(row.kept), number(row.trimmed)) for row in found.lists],
+            [(row.server, row.kind, number(row.kept), number(row.trimmed)) for row in summary.lists],
         ),
         TableSection(
             "shadow rules that would decide otherwise",
             ("server", "rule", count),
-            [(row.server, row.rule, number(row.count)) for row in found.shadows],
+            [(row.server, row.rule, number(row.count)) for row in summary.shadows],
         ),
     ]
     return [table for table in tables if table.rows]
 
 
 class _Number:
-    """Writes counts, or rates where it is known in which time they were counted."""
+    """Formats counts, or rates if the time in which they were counted is given."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
@@ -99,19 +99,21 @@ class _Number:
         return _plain(value) if self._seconds is None else f"{value / self._seconds:,.1f}"
 
 
-def _service(found: MetricsSummary, number: _Number) -> Rows:
-    rows: Rows = [("policy", ", ".join(found.policies))]
-    if len(found.policies) > 1:
+def _service(summary: MetricsSummary, number: _Number) -> Rows:
+    rows: Rows = [("policy", ", ".join(summary.policies))]
+    if len(summary.policies) > 1:
         rows.append(("", "the workers disagree: a reload is under way, or one could not read the file"))
-    rows += _workers(found.workers)
-    if found.hit_rate is not None:
-        rows.append(("tokens remembered", f"{found.hit_rate:.1%} ({_outcomes(found.token_cache, number)})"))
+    rows += _workers(summary.workers)
+    if summary.hit_rate is not None:
+        rows.append(
+            ("tokens remembered", f"{summary.hit_rate:.1%} ({_outcomes(summary.token_cache, number)})")
+        )
     rows += [
         (title, _outcomes(outcomes, number))
-        for title, outcomes in (("reloads", found.reloads), ("rewriter", found.rewrites))
+        for title, outcomes in (("reloads", summary.reloads), ("rewriter", summary.rewrites))
         if outcomes
     ]
-    return [*rows, ("audit records lost", number(found.audit_dropped))]
+    return [*rows, ("audit records lost", number(summary.audit_dropped))]
 
 
 def _workers(workers: Workers | None) -> Rows:
@@ -138,14 +140,14 @@ def _plain(value: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a short time."""
+    """Format a duration in milliseconds."""
     if seconds is None:
         return "-"
     return f"{seconds * _KILO:.2f} ms"
 
 
 def age(seconds: float | None) -> str:
-    """Write how long ago something was."""
+    """Format how long ago something was."""
     if seconds is None:
         return "never"
     for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):

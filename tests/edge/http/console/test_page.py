@@ -10,7 +10,7 @@ import pytest
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
 from authz.edge.http.console.page import HEADERS, page
-from authz.edge.http.console.summary import figures, samples_of
+from authz.edge.http.console.summary import samples_of, summarize
 from authz.edge.http.status import WorkerStatus
 from authz.edge.telemetry.metrics import Metrics
 from tests.support.policy_files import NATIVE, settings
@@ -19,7 +19,7 @@ from tests.support.serving import Served, ask
 EVIL = "<script>alert(1)</script>\"'&"
 
 
-def condition(**changes):
+def status(**changes):
     given = {
         "ready": True,
         "draining": False,
@@ -32,7 +32,7 @@ def condition(**changes):
 
 def shown(found=None, text=NATIVE, **changes):
     metrics = found or Metrics()
-    return page(settings(text), condition(**changes), figures(samples_of(metrics.registry.collect())))
+    return page(settings(text), status(**changes), summarize(samples_of(metrics.registry.collect())))
 
 
 class Tags(HTMLParser):

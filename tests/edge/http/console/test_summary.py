@@ -12,19 +12,19 @@ from authz.edge.http.console.summary import (
     Items,
     Shadow,
     difference,
-    figures,
     quantile,
     samples_of,
+    summarize,
 )
 from authz.edge.http.console.tables import age, duration, sections
-from authz.edge.telemetry.metrics import KeyFigures, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, Metrics
 
 URL = "https://issuer.example/"
 
 
 def busy(denials=3, seconds=0.0002):
     """Give metrics of a service that has seen this and that."""
-    metrics = Metrics(KeyFigures(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
+    metrics = Metrics(KeyGauges(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
     metrics.policy("abc", {"demo": frozenset({"echo"})})
     for _ in range(denials):
         metrics.decided(Decision(reason=Reason.MISSING_TOKEN, server="demo"), seconds)
@@ -48,7 +48,7 @@ def read(metrics):
 
 
 def test_every_figure_is_found_in_what_the_service_exposes():
-    found = figures(read(busy()))
+    found = summarize(read(busy()))
 
     assert ["abc"] == found.policies
     assert [
@@ -72,12 +72,12 @@ def test_every_figure_is_found_in_what_the_service_exposes():
 def test_what_comes_from_the_process_itself_reads_as_what_comes_over_http():
     metrics = busy()
 
-    assert figures(read(metrics)) == figures(samples_of(metrics.registry.collect()))
+    assert summarize(read(metrics)) == summarize(samples_of(metrics.registry.collect()))
 
 
 def test_between_two_readings_the_difference_counts_and_a_gauge_is_as_it_is():
     before, now = read(busy(denials=3)), read(busy(denials=10, seconds=0.02))
-    found = figures(difference(now, before))
+    found = summarize(difference(now, before))
 
     assert [("missing_token", 7.0)] == [(row.reason, row.count) for row in found.decisions]
     assert 7.0 == found.checks[0].count
@@ -86,7 +86,7 @@ def test_between_two_readings_the_difference_counts_and_a_gauge_is_as_it_is():
 
 def test_a_counter_that_fell_began_anew():
     before, now = read(busy(denials=10)), read(busy(denials=2))
-    (row,) = figures(difference(now, before)).decisions
+    (row,) = summarize(difference(now, before)).decisions
 
     assert ("missing_token", 2.0) == (row.reason, row.count)
 
@@ -128,7 +128,7 @@ def test_a_short_time_is_written_in_its_unit(seconds, expected):
 
 
 def test_tables_show_counts_and_rates():
-    found = figures(read(busy()))
+    found = summarize(read(busy()))
     counts = {section.title: section for section in sections(found)}
     rates = {section.title: section for section in sections(found, 2.0)}
 
@@ -141,7 +141,7 @@ def test_tables_show_counts_and_rates():
 def test_workers_that_disagree_are_mentioned():
     metrics = busy()
     metrics._policy.labels("def").set(1)
-    (service, *_) = sections(figures(read(metrics)))
+    (service, *_) = sections(summarize(read(metrics)))
 
     assert ("policy", "abc, def") == service.rows[0]
     assert "disagree" in service.rows[1][1]

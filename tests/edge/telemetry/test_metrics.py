@@ -1,0 +1,152 @@
+"""The metrics of one process; no sender can add a label."""
+
+import math
+
+import pytest
+
+from authz.core.decision import Decision
+from authz.core.identity.jwks import Skip
+from authz.core.mcp.item import Item, Kind
+from authz.core.reasons import Reason
+from authz.edge.telemetry.metrics import OTHER, KeyGauges, Metrics
+
+ISSUER = "https://issuer.example/"
+
+
+@pytest.fixture
+def metrics():
+    metrics = Metrics(KeyGauges(lambda: [(ISSUER, 2, math.inf)]))
+    metrics.policy("digest", {"demo": frozenset({"echo"})})
+    return metrics
+
+
+def samples(metrics, name):
+    """Return labels to value of the samples of one name."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def denied(**parts):
+    return Decision(**{"reason": Reason.NO_RULE, "server": "demo", "method": "tools/call", **parts})
+
+
+def test_a_decision_is_counted_by_server_method_rule_and_reason(metrics):
+    for _ in range(2):
+        metrics.decided(denied(rule="readers"), 0.0)
+    metrics.decided(denied(reason=Reason.ALLOWED, allowed=True), 0.0)
+
+    assert {
+        ("demo", "tools/call", "readers", "deny", "no_rule"): 2,
+        ("demo", "tools/call", "", "allow", "allowed"): 1,
+    } == samples(metrics, "mcp_authz_decisions_total")
+
+
+@pytest.mark.parametrize(
+    ("method", "label"),
+    [("tools/list", "tools/list"), ("", ""), ("response", "response"), ("made/up", OTHER), ("x" * 99, OTHER)],
+)
+def test_a_method_that_a_sender_made_up_is_other(metrics, method, label):
+    metrics.decided(denied(method=method), 0.0)
+
+    assert [label] == [labels[1] for labels in samples(metrics, "mcp_authz_decisions_total")]
+
+
+@pytest.mark.parametrize(
+    ("server", "tool", "label"), [("demo", "echo", "echo"), ("demo", "made-up", OTHER), ("", "echo", OTHER)]
+)
+def test_a_tool_is_named_only_if_a_rule_of_its_server_names_it(metrics, server, tool, label):
+    metrics.decided(denied(server=server, item=Item(Kind.TOOL, tool)), 0.0)
+
+    assert {(server, label, "deny"): 1} == samples(metrics, "mcp_authz_tool_decisions_total")
+
+
+@pytest.mark.parametrize("item", [None, *(Item(kind, "echo") for kind in Kind if kind is not Kind.TOOL)])
+def test_what_is_no_tool_counts_as_none(metrics, item):
+    metrics.decided(denied(item=item), 0.0)
+
+    assert {} == samples(metrics, "mcp_authz_tool_decisions_total")
+
+
+def test_senders_who_make_up_names_add_no_label(metrics):
+    for number in range(1000):
+        metrics.decided(denied(method=f"m{number}", item=Item(Kind.TOOL, f"t{number}")), 0.0)
+
+    assert {("demo", OTHER, "", "deny", "no_rule"): 1000} == samples(metrics, "mcp_authz_decisions_total")
+    assert {("demo", OTHER, "deny"): 1000} == samples(metrics, "mcp_authz_tool_decisions_total")
+
+
+def test_each_shadow_rule_that_disagrees_is_counted(metrics):
+    metrics.decided(denied(shadows=("one", "two")), 0.0)
+    metrics.decided(denied(shadows=("one",)), 0.0)
+
+    assert {("demo", "one"): 2, ("demo", "two"): 1} == samples(
+        metrics, "mcp_authz_shadow_disagreements_total"
+    )
+
+
+def test_the_time_of_a_check_is_a_histogram_by_server(metrics):
+    metrics.decided(denied(), 0.002)
+
+    assert ({("demo",): 1}, {("demo",): 0.002}) == (
+        samples(metrics, "mcp_authz_check_seconds_count"),
+        samples(metrics, "mcp_authz_check_seconds_sum"),
+    )
+
+
+def test_items_of_a_list_are_counted_as_kept_and_trimmed(metrics):
+    metrics.listed("demo", Kind.PROMPT, 3, 0)
+
+    assert {("demo", "prompt", "kept"): 3, ("demo", "prompt", "trimmed"): 0} == samples(
+        metrics, "mcp_authz_list_items_total"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "labels"),
+    [
+        (lambda metrics: metrics.rewritten("trimmed"), "mcp_authz_rewrites_total", ("trimmed",)),
+        (lambda metrics: metrics.remembered("hit"), "mcp_authz_token_cache_total", ("hit",)),
+        (lambda metrics: metrics.fetched(ISSUER, "ok"), "mcp_authz_jwks_fetches_total", (ISSUER, "ok")),
+        (lambda metrics: metrics.reloaded("failed"), "mcp_authz_policy_reloads_total", ("failed",)),
+        (lambda metrics: metrics.dropped(), "mcp_authz_audit_dropped_total", ()),
+        (lambda metrics: metrics.staged("parse", 0.0), "mcp_authz_stage_seconds_count", ("parse",)),
+    ],
+)
+def test_what_happens_is_counted_by_its_outcome(metrics, count, name, labels):
+    count(metrics)
+    count(metrics)
+
+    assert {labels: 2} == samples(metrics, name)
+
+
+def test_the_keys_of_an_issuer_are_read_when_metrics_are_collected(metrics):
+    assert ({(ISSUER,): 2}, {(ISSUER,): math.inf}) == (
+        samples(metrics, "mcp_authz_jwks_keys"),
+        samples(metrics, "mcp_authz_jwks_age_seconds"),
+    )
+
+
+def test_keys_that_are_not_used_are_shown_by_reason_and_fall_back_to_zero(metrics):
+    metrics.skipped(ISSUER, {"weak": 2, "use": 1})
+    metrics.skipped(ISSUER, {"use": 1})
+
+    assert {(ISSUER, why.value): int(why is Skip.USE) for why in Skip} == samples(
+        metrics, "mcp_authz_jwks_skipped"
+    )
+
+
+def test_only_the_policy_in_force_is_shown(metrics):
+    metrics.policy("next", {})
+
+    assert {("next",): 1} == samples(metrics, "mcp_authz_policy_info")
+
+
+def test_a_tool_that_the_next_policy_does_not_name_is_other_from_then_on(metrics):
+    metrics.policy("next", {"demo": frozenset({"purge"})})
+    metrics.decided(denied(item=Item(Kind.TOOL, "echo")), 0.0)
+
+    assert {("demo", OTHER, "deny"): 1} == samples(metrics, "mcp_authz_tool_decisions_total")
