@@ -9,6 +9,7 @@ Theory. Three looks at the same text, each for what it does best:
 3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from google.protobuf import any_pb2
@@ -59,7 +60,8 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         ExpressionError: with the place in the text.
     """
     result = checked(text)
-    parsed = parse(text)
+    parsed = Parsed()
+    parsed.CopyFrom(parse(text))
     reads = _read(parsed, forbidden)
     check_boolean(result, parsed.expr)
     for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
@@ -82,16 +84,18 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
 def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
     """Gather what the tree reads and refuse unknown fields and forbidden names."""
     reads = _Reads()
-    for node in nodes(parsed.expr):
+    listed = list(nodes(parsed.expr))
+    for node in listed:
         kind = node.WhichOneof("expr_kind")
         if kind == "ident_expr":
             _known_name(parsed, node, forbidden)
             reads.names |= {node.ident_expr.name} & VARIABLES.keys()
         if kind == "select_expr":
             _known_field(parsed, node)
-    reads.headers = _keys_read(parsed.expr, "request.headers")
-    reads.claims = _keys_read(parsed.expr, "jwt")
-    reads.arguments = _keys_read(parsed.expr, "args")
+    paths, selected = Counter(map(path_of, listed)), Counter(map(selected_from, listed))
+    reads.headers = _keys_read(listed, "request.headers", paths, selected)
+    reads.claims = _keys_read(listed, "jwt", paths, selected)
+    reads.arguments = _keys_read(listed, "args", paths, selected)
     return reads
 
 
@@ -111,20 +115,24 @@ def _known_field(parsed: Parsed, node: Node) -> None:
         raise _at(parsed, node, f"undeclared reference to '{path}'")
 
 
-def _keys_read(root: Node, path: str) -> set[str] | None:
-    """Give the literal keys under which `path` is read, None when it is also read in another way."""
-    listed = list(nodes(root))
-    parents = path.split(".")[:-1]
-    for depth in range(1, len(parents) + 1):  # `request` alone would read the headers below it
-        parent = ".".join(parents[:depth])
-        if _count(listed, parent) != sum(selected_from(node) == parent for node in listed):
-            return None
+def _keys_read(
+    listed: list[Node], path: str, paths: Counter[str | None], selected: Counter[str | None]
+) -> set[str] | None:
+    """Return the literal keys under which `path` is read, or None if it is also read in another way.
+
+    Args:
+        listed: every node.
+        path: a map that is read by key.
+        paths: how often each path stands in the tree.
+        selected: how often a field is selected from each path.
+    """
+    parent = path.rpartition(".")[0]
+    if parent and paths[parent] != selected[parent]:  # `request` alone would read the headers below it
+        return None
+    if not paths[path]:
+        return set()
     keys = [key for node in listed if (key := literal_key(node, path)) is not None]
-    return set(keys) if len(keys) == _count(listed, path) else None
-
-
-def _count(listed: list[Node], path: str) -> int:
-    return sum(path_of(node) == path for node in listed)
+    return set(keys) if len(keys) == paths[path] else None
 
 
 def _at(parsed: Parsed, node: Node, message: str) -> ExpressionError:

@@ -4,6 +4,7 @@ A tree is walked with an explicit stack, so that its depth is the parser's busin
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from cel.expr import syntax_pb2
@@ -18,8 +19,13 @@ Parsed: TypeAlias = syntax_pb2.ParsedExpr
 Expr = syntax_pb2.Expr
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> Parsed:
-    """Give the tree of a text that compiles."""
+    """Return the tree of a text that compiles.
+
+    Compiling and linting one rule ask for the same tree a dozen times, so the last few are kept. They are shared: copy
+    a tree before you change it.
+    """
     packed = any_pb2.Any()
     packed.ParseFromString(ENGINE.compile(text, disable_check=True).serialize())
     parsed = Parsed()

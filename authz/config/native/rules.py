@@ -1,7 +1,7 @@
 """The native file's rules: expressions compiled, names told apart, what is likely not meant reported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.typecheck import ExpressionError
@@ -25,11 +25,13 @@ class RulesReader:
         document: where they stand.
         problems: receives what cannot be.
         warnings: receives what is likely not meant.
+        compiled: one expression for each text, so that rules with equal conditions share its value, too.
     """
 
     document: Document
     problems: list[Problem]
     warnings: list[Problem]
+    compiled: dict[tuple[str, frozenset[str]], Expression] = field(default_factory=dict)
 
     def rules(self, model: ServerModel, path: Path) -> tuple[Rule, ...]:
         """Give the rules of the server whose key is `path`."""
@@ -86,7 +88,9 @@ class RulesReader:
         if text is None:
             return None
         try:
-            return compile_expression(text, forbidden=forbidden)
+            if (text, forbidden) not in self.compiled:
+                self.compiled[text, forbidden] = compile_expression(text, forbidden=forbidden)
+            return self.compiled[text, forbidden]
         except ExpressionError as error:
             self.problems.append(expression_problem(self.document, path, error))
             return None
