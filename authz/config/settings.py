@@ -7,6 +7,9 @@ from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.servers import Directory
 
+MAX_WORKERS = 64
+"""Most processes that decide."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerKeys:
@@ -68,15 +71,15 @@ class Fetching:
         max_bytes: size of one document.
     """
 
-    min_age: float = 60.0
-    max_age: float = 600.0
-    default_age: float = 300.0
-    cooldown: float = 30.0
-    unknown_for: float = 300.0
+    min_age: float = 60
+    max_age: float = 600
+    default_age: float = 300
+    cooldown: float = 30
+    unknown_for: float = 300
     max_unknown: int = 100
-    retry: float = 1.0
-    stale_for: float = 86_400.0
-    timeout: float = 5.0
+    retry: float = 1
+    stale_for: float = 86_400
+    timeout: float = 5
     max_bytes: int = 262_144
 
 

@@ -91,12 +91,17 @@ def literal_key(node: Node, path: str) -> str | None:
     return None
 
 
+def offset(parsed: Parsed, node: Node) -> int:
+    """Return where a node stands in its text, in code points; an operator's node stands at the operator."""
+    return int(parsed.source_info.positions[node.id])
+
+
 def position(parsed: Parsed, node: Node) -> tuple[int, int]:
-    """Give a node's line and column, from 1: its offset in code points, placed by the offsets of the lines."""
-    offset = parsed.source_info.positions[node.id]
+    """Return a node's line and column, from 1."""
+    at = offset(parsed, node)
     starts = [0, *parsed.source_info.line_offsets]
-    line = max(number for number, start in enumerate(starts, 1) if start <= offset)
-    return line, offset - starts[line - 1] + 1
+    line = max(number for number, start in enumerate(starts, 1) if start <= at)
+    return line, at - starts[line - 1] + 1
 
 
 def names_equal_to(text: str, path: str) -> frozenset[str] | None:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded
-from authz.config.native.limits import bounds_of, fetching_of
+from authz.config.native.limits import bounds_of
 from authz.config.native.model import IssuerModel, PolicyFile, ServerModel
-from authz.config.native.process import drain_of
 from authz.config.native.rules import RulesReader
 from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Cors, IssuerKeys, Settings
+from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
@@ -55,9 +54,9 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         digest=digest(text),
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
-        fetching=fetching_of(file.keys),
+        fetching=Fetching(**file.keys.model_dump()),
         workers=file.workers,
-        drain=drain_of(file.drain),
+        drain=Drain(**file.drain.model_dump()),
         **bounds_of(file.limits),
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from authz.config.native.section import Section, Text
+from authz.config.validation import Section, Text
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
 

@@ -21,10 +21,10 @@ from authz.config.addresses import (
     check_tcp_address,
 )
 from authz.config.native.cases import CasesModel
-from authz.config.native.limits import KeysModel, LimitsModel
-from authz.config.native.process import MAX_WORKERS, DrainModel
-from authz.config.native.section import Section, Text
+from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
+from authz.config.settings import MAX_WORKERS
+from authz.config.validation import Section, Text
 from authz.core.policy.rule import TYPES, Arguments
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

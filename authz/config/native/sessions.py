@@ -14,9 +14,9 @@ from pathlib import Path as FilePath
 from pydantic import Field
 
 from authz.config.files import fingerprint
-from authz.config.native.section import Section, Text
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
+from authz.config.validation import Section, Text
 from authz.config.yaml_document import Document
 from authz.core.identity.session import MIN_KEY
 
