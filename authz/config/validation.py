@@ -22,7 +22,7 @@ class Section(BaseModel):
 
 
 def validate(model: type[Model], document: Document) -> Model:
-    """Turn a document into a model.
+    """Validate a document as a model.
 
     Raises:
         ConfigError: with every finding, each at its line.
@@ -60,12 +60,12 @@ def _problem(model: type[BaseModel], document: Document, found: ErrorDetails) ->
 
 
 def _path(loc: tuple[int | str, ...]) -> Path:
-    """Drop what pydantic adds to a location (`[key]` of a mapping) and the file does not have."""
+    """Drop the parts of a location that pydantic adds (`[key]` of a mapping) and the file does not have."""
     return tuple(part for part in loc if part != "[key]")
 
 
 def _cure(model: type[BaseModel], path: Path) -> str:
-    """Name the closest key known at this place, or all of them."""
+    """Name the closest known key, or all of them."""
     fields = _model_at(model, path[:-1]).model_fields.items()
     known = sorted(field.alias or name for name, field in fields)
     close = get_close_matches(str(path[-1]), known, n=1)

@@ -1,12 +1,12 @@
 """CEL text -> checked expression.
 
-Theory. Three looks at the same text, each for what it does best:
+The same text is read three times, each time for what that pass does best:
 
-1. cel-cpp compiles it with types (`celcheck`). That gives undeclared names and wrong types with line and column.
-2. cel-cpp parses it without a check and hands out the tree (`cel.expr.ParsedExpr`). On the tree a member call
-   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`, which is agentgateway's dialect of the word
-   without a function implemented in Python. The tree also says what is read.
-3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
+1. cel-cpp compiles it with types (`typecheck`). That finds undeclared names and wrong types with line and column.
+2. cel-cpp parses it without a check and returns the tree (`cel.expr.ParsedExpr`). In the tree, a member call
+   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`. That is what agentgateway means by the word,
+   without a function implemented in Python. The tree also shows what the expression reads.
+3. The tree goes back to cel-cpp (`core.policy.expression.ENGINE`) as the program that is evaluated.
 """
 
 from collections import Counter
@@ -33,12 +33,12 @@ _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in
 
 
 _MAX_BYTES = 1_048_576
-"""Largest rewritten tree; each `contains` inside another's target makes it three times as large."""
+"""Largest rewritten tree: each `contains` inside the target of another triples it."""
 
 
 @dataclass(slots=True)
 class _Reads:
-    """What a tree reads, gathered node by node."""
+    """What a tree reads; each set is None if something is read under a computed name."""
 
     names: set[str] = field(default_factory=set)
     headers: set[str] | None = field(default_factory=set)
@@ -51,10 +51,10 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
 
     Args:
         text: CEL.
-        forbidden: top-level names it must not read (`args` in a `when`).
+        forbidden: top-level names that it must not read (`args` in a `when`).
 
     Returns:
-        The expression, ready to be evaluated.
+        The expression, ready to evaluate.
 
     Raises:
         ExpressionError: with the place in the text.
@@ -82,7 +82,7 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
 
 
 def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
-    """Gather what the tree reads and refuse unknown fields and forbidden names."""
+    """Collect what the tree reads; refuse unknown fields and forbidden names."""
     reads = _Reads()
     listed = list(nodes(parsed.expr))
     for node in listed:
@@ -101,7 +101,7 @@ def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
 
 def _known_name(parsed: Parsed, node: Node, forbidden: frozenset[str]) -> None:
     name = node.ident_expr.name
-    if name.startswith("."):  # names the same variable for the type check, and none that is bound
+    if name.startswith("."):  # the type check takes it for the variable, the engine does not
         raise _at(parsed, node, f"a name begins with a letter: write {name[1:]}")
     if name in forbidden:
         raise _at(parsed, node, f"reads {name}, which only `args` may")

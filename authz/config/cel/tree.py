@@ -1,6 +1,6 @@
-"""The tree of a CEL text, as cel-cpp parses it, and the questions that are asked of it.
+"""The tree of a CEL text, as cel-cpp parses it, and what other modules ask of it.
 
-A tree is walked with an explicit stack, so that its depth is the parser's business (cel-cpp stops at 32 levels).
+A tree is walked with an explicit stack, so only the parser limits its depth (cel-cpp stops at 32 levels).
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def parse(text: str) -> Parsed:
 
 
 def nodes(root: Node) -> Iterator[Node]:
-    """Give every node, a parent before what stands below it."""
+    """Yield every node, each parent before its children."""
     stack = [root]
     while stack:
         node = stack.pop()
@@ -61,7 +61,7 @@ def _children(node: Node) -> list[Node]:
 
 
 def path_of(node: Node) -> str | None:
-    """Give `a.b.c` for a chain of selections from a name, None for anything else."""
+    """Return `a.b.c` for a chain of selections from a name, None for any other node."""
     parts: list[str] = []
     while node.WhichOneof("expr_kind") == "select_expr":
         parts.append(node.select_expr.field)
@@ -72,13 +72,13 @@ def path_of(node: Node) -> str | None:
 
 
 def selected_from(node: Node) -> str | None:
-    """Give the chain that a field is selected from, None for anything but a selection."""
+    """Return the chain that a field is selected from, None for any other node."""
     is_selection = node.WhichOneof("expr_kind") == "select_expr"
     return path_of(node.select_expr.operand) if is_selection else None
 
 
 def literal_key(node: Node, path: str) -> str | None:
-    """Give `k` where the node is `path.k` or `path["k"]`, None for anything else."""
+    """Return `k` if the node is `path.k` or `path["k"]`, None for any other node."""
     if selected_from(node) == path:
         return str(node.select_expr.field)
     call = node.call_expr
@@ -105,11 +105,11 @@ def position(parsed: Parsed, node: Node) -> tuple[int, int]:
 
 
 def names_equal_to(text: str, path: str) -> frozenset[str] | None:
-    """Give the only values that `path` can have where the expression is true; None when it does not say.
+    """Return the only values that `path` can have where the expression is true, or None if it sets no such limit.
 
-    Read from the tree: `path == "x"` or `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule
-    can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
-    errs it is false all the same, because false wins over an error.
+    The forms are `path == "x"` and `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule can then
+    be indexed by name: for any other name the expression cannot be true. If the other side of `&&` is an error, it is
+    false all the same, because false wins over an error.
     """
     return _pinned(parse(text).expr, path)
 

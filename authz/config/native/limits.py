@@ -86,7 +86,7 @@ class KeysModel(Section):
         "stale_for",
         "stale_for_seconds",
         (60, 30 * _DAY),
-        "how long keys stay in use that could not be refreshed",
+        "how long keys that could not be refreshed stay in use",
     )
     timeout: int = _setting(
         _FETCHING, "timeout", "timeout_seconds", (1, 60), "for one key set, discovery included"

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from authz.config.native.build import trust_of
+from authz.config.native.build import issuer_terms
 from authz.config.native.model import PolicyFile, schema
 from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
@@ -245,7 +245,7 @@ def test_terms_that_nobody_could_meet_cannot_be_written():
     file = validate(PolicyFile, document)
 
     with pytest.raises(ValueError, match="audience"):
-        trust_of(file.issuers["main"], [])
+        issuer_terms(file.issuers["main"], [])
 
 
 MISSPELT = [
@@ -301,7 +301,9 @@ RULE = "      - allow: {tools: [echo]}\n"
 ISSUER = "    issuer: https://issuer.example/\n"
 RESOURCE = "    resource: https://mcp.example/mcp\n"
 SECOND = NATIVE.split("servers:\n")[1].replace("files:", "again:")
-HTTP = "keys that come over plain http can be replaced on the way (use https, or list the host in insecure_hosts)"
+HTTP = (
+    "keys fetched over plain http can be replaced on the way (use https, or list the host in insecure_hosts)"
+)
 
 GOLDEN = {
     "wrong types": (
@@ -447,7 +449,7 @@ GOLDEN = {
         [
             (
                 "FILE:11: servers.files.hosts[0]: "
-                "a host with or without port is needed, as in mcp.example:8443, or * for any"
+                "a host with or without a port is needed, as in mcp.example:8443, or * for any"
             )
         ],
     ),
@@ -474,7 +476,7 @@ GOLDEN = {
     ),
     "an insecure host that is a URL": (
         NATIVE + "insecure_hosts: ['http://a']\n",
-        ["FILE:11: insecure_hosts[0]: a host alone is needed, as in keys.internal"],
+        ["FILE:11: insecure_hosts[0]: a host without a port is needed, as in keys.internal"],
     ),
     "an audience that no issuer lists": (
         NATIVE + "    audiences: [https://mcp.example/mcp, other]\n",
@@ -488,7 +490,7 @@ GOLDEN = {
         [
             (
                 "FILE:14: servers.files.audiences: names no audience of issuer https://other.example/, so none of its"
-                " tokens would do (name one of each issuer, or remove the issuer)"
+                " tokens is accepted (name one of each issuer, or remove the issuer)"
             )
         ],
     ),
@@ -532,11 +534,11 @@ GOLDEN = {
         NATIVE + "        args: args.n + 1\n        when: size(roles)\n",
         [
             (
-                "FILE:12: servers.files.rules[0].when: gives int, a condition must give true or false"
+                "FILE:12: servers.files.rules[0].when: is of type int, a condition must be true or false"
                 " (line 1, column 1 of the expression)"
             ),
             (
-                "FILE:11: servers.files.rules[0].args: gives int, a condition must give true or false"
+                "FILE:11: servers.files.rules[0].args: is of type int, a condition must be true or false"
                 " (line 1, column 1 of the expression)"
             ),
         ],
