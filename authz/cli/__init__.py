@@ -1,4 +1,4 @@
-"""The command line; one module a command, imported when its command is asked for."""
+"""The command line: one module a command, imported when its command runs."""
 
 import importlib
 import sys
@@ -31,11 +31,11 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """Name to function, in the order of the help."""
 _LEAN = frozenset({"serve"})
-"""Commands that go on for long and draw nothing."""
+"""Commands that run for long and draw nothing."""
 
 
 class _Commands(Mapping[str, Any]):
-    """The commands of the table, each made when it is looked up: who serves does not hold what the others need."""
+    """The commands of the table, each made when it is looked up: a serving process does not hold what others need."""
 
     def __getitem__(self, name: str) -> Any:
         if name in _LEAN:
@@ -74,7 +74,7 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run; a user's mistake ends with its problems on stderr and status 2, never with a traceback."""
+    """Run a command; a user's mistake ends with its problems on stderr and status 2, never with a traceback."""
     try:
         app()
     except ConfigError as error:

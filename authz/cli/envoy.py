@@ -10,7 +10,7 @@ import typer
 from authz.cli import envoyflags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
 from authz.config.addresses import check_address
-from authz.config.native.process import MAX_WORKERS
+from authz.config.settings import MAX_WORKERS
 
 
 class RenderPart(StrEnum):

@@ -10,6 +10,7 @@ import structlog
 import typer
 
 from authz.cli.options import File, Jwks, read_settings
+from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.identity.claims import principal
 from authz.core.identity.jws import read_compact, read_object
@@ -19,11 +20,18 @@ from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
 from authz.oauth.token_check import TAKEN, verdicts
-from authz.tools.arguments import headers_of, json_object, mistake, read_bytes, server_of
-from authz.tools.explanation import account, as_json, places
-from authz.tools.explanation_view import Who, caller_json, places_json, show_account, show_places
+from authz.tools.arguments import headers_of, json_object, read_bytes, server_of
+from authz.tools.explanation import (
+    DescribedCaller,
+    as_json,
+    caller_json,
+    entries_json,
+    explain_request,
+    list_entries,
+)
+from authz.tools.explanation_view import show_entries, show_explanation
 from authz.tools.requests import decide, post, use
-from authz.tools.synthetic_caller import ClaimsRefused, added, caller_of
+from authz.tools.synthetic_caller import added, caller_of
 
 _DENIED = 3
 _ARGS = "--args"
@@ -37,20 +45,20 @@ _LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     config: File,
     server: Annotated[
-        str, typer.Option("--server", metavar="NAME", help="Which server; default the only one.")
+        str, typer.Option("--server", metavar="NAME", help="The server; default: the only one.")
     ] = "",
     claims: Annotated[
-        str, typer.Option("--claims", metavar="JSON", help="What the caller's token says; not verified.")
+        str, typer.Option("--claims", metavar="JSON", help="The claims of the caller's token; not verified.")
     ] = "",
     token: Annotated[
-        str, typer.Option("--token", metavar="T", help="The caller's token, verified; - reads it from stdin.")
+        str, typer.Option("--token", metavar="T", help="The caller's token, which is verified; - for stdin.")
     ] = "",
-    tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="The tool called.")] = "",
-    prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="The prompt got.")] = "",
-    resource: Annotated[str, typer.Option("--resource", metavar="URI", help="The resource read.")] = "",
+    tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="The tool to call.")] = "",
+    prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="The prompt to get.")] = "",
+    resource: Annotated[str, typer.Option("--resource", metavar="URI", help="The resource to read.")] = "",
     args: Annotated[str, typer.Option("--args", metavar="JSON", help="The call's arguments.")] = "",
     request: Annotated[
-        str, typer.Option("--request", metavar="FILE", help="A JSON-RPC body; - reads it from stdin.")
+        str, typer.Option("--request", metavar="FILE", help="A file with a JSON-RPC body; - for stdin.")
     ] = "",
     header: Annotated[
         list[str] | None, typer.Option("--header", metavar="K=V", help="A header of the request.")
@@ -58,10 +66,10 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     jwks: Jwks = None,
 ) -> None:
-    """Explain one decision; without an item, what of the items that the rules name is listed.
+    """Explain one decision; without an item, show which of the items that the rules name are listed.
 
-    Every rule that can be about the item is shown with each of its parts and the part's value, then what would have to
-    change for an allow. No argument's value is shown. Exit status: 0 allow, 3 deny, 2 for a mistake in what was given.
+    Shows every rule that selects the item, with the value of each of its conditions, then what would have to change for
+    an allow. Values of arguments are never shown. Exit status: 0 allow, 3 deny, 2 for a mistake in the options.
 
     Example: mcp-authz explain -c policy.yaml --claims '{"sub": "alice", "scope": "files:read"}' --tool delete_file
     """
@@ -74,17 +82,17 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     if body is None:
         _list(settings, target, who, headers, as_data)
         return
-    found = account(settings, target, post(target, body, headers), who.caller)
+    found = explain_request(settings, target, post(target, body, headers), who.caller)
     if as_data:
         typer.echo(json.dumps({**caller_json(who), **as_json(found)}))
     else:
-        show_account(found, who)
+        show_explanation(found, who)
     if not found.decision.allowed:
         raise typer.Exit(_DENIED)
 
 
 def _body(named: Mapping[Kind, str], args: str, request: str) -> bytes | None:
-    """Give the request's body, None when no item is asked about."""
+    """Return the request's body, or None if there is no item to ask about."""
     if len(named) + bool(request) > 1:
         raise mistake(_TOOL, "--tool, --prompt, --resource and --request exclude each other", "give one")
     if args and not named.keys() & {Kind.TOOL, Kind.PROMPT}:
@@ -95,28 +103,29 @@ def _body(named: Mapping[Kind, str], args: str, request: str) -> bytes | None:
     return next((use(Item(kind, name), arguments) for kind, name in named.items()), None)
 
 
-def _who(settings: Settings, server: Server, claims: str, token: str, jwks: list[str] | None) -> Who:
+def _who(
+    settings: Settings, server: Server, claims: str, token: str, jwks: list[str] | None
+) -> DescribedCaller:
     if claims and token:
         raise mistake(_CLAIMS, "--claims and --token exclude each other", "give one")
     if jwks and not token:
-        raise mistake(_JWKS, "no key is needed without --token")
+        raise mistake(_JWKS, "without --token, no key is needed")
     if token:
         text = sys.stdin.read(_MAX_INPUT).strip() if token == "-" else token
-        return Who(caller=_verified(settings, server, text), how="token checked with its issuer's keys")
+        return DescribedCaller(
+            caller=_verified(settings, server, text), how="token checked with its issuer's keys"
+        )
     if not claims:
         refused = TokenRejected(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
-        return Who(caller=refused, how="no token")
+        return DescribedCaller(caller=refused, how="no token")
     given = json_object("--claims", claims)
     names = ", ".join(added(given, server))
     how = "claims as given: no signature was verified" + (f"; added: {names}" if names else "")
-    try:
-        return Who(caller=caller_of(given, server, time.time()), how=how)
-    except ClaimsRefused as error:
-        return Who(caller=error.refused, how=how)
+    return DescribedCaller(caller=caller_of(given, server, time.time()), how=how)
 
 
 def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenRejected:
-    """Verify a token as the service would, and read its claims as the service does."""
+    """Verify a token and read its claims as the service does."""
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     now = time.time()
@@ -125,20 +134,23 @@ def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenR
         return TokenRejected(reason=Reason(found.reason), detail=found.detail)
     jws = read_compact(token)
     claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
-    if claims is None:  # cannot be: the same bytes were accepted
+    if claims is None:  # impossible: the same bytes were accepted
         return TokenRejected(reason=Reason.INTERNAL, detail="the token changed while it was read")
     who = principal(claims, server.issuers[str(claims["iss"])], now)
     return who if isinstance(who, TokenRejected) else Caller.of(who, server.name)
 
 
-def _list(settings: Settings, server: Server, who: Who, headers: Mapping[str, str], as_data: bool) -> None:
-    """Show what is listed; the list itself goes through the walk first."""
+def _list(
+    settings: Settings, server: Server, who: DescribedCaller, headers: Mapping[str, str], as_data: bool
+) -> None:
+    """Show what is listed, after the engine has decided the list request itself."""
     decision = decide(settings, post(server, _LIST, headers), who.caller)
-    rows = [] if isinstance(who.caller, TokenRejected) else places(server, who.caller, headers)
-    rows = rows if decision.allowed else []
+    rows = []
+    if decision.allowed and isinstance(who.caller, Caller):
+        rows = list_entries(server, who.caller, headers)
     if as_data:
-        typer.echo(json.dumps({**caller_json(who), **places_json(decision, rows)}))
+        typer.echo(json.dumps({**caller_json(who), **entries_json(decision, rows)}))
     else:
-        show_places(decision, server.name, who, rows)
+        show_entries(decision, server.name, who, rows)
     if not decision.allowed:
         raise typer.Exit(_DENIED)

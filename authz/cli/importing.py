@@ -1,17 +1,17 @@
-"""`mcp-authz import`: Kubernetes documents with an AgentgatewayPolicy as a native file."""
+"""`mcp-authz import`: Kubernetes documents with an AgentgatewayPolicy -> a native policy file."""
 
 import json
 import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from authz.cli.options import checked
 from authz.config.addresses import check_endpoint, check_http_url
-from authz.config.problems import ConfigError, Problem
-from authz.tools.agentgateway_import.writer import Choices, native_text
+from authz.config.files import read_text
+from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 
 
 def import_(
@@ -19,44 +19,33 @@ def import_(
         str, typer.Argument(metavar="K8S.yaml", help="Kubernetes documents with an AgentgatewayPolicy.")
     ],
     fix_scopes: Annotated[
-        bool, typer.Option("--fix-scopes", help="Compare whole scopes where the documents look for letters.")
+        bool, typer.Option("--fix-scopes", help="Compare whole scopes where the documents search a string.")
     ] = False,
     resource: Annotated[
-        str, typer.Option("--resource", metavar="URL", help="The public URL of the server.")
+        str, typer.Option("--resource", metavar="URL", help="Public URL of the server.")
     ] = "",
-    upstream: Annotated[str, typer.Option("--upstream", metavar="URL", help="Where the MCP server is.")] = "",
+    upstream: Annotated[
+        str, typer.Option("--upstream", metavar="URL", help="URL of the MCP server behind Envoy.")
+    ] = "",
     as_json: Annotated[
-        bool, typer.Option("--json", help="The file's text and the warnings, as JSON on stdout.")
+        bool, typer.Option("--json", help="Write the file's text and the warnings as JSON.")
     ] = False,
 ) -> None:
-    """Write a native policy file on stdout that decides as the documents do; warnings go to stderr.
+    """Write to stdout a native policy file that decides as the documents do; warnings go to stderr.
 
-    With --fix-scopes it differs on purpose: a scope that only contains the wanted letters is not enough any more.
+    With --fix-scopes it is stricter on purpose: a scope that merely contains the required one no longer counts.
 
     Example: mcp-authz import agentgateway-policy.yaml --fix-scopes > policy.yaml
     """
-    _check(resource, upstream)
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError([Problem(file=file, message=f"cannot be read: {why}")]) from None
-    choices = Choices(fix_scopes=fix_scopes, resource=resource, upstream=upstream)
-    imported = native_text(text, file, choices, os.environ)
+    if resource:
+        checked("--resource", resource, check_endpoint, "")
+    if upstream:
+        checked("--upstream", upstream, check_http_url, "")
+    choices = ImportChoices(fix_scopes=fix_scopes, resource=resource, upstream=upstream)
+    imported = native_text(read_text(file), file, choices, os.environ)
     if as_json:
         typer.echo(json.dumps(asdict(imported)))
         return
     for warning in imported.warnings:
         typer.echo(f"warning: {warning}", err=True)
     sys.stdout.write(imported.text)
-
-
-def _check(resource: str, upstream: str) -> None:
-    for flag, url, check in (
-        ("--resource", resource, check_endpoint),
-        ("--upstream", upstream, check_http_url),
-    ):
-        try:
-            check(url or "http://localhost/")
-        except ValueError as error:
-            raise ConfigError([Problem(file=flag, message=str(error))]) from None

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.load import SESSION_KEY, LoadOptions, load
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.config.settings import Settings
 
 File = Annotated[
@@ -21,26 +21,24 @@ Resource = Annotated[
 Jwks = Annotated[
     list[str] | None,
     typer.Option(
-        "--jwks", metavar="ISSUER=URL", help="Fetch this issuer's keys here; Kubernetes documents only."
+        "--jwks",
+        metavar="ISSUER=URL",
+        help="Fetch this issuer's keys from this URL; Kubernetes documents only.",
     ),
 ]
-
-
 AllowAnonymous = Annotated[
     bool,
     typer.Option(
         "--allow-anonymous",
-        help="Accept mode Optional or Permissive: callers without a valid token; Kubernetes documents only.",
+        help="Accept mode Optional or Permissive, which admit callers without a valid token; Kubernetes documents only.",
     ),
 ]
-
-
 SessionKeys = Annotated[
     list[str] | None,
     typer.Option(
         SESSION_KEY,
         metavar="FILE",
-        help="Key that binds session ids; given twice, the first signs and both verify. Kubernetes documents only.",
+        help="File with the key that binds session ids; of two, the first signs and both verify. Kubernetes documents only.",
     ),
 ]
 
@@ -53,7 +51,7 @@ def read_settings(
     allow_anonymous: bool = False,
     session_keys: list[str] | None = None,
 ) -> Settings:
-    """Load a policy file with what the command line adds.
+    """Load a policy file, with the options of the command line.
 
     Raises:
         ConfigError: the file or an option cannot be used.
@@ -74,7 +72,7 @@ def read_settings(
 
 
 def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:
-    """Check what a flag was given.
+    """Check the value of a flag.
 
     Raises:
         ConfigError: naming the flag.
@@ -82,4 +80,4 @@ def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> Non
     try:
         check(text)
     except ValueError as error:
-        raise ConfigError([Problem(file=flag, message=str(error), cure=cure)]) from None
+        raise mistake(flag, str(error), cure) from None

@@ -1,4 +1,4 @@
-"""`mcp-authz replay`: would this policy decide as was decided?"""
+"""`mcp-authz replay`: decide recorded requests again, by a policy file."""
 
 import time
 from collections import Counter
@@ -9,18 +9,18 @@ import typer
 from authz.cli.options import File, read_settings
 from authz.tools.audit_reader import read_records
 from authz.tools.cases import read_cases
-from authz.tools.comparison import compare, recorded
+from authz.tools.comparison import compare, questions_of_records
 from authz.tools.comparison_view import show
-from authz.tools.evaluate import Judge
+from authz.tools.evaluate import Evaluator
 from authz.tools.personas import by_subject
 
 CasesOption = Annotated[
     str,
-    typer.Option("--cases", metavar="CASES", help="File whose personas say what callers' tokens say."),
+    typer.Option("--cases", metavar="CASES", help="File whose personas say what the callers' tokens hold."),
 ]
 ClaimsFor = Annotated[
     list[str] | None,
-    typer.Option("--claims-for", metavar="SUB=JSON", help="What the token of this `sub` says."),
+    typer.Option("--claims-for", metavar="SUB=JSON", help="Claims in the token of this `sub`."),
 ]
 
 
@@ -33,11 +33,11 @@ def replay(
     claims_for: ClaimsFor = None,
     as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Decide recorded requests again, by a policy file, and show what differs.
+    """Decide recorded requests again by a policy file, and show what differs.
 
-    Records hold no claims: what a caller's token says comes from personas with that `sub`, or from --claims-for. Where
-    that, arguments or headers would be needed and are not known, the record is counted as undecidable, never guessed.
-    Exit status: 0 same, 1 different, 2 for a bad file or when nothing could be compared.
+    Records hold no claims: they come from personas with the same `sub`, or from --claims-for. If the decision depends on
+    claims, arguments or headers that are unknown, the record is counted as undecidable, never guessed.
+    Exit status: 0 same, 1 different, 2 for a bad file or if nothing could be compared.
 
     Example: mcp-authz replay -c policy.yaml --claims-for 'alice={"scope": "files:read"}' audit.jsonl
     """
@@ -45,6 +45,7 @@ def replay(
     personas = read_cases(cases).personas if cases else {}
     left_out: Counter[str] = Counter()
     servers = {server.name: server for server in settings.directory.servers}
-    pairs = recorded(read_records(records), servers, by_subject(personas, claims_for or ()), left_out)
-    judge = Judge(settings, time.time())
-    raise typer.Exit(show(compare(pairs, left_out, judge.answer, judge.answer), as_data))
+    known = by_subject(personas, claims_for or ())
+    pairs = questions_of_records(read_records(records), servers, known, left_out)
+    evaluate = Evaluator(settings, time.time()).evaluate
+    raise typer.Exit(show(compare(pairs, left_out, evaluate, evaluate), as_data))

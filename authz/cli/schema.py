@@ -7,9 +7,9 @@ from authz.config.native.model import schema as native_schema
 
 
 def schema() -> None:
-    """Write the JSON Schema of the native policy file on stdout, for an editor's completion.
+    """Write the JSON Schema of the native policy file to stdout; editors complete and check keys by it.
 
-    A policy file names it in its first line: # yaml-language-server: $schema=policy.schema.json
+    To use it, begin a policy file with: # yaml-language-server: $schema=policy.schema.json
 
     Example: mcp-authz schema > policy.schema.json
     """

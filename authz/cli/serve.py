@@ -13,8 +13,7 @@ from msgspec import structs
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked
 from authz.cli.serving import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
-from authz.config.native.process import MAX_WORKERS
-from authz.config.settings import Settings
+from authz.config.settings import MAX_WORKERS, Settings
 from authz.core.identity.session import MIN_KEY
 from authz.edge.grpc.startup import ServerChoice, poll_own_sockets
 from authz.edge.http.listener import BindError

@@ -1,10 +1,9 @@
-"""`mcp-authz test`: does the policy say what its cases expect?"""
+"""`mcp-authz test`: run a policy's cases."""
 
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from authz.cli.options import Jwks, Resource, read_settings
-from authz.config.problems import ConfigError, Problem
-from authz.tools.case_runner import CaseResult, asked, run
+from authz.config.files import write_text
+from authz.config.problems import mistake
+from authz.tools.case_runner import CaseResult, evaluated, run
 from authz.tools.cases import Case, read_cases
 from authz.tools.coverage import RuleUse, coverage, percent
 from authz.tools.junit import junit
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
-    """Everything that was found."""
-
-    trials: list[CaseResult]
+    results: list[CaseResult]
     uses: list[RuleUse]
     opinions: "CrossCheck"
 
     @property
     def failed(self) -> list[CaseResult]:
-        return [trial for trial in self.trials if not trial.passed]
+        return [result for result in self.results if not result.passed]
 
 
 def run_cases(
@@ -45,32 +43,40 @@ def run_cases(
     ] = "",
     min_coverage: Annotated[
         float,
-        typer.Option("--min-coverage", metavar="N", help="Fail below N % of rules covered.", min=0, max=100),
+        typer.Option(
+            "--min-coverage",
+            metavar="N",
+            help="Fail if fewer than N % of the rules are covered.",
+            min=0,
+            max=100,
+        ),
     ] = 0.0,
     junit_file: Annotated[
         str, typer.Option("--junit", metavar="OUT", help="Write the results as JUnit XML.")
     ] = "",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail also where the second opinion differs.")
+        bool, typer.Option("--strict", help="Also fail if the two CEL implementations differ.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     resource: Resource = "",
     jwks: Jwks = None,
 ) -> None:
-    """Run a policy's cases: those below `tests:` in FILE, and those of CASES.yaml. Nothing is fetched or served.
+    """Run a policy's cases, those below `tests:` in FILE and those of CASES.yaml. Nothing is fetched or served.
 
-    Each condition is also asked of a second CEL implementation; where the two differ is reported. Exit status: 0 pass,
-    1 fail, 2 a file cannot be used.
+    A second CEL implementation also evaluates each condition; differences are reported. Exit status: 0 pass, 1 fail,
+    2 a file cannot be used.
 
     Example: mcp-authz test policy.yaml cases.yaml --min-coverage 100 --junit policy.xml
     """
     settings = read_settings(file, resource, jwks)
-    trials = run(_gather(file, cases), settings, time.time())
-    from authz.tools.cel_crosscheck import compare  # noqa: PLC0415 - `serve` must not have it
+    results = run(_gather(file, cases), settings, time.time())
+    from authz.tools.cel_crosscheck import cross_check  # noqa: PLC0415 - `serve` must not have it
 
-    report = _Report(trials=trials, uses=coverage(settings, trials), opinions=compare(asked(trials)))
+    report = _Report(
+        results=results, uses=coverage(settings, results), opinions=cross_check(evaluated(results))
+    )
     if junit_file:
-        _write(junit_file, junit(trials, file))
+        write_text(junit_file, junit(results, file))
     if as_json:
         typer.echo(json.dumps(_as_json(report)))
     else:
@@ -86,22 +92,15 @@ def _gather(file: str, beside: str) -> list[Case]:
     found = [*read_cases(file).cases, *(read_cases(beside).cases if beside else ())]
     if not found:
         cure = "write tests: into the policy file, or give a file of cases"
-        raise ConfigError([Problem(file=beside or file, message="holds no cases", cure=cure)])
+        raise mistake(beside or file, "holds no cases", cure)
     return found
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(file=path, message=f"cannot be written: {error.strerror}")]) from None
 
 
 def _as_json(report: _Report) -> dict[str, Any]:
     return {
-        "passed": len(report.trials) - len(report.failed),
+        "passed": len(report.results) - len(report.failed),
         "failed": len(report.failed),
-        "cases": [_case(trial) for trial in report.trials],
+        "cases": [_case(result) for result in report.results],
         "coverage": {"percent": percent(report.uses), "rules": list(map(asdict, report.uses))},
         "second_opinion": {
             "asked": report.opinions.asked,
@@ -114,24 +113,24 @@ def _as_json(report: _Report) -> dict[str, Any]:
     }
 
 
-def _case(trial: CaseResult) -> dict[str, Any]:
-    case = trial.case
+def _case(result: CaseResult) -> dict[str, Any]:
+    case = result.case
     return {
         "name": case.name,
         "file": case.file,
         "line": case.line,
-        "server": trial.server.name,
-        "passed": trial.passed,
-        "expected": trial.expected,
-        "seen": trial.seen,
-        "why": trial.why,
+        "server": result.server.name,
+        "passed": result.passed,
+        "expected": result.expected,
+        "seen": result.seen,
+        "why": result.why,
     }
 
 
 def _show(report: _Report) -> None:
     if report.failed:
         Console().print(_failures(report.failed))
-    count = len(report.trials)
+    count = len(report.results)
     covered = sum(use.covered for use in report.uses)
     typer.echo(f"{count - len(report.failed)} of {count} cases passed")
     typer.echo(f"{covered} of {len(report.uses)} rules decided a case ({percent(report.uses):.0f} %)")
@@ -149,7 +148,7 @@ def _failures(failed: Sequence[CaseResult]) -> Table:
     table = Table(title=f"{len(failed)} failed", title_justify="left")
     for heading in ("line", "case", "expected", "seen", "why"):
         table.add_column(heading, overflow="fold")
-    for trial in failed:
-        case = trial.case
-        table.add_row(*map(Text, (str(case.line), case.name, trial.expected, trial.seen, trial.why)))
+    for result in failed:
+        case = result.case
+        table.add_row(*map(Text, (str(case.line), case.name, result.expected, result.seen, result.why)))
     return table

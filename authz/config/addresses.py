@@ -1,4 +1,4 @@
-"""Checks on addresses and URLs that a file gives; each returns its argument or raises ValueError with the cure."""
+"""Checks on addresses and URLs in a file; each returns its argument, or raises ValueError with the cure."""
 
 import re
 from collections.abc import Collection
@@ -35,9 +35,9 @@ def check_tcp_address(text: str) -> str:
 
 
 def worker_addresses(address: str, workers: int) -> tuple[str, ...]:
-    """Give the gRPC address of each worker: one shared port, or a Unix socket each.
+    """Return the gRPC address of each worker: one shared port, or one Unix socket each.
 
-    The first socket has the name that was given, the others a number before its suffix: authz.sock, authz-1.sock.
+    The first socket has the given name, the others a number before the suffix: authz.sock, authz-1.sock.
     """
     if not address.startswith("unix:"):
         return (address,) * workers
@@ -48,26 +48,26 @@ def worker_addresses(address: str, workers: int) -> tuple[str, ...]:
 
 
 def check_host(text: str) -> str:
-    """Accept the name or address of a host, without a port, and give it in lower case."""
+    """Accept the name or address of a host without a port, and return it in lower case."""
     if not _HOST.fullmatch(text):
-        msg = "a host alone is needed, as in keys.internal"
+        msg = "a host without a port is needed, as in keys.internal"
         raise ValueError(msg)
     return text.lower().strip("[]")
 
 
 def check_authority(text: str) -> str:
-    """Accept what a client may send as `Host`: a host with or without port, or `*` for any; given in lower case."""
+    """Accept what a client may send as `Host`, a host with or without a port, or `*` for any; return it in lower case."""
     host, colon, port = text.rpartition(":")
     if text != "*" and not _HOST.fullmatch(text) and not (colon and port.isdigit() and _HOST.fullmatch(host)):
-        msg = "a host with or without port is needed, as in mcp.example:8443, or * for any"
+        msg = "a host with or without a port is needed, as in mcp.example:8443, or * for any"
         raise ValueError(msg)
     return text.lower()
 
 
 def check_http_url(text: str) -> str:
-    """Accept an absolute http or https URL without credentials, query and fragment (RFC 3986's characters only)."""
+    """Accept an absolute http or https URL without credentials, query or fragment (RFC 3986 characters only)."""
     if re.search("[?#@]", text):
-        msg = "a URL without credentials, query and fragment is needed"
+        msg = "a URL without credentials, query or fragment is needed"
         raise ValueError(msg)
     if not _URL.fullmatch(text) or not _has_authority(text):
         msg = "an absolute URL is needed, as in https://example.com/mcp"
@@ -86,13 +86,13 @@ def _has_authority(text: str) -> bool:
 
 
 def check_endpoint(text: str) -> str:
-    """Accept an http or https URL whose path no proxy would rewrite."""
+    """Accept an http or https URL whose path no proxy rewrites."""
     check_path(urlsplit(check_http_url(text)).path or "/")
     return text
 
 
 def check_path(text: str) -> str:
-    """Accept an absolute path that no proxy would rewrite: no percent sign, no empty or dot segment."""
+    """Accept an absolute path that no proxy rewrites: no percent sign, no empty or dot segment."""
     if not _PATH.fullmatch(text) or "//" in text or {".", ".."} & set(text.split("/")):
         msg = "a plain absolute path is needed, as in /mcp"
         raise ValueError(msg)
@@ -110,11 +110,11 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-PLAIN_HTTP = "keys that come over plain http can be replaced on the way"
-"""What is wrong with a URL of keys that is not guarded."""
+PLAIN_HTTP = "keys fetched over plain http can be replaced on the way"
+"""What is wrong with a key set URL that is not guarded."""
 
 
 def is_guarded(url: str, insecure_hosts: Collection[str] = ()) -> bool:
-    """Tell whether nobody on the way can replace what is fetched: https, this machine, or a host that is excepted."""
+    """Tell whether a response cannot be replaced on the way: https, this machine, or a host that the operator trusts."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(url) or (parts.hostname or "") in insecure_hosts

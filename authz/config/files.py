@@ -3,13 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 
 _MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_text(path: str) -> str:
-    """Give the text of a file.
+    """Return the text of a file.
 
     Raises:
         ConfigError: it cannot be read, is larger than 16 MiB, or is not UTF-8.
@@ -18,15 +18,27 @@ def read_text(path: str) -> str:
         with Path(path).open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError([Problem(file=path, message=f"cannot be read: {error.strerror}")]) from None
+        raise mistake(path, f"cannot be read: {error.strerror}") from None
     if len(raw) > _MAX_BYTES:
-        raise ConfigError([Problem(file=path, message=f"larger than {_MAX_BYTES} bytes")])
+        raise mistake(path, f"larger than {_MAX_BYTES} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise ConfigError([Problem(file=path, message="not UTF-8")]) from None
+        raise mistake(path, "not UTF-8") from None
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise mistake(path, f"cannot be written: {error.strerror}") from None
 
 
 def fingerprint(content: bytes) -> str:
-    """Tell contents of files apart; what `Settings.read` holds."""
+    """Return a digest that tells the contents of files apart, as `Settings.read` holds it."""
     return hashlib.sha256(content).hexdigest()

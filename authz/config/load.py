@@ -1,4 +1,4 @@
-"""A policy file of either form, with the files that it names -> settings."""
+"""A policy file of either form, and the files it names -> settings."""
 
 import os
 import ssl
@@ -10,7 +10,7 @@ from authz.config.files import fingerprint, read_text
 from authz.config.native.build import build
 from authz.config.native.model import ListenTls, PolicyFile
 from authz.config.native.sessions import with_key_files, with_sessions
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import ConfigError, mistake
 from authz.config.settings import GrpcTls, Settings
 from authz.config.validation import validate
 from authz.config.yaml_document import Document, is_kubernetes, read_documents
@@ -20,12 +20,12 @@ SESSION_KEY = "--session-key-file"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What the command line adds to Kubernetes documents, which cannot say it themselves.
+    """What the command line adds to Kubernetes documents, which have no place for it.
 
     Attributes:
-        resource: the public URL of the server, empty to follow the request's host.
-        jwks: `iss` to the URL of its key set, in place of what a document names.
-        allow_anonymous: whether a document may let callers without a valid token in.
+        resource: the public URL of the server; if empty, it follows the host of each request.
+        jwks: issuer to the URL of its key set, which replaces the document's.
+        allow_anonymous: whether a document may admit callers without a valid token.
         session_keys: files with the keys that bind session ids; the first signs.
     """
 
@@ -49,7 +49,7 @@ def load(
         options: what the command line adds.
 
     Raises:
-        ConfigError: the file cannot be used; nothing of it is.
+        ConfigError: the file cannot be used; no part of it is.
     """
     return _load(path, os.environ if environment is None else environment, options or LoadOptions())
 
@@ -66,7 +66,7 @@ def _settings(
 ) -> Settings:
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
-        from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - much to hold for those who have none
+        from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - a service with a native file need not hold it
 
         settings = build_kubernetes(
             documents,
@@ -93,7 +93,7 @@ def _settings(
 
 
 def _no_options(options: LoadOptions) -> None:
-    """Refuse options that a native file has keys for."""
+    """Refuse options for which a native file has keys."""
     given = (
         ("--resource", options.resource, "resource"),
         ("--jwks", options.jwks, "jwks_uri"),
@@ -102,7 +102,7 @@ def _no_options(options: LoadOptions) -> None:
     for flag, value, key in given:
         if value:
             cure = f"write {key} into the file"
-            raise ConfigError([Problem(file=flag, message="is for Kubernetes documents", cure=cure)])
+            raise mistake(flag, "is for Kubernetes documents", cure)
 
 
 def _beside(path: str, name: str) -> str:
@@ -110,14 +110,14 @@ def _beside(path: str, name: str) -> str:
 
 
 def _tls(path: str, model: ListenTls | None) -> GrpcTls | None:
-    """Say where the certificate is; only `serve` reads it, so that a file can be checked and rendered without keys."""
+    """Return where the certificate is; only `serve` reads it, so a file can be checked and rendered without keys."""
     if model is None:
         return None
     return GrpcTls(**{key: _beside(path, name) for key, name in model.model_dump().items()})
 
 
 def _with_authorities(settings: Settings, file: PolicyFile, document: Document) -> Settings:
-    """Add the certificate authorities that the file names, once they are known to be usable."""
+    """Add the certificate authorities that the file names, if they are usable."""
     if file.ca_file is None:
         return settings
     path = _beside(document.file, file.ca_file)
@@ -126,13 +126,13 @@ def _with_authorities(settings: Settings, file: PolicyFile, document: Document) 
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = "not PEM" if isinstance(error, ValueError | ssl.SSLError) else error.strerror
-        message = f"no certificate authorities can be had from {path}: {why}"
+        message = f"no certificate authorities can be read from {path}: {why}"
         raise ConfigError([document.problem(("ca_file",), message, "give a PEM file")]) from None
     return replace(settings, ca_file=path, read={**settings.read, path: fingerprint(content)})
 
 
 def _with_candidate(settings: Settings, candidate: Settings, document: Document) -> Settings:
-    """Add a candidate; it is judged with this file's keys, so it may trust nobody else."""
+    """Add a candidate; it is evaluated with this file's keys, so it may trust no other issuer."""
     problems = [
         document.problem(
             ("candidate",), f"trusts {issuer}, whose keys this file does not fetch", "list it in issuers"
@@ -149,11 +149,7 @@ def _with_candidate(settings: Settings, candidate: Settings, document: Document)
 
 def _only(documents: list[Document], path: str) -> Document:
     if len(documents) != 1:
-        message = "empty" if not documents else "holds several documents"
-        cure = (
-            "start from k8s/ or the README's example"
-            if not documents
-            else "keep one, or use Kubernetes documents"
-        )
-        raise ConfigError([Problem(file=path, message=message, cure=cure)])
+        if documents:
+            raise mistake(path, "holds several documents", "keep one, or use Kubernetes documents")
+        raise mistake(path, "empty", "start from k8s/ or the README's example")
     return documents[0]

@@ -9,11 +9,11 @@ class Problem:
     """One finding about a configuration file.
 
     Attributes:
-        file: the file's name as the user gave it.
-        line: from 1; 0 when the file as a whole is meant.
-        key: dotted path of the key, empty for the whole file.
+        file: the file's name as the user gave it, or the option that is at fault.
+        line: from 1; 0 for the file as a whole.
+        key: dotted path of the key, empty for the file as a whole.
         message: what is wrong.
-        cure: what to do, one sentence.
+        cure: what to do about it, one sentence.
     """
 
     file: str
@@ -37,6 +37,11 @@ class ConfigError(Exception):
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the findings; the exception's text is one line for each."""
+        """Keep the findings; the exception's text has one line for each."""
         self.problems = tuple(dict.fromkeys(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def mistake(file: str, message: str, cure: str = "", *, line: int = 0) -> ConfigError:
+    """Return the error for the one thing that is wrong with a file or an option."""
+    return ConfigError([Problem(file=file, line=line, message=message, cure=cure)])

@@ -1,4 +1,4 @@
-"""Everything the service runs by, built once from a file and never changed."""
+"""The service's settings, built once from a file and never changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,9 @@ from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.servers import Directory
 
+MAX_WORKERS = 64
+"""Most worker processes that a file or a flag may ask for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerKeys:
@@ -14,8 +17,8 @@ class IssuerKeys:
 
     Attributes:
         issuer: the issuer identifier.
-        jwks_uri: URL of its key set; empty to ask its discovery document.
-        inline: the key set itself, empty when it is fetched.
+        jwks_uri: URL of its key set; if empty, its discovery document has it.
+        inline: the key set itself, empty if it is fetched.
     """
 
     issuer: str
@@ -25,14 +28,14 @@ class IssuerKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cors:
-    """What the CORS filter in front of a server is told.
+    """Settings of the CORS filter in front of a server.
 
     Attributes:
-        allow_methods: methods for preflights.
-        allow_headers: request headers for preflights.
-        expose_headers: response headers a page may read.
-        max_age: seconds a preflight may be remembered.
-        allow_credentials: whether cookies and the like may be sent; bearer tokens need it not.
+        allow_methods: methods that a preflight allows.
+        allow_headers: request headers that a preflight allows.
+        expose_headers: response headers that a page may read.
+        max_age: seconds for which a browser may cache a preflight.
+        allow_credentials: whether cookies may be sent; bearer tokens do not need it.
     """
 
     allow_methods: tuple[str, ...] = ("GET", "POST", "DELETE", "OPTIONS")
@@ -53,30 +56,30 @@ class Cors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetching:
-    """When and how keys are fetched; the defaults of both forms of file. In seconds unless named otherwise.
+    """When and how keys are fetched, with the defaults of both forms of file. Times are in seconds.
 
     Attributes:
         min_age: shortest time between scheduled fetches, whatever Cache-Control says.
-        max_age: longest.
-        default_age: where Cache-Control says nothing.
-        cooldown: shortest time between fetches that unknown key names cause.
-        unknown_for: how long a name is not asked for again that a fetch did not bring.
-        max_unknown: how many such names are remembered for an issuer.
-        retry: first pause after a failure; doubled with each further one up to `min_age`.
-        stale_for: how long keys live that could not be confirmed.
-        timeout: for one key set, with the metadata that leads to it.
-        max_bytes: size of one document.
+        max_age: longest time between them.
+        default_age: time between them if Cache-Control says nothing.
+        cooldown: shortest time between fetches caused by unknown key ids.
+        unknown_for: how long a key id that a fetch did not return is not looked up again.
+        max_unknown: how many such key ids are remembered for an issuer.
+        retry: first pause after a failed fetch; each further failure doubles it, up to `min_age`.
+        stale_for: how long keys that could not be refreshed stay in use.
+        timeout: for one key set, discovery included.
+        max_bytes: largest document.
     """
 
-    min_age: float = 60.0
-    max_age: float = 600.0
-    default_age: float = 300.0
-    cooldown: float = 30.0
-    unknown_for: float = 300.0
+    min_age: float = 60
+    max_age: float = 600
+    default_age: float = 300
+    cooldown: float = 30
+    unknown_for: float = 300
     max_unknown: int = 100
-    retry: float = 1.0
-    stale_for: float = 86_400.0
-    timeout: float = 5.0
+    retry: float = 1
+    stale_for: float = 86_400
+    timeout: float = 5
     max_bytes: int = 262_144
 
 
@@ -85,9 +88,9 @@ class GrpcTls:
     """Paths of the PEM files for mutual TLS on the gRPC port.
 
     Attributes:
-        cert_file: the service's certificate and those that lead to its authority.
+        cert_file: the service's certificate chain.
         key_file: its private key.
-        client_ca_file: authorities whose certificates a client may show.
+        client_ca_file: the authorities whose certificates a client may present.
     """
 
     cert_file: str
@@ -97,12 +100,12 @@ class GrpcTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """How the service ends when it is told to; the defaults of both forms of file. In seconds.
+    """How the service shuts down, with the defaults of both forms of file. Times are in seconds.
 
     Attributes:
-        grace: how long it answers on after its health says NOT_SERVING. Envoy asks every two seconds and takes the
-            first NOT_SERVING for an answer, so the default lets every Envoy ask once.
-        limit: how long calls and streams under way may then still take.
+        grace: how long it keeps answering after its health says NOT_SERVING. Envoy checks every two seconds and acts on
+            the first NOT_SERVING, so within the default every Envoy has checked once.
+        limit: how long open calls and streams may then still take.
     """
 
     grace: float = 3.0
@@ -119,29 +122,29 @@ class Settings:
         directory: the protected servers.
         keys: where each issuer's keys come from, by `iss`.
         upstreams: URL of each server behind Envoy, by the server's name; a server without one is not rendered.
-        cors: what the CORS filter is told, by the server's name.
-        tools: names of tools that rules name, by server; metrics count each of these apart.
+        cors: settings of the CORS filter, by the server's name.
+        tools: tools that rules name in full, by server; metrics count each of them by name.
         limits: bounds on messages.
         max_body: largest request body in bytes.
-        max_list: largest list in bytes that is trimmed.
+        max_list: largest list in bytes that is filtered.
         check_seconds: time for one decision.
         tokens: verified tokens that are remembered.
         calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
             only.
         digest: names this policy in records and metrics.
         warnings: findings that do not prevent use.
-        insecure_hosts: hosts from which keys and discovery documents may come over plain http, lower-case;
-            loopback needs no mention.
+        insecure_hosts: hosts from which keys and discovery documents may be fetched over plain http, in lower case;
+            loopback is always allowed.
         fetching: when and how keys are fetched.
         tls: mutual TLS on the gRPC port; None for plain text.
-        ca_file: path of a PEM file with the only authorities that are trusted then; None for the usual ones.
+        ca_file: path of a PEM file with the only authorities trusted when keys are fetched; None for the system's.
         candidate: settings whose decisions are compared with these and never applied.
         read: path of every file that these settings come from, to the digest of its content.
-        workers: processes that decide; None to let the machine say. Read at the start only, as addresses are.
-        drain: how the service ends.
-        session_keys: with what session ids are bound: the first signs, each verifies; none for a key of the process.
+        workers: worker processes; None for the machine's number of cores. Read only at start, like the addresses.
+        drain: how the service shuts down.
+        session_keys: keys that bind session ids: the first signs, each verifies; if empty, the process makes its own.
         stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
-        every_answer: whether the answer to every request passes the rewriter, so that none outlives its token longer.
+        every_answer: whether every response passes the rewriter, so that none outlives its token for longer than that.
     """
 
     grpc: str

@@ -1,21 +1,28 @@
-"""pydantic's findings -> problems with line, key and cure."""
+"""The base of every section of a policy file, and pydantic's findings -> problems with line, key and cure."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from authz.config.problems import ConfigError, Problem
 from authz.config.yaml_document import Document, Path
 
+Text = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class Section(BaseModel):
+    """A mapping of a file: no key is unknown, no value is converted, and nothing changes after it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
 def validate(model: type[Model], document: Document) -> Model:
-    """Turn a document into a model.
+    """Validate a document as a model.
 
     Raises:
         ConfigError: with every finding, each at its line.
@@ -53,13 +60,14 @@ def _problem(model: type[BaseModel], document: Document, found: ErrorDetails) ->
 
 
 def _path(loc: tuple[int | str, ...]) -> Path:
-    """Drop what pydantic adds to a location (`[key]` of a mapping) and the file does not have."""
+    """Drop the parts of a location that pydantic adds (`[key]` of a mapping) and the file does not have."""
     return tuple(part for part in loc if part != "[key]")
 
 
 def _cure(model: type[BaseModel], path: Path) -> str:
-    """Name the closest key known at this place, or all of them."""
-    known = sorted(_model_at(model, path[:-1]).model_fields)
+    """Name the closest known key, or all of them."""
+    fields = _model_at(model, path[:-1]).model_fields.items()
+    known = sorted(field.alias or name for name, field in fields)
     close = get_close_matches(str(path[-1]), known, n=1)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 

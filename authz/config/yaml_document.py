@@ -1,8 +1,8 @@
-"""YAML text -> plain values that remember where they stood.
+"""YAML text -> plain values, with the place of each.
 
-Stricter than YAML: a key must be a string and may stand once in a mapping, `${NAME}` in a string is replaced from the
-environment and an unset name is a problem, values are those that JSON has. A timestamp is the text that was written, as
-Kubernetes takes it. `$${` gives a literal `${`. A problem with a mapping or a list is placed at its key.
+Stricter than YAML: a key is a string and stands once in a mapping, values are those of JSON, and `${NAME}` in a string
+is replaced from the environment, where NAME must be set. A timestamp stays the text that was written, as in Kubernetes.
+`$${` stands for a literal `${`. A problem with a mapping or a list is placed at its key.
 """
 
 import re
@@ -13,15 +13,15 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import ConfigError, Problem, mistake
 
 Path = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MAX_NODES = 200_000
-"""Nodes a file may hold once aliases are followed; a file that multiplies itself stops here."""
+"""Most nodes in a file once aliases are followed, against a file whose aliases multiply it."""
 _MAX_DEPTH = 64
-"""Nesting of collections; a file that contains itself stops here."""
+"""Deepest nesting of collections, against a file whose aliases contain themselves."""
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null"))
 _STRINGS = frozenset(_TAG + name for name in ("str", "timestamp"))
@@ -30,13 +30,13 @@ _COLLECTIONS = frozenset(_TAG + name for name in ("map", "seq"))
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value begins: line from 1, and the style of a text that stands in a block (`|`, `>`, else empty)."""
+    """Where a value begins: its line, from 1, and the style of a block of text (`|` or `>`, otherwise empty)."""
 
     line: int
     block: str = ""
 
     def offset(self, line: int) -> int:
-        """Give how many lines below `self.line` a line of the text stands; only `|` keeps lines as they were."""
+        """Return how many lines below `self.line` a line of the text stands; only `|` keeps line breaks."""
         return {"|": line, ">": 1}.get(self.block, 0)
 
 
@@ -47,7 +47,7 @@ class Document:
     Attributes:
         file: the file's name as the user gave it.
         value: the document as plain values.
-        places: path of keys and indexes to where the value stands.
+        places: path of keys and indexes to the place of the value.
     """
 
     file: str
@@ -55,7 +55,7 @@ class Document:
     places: dict[Path, Place] = field(repr=False)
 
     def place(self, path: Path) -> Place:
-        """Give the place of a value, or of the closest value around it that has one."""
+        """Return the place of a value, or of the closest value around it."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, Place(1))
@@ -67,7 +67,7 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Write a path as an operator would: `servers.demo.rules[2].when`."""
+    """Return a path as an operator would write it: `servers.demo.rules[2].when`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -75,7 +75,7 @@ def dotted(path: Path) -> str:
 
 
 def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list[Document]:
-    """Read every document of a YAML stream; empty ones are left out.
+    """Return the documents of a YAML stream that are not empty.
 
     Args:
         text: the stream.
@@ -83,17 +83,19 @@ def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list
         environment: values for `${NAME}`.
 
     Raises:
-        ConfigError: the text is no YAML, repeats a key, or names an unset variable.
+        ConfigError: the text is not valid YAML, repeats a key, or names an unset variable.
     """
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError([Problem(file=file, line=line, message="a character that YAML forbids")]) from None
+        raise mistake(file, "a character that YAML forbids", line=line) from None
     except yaml.YAMLError as error:
-        raise ConfigError([_syntax(error, file)]) from None
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "not YAML"
+        raise mistake(file, f"not valid YAML: {reason}", line=mark.line + 1 if mark else 0) from None
     except RecursionError:
-        raise ConfigError([Problem(file=file, message=_TOO_DEEP)]) from None
+        raise mistake(file, _TOO_DEEP) from None
     documents = [_DocumentBuilder(file, environment).build(node) for node in nodes]
     return [document for document in documents if document.value is not None]
 
@@ -101,14 +103,8 @@ def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list
 _TOO_DEEP = f"nested deeper than {_MAX_DEPTH} levels"
 
 
-def _syntax(error: yaml.YAMLError, file: str) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    message = getattr(error, "problem", None) or "not YAML"
-    return Problem(file=file, line=mark.line + 1 if mark else 0, message=f"not valid YAML: {message}")
-
-
 class _DocumentBuilder:
-    """Builds one document; collects problems so that all are reported at once."""
+    """Builds one document; collects problems, so that all are reported at once."""
 
     def __init__(self, file: str, environment: Mapping[str, str]) -> None:
         self.document = Document(file, None, {})
@@ -131,7 +127,7 @@ class _DocumentBuilder:
             return self._scalar(node, path)
         self.document.places[path] = Place(key_line)
         if node.tag not in _COLLECTIONS:
-            self._report(node, path, f"no value of type {_type(node)}")
+            self._report(node, path, f"a value of type {_type(node)} is not allowed")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -141,11 +137,9 @@ class _DocumentBuilder:
     def _bound(self, node: yaml.Node, path: Path) -> None:
         self.nodes += 1
         if self.nodes > _MAX_NODES:
-            message = f"more than {_MAX_NODES} values"
-            raise ConfigError([Problem(file=self.document.file, message=message, cure="use fewer aliases")])
+            raise mistake(self.document.file, f"more than {_MAX_NODES} values", "use fewer aliases")
         if len(path) > _MAX_DEPTH:
-            line = node.start_mark.line + 1
-            raise ConfigError([Problem(file=self.document.file, line=line, message=_TOO_DEEP)])
+            raise mistake(self.document.file, _TOO_DEEP, line=node.start_mark.line + 1)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -167,7 +161,7 @@ class _DocumentBuilder:
                 return self.scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, KeyError):
             pass
-        self._report(node, path, f"no value of type {_type(node)}")
+        self._report(node, path, f"a value of type {_type(node)} is not allowed")
         return None
 
     def _substituted(self, text: str, node: yaml.Node, path: Path) -> str:

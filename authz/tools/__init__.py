@@ -1,1 +1,1 @@
-"""Tools for whoever writes a policy: its cases, run through the same walk that decides for Envoy."""
+"""What the commands for policy authors do: cases, explanations, comparisons, imports. Decisions come from the engine."""

@@ -1,11 +1,11 @@
-"""What stands on a command line, read: JSON, headers, the name of a server. A mistake is a problem at its option."""
+"""Reads what a command line holds: JSON, headers, the name of a server. A mistake is a problem at its option."""
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.servers import Server
 from authz.core.wire.strict_json import StrictJSONError, loads
@@ -17,16 +17,11 @@ _MAX_INPUT = 16 * 1024 * 1024
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-def mistake(flag: str, what: str, cure: str = "") -> ConfigError:
-    """Describe what is wrong with an option, or with a file when the flag is a file's name."""
-    return ConfigError([Problem(file=flag, message=what, cure=cure)])
-
-
 def server_of(settings: Settings, name: str) -> Server:
-    """Give the server of this name, or the only one.
+    """Return the server of this name, or the only one if the name is empty.
 
     Raises:
-        ConfigError: there is no such server, or no name and several.
+        ConfigError: no server has this name, or there are several and no name was given.
     """
     servers = {server.name: server for server in settings.directory.servers}
     found = server_named(servers, name)
@@ -52,10 +47,10 @@ def read_bytes(file: str) -> bytes:
 
 
 def json_object(flag: str, text: str) -> dict[str, Any]:
-    """Read a JSON object, as strictly as the service reads requests.
+    """Read a JSON object as strictly as the service reads requests.
 
     Raises:
-        ConfigError: it is none; nothing of the text is repeated.
+        ConfigError: the text is not one; nothing of it is repeated.
     """
     try:
         value = loads(text.encode("utf-8", "surrogateescape"))
@@ -67,10 +62,10 @@ def json_object(flag: str, text: str) -> dict[str, Any]:
 
 
 def headers_of(given: Iterable[str]) -> dict[str, str]:
-    """Read headers given as K=V, names in lower case.
+    """Read headers given as K=V; names become lower case.
 
     Raises:
-        ConfigError: one is not of this form, or is a credential.
+        ConfigError: one has another form, or is a credential.
     """
     headers: dict[str, str] = {}
     for entry in given:

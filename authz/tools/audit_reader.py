@@ -1,4 +1,4 @@
-"""Audit records, as the service writes them: one JSON line a decision (protos/decision.proto)."""
+"""Reads audit records as the service writes them: one line of JSON a decision (protos/decision.proto)."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.core.reasons import TABLE, Group, Reason
 from authz.proto import decision_pb2
 
@@ -20,10 +20,10 @@ _CURE = "keep only the lines that mcp-authz serve wrote to stdout"
 
 
 def read_records(file: str) -> Iterator[Record]:
-    """Read a file of records, `-` for stdin, one at a time.
+    """Read a file of records one at a time, `-` for stdin.
 
     Raises:
-        ConfigError: the file cannot be read, or a line is no record.
+        ConfigError: the file cannot be read, or a line is not a record.
     """
     try:
         if file == "-":
@@ -32,7 +32,7 @@ def read_records(file: str) -> Iterator[Record]:
         with Path(file).open("rb") as lines:
             yield from _records(lines, file)
     except OSError as error:
-        raise ConfigError([Problem(file=file, message=f"cannot be read: {error.strerror}")]) from None
+        raise mistake(file, f"cannot be read: {error.strerror}") from None
 
 
 def _records(lines: Any, file: str) -> Iterator[Record]:
@@ -48,10 +48,10 @@ def _record(line: bytes, file: str, number: int) -> Record:
     except (json_format.ParseError, ValueError, RecursionError):
         known = False
     if not known:
-        raise ConfigError([Problem(file=file, line=number, message="not a decision record", cure=_CURE)])
+        raise mistake(file, "not a decision record", _CURE, line=number)
     return record
 
 
 def group_of(record: Record) -> Group:
-    """Give what a record's reason is about; only decisions by policy follow from rules."""
+    """Return what a record's reason is about; rules are behind the decisions of `Group.POLICY` only."""
     return TABLE[Reason(record.reason)].group

@@ -1,7 +1,7 @@
-"""Cases against a policy: each one goes through the walk that decides for Envoy, or the judgement that trims lists.
+"""Runs cases against a policy, through the engine that decides for Envoy or the judgement that filters lists.
 
-Only the token is not real: its claims are, and they are judged as a verified token's would be. A case is a legacy
-request, the form in which no header has to repeat what the body says.
+Only the token is not real: its claims are judged as those of a verified token. A case becomes a legacy request, the
+form in which no header has to repeat what the body says.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,23 +18,23 @@ from authz.core.reasons import TABLE, Group, Reason
 from authz.core.servers import Server
 from authz.tools.cases import Case, check_servers
 from authz.tools.requests import decide, post, server_named, use
-from authz.tools.synthetic_caller import ClaimsRefused, caller_of
+from authz.tools.synthetic_caller import caller_of
 
-_DECIDED = frozenset({Reason.ALLOWED, Reason.DENIED_BY_RULE, Reason.RULE_ERROR})
+_BY_RULE = frozenset({Reason.ALLOWED, Reason.DENIED_BY_RULE, Reason.RULE_ERROR})
 _DENIALS = frozenset({Group.POLICY, Group.TOKEN})
-"""What `deny` stands for: a request that is refused for its form was not denied, the case is wrong."""
+"""What `deny` stands for. A request refused for its form was not denied: the case itself is wrong."""
 
-_Occasions = tuple[tuple[EvaluationContext, Item], ...]
+_Contexts = tuple[tuple[EvaluationContext, Item], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one judgement said.
+class CaseVerdict:
+    """One answer of the policy.
 
     Attributes:
-        reason: the word of the closed list.
-        rule: name of the rule that decided or came closest, empty when none is about the item.
-        shadows: shadow rules under which the answer would differ.
+        reason: the reason, from the closed list.
+        rule: the rule that decided or came closest, empty when no rule is about the item.
+        shadows: shadow rules that would change the answer if they were applied.
     """
 
     reason: Reason
@@ -43,8 +43,8 @@ class Said:
 
     @property
     def decided(self) -> bool:
-        """Whether the rule decided; else it only came closest."""
-        return bool(self.rule) and self.reason in _DECIDED
+        """Whether the rule decided; otherwise it only came closest."""
+        return bool(self.rule) and self.reason in _BY_RULE
 
     def __str__(self) -> str:
         return f"{self.reason} by {self.rule}" if self.rule else str(self.reason)
@@ -52,17 +52,17 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """What came of one case.
+    """The result of one case.
 
     Attributes:
         case: the case.
-        server: where it was tried.
-        expected: what the case says.
-        seen: what the policy says, in the same words.
+        server: where it ran.
+        expected: what the case expects.
+        seen: what the policy answered, in the same words.
         passed: whether the two agree.
-        why: reason and rule, or for a list those of each name that is wrongly shown or missing.
-        said: every judgement that was made.
-        occasions: what conditions were evaluated against, for a second opinion; none where the token is refused.
+        why: reason and rule; for a list, those of each item that is wrongly listed or missing.
+        verdicts: every answer of the policy.
+        contexts: what conditions were evaluated against, for a second opinion; none where the token is rejected.
     """
 
     case: Case
@@ -71,39 +71,38 @@ class CaseResult:
     seen: str
     passed: bool
     why: str
-    said: tuple[Said, ...]
-    occasions: _Occasions
+    verdicts: tuple[CaseVerdict, ...]
+    contexts: _Contexts
 
 
 def run(cases: Sequence[Case], settings: Settings, now: float) -> list[CaseResult]:
-    """Try cases against a policy.
+    """Run cases against a policy.
 
     Args:
-        cases: what to try.
+        cases: the cases.
         settings: the policy.
-        now: seconds since the epoch, from which claims are judged.
+        now: seconds since the epoch, at which claims are judged.
 
     Raises:
-        ConfigError: a case is about a server that there is not.
+        ConfigError: a case names a server that does not exist, or names none of several.
     """
     servers = {server.name: server for server in settings.directory.servers}
     check_servers(cases, servers, several=len(servers) > 1)
     placed = [(case, server_named(servers, case.server)) for case in cases]
-    return [_try(case, server, settings, now) for case, server in placed if server is not None]
+    return [_run(case, server, settings, now) for case, server in placed if server is not None]
 
 
-def asked(trials: Iterable[CaseResult]) -> Iterator[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]:
-    """Give what `secondopinion.compare` asks about: for each judgement the case's name, the rules and the occasion."""
-    for trial in trials:
-        for occasion, item in trial.occasions:
-            yield trial.case.name, trial.server.policy.rules, occasion, item
+def evaluated(
+    results: Iterable[CaseResult],
+) -> Iterator[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]:
+    """Yield, for each answer, the case's name, the server's rules, and what the rules were evaluated against."""
+    for result in results:
+        for context, item in result.contexts:
+            yield result.case.name, result.server.policy.rules, context, item
 
 
-def _try(case: Case, server: Server, settings: Settings, now: float) -> CaseResult:
-    try:
-        caller: Caller | TokenRejected = caller_of(case.claims, server, now)
-    except ClaimsRefused as error:
-        caller = error.refused
+def _run(case: Case, server: Server, settings: Settings, now: float) -> CaseResult:
+    caller = caller_of(case.claims, server, now)
     if case.item is None:
         return _list(case, server, caller)
     return _call(case, case.item, server, caller, settings)
@@ -114,25 +113,21 @@ def _call(
 ) -> CaseResult:
     request = post(server, use(item, case.args), case.headers)
     decision = decide(settings, request, caller)
-    said = Said(decision.reason, decision.rule, decision.shadows)
-    occasions: _Occasions = ()
+    verdict = CaseVerdict(decision.reason, decision.rule, decision.shadows)
+    contexts: _Contexts = ()
     if isinstance(caller, Caller) and TABLE[decision.reason].group is Group.POLICY:
-        occasions = ((EvaluationContext(caller, request, decision.method, _arguments(case, item)), item),)
+        arguments = dict(case.args) if METHODS[USES[item.kind]].arguments else {}
+        contexts = ((EvaluationContext(caller, request, decision.method, arguments), item),)
     return CaseResult(
         case=case,
         server=server,
         expected=case.expect,
         seen=_word(decision, case.expect),
         passed=_as_expected(decision, case.expect),
-        why=f"{said}: {caller.detail}" if isinstance(caller, TokenRejected) else str(said),
-        said=(said,),
-        occasions=occasions,
+        why=f"{verdict}: {caller.detail}" if isinstance(caller, TokenRejected) else str(verdict),
+        verdicts=(verdict,),
+        contexts=contexts,
     )
-
-
-def _arguments(case: Case, item: Item) -> dict[str, object]:
-    """Give the arguments that rules see."""
-    return dict(case.args) if METHODS[USES[item.kind]].arguments else {}
 
 
 def _as_expected(decision: Decision, expect: str) -> bool:
@@ -144,7 +139,7 @@ def _as_expected(decision: Decision, expect: str) -> bool:
 
 
 def _word(decision: Decision, expect: str) -> str:
-    """Say what was seen in the words of what was expected: allow and deny, or the reason."""
+    """Return the decision in the words of the expectation: allow and deny, or the reason."""
     if decision.allowed:
         return "allow"
     is_denial = TABLE[decision.reason].group in _DENIALS
@@ -152,36 +147,33 @@ def _word(decision: Decision, expect: str) -> str:
 
 
 def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseResult:
-    occasions: _Occasions = ()
-    shown: list[Item] = []
+    contexts: _Contexts = ()
     if isinstance(caller, TokenRejected):
-        said = [Said(caller.reason)] * len(case.catalogue)
+        verdicts = [CaseVerdict(caller.reason)] * len(case.catalogue)
     else:
         request = post(server, b"", case.headers)
-        occasions = tuple(
+        contexts = tuple(
             (EvaluationContext(caller, request, USES[item.kind], None), item) for item in case.catalogue
         )
-        said = [_visible(server, occasion, item) for occasion, item in occasions]
-        shown = [
-            item for item, what in zip(case.catalogue, said, strict=True) if what.reason is Reason.ALLOWED
-        ]
-    wrong = set(shown) ^ set(case.visible)
-    why = [f"{item.name}: {what}" for item, what in zip(case.catalogue, said, strict=True) if item in wrong]
+        verdicts = [_visible(server, context, item) for context, item in contexts]
+    judged = list(zip(case.catalogue, verdicts, strict=True))
+    listed = [item for item, verdict in judged if verdict.reason is Reason.ALLOWED]
+    wrong = set(listed) ^ set(case.visible)
     return CaseResult(
         case=case,
         server=server,
         expected=_names([item for item in case.catalogue if item in case.visible]),
-        seen=_names(shown),
+        seen=_names(listed),
         passed=not wrong,
-        why=", ".join(why),
-        said=tuple(said),
-        occasions=occasions,
+        why=", ".join(f"{item.name}: {verdict}" for item, verdict in judged if item in wrong),
+        verdicts=tuple(verdicts),
+        contexts=contexts,
     )
 
 
-def _visible(server: Server, occasion: EvaluationContext, item: Item) -> Said:
-    verdict = server.policy.judge(occasion, item)
-    return Said(verdict.reason, verdict.rule.name if verdict.rule is not None else "", verdict.shadows)
+def _visible(server: Server, context: EvaluationContext, item: Item) -> CaseVerdict:
+    verdict = server.policy.judge(context, item)
+    return CaseVerdict(verdict.reason, verdict.rule.name if verdict.rule is not None else "", verdict.shadows)
 
 
 def _names(items: Sequence[Item]) -> str:

@@ -1,7 +1,7 @@
-"""A file's cases: who does what, and what the policy must say.
+"""Reads a file's cases: who does what, and what the policy must answer.
 
 They stand below `tests:` in a native policy file, or in a file of their own with the same keys. Kubernetes documents
-have no room for them, so there they stand in a file of their own.
+have no place for them, so they need a file of their own.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from authz.config.files import read_text
 from authz.config.native.cases import CaseModel, CasesModel
 from authz.config.native.model import PolicyFile
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.validation import validate
 from authz.config.yaml_document import Document, Path, is_kubernetes, read_documents
 from authz.core.mcp.item import Item, Kind
@@ -28,15 +28,15 @@ class Case:
         name: a sentence.
         file: the file it stands in.
         line: its line there, from 1.
-        persona: the persona who acts, empty where the case has claims of its own.
-        claims: the claims of whoever acts; what a token must have besides is added by `callers.caller_of`.
+        persona: the persona who acts, empty if the case has claims of its own.
+        claims: the claims of the caller; `synthetic_caller.caller_of` adds what every token has.
         server: the server's name, empty for the only one.
-        item: what is called, got or read; None for a case about a list.
+        item: what the caller uses; None for a case about a list.
         args: the call's arguments.
         headers: request headers, names in lower case.
-        expect: "allow", "deny" or the word of a reason; empty for a case about a list.
+        expect: "allow", "deny" or a reason; empty for a case about a list.
         catalogue: what the server offers; empty for a case about one item.
-        visible: those of the catalogue that are listed.
+        visible: those of the catalogue that must be listed.
     """
 
     name: str
@@ -71,15 +71,15 @@ class Cases:
 
 
 def check_servers(cases: Iterable[Case], names: Collection[str], *, several: bool) -> None:
-    """Refuse cases about no server.
+    """Refuse cases whose server is not clear.
 
     Args:
         cases: the cases.
-        names: the servers there are.
+        names: the servers that exist.
         several: whether a case must name its server.
 
     Raises:
-        ConfigError: a case leaves open which of several servers it is about, or names one that there is not.
+        ConfigError: a case names a server that does not exist, or names none of several.
     """
     cure = f"give server: one of {', '.join(names)}"
     problems = [
@@ -95,7 +95,7 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
     """Read cases.
 
     Args:
-        path: a file of cases, or a policy file; one without cases gives none.
+        path: a file of cases, or a policy file with or without cases.
         environment: values for `${NAME}`; the process's own when None.
 
     Raises:
@@ -105,7 +105,7 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
     if any(is_kubernetes(document) for document in documents):
         return Cases(personas={}, cases=())
     if len(documents) != 1:
-        raise ConfigError([Problem(file=path, message="one document is needed")])
+        raise mistake(path, "one document is needed")
     document = documents[0]
     if isinstance(document.value, dict) and "servers" in document.value:
         return _cases(validate(PolicyFile, document).tests, document, ("tests",))
@@ -116,14 +116,14 @@ def _cases(model: CasesModel, document: Document, path: Path) -> Cases:
     problems = list(_problems(model, document, path))
     if problems:
         raise ConfigError(problems)
-    cases = (
+    cases = tuple(
         _case(found, model, document, (*path, "cases", index)) for index, found in enumerate(model.cases)
     )
-    return Cases(personas=model.personas, cases=tuple(cases))
+    return Cases(personas=model.personas, cases=cases)
 
 
 def _problems(model: CasesModel, document: Document, path: Path) -> Iterator[Problem]:
-    """Find what a model alone cannot know: names that lead nowhere or stand twice, values that no message can carry."""
+    """Find what the model cannot: unknown personas, names that stand twice, values that no message can carry."""
     for name, claims in model.personas.items():
         yield from _unsendable(claims, document, (*path, "personas", name))
     seen: set[str] = set()

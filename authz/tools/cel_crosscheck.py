@@ -1,14 +1,15 @@
-"""A second opinion on conditions: cel-python's, beside that of cel-cpp, which decides.
+"""A second opinion on conditions: cel-python evaluates them beside cel-cpp, which decides.
 
-Two implementations of one language, written apart, rarely err alike. Where they differ over a policy's own cases, the
-expression leans on something that one of them has wrong or that the language leaves loose; it should be said in another
-way. This is for whoever writes a policy: it is slow, `serve` never imports it, and it changes no decision.
+Two implementations of one language, written independently, rarely make the same mistake. Where they differ over a
+policy's own cases, the expression relies on something that one of them gets wrong or that the language leaves open, and
+should be written in another way. This is a tool for policy authors: it is slow, `serve` never imports it, and it
+changes no decision.
 
 Rules of this file:
 
-* Both give one of the three outcomes of a condition: an error and a value that is no boolean are `ERROR`.
-* `contains` has the meaning that `expressions` gives it: text in a text, else a member of a list or a key of a map.
-* What cel-python cannot parse, does not know, or breaks on, has no second opinion. That is not a disagreement.
+* Both yield one of the three outcomes of a condition: an error and a value that is not a boolean are `ERROR`.
+* `contains` means what `config.cel.compile` makes it mean: text in a text, else a member of a list or a key of a map.
+* Where cel-python cannot parse, does not know a function, or breaks, there is no second opinion and no disagreement.
 * cel-python keeps one parser for the process, made for the first kind of runner. So there is one environment, here.
 """
 
@@ -29,7 +30,7 @@ from authz.core.policy.expression import Expression, Truth
 from authz.core.policy.rule import Rule
 
 _UNKNOWN = "undeclared reference"
-"""How cel-python reports a function it does not have; every name that a checked expression reads is bound."""
+"""How cel-python reports a function it lacks; every name that a checked expression reads is bound."""
 
 _BREAKS = (
     CELUnsupportedError,
@@ -40,7 +41,7 @@ _BREAKS = (
     AttributeError,
     RecursionError,
 )
-"""What cel-python raises where it has no answer; an answer that is an error comes as CELEvalError."""
+"""What cel-python raises if it has no answer; an answer that is an error is a CELEvalError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,12 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossCheck:
-    """What came of asking both.
+    """The result of asking both.
 
     Attributes:
-        asked: how many times both gave an answer.
+        asked: how many times both answered.
         disagreements: where the answers differ.
-        unheard: texts of expressions for which cel-python had no answer at least once.
+        unheard: texts of expressions that cel-python could not answer at least once.
     """
 
     asked: int
@@ -81,17 +82,17 @@ class CrossCheck:
     unheard: tuple[str, ...]
 
 
-def compare(asked: Iterable[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]) -> CrossCheck:
+def cross_check(evaluated: Iterable[tuple[str, tuple[Rule, ...], EvaluationContext, Item]]) -> CrossCheck:
     """Ask both about every condition that the rules have for an item.
 
     Args:
-        asked: the name of a case, the rules of its server, and what their conditions are evaluated against.
+        evaluated: the name of a case, the rules of its server, and what their conditions are evaluated against.
     """
     heard, disagreements, unheard = 0, [], {}
-    for case, rules, occasion, item in asked:
-        for rule, expression in _conditions(rules, occasion, item):
-            first = occasion.truth(expression, item)
-            second = second_truth(expression.text, occasion.values(expression.reads, item))
+    for case, rules, context, item in evaluated:
+        for rule, expression in _conditions(rules, context, item):
+            first = context.truth(expression, item)
+            second = python_truth(expression.text, context.values(expression.reads, item))
             if second is None:
                 unheard[expression.text] = True
                 continue
@@ -106,27 +107,27 @@ def compare(asked: Iterable[tuple[str, tuple[Rule, ...], EvaluationContext, Item
 
 
 def _conditions(
-    rules: tuple[Rule, ...], occasion: EvaluationContext, item: Item
+    rules: tuple[Rule, ...], context: EvaluationContext, item: Item
 ) -> Iterator[tuple[Rule, Expression]]:
-    """Give the conditions that have a value here; `args` has none in a list."""
+    """Yield the conditions that have a value here; `args` has none in a list."""
     for rule in rules:
         if not rule.selector.selects(item):
             continue
         if rule.when is not None:
             yield rule, rule.when
-        if rule.args is not None and occasion.arguments is not None:
+        if rule.args is not None and context.arguments is not None:
             yield rule, rule.args
 
 
-def second_truth(text: str, values: Mapping[str, Any]) -> Truth | None:
+def python_truth(text: str, values: Mapping[str, Any]) -> Truth | None:
     """Evaluate with cel-python.
 
     Args:
         text: CEL that compiles.
-        values: what the expression's names are bound to; as JSON has them.
+        values: what the expression's names are bound to, as JSON values.
 
     Returns:
-        The outcome, None when cel-python has none.
+        The outcome, or None if cel-python has none.
     """
     program = _program(text)
     if program is None:
@@ -156,7 +157,7 @@ def _program(text: str) -> celpy.Runner | None:
 
 
 def _contains(container: Any, item: Any) -> Any:
-    """Mean by `contains` what `expressions` means by it."""
+    """Test containment as `config.cel.compile` does."""
     if isinstance(container, celtypes.StringType):
         if isinstance(item, celtypes.StringType):
             return celtypes.BoolType(str(item) in str(container))

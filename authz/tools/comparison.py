@@ -1,7 +1,7 @@
-"""Decisions compared: recorded ones with a policy file's, or those of two policy files.
+"""Compares decisions: recorded ones with a policy file's, or those of two policy files.
 
-Only whether a caller gets what was asked for is compared; a denial for another reason is no difference. What cannot be
-known of either side is neither the same nor different: it is kept apart, with the reason.
+Only whether a caller gets what it asks for is compared; a denial for another reason is no difference. What either side
+cannot know is neither the same nor different: it is counted apart, with the reason.
 """
 
 from collections import Counter
@@ -16,12 +16,12 @@ from authz.core.reasons import Group
 from authz.core.servers import Server
 from authz.tools.audit_reader import Record, group_of
 from authz.tools.cases import Case, Cases
-from authz.tools.evaluate import Evaluation, Question, Word
+from authz.tools.evaluate import Answer, Evaluation, Question
 from authz.tools.personas import Claims, claims_of
 
-_CUT = "…"
+_ELLIPSIS = "…"
 _CUT_LENGTH = 513
-"""Length of a name that a record holds only the beginning of; it ends with `_CUT`."""
+"""Length of a name that a record holds only the beginning of; it ends with `_ELLIPSIS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class ComparisonRow:
         who: the caller's name.
         server: the server's name, empty for the only one.
         method: how the item is used; `list` for its place in a list.
-        item: what is wanted, None where the method names nothing.
+        item: what is wanted, None if the method names nothing.
         old: the first answer.
         new: the second.
     """
@@ -46,13 +46,13 @@ class ComparisonRow:
 
     @property
     def unknown(self) -> str:
-        """Why the answers cannot be compared, empty when they can."""
-        return next((each.reason for each in (self.old, self.new) if each.word is Word.UNKNOWN), "")
+        """Why the answers cannot be compared, empty if they can."""
+        return next((each.reason for each in (self.old, self.new) if each.answer is Answer.UNKNOWN), "")
 
     @property
     def differs(self) -> bool:
         """Whether the caller gains or loses it."""
-        return not self.unknown and self.old.word is not self.new.word
+        return not self.unknown and self.old.answer is not self.new.answer
 
     @property
     def subject(self) -> str:
@@ -62,18 +62,18 @@ class ComparisonRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What came of comparing.
+    """The result of a comparison.
 
     Attributes:
-        rows: each with how often it was met.
-        left_out: records that no policy decided, by reason, with how many there are.
+        rows: each with the number of times it was met.
+        left_out: records that no policy decided: reason to number.
     """
 
     rows: Mapping[ComparisonRow, int]
     left_out: Mapping[str, int]
 
     def count(self, chosen: Callable[[ComparisonRow], Any]) -> int:
-        """Count what was met of the rows for which `chosen` is true."""
+        """Count the rows for which `chosen` is true, each as often as it was met."""
         return sum(times for row, times in self.rows.items() if chosen(row))
 
     @property
@@ -91,14 +91,13 @@ def compare(
     """Answer questions on both sides.
 
     Args:
-        pairs: questions, each with the old answer where it is recorded; read to the end.
-        left_out: filled while `pairs` are read.
-        old: gives the old answer where it is not recorded.
-        new: gives the new answer.
+        pairs: questions, each with the old answer if it is recorded.
+        left_out: filled while `pairs` is read.
+        old: returns the old answer if it is not recorded.
+        new: returns the new answer.
     """
-    rows: Counter[ComparisonRow] = Counter()
-    for question, recorded in pairs:
-        row = ComparisonRow(
+    rows = Counter(
+        ComparisonRow(
             who=question.who,
             server=question.server,
             method="list" if question.listed else question.method,
@@ -106,29 +105,30 @@ def compare(
             old=recorded or old(question),
             new=new(question),
         )
-        rows[row] += 1
+        for question, recorded in pairs
+    )
     return Comparison(rows=rows, left_out=left_out)
 
 
-def recorded(
+def questions_of_records(
     records: Iterable[Record],
     servers: Mapping[str, Server],
     known: Mapping[str, list[Claims]],
     left_out: Counter[str],
 ) -> Iterable[tuple[Question, Evaluation]]:
-    """Give the questions behind records, with the recorded answers.
+    """Yield the questions behind records, with the recorded answers.
 
     Args:
-        records: as read.
-        servers: by name; they say how a record's client stands in the claims.
+        records: the records.
+        servers: by name; they say which claim holds the client that a record names.
         known: claims by `sub`.
-        left_out: counts records that no policy decided, by reason.
+        left_out: counts the records that no policy decided, by reason.
     """
     for record in records:
         item = _item(record)
         if group_of(record) is not Group.POLICY:
             left_out[record.reason] += 1
-        elif item is not None and len(item.name) == _CUT_LENGTH and item.name.endswith(_CUT):
+        elif item is not None and len(item.name) == _CUT_LENGTH and item.name.endswith(_ELLIPSIS):
             left_out["name cut in the record"] += 1
         else:
             question = Question(
@@ -139,22 +139,20 @@ def recorded(
                 claims=claims_of(record, servers.get(record.server), known),
                 source=record.source,
             )
-            yield question, Evaluation(word=Word(record.decision), reason=record.reason, rule=record.rule)
+            yield question, Evaluation(answer=Answer(record.decision), reason=record.reason, rule=record.rule)
 
 
 def _item(record: Record) -> Item | None:
     return next((Item(kind, name) for kind in Kind if (name := getattr(record, kind.value))), None)
 
 
-def asked_by(cases: Cases, settings: Iterable[Settings]) -> Iterable[Question]:
-    """Give the questions of cases, and for every persona those about each tool that a policy names in full."""
+def questions_of_cases(cases: Cases, settings: Iterable[Settings]) -> Iterable[Question]:
+    """Yield the questions of cases, and for each persona one about each tool that a policy names in full."""
     for case in cases.cases:
         yield from _of_case(case)
-    tools = sorted(
-        {(server, tool) for each in settings for server, named in each.tools.items() for tool in named}
-    )
+    tools = {(server, tool) for each in settings for server, named in each.tools.items() for tool in named}
     for persona, claims in cases.personas.items():
-        for server, tool in tools:
+        for server, tool in sorted(tools):
             item = Item(Kind.TOOL, tool)
             yield Question(
                 who=persona, server=server, method=USES[Kind.TOOL], item=item, claims=claims, listed=True
@@ -177,7 +175,7 @@ def _of_case(case: Case) -> Iterable[Question]:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """Give a comparison as plain values."""
+    """Return a comparison as plain values."""
     return {
         "compared": found.compared,
         "same": found.count(lambda row: not row.unknown and not row.differs),
@@ -190,17 +188,16 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 
 def _row(row: ComparisonRow, times: int) -> dict[str, Any]:
-    item = {"kind": row.item.kind.value, "name": row.item.name} if row.item else None
     return {
         "who": row.who,
         "server": row.server,
         "method": row.method,
-        "item": item,
-        "old": _answer(row.old),
-        "new": _answer(row.new),
+        "item": {"kind": row.item.kind.value, "name": row.item.name} if row.item else None,
+        "old": _side(row.old),
+        "new": _side(row.new),
         "times": times,
     }
 
 
-def _answer(answer: Evaluation) -> dict[str, str]:
-    return {"decision": answer.word.value, "reason": str(answer.reason), "rule": answer.rule}
+def _side(side: Evaluation) -> dict[str, str]:
+    return {"decision": side.answer.value, "reason": str(side.reason), "rule": side.rule}

@@ -1,4 +1,4 @@
-"""A comparison on a terminal, and its exit status."""
+"""Shows a comparison on a terminal or as JSON, and says with which status the command exits."""
 
 import json
 from collections import Counter
@@ -7,20 +7,20 @@ from collections.abc import Iterable
 import typer
 
 from authz.tools.comparison import Comparison, ComparisonRow, as_json
-from authz.tools.evaluate import Evaluation, Word
+from authz.tools.evaluate import Answer, Evaluation
 from authz.tools.terminal import plain, table
 
 SAME, DIFFERENT, NOTHING = 0, 1, 2
 _MOST = 20
-"""Callers that are named when their claims are not known; all of them are in the JSON form."""
+"""Callers named when their claims are unknown; the JSON form has all of them."""
 
 
 def show(found: Comparison, as_data: bool) -> int:
-    """Print a comparison; give the exit status.
+    """Print a comparison and return the exit status.
 
     Returns:
-        `SAME`, `DIFFERENT`, or `NOTHING` where there was not one answer to compare: no difference was seen then, and
-        sameness was not either.
+        `SAME`, `DIFFERENT`, or `NOTHING` if no two answers could be compared: that shows neither a difference nor
+        sameness.
     """
     if as_data:
         typer.echo(json.dumps(as_json(found)))
@@ -38,14 +38,14 @@ def show(found: Comparison, as_data: bool) -> int:
 
 
 def _cells(row: ComparisonRow, times: int) -> tuple[str, ...]:
-    change = "gains" if row.new.word is Word.ALLOW else "loses"
+    change = "gains" if row.new.answer is Answer.ALLOW else "loses"
     how = f"{row.subject} (list)" if row.method == "list" else row.subject
-    return row.who, row.server or "-", how, change, f"{_said(row.old)} -> {_said(row.new)}", str(times)
+    return row.who, row.server or "-", how, change, f"{_side(row.old)} -> {_side(row.new)}", str(times)
 
 
-def _said(answer: Evaluation) -> str:
-    by = f" by {answer.rule}" if answer.rule else ""
-    return f"{answer.word}{by}" if answer.word is Word.ALLOW else f"{answer.word}, {answer.reason}{by}"
+def _side(side: Evaluation) -> str:
+    by = f" by {side.rule}" if side.rule else ""
+    return f"{side.answer}{by}" if side.answer is Answer.ALLOW else f"{side.answer}, {side.reason}{by}"
 
 
 def _summary(found: Comparison) -> Iterable[str]:

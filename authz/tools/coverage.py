@@ -1,7 +1,7 @@
-"""Which rules the cases put to use.
+"""Which rules the cases exercise.
 
-A rule is covered when it decided a case: an allow allowed, a deny or a require denied. That it only came closest to
-allowing does not count, because then nobody has seen it allow; a shadow rule counts where it would have decided.
+A rule is covered when it decided a case: an allow allowed, a deny or a require denied. Coming closest to allowing does
+not count, because no case has seen it allow; a shadow rule counts where it would have decided.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ from authz.tools.case_runner import CaseResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleUse:
-    """How often a rule was the reason of something.
+    """How often a rule mattered.
 
     Attributes:
         server: the server's name.
         rule: the rule's name.
         effect: allow, deny or require.
-        decided: judgements that it decided.
+        decided: answers that it decided.
         closest: denials in which it was the allow that came closest.
     """
 
@@ -32,18 +32,18 @@ class RuleUse:
 
     @property
     def covered(self) -> bool:
-        """Whether a case has seen it decide."""
+        """Whether it decided a case."""
         return self.decided > 0
 
 
-def coverage(settings: Settings, trials: Iterable[CaseResult]) -> list[RuleUse]:
-    """Count, for every rule of every server, in the file's order."""
+def coverage(settings: Settings, results: Iterable[CaseResult]) -> list[RuleUse]:
+    """Count for every rule of every server, in the file's order."""
     decided: Counter[tuple[str, str]] = Counter()
     closest: Counter[tuple[str, str]] = Counter()
-    for trial in trials:
-        for said in trial.said:
-            (decided if said.decided else closest)[trial.server.name, said.rule] += 1
-            decided.update((trial.server.name, name) for name in said.shadows)
+    for result in results:
+        for verdict in result.verdicts:
+            (decided if verdict.decided else closest)[result.server.name, verdict.rule] += 1
+            decided.update((result.server.name, name) for name in verdict.shadows)
     return [
         RuleUse(
             server=server.name,
@@ -58,5 +58,5 @@ def coverage(settings: Settings, trials: Iterable[CaseResult]) -> list[RuleUse]:
 
 
 def percent(uses: list[RuleUse]) -> float:
-    """Give the share of rules that are covered, 0 to 100; of no rules it is 100."""
+    """Return the share of rules that are covered, 0 to 100; 100 if there are no rules."""
     return 100.0 * sum(use.covered for use in uses) / len(uses) if uses else 100.0

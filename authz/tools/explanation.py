@@ -1,4 +1,4 @@
-"""One request, decided by the engine and explained by the rules behind the decision."""
+"""Explains one request: the engine decides, and the rules behind the decision are shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,23 @@ from authz.core.mcp.methods import USES
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.explain import Change, ConditionResult, Explanation, RuleResult, explain
 from authz.core.policy.policy import Verdict
-from authz.core.reasons import TABLE, Group
+from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.core.servers import Server
 from authz.tools.requests import decide, message_of, post
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedCaller:
+    """The caller that a command line describes.
+
+    Attributes:
+        caller: the caller, or why there is none.
+        how: how that is known, a sentence.
+    """
+
+    caller: Caller | TokenRejected
+    how: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,28 +36,28 @@ class DecisionExplanation:
     """A decision and its grounds.
 
     Attributes:
-        decision: the engine's.
-        explanation: of the item that decided; None where the rules had no say.
+        decision: the engine's decision.
+        explanation: of the item that decided; None if the decision did not come to the rules.
     """
 
     decision: Decision
     explanation: Explanation | None
 
 
-def account(
+def explain_request(
     settings: Settings, server: Server, request: HttpRequest, who: Caller | TokenRejected
 ) -> DecisionExplanation:
-    """Decide about a request and explain the decision."""
+    """Decide a request and explain the decision."""
     decision = decide(settings, request, who)
     message = message_of(settings, request, server)
-    by_rules = TABLE[decision.reason].group is Group.POLICY and decision.item is not None
-    if not by_rules or message is None or decision.item is None or isinstance(who, TokenRejected):
+    by_rules = TABLE[decision.reason].group is Group.POLICY
+    if not by_rules or decision.item is None or message is None or isinstance(who, TokenRejected):
         return DecisionExplanation(decision=decision, explanation=None)
-    occasion = EvaluationContext(who, request, message.method, message.arguments)
-    return DecisionExplanation(decision=decision, explanation=explain(server.policy, occasion, decision.item))
+    context = EvaluationContext(who, request, message.method, message.arguments)
+    return DecisionExplanation(decision=decision, explanation=explain(server.policy, context, decision.item))
 
 
-def places(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[tuple[Item, Verdict]]:
+def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[tuple[Item, Verdict]]:
     """Judge the place in a list of every item that rules name in full, in order of kind and name."""
     request = post(server, b"", headers)
     named = {
@@ -61,8 +74,32 @@ def places(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[t
     ]
 
 
+def caller_json(who: DescribedCaller) -> dict[str, Any]:
+    """Return the caller as plain values."""
+    if isinstance(who.caller, TokenRejected):
+        return {"caller": None, "how": who.how}
+    found = who.caller.principal
+    caller = {"issuer": found.issuer, "subject": found.subject, "client": found.client}
+    return {"caller": {**caller, "scopes": found.scopes, "roles": found.roles}, "how": who.how}
+
+
+def entries_json(decision: Decision, entries: list[tuple[Item, Verdict]]) -> dict[str, Any]:
+    """Return the entries of a list as plain values, with the reason of the list itself."""
+    items = [
+        {
+            "kind": item.kind.value,
+            "name": item.name,
+            "listed": verdict.reason is Reason.ALLOWED,
+            "reason": verdict.reason.value,
+            "rule": verdict.rule.name if verdict.rule else "",
+        }
+        for item, verdict in entries
+    ]
+    return {"reason": decision.reason.value, "items": items}
+
+
 def as_json(found: DecisionExplanation) -> dict[str, Any]:
-    """Give an account as plain values."""
+    """Return an explanation as plain values."""
     decision, explanation = found.decision, found.explanation
     item = decision.item
     return {

@@ -1,19 +1,17 @@
-"""An explained decision, or the places in a list, on a terminal; the caller also as plain values."""
+"""Shows an explained decision, or the entries of a list, on a terminal."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import typer
 
 from authz.core.decision import Decision
-from authz.core.identity.principal import Caller, TokenRejected
+from authz.core.identity.principal import TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.policy.condition import ConditionName
 from authz.core.policy.explain import Change, ConditionResult, RuleResult
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Reason
-from authz.tools.explanation import DecisionExplanation
+from authz.tools.explanation import DecisionExplanation, DescribedCaller
 from authz.tools.terminal import plain, table
 
 _ASKED = {
@@ -21,48 +19,14 @@ _ASKED = {
     ConditionName.ANY_SCOPES: "one of scopes",
     ConditionName.ARGUMENTS: "types of arguments",
 }
+_BLANK = ("", "", "", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """Who asks.
-
-    Attributes:
-        caller: the caller, or why there is none.
-        how: how that is known, a sentence.
-    """
-
-    caller: Caller | TokenRejected
-    how: str
-
-
-def caller_json(who: Who) -> dict[str, Any]:
-    """Give the caller as plain values."""
-    if isinstance(who.caller, TokenRejected):
-        return {"caller": None, "how": who.how}
-    found = who.caller.principal
-    said = {"issuer": found.issuer, "subject": found.subject, "client": found.client}
-    return {"caller": {**said, "scopes": found.scopes, "roles": found.roles}, "how": who.how}
-
-
-def places_json(decision: Decision, places: Sequence[tuple[Item, Verdict]]) -> dict[str, Any]:
-    """Give the places in a list as plain values, with the reason of the list itself."""
-    items = [
-        {
-            "kind": item.kind.value,
-            "name": item.name,
-            "listed": verdict.reason is Reason.ALLOWED,
-            "reason": verdict.reason.value,
-            "rule": verdict.rule.name if verdict.rule else "",
-        }
-        for item, verdict in places
-    ]
-    return {"reason": decision.reason.value, "items": items}
-
-
-def show_places(decision: Decision, server: str, who: Who, places: Sequence[tuple[Item, Verdict]]) -> None:
-    """Print what came of a list at a server, and each item's place in it."""
-    _lines([f"{decision.reason} for a list at {server}", *_caller_lines(who)])
+def show_entries(
+    decision: Decision, server: str, who: DescribedCaller, entries: Sequence[tuple[Item, Verdict]]
+) -> None:
+    """Print the decision about a list at a server, and whether each item is in it."""
+    _echo([f"{decision.reason} for a list at {server}", *_caller_lines(who)])
     cells = [
         (
             item.kind,
@@ -71,52 +35,53 @@ def show_places(decision: Decision, server: str, who: Who, places: Sequence[tupl
             verdict.reason,
             verdict.rule.name if verdict.rule else "-",
         )
-        for item, verdict in places
+        for item, verdict in entries
     ]
     table(("kind", "name", "listed", "reason", "rule"), cells)
 
 
-def show_account(found: DecisionExplanation, who: Who) -> None:
+def show_explanation(found: DecisionExplanation, who: DescribedCaller) -> None:
     """Print a decision, the rules that were considered, and what would have to change."""
-    decision, explanation = found.decision, found.explanation
+    explanation = found.explanation
+    _echo([*_heading(found.decision), *_caller_lines(who)])
+    if explanation is None:
+        return
+    _echo([f"listed  {'yes' if explanation.listed else 'no'}"])
+    headings = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
+    table(headings, [row for seen in explanation.rules for row in _rows(seen)])
+    if explanation.changes:
+        changes = (plain(f"- {_sentence(each)}") for each in explanation.changes)
+        _echo(["for an allow, all of these:", *changes])
+    if found.decision.shadows:
+        shadows = ", ".join(found.decision.shadows)
+        _echo([plain(f"with shadow rules applied the answer would differ: {shadows}")])
+
+
+def _heading(decision: Decision) -> list[str]:
     word = "ALLOW" if decision.allowed else "DENY"
     what = f"{decision.item.kind} {decision.item.name}" if decision.item else decision.method or "request"
     by = f" by {decision.rule}" if decision.rule else ""
     text = TABLE[decision.reason].text
-    said = f": {text}" if text else ""
-    head = (plain(f"{word}  {what} at {decision.server}"), plain(f"reason  {decision.reason}{by}{said}"))
-    _lines([*head, *_caller_lines(who)])
-    if explanation is None:
-        return
-    _lines([f"listed  {'yes' if explanation.listed else 'no'}"])
-    headings = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
-    table(headings, [row for seen in explanation.rules for row in _rows(seen)])
-    if explanation.changes:
-        _lines(
-            ["for an allow, all of these:", *(plain(f"- {_sentence(each)}") for each in explanation.changes)]
-        )
-    if decision.shadows:
-        _lines([plain(f"with shadow rules applied the answer would differ: {', '.join(decision.shadows)}")])
+    reason = f"{decision.reason}{by}: {text}" if text else f"{decision.reason}{by}"
+    return [plain(f"{word}  {what} at {decision.server}"), plain(f"reason  {reason}")]
 
 
-def _caller_lines(who: Who) -> list[str]:
+def _caller_lines(who: DescribedCaller) -> list[str]:
+    how = f"        {who.how}"
     if isinstance(who.caller, TokenRejected):
-        return [f"caller  none: {who.caller.detail}", f"        {who.how}"]
+        return [f"caller  none: {who.caller.detail}", how]
     found = who.caller.principal
     grants = f"scopes: {' '.join(found.scopes) or '-'}; roles: {' '.join(found.roles) or '-'}"
-    return [
-        plain(f"caller  {found.subject or '-'}, client {found.client or '-'}; {grants}"),
-        f"        {who.how}",
-    ]
+    return [plain(f"caller  {found.subject or '-'}, client {found.client or '-'}; {grants}"), how]
 
 
-def _lines(lines: Iterable[str]) -> None:
+def _echo(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
 
 
 def _rows(seen: RuleResult) -> list[tuple[str, ...]]:
-    """Give a rule's rows: one for each part, one for a rule that asks nothing."""
+    """Return a rule's rows: one for each condition, and one for a rule without conditions."""
     effect = f"{seen.rule.effect} (shadow)" if seen.rule.shadow else str(seen.rule.effect)
     head = ("->" if seen.decided else "", seen.rule.name, effect, str(seen.outcome))
     cells = [
@@ -128,8 +93,7 @@ def _rows(seen: RuleResult) -> list[tuple[str, ...]]:
         )
         for part in seen.parts
     ]
-    blank = ("", "", "", "")
-    return [(*(blank if index else head), *cell) for index, cell in enumerate(cells or [blank])]
+    return [(*(_BLANK if index else head), *cell) for index, cell in enumerate(cells or [_BLANK])]
 
 
 def _sentence(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""Trials as JUnit XML, the form in which CI systems show tests.
+"""Results of cases as JUnit XML, the form in which CI systems show tests.
 
 There is no standard; this is the part that all readers share: `testsuite` with counts, `testcase` with `classname`
 and `name`, `failure` with a message. Characters that XML 1.0 forbids (section 2.2) are written as U+FFFD.
@@ -13,21 +13,16 @@ from authz.tools.case_runner import CaseResult
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(trials: Sequence[CaseResult], suite: str) -> str:
-    """Write trials as one test suite.
-
-    Args:
-        trials: what came of the cases.
-        suite: the suite's name.
-    """
-    failures = sum(not trial.passed for trial in trials)
-    root = _element("testsuite", name=suite, tests=str(len(trials)), failures=str(failures), errors="0")
-    for trial in trials:
-        case = _element("testcase", classname=trial.server.name, name=trial.case.name)
+def junit(results: Sequence[CaseResult], suite: str) -> str:
+    """Return the results as one test suite of this name."""
+    failures = sum(not result.passed for result in results)
+    root = _element("testsuite", name=suite, tests=str(len(results)), failures=str(failures), errors="0")
+    for result in results:
+        case = _element("testcase", classname=result.server.name, name=result.case.name)
         root.append(case)
-        if not trial.passed:
-            failure = _element("failure", message=f"expected {trial.expected}, seen {trial.seen}")
-            failure.text = _clean(f"{trial.case.file}:{trial.case.line}: {trial.why}")
+        if not result.passed:
+            failure = _element("failure", message=f"expected {result.expected}, seen {result.seen}")
+            failure.text = _clean(f"{result.case.file}:{result.case.line}: {result.why}")
             case.append(failure)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,9 +1,9 @@
-"""What a policy would say at worst and at best, when part of the circumstances is not known.
+"""What a policy would answer at worst and at best, when part of the request is unknown.
 
-An audit record holds neither arguments nor headers. A rule whose condition reads them could hold or not. Two policies
-bound the answer: under the strict one every such condition is taken to turn out against the caller, under the lenient
-one for the caller. Where both agree the answer is known; where they differ it is not, and is never guessed. Both are
-ordinary policies, judged by `Policy.judge`.
+An audit record holds neither arguments nor headers, so a condition that reads them could hold or not. Two policies
+bound the answer: the strict one takes every such condition to turn out against the caller, the lenient one for the
+caller. Where both agree, the answer is known; where they differ, it is unknown and never guessed. Both are ordinary
+policies, judged by `Policy.judge`.
 """
 
 from dataclasses import replace
@@ -14,18 +14,17 @@ from authz.core.policy.rule import Effect, Rule
 
 
 def bounds(policy: Policy, unknown: frozenset[str]) -> tuple[Policy, Policy]:
-    """Give the strict and the lenient policy.
+    """Return the strict and the lenient policy.
 
     Args:
         policy: as configured.
-        unknown: top-level names of expressions whose values are not known, of `args` and `request`.
+        unknown: which of `args` and `request`, the names an expression reads, have no known value.
     """
-    # A policy that is left without rules here is not one that was written without any.
+    # A policy whose rules were all removed here must not count as one that was written without rules: that one is open.
     is_open = policy.open_when_empty and not policy.rules
-    sides = (_strict, _lenient)
     strict, lenient = (
         tuple(rule for rule in (side(rule, unknown) for rule in policy.rules) if rule is not None)
-        for side in sides
+        for side in (_strict, _lenient)
     )
     return Policy(strict, is_open), Policy(lenient, is_open)
 
@@ -37,18 +36,8 @@ def _strict(rule: Rule, unknown: frozenset[str]) -> Rule | None:
         return None
     if rule.effect is Effect.DENY:
         return _without(rule, unknown)
-    nothing: frozenset[str] = frozenset()
-    # What may fail to hold denies whatever else holds.
-    return replace(
-        rule,
-        effect=Effect.DENY,
-        when=None,
-        args=None,
-        arguments=None,
-        scopes=nothing,
-        any_scopes=nothing,
-        roles=nothing,
-    )
+    # A require that may fail to hold denies, whatever its other conditions are.
+    return Rule(name=rule.name, effect=Effect.DENY, selector=rule.selector, shadow=rule.shadow)
 
 
 def _lenient(rule: Rule, unknown: frozenset[str]) -> Rule | None:
@@ -67,7 +56,7 @@ def _reads(expression: Expression | None, unknown: frozenset[str]) -> bool:
 
 
 def _without(rule: Rule, unknown: frozenset[str]) -> Rule:
-    """Leave out the parts whose value is not known."""
+    """Return the rule without the conditions whose value is unknown."""
     return replace(
         rule,
         when=None if _reads(rule.when, unknown) else rule.when,

@@ -1,4 +1,4 @@
-"""Requests for questions to a policy, and the engine's own answer to them."""
+"""Builds requests for questions to a policy, and takes them through the engine."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from authz.core.servers import ANY, Server
 
 
 def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
-    """Give the server of this name, or the only one where the name is empty; None when that leads to none."""
+    """Return the server of this name, or the only one if the name is empty; None if there is no such server."""
     if name or len(servers) != 1:
         return servers.get(name)
     return next(iter(servers.values()))
@@ -42,7 +42,7 @@ def decide(settings: Settings, request: HttpRequest, who: Caller | TokenRejected
 
 
 def message_of(settings: Settings, request: HttpRequest, server: Server) -> Message | None:
-    """Give the message of a request, None when it has none that is accepted."""
+    """Return the message of a request, or None if the service would reject it."""
     message = read_message(request, opened=server.methods, limits=settings.limits)
     return message if isinstance(message, Message) else None
 
@@ -50,7 +50,7 @@ def message_of(settings: Settings, request: HttpRequest, server: Server) -> Mess
 def post(
     server: Server, body: bytes, headers: Mapping[str, str] | None = None, source: str = ""
 ) -> HttpRequest:
-    """Give the POST of a body to a server; `content-type` is JSON unless a header says otherwise."""
+    """Return the POST of a body to a server; `content-type` is JSON unless a header says otherwise."""
     return HttpRequest(
         method="POST",
         host=_host(server),
@@ -62,7 +62,7 @@ def post(
 
 
 def _host(server: Server) -> str:
-    """Give an authority that the server answers for: that of its public URL where there is one."""
+    """Return an authority that selects the server, if possible that of its public URL."""
     public = urlsplit(server.resource).netloc.lower()
     named = sorted(server.hosts - {ANY})
     if public in server.hosts or not named:
@@ -71,7 +71,7 @@ def _host(server: Server) -> str:
 
 
 def use(item: Item, arguments: Mapping[str, Any] | None = None) -> bytes:
-    """Give the body that uses an item: tools/call and its like, in the form of the 2025 protocols."""
+    """Return the body that uses an item, such as a tools/call, in the form of the 2025 protocols."""
     method = USES[item.kind]
     row = METHODS[method]
     params: dict[str, Any] = {row.mirror or "": item.name}

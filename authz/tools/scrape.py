@@ -1,4 +1,4 @@
-"""One bounded GET, for metrics of a service that may be another or not be there."""
+"""One bounded GET for the metrics of a service, which may be another service or not run at all."""
 
 import time
 
@@ -10,14 +10,14 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 class ScrapeError(Exception):
-    """Nothing that can be used was had; the text says why and holds nothing that the other side sent."""
+    """There is no usable answer; the text says why and holds nothing that the other side sent."""
 
 
 def scrape(url: str) -> bytes:
-    """Get a page; no redirect is followed and no proxy asked.
+    """Get a page; follow no redirect and use no proxy.
 
     Raises:
-        ScrapeError: it cannot be had, in time and in size.
+        ScrapeError: there was no answer within the bounds on time and size.
     """
     end = time.monotonic() + SECONDS
     body = bytearray()

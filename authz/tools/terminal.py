@@ -1,4 +1,4 @@
-"""Output for people: texts that a sender chose made fit for a terminal, and tables of them."""
+"""Output for people: text that a sender chose, made safe for a terminal, and tables of it."""
 
 import json
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from rich.text import Text
 
 
 def plain(text: str) -> str:
-    """Give a text in JSON's ASCII form, which has no character that could steer a terminal."""
+    """Return a text in JSON's ASCII form, which has no character that could control a terminal."""
     return json.dumps(text)[1:-1].replace('\\"', '"')
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows below headings; nothing when there are none."""
+    """Print rows below headings, or nothing if there are no rows."""
     shown = Table(box=None, pad_edge=False)
     for heading in headings:
         shown.add_column(heading, overflow="fold")

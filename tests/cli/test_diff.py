@@ -119,7 +119,7 @@ def test_a_server_that_is_gone_is_a_loss(tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "--records: there is nothing to ask (give --records or --cases)"),
+        ([], "--records: there is nothing to compare (give --records or --cases)"),
         (["--cases", "no-such-file"], "no-such-file: cannot be read: No such file or directory"),
         (["--records", "no-such-file"], "no-such-file: cannot be read: No such file or directory"),
     ],

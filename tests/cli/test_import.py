@@ -13,7 +13,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
 from authz.tools.agentgateway_import.conjunctions import split
-from authz.tools.agentgateway_import.writer import Choices, native_text
+from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 from tests.property.test_forms import PERMISSION_VALUES, ROLE_VALUES, ROLES, SCOPE_VALUES, SCOPES, TOOLS
 from tests.support.commands import command
 from tests.support.core import call
@@ -35,7 +35,7 @@ def policy(expressions, action="Allow"):
 
 
 def imported(text, **chosen):
-    return native_text(text, "FILE", Choices(resource="https://mcp.example/mcp", **chosen), {})
+    return native_text(text, "FILE", ImportChoices(resource="https://mcp.example/mcp", **chosen), {})
 
 
 def identify(form, sent):
@@ -56,7 +56,9 @@ def allowed(form, caller, item, arguments):
 def seed(form):
     text = SEED.read_text()
     if form != "documents":
-        text = native_text(text, "FILE", Choices(resource=RESOURCE, fix_scopes=form == "fixed"), {}).text
+        text = native_text(
+            text, "FILE", ImportChoices(resource=RESOURCE, fix_scopes=form == "fixed"), {}
+        ).text
     return settings(text, ENVIRONMENT)
 
 
@@ -119,7 +121,7 @@ def test_variables_stay_variables():
 
 def test_a_variable_whose_place_takes_no_name_is_written_by_value_with_a_warning():
     text = POLICY.replace("https://issuer.example/jwks.json", '"https://issuer.example:${PORT}/jwks.json"')
-    found = native_text(text, "FILE", Choices(resource=RESOURCE), {"PORT": "8443"})
+    found = native_text(text, "FILE", ImportChoices(resource=RESOURCE), {"PORT": "8443"})
 
     assert "jwks_uri: https://issuer.example:8443/jwks.json\n" in found.text
     assert ("the values of PORT were written, not their names",) == found.warnings
@@ -300,7 +302,10 @@ def test_a_rule_that_can_never_hold_is_left_out_with_a_comment():
         ("a ? b && c : d", ["a ? b && c : d"]),
         ('a == "&&" && b', ['a == "&&"', "b"]),
         (r"""a == '\'&&' && b""", [r"""a == '\'&&'""", "b"]),
-        (r"""a == r'\' && b""", [r"""a == r'\'""", "b"]),
+        (r"""a == r'\d&&' && b""", [r"""a == r'\d&&'""", "b"]),
+        ("(a && b)", ["(a && b)"]),
+        ("(a && b) && c", ["(a && b)", "c"]),
+        ('a == "//" && b // "', ['a == "//"', "b"]),
         ('a == """x" && y""" && b', ['a == """x" && y"""', "b"]),
         ("a // x && y\n && b", ["a", "b"]),
         ("f([a && b, c]) && {d: e || f}[g]", ["f([a && b, c])", "{d: e || f}[g]"]),

@@ -58,7 +58,7 @@ def test_a_scalar_has_the_value_that_json_would_give_it_and_a_date_is_text(writt
     ],
 )
 def test_a_value_that_json_does_not_have_is_refused_at_its_line(written, name):
-    assert [f"FILE:2: key: no value of type {name}"] == refused(f"first: 1\nkey: {written}")
+    assert [f"FILE:2: key: a value of type {name} is not allowed"] == refused(f"first: 1\nkey: {written}")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_problem_of_a_document_is_reported_at_once():
     assert [
         "FILE:2: a: this key stands twice (keep one of the two)",
         "FILE:3: b: the environment variable UNSET is not set (set it, for example: export UNSET=…)",
-        "FILE:4: c: no value of type binary",
+        "FILE:4: c: a value of type binary is not allowed",
     ] == refused(text)
 
 

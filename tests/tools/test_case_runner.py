@@ -1,7 +1,7 @@
 import pytest
 
 from authz.config.problems import ConfigError
-from authz.tools.case_runner import asked, run
+from authz.tools.case_runner import evaluated, run
 from authz.tools.cases import read_cases
 from authz.tools.coverage import coverage, percent
 from tests.support.policy_files import NATIVE, lines, settings
@@ -191,5 +191,5 @@ def test_a_second_opinion_is_asked_of_judgements_and_not_of_refused_tokens(tmp_p
     )
 
     assert [("case 0", {}), ("case 2", None), ("case 2", None)] == [
-        (case, occasion.arguments) for case, _, occasion, _ in asked(trials)
+        (case, occasion.arguments) for case, _, occasion, _ in evaluated(trials)
     ]

@@ -2,7 +2,7 @@ import pytest
 
 from authz.config.cel.compile import compile_expression
 from authz.core.policy.expression import Truth, activate
-from authz.tools.cel_crosscheck import Disagreement, compare, second_truth
+from authz.tools.cel_crosscheck import Disagreement, cross_check, python_truth
 from tests.support.core import occasion, principal, rule, tool
 from tests.test_layers import in_a_fresh_process
 
@@ -45,7 +45,7 @@ AGREED = [
 def both(text):
     expression = compile_expression(text)
     values = {name: VALUES[name] for name in expression.reads}
-    return expression.value(activate(values)), second_truth(text, values)
+    return expression.value(activate(values)), python_truth(text, values)
 
 
 @pytest.mark.parametrize(("text", "expected"), AGREED)
@@ -67,18 +67,18 @@ def test_where_they_are_known_to_differ_the_difference_is_seen(text, first, seco
 
 @pytest.mark.parametrize("text", ["1 +", "unheard_of(jwt)", "jwt.scope.unheard_of()"])
 def test_what_the_second_cannot_read_or_does_not_know_has_no_second_opinion(text):
-    assert second_truth(text, {"jwt": VALUES["jwt"]}) is None
+    assert python_truth(text, {"jwt": VALUES["jwt"]}) is None
 
 
 def test_a_comparison_names_case_rule_and_both_outcomes_and_no_value():
     doubtful = rule("allow", "echo", name="careful", args='!("secret" in args.list)')
     sound = rule("allow", "echo", name="sound", when='"admin" in roles')
     elsewhere = rule("allow", "other", name="elsewhere", args='!("secret" in args.list)')
-    asked = [
+    evaluated = [
         ("a case", (doubtful, sound, elsewhere), occasion(principal(), {"list": "hunter2"}), tool("echo"))
     ]
 
-    found = compare(asked)
+    found = cross_check(evaluated)
 
     assert 2 == found.asked
     assert (
@@ -96,7 +96,7 @@ def test_a_comparison_names_case_rule_and_both_outcomes_and_no_value():
 def test_in_a_list_a_condition_on_arguments_is_not_asked():
     rules = (rule("allow", "echo", args="args.n == 1", when="true"),)
 
-    assert 1 == compare([("a list", rules, occasion(arguments=None), tool("echo"))]).asked
+    assert 1 == cross_check([("a list", rules, occasion(arguments=None), tool("echo"))]).asked
 
 
 def test_the_commands_do_not_load_the_second_implementation_before_they_need_it():
@@ -104,4 +104,4 @@ def test_the_commands_do_not_load_the_second_implementation_before_they_need_it(
     loaded = in_a_fresh_process(code)
 
     assert "authz.cli.test" in loaded
-    assert [] == [name for name in loaded if name == "celpy" or name.endswith("secondopinion")]
+    assert [] == [name for name in loaded if name in {"celpy", "authz.tools.cel_crosscheck"}]

@@ -1,1 +1,1 @@
-"""Kubernetes documents with an AgentgatewayPolicy: read, and built into settings."""
+"""Kubernetes documents with an AgentgatewayPolicy -> settings."""

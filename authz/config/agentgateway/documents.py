@@ -1,4 +1,4 @@
-"""A stream of Kubernetes documents -> settings: which servers there are, and which policies speak about them."""
+"""A stream of Kubernetes documents -> settings: which servers exist, and which policies apply to each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from authz.core.policy.policy import Policy
 from authz.core.servers import ANY, Directory, Server
 
 DEFAULT_PATH = "/mcp"
-_SEEN = frozenset({KIND, BACKEND, "HTTPRoute", "Gateway"})
+_KNOWN_KINDS = frozenset({KIND, BACKEND, "HTTPRoute", "Gateway"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
-    """One MCP server behind the gateway, as backend and route describe it."""
+    """One MCP server behind the gateway, as its backend and route describe it."""
 
     backend: str
     name: str
@@ -40,44 +40,44 @@ def build_kubernetes(
     jwks: Mapping[str, str],
     allow_anonymous: bool = False,
 ) -> Settings:
-    """Build settings from documents of which at least one is an AgentgatewayPolicy.
+    """Build settings from documents, at least one of which is an AgentgatewayPolicy.
 
     Args:
         documents: the stream.
-        text: its text, which gives the policy its digest.
-        resource: the public URL of the server, empty to follow the request's host.
-        jwks: `iss` to a key set URL that replaces the document's.
+        text: its text, whose digest names the policy.
+        resource: the public URL of the server; if empty, it follows the host of each request.
+        jwks: issuer to a key set URL that replaces the document's.
         allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
 
     Raises:
-        ConfigError: a document says something that cannot be honoured.
+        ConfigError: a document asks for something that cannot be honoured.
     """
-    reading = ReadResult()
+    result = ReadResult()
     policies = [document for document in documents if _kind(document) == KIND]
     for document in policies:
-        read_policy(document, reading, jwks, allow_anonymous=allow_anonymous)
-    for issuer in sorted(jwks.keys() - reading.trusts.keys()):
+        read_policy(document, result, jwks, allow_anonymous=allow_anonymous)
+    for issuer in sorted(jwks.keys() - result.trusts.keys()):
         cure = "write the issuer as the document does, slash included"
-        reading.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
-    _complete(documents, policies, reading)
-    places = _targets(documents, policies, reading)
-    check_bindings(policies, [place.backend for place in places], reading)
-    servers = tuple(_server(place, reading, resource) for place in places)
-    directory = _directory(servers, documents[0].file, reading)
-    if reading.problems:
-        raise ConfigError(reading.problems)
+        result.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
+    _check_complete(documents, policies, result)
+    targets = _targets(documents, policies, result)
+    check_bindings(policies, [target.backend for target in targets], result)
+    servers = tuple(_server(target, result, resource) for target in targets)
+    directory = _directory(servers, documents[0].file, result)
+    if result.problems:
+        raise ConfigError(result.problems)
     listen = Listen()
     return Settings(
         grpc=listen.grpc,
         http=listen.http,
         directory=directory,
-        keys=reading.keys,
-        upstreams={place.name: place.upstream for place in places if place.upstream},
-        cors={place.name: reading.cors or Cors() for place in places},
+        keys=result.keys,
+        upstreams={target.name: target.upstream for target in targets if target.upstream},
+        cors={target.name: result.cors or Cors() for target in targets},
         tools={server.name: named_tools(server.policy) for server in servers},
         digest=digest(text),
-        warnings=tuple(reading.warnings),
-        insecure_hosts=frozenset(reading.insecure_hosts),
+        warnings=tuple(result.warnings),
+        insecure_hosts=frozenset(result.insecure_hosts),
         **bounds_of(LimitsModel()),
     )
 
@@ -86,97 +86,97 @@ def _kind(document: Document) -> str:
     return str(document.value.get("kind", "")) if isinstance(document.value, dict) else ""
 
 
-def _complete(documents: Sequence[Document], policies: Sequence[Document], reading: ReadResult) -> None:
-    """Refuse a stream without a policy or without token verification; mention documents that are not read."""
+def _check_complete(documents: Sequence[Document], policies: Sequence[Document], result: ReadResult) -> None:
+    """Refuse a stream without a policy or without token verification; warn of documents that are not read."""
     file = documents[0].file
     if not policies:
-        reading.problems.append(Problem(file=file, message=f"holds no {KIND}", cure="add one"))
-    elif not reading.trusts and not reading.problems:
-        message = "no document verifies tokens, so anybody would get in"
+        result.problems.append(Problem(file=file, message=f"holds no {KIND}", cure="add one"))
+    elif not result.trusts and not result.problems:
+        message = "no document verifies tokens, so anyone would get in"
         cure = "add traffic.jwtAuthentication with a provider"
-        reading.problems.append(policies[0].problem(("spec", "traffic", "jwtAuthentication"), message, cure))
+        result.problems.append(policies[0].problem(("spec", "traffic", "jwtAuthentication"), message, cure))
     for document in documents:
         if not _kind(document):
             cure = "keep Kubernetes documents and native files apart"
-            reading.problems.append(document.problem((), "a document without kind", cure))
-        elif _kind(document) not in _SEEN:
-            reading.warnings.append(document.problem((), f"{_kind(document)} is not read"))
-    if policies and not reading.rules:
-        message = "no rule anywhere, so every valid token may use everything"
-        reading.warnings.append(
+            result.problems.append(document.problem((), "a document without a kind", cure))
+        elif _kind(document) not in _KNOWN_KINDS:
+            result.warnings.append(document.problem((), f"{_kind(document)} is not read"))
+    if policies and not result.rules:
+        message = "no document has a rule, so every valid token may use everything"
+        result.warnings.append(
             policies[0].problem(("spec", "backend"), message, "add backend.mcp.authorization")
         )
 
 
-def _directory(servers: tuple[Server, ...], file: str, reading: ReadResult) -> Directory:
+def _directory(servers: tuple[Server, ...], file: str, result: ReadResult) -> Directory:
     names = [server.name for server in servers]
     for name in sorted({name for name in names if names.count(name) > 1}):
         message, cure = f"two targets are named {name}", "give them different names"
-        reading.problems.append(Problem(file=file, message=message, cure=cure))
+        result.problems.append(Problem(file=file, message=message, cure=cure))
     try:
         return Directory(servers)
     except ValueError as error:
         cure = "route them by different hosts or paths"
-        reading.problems.append(Problem(file=file, message=str(error), cure=cure))
+        result.problems.append(Problem(file=file, message=str(error), cure=cure))
         return Directory(())
 
 
 def _targets(
-    documents: Sequence[Document], policies: Sequence[Document], reading: ReadResult
+    documents: Sequence[Document], policies: Sequence[Document], result: ReadResult
 ) -> list[_Target]:
     backends = [document for document in documents if _kind(document) == BACKEND]
     routes = [document for document in documents if _kind(document) == "HTTPRoute"]
     if not backends:
         name = _name(policies[0]) if policies else "mcp"
         return [_Target(backend="", name=name)]
-    return [_target(backend, routes, reading) for backend in backends]
+    return [_target(backend, routes, result) for backend in backends]
 
 
-def _target(backend: Document, routes: Sequence[Document], reading: ReadResult) -> _Target:
+def _target(backend: Document, routes: Sequence[Document], result: ReadResult) -> _Target:
     name = _name(backend)
     listed = _items(backend.value, "spec", "mcp", "targets")
     if len(listed) != 1:
         message = (
             "one target is needed: several behind one endpoint are multiplexed by agentgateway, not by Envoy"
         )
-        reading.problems.append(backend.problem(("spec", "mcp", "targets"), message, "split the backend"))
+        result.problems.append(backend.problem(("spec", "mcp", "targets"), message, "split the backend"))
         return _Target(backend=name, name=name)
     for path in (("spec", "policies"), ("spec", "mcp", "targets", 0, "static", "policies")):
         if path in backend.places:
-            reading.problems.append(backend.problem(path, UNREAD, UNREAD_CURE))
+            result.problems.append(backend.problem(path, UNREAD, UNREAD_CURE))
     static = _dig(listed[0], "static")
     host, port = _dig(static, "host") or _dig(static, "backendRef", "name"), _dig(static, "port") or 80
     hosts, route_path = _routed(name, routes)
     return _Target(
         backend=name,
         name=str(_dig(listed[0], "name") or name),
-        path=_checked_path(backend, route_path or DEFAULT_PATH, reading),
+        path=_checked_path(backend, route_path or DEFAULT_PATH, result),
         hosts=hosts,
-        upstream=_upstream(backend, f"http://{host}:{port}{_dig(static, 'path') or DEFAULT_PATH}", reading)
+        upstream=_upstream(backend, f"http://{host}:{port}{_dig(static, 'path') or DEFAULT_PATH}", result)
         if host
         else "",
     )
 
 
-def _checked_path(backend: Document, path: str, reading: ReadResult) -> str:
+def _checked_path(backend: Document, path: str, result: ReadResult) -> str:
     try:
         return check_path(path)
     except ValueError as error:
-        message = f"the HTTPRoute to {_name(backend)} has another path than Envoy sees: {error}"
-        reading.problems.append(backend.problem((), message))
+        message = f"the HTTPRoute to {_name(backend)} has a path that Envoy does not see as written: {error}"
+        result.problems.append(backend.problem((), message))
         return DEFAULT_PATH
 
 
-def _upstream(backend: Document, url: str, reading: ReadResult) -> str:
+def _upstream(backend: Document, url: str, result: ReadResult) -> str:
     try:
         return check_http_url(url)
     except ValueError as error:
-        reading.problems.append(backend.problem(("spec", "mcp", "targets", 0, "static"), str(error)))
+        result.problems.append(backend.problem(("spec", "mcp", "targets", 0, "static"), str(error)))
         return ""
 
 
 def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], str]:
-    """Give the hosts and the path under which routes lead to a backend."""
+    """Return the hosts and the path that routes send to a backend."""
     for route in routes:
         for rule in _items(route.value, "spec", "rules"):
             if not any(_dig(ref, "name") == backend for ref in _items(rule, "backendRefs")):
@@ -188,21 +188,19 @@ def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], s
     return frozenset({ANY}), ""
 
 
-def _server(target: _Target, reading: ReadResult, resource: str) -> Server:
+def _server(target: _Target, result: ReadResult, resource: str) -> Server:
     rules = tuple(
-        rule
-        for backend, rule in reading.rules
-        if "" in {backend, target.backend} or backend == target.backend
+        rule for backend, rule in result.rules if "" in {backend, target.backend} or backend == target.backend
     )
     return Server(
         name=target.name,
         hosts=target.hosts,
         path=target.path,
         resource=resource,
-        issuers=reading.trusts,
+        issuers=result.trusts,
         policy=Policy(rules, open_when_empty=True),
-        anonymous=reading.anonymous,
-        origins=normal_origins(reading.origins),
+        anonymous=result.anonymous,
+        origins=normal_origins(result.origins),
     )
 
 

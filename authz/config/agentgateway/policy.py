@@ -1,15 +1,15 @@
-"""AgentgatewayPolicy documents -> what they say, with the meaning agentgateway gives them.
+"""AgentgatewayPolicy documents -> rules, issuers and CORS, with the meaning that agentgateway gives them.
 
-Rules of this file:
+Rules of this module:
 
-* Each expression is a rule of its own that is about everything; `action` gives the effect. Any Deny true denies,
-  every Require must be true, any Allow true allows, with no rule at all everything is allowed. One deliberate
-  difference: a Deny that fails to evaluate denies.
-* What is not read here is either in `_HARMLESS`, and warned of, or an error: a key that is skipped in silence could
-  have been the one that kept somebody out.
+* Each expression is a rule of its own that selects everything; `action` is its effect. Any true Deny denies, every
+  Require must be true, any true Allow allows, and without any rule everything is allowed. One deliberate difference: a
+  Deny that fails to evaluate denies.
+* A key that is not read here is in `_HARMLESS` and causes a warning, or it is an error: a key that is skipped silently
+  could be the one that keeps a caller out.
 * An expression that pins the tool's name (`mcp.tool.name == "echo" && …`) is indexed under that name. For any other
-  tool it is false, so this changes the cost and not the outcome; a prompt or a resource has no tool's name, so a Deny
-  that pins one is not about it. A Require is never narrowed, because it denies where it is false.
+  tool it is false, so this changes the cost and not the outcome. A prompt or a resource has no tool name, so a Deny
+  that pins one does not select it. A Require is never narrowed, because it denies where it is false.
 """
 
 from collections.abc import Mapping
@@ -56,30 +56,30 @@ _HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 _RULES = "spec.backend.mcp.authorization"
 _SCOPES = frozenset({"scope"})
-"""The claim that holds scopes where nothing else is configured."""
+"""The claim that holds scopes; these documents cannot name another."""
 _EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Require": Effect.REQUIRE})
 
 
 def read_policy(
-    document: Document, reading: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool = False
+    document: Document, result: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool = False
 ) -> None:
-    """Add one AgentgatewayPolicy to a reading.
+    """Add what one AgentgatewayPolicy says to a result.
 
     Args:
         document: the policy.
-        reading: receives rules, issuers and problems.
-        jwks: `iss` to a key set URL that replaces the document's.
+        result: receives rules, issuers and problems.
+        jwks: issuer to a key set URL that replaces the document's.
         allow_anonymous: whether `mode: Optional` and `mode: Permissive` are accepted.
     """
-    reader = _PolicyReader(document, reading)
-    reader.known_keys()
+    reader = _PolicyReader(document, result)
+    reader.check_keys()
     reader.cors()
-    ProviderReader(document, reading, jwks, allow_anonymous=allow_anonymous).read()
+    ProviderReader(document, result, jwks, allow_anonymous=allow_anonymous).read()
     reader.rules()
 
 
 class _PolicyReader(DocumentReader):
-    def known_keys(self) -> None:
+    def check_keys(self) -> None:
         if self.document.value.get("apiVersion") != VERSION:
             self.report(("apiVersion",), "another version may mean something else", f"use {VERSION}")
         for path, known in _READ.items():
@@ -99,8 +99,8 @@ class _PolicyReader(DocumentReader):
             return
         path = path_of("spec.traffic.cors")
         defaults = Cors()
-        self.reading.origins.extend(self.strings(cors, "allowOrigins", path))
-        self.reading.cors = Cors(
+        self.result.origins.extend(self.strings(cors, "allowOrigins", path))
+        self.result.cors = Cors(
             allow_methods=tuple(self.strings(cors, "allowMethods", path)) or defaults.allow_methods,
             allow_headers=tuple(self.strings(cors, "allowHeaders", path)) or defaults.allow_headers,
             expose_headers=tuple(self.strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
@@ -119,7 +119,7 @@ class _PolicyReader(DocumentReader):
             return
         expressions = self.at(f"{_RULES}.policy.matchExpressions", list)
         if not expressions:
-            message = "no expression, and without rules everything would be allowed"
+            message = "no expression, and without rules everything is allowed"
             self.report((*path, "policy", "matchExpressions"), message, "write one, or remove authorization")
         for index, text in enumerate(expressions):
             self._rule(effect, text, (*path, "policy", "matchExpressions", index))
@@ -131,28 +131,28 @@ class _PolicyReader(DocumentReader):
         try:
             expression = compile_expression(text, forbidden=ARGUMENTS)
         except ExpressionError as error:
-            self.reading.problems.append(expression_problem(self.document, path, error))
+            self.result.problems.append(expression_problem(self.document, path, error))
             return
         denies = effect is Effect.DENY
-        self.reading.warnings.extend(expression_warnings(self.document, path, text, _SCOPES, denies=denies))
+        self.result.warnings.extend(expression_warnings(self.document, path, text, _SCOPES, denies=denies))
         names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
         selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
         policy = self.at("metadata").get("name", "policy")
         name = f"{policy}/{effect}-{path[-1] + 1 if isinstance(path[-1], int) else 1}"
         for backend in self._backends():
-            self.reading.rules.append(
+            self.result.rules.append(
                 (backend, Rule(name=name, effect=effect, selector=selector, when=expression))
             )
 
     def _backends(self) -> list[str]:
-        """Give the backends the policy is bound to; empty text for all behind its Gateway or route."""
+        """Return the backends the policy is bound to; an empty name stands for all behind its Gateway or route."""
         refs = targets(self.document)
         bound = [name for kind, name in refs if kind == BACKEND]
         return bound if len(bound) == len(refs) and bound else [""]
 
 
 def targets(document: Document) -> list[tuple[str, str]]:
-    """Give kind and name of what a policy is attached to."""
+    """Return the kind and name of each object a policy is attached to."""
     refs = DocumentReader(document, ReadResult()).at("spec.targetRefs", list)
     return [
         (str(ref.get("kind", "")), str(ref.get("name", ""))) if isinstance(ref, dict) else ("", "")

@@ -1,8 +1,8 @@
 """`traffic.jwtAuthentication` of an AgentgatewayPolicy: whose tokens are accepted, and where their keys come from.
 
 Keys come from the first of: the command line (`--jwks`), `jwks.inline`, `jwks.remote.url`, the Service behind
-`jwks.remote.backendRef`, the issuer's discovery document where `jwks` is absent. A Service is inside the cluster and
-is asked over plain http; any other source must be https or on this machine.
+`jwks.remote.backendRef`, or the issuer's discovery document if `jwks` is absent. A Service is inside the cluster and
+is fetched from over plain http; any other source must be https or on this machine.
 """
 
 import json
@@ -24,7 +24,7 @@ _MODES = {
     "Optional": frozenset({Reason.MISSING_TOKEN}),
     "Permissive": frozenset(reason for reason, row in TABLE.items() if row.group is Group.TOKEN),
 }
-"""Mode to the refusals of a token after which a caller may go on without one."""
+"""Mode to the reasons for rejecting a token after which the caller may continue without one."""
 _KNOWN = frozenset({"issuer", "audiences", "jwks", "location"})
 _CLUSTER = ".svc.cluster.local"
 _NO_KEYS = "no key set can be found here"
@@ -35,22 +35,22 @@ class ProviderReader(DocumentReader):
     """Reads the providers of one policy."""
 
     def __init__(
-        self, document: Document, reading: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool
+        self, document: Document, result: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool
     ) -> None:
         """Read from `document`.
 
         Args:
             document: the policy.
-            reading: receives issuers and problems.
-            jwks: `iss` to a key set URL that replaces the document's.
+            result: receives issuers and problems.
+            jwks: issuer to a key set URL that replaces the document's.
             allow_anonymous: whether modes other than Strict are accepted.
         """
-        super().__init__(document, reading)
+        super().__init__(document, result)
         self.jwks = jwks
         self.allow_anonymous = allow_anonymous
 
     def read(self) -> None:
-        """Add the policy's issuers to the reading."""
+        """Add the policy's issuers to the result."""
         section, path = self.at(_SECTION), path_of(_SECTION)
         self._mode(section.get("mode", "Strict"), (*path, "mode"))
         for index, provider in enumerate(self.at(f"{_SECTION}.providers", list)):
@@ -64,8 +64,8 @@ class ProviderReader(DocumentReader):
             cure = "set mode: Strict, so that every request needs a valid token, or give --allow-anonymous"
             self.report(path, "only Strict keeps callers without a token out", cure)
         elif reasons:
-            self.reading.anonymous |= reasons
-            self.warn(path, f"mode {mode} lets callers without a valid token in, as far as the rules do")
+            self.result.anonymous |= reasons
+            self.warn(path, f"mode {mode} admits callers without a valid token, as far as the rules allow")
 
     def _provider(self, provider: Any, path: Path) -> None:
         if not isinstance(provider, dict):
@@ -82,23 +82,23 @@ class ProviderReader(DocumentReader):
         keys = self._keys(issuer, provider.get("jwks"), (*path, "jwks"))
         self._guarded(issuer, (*path, "issuer"))
         if not audiences:
-            message = "without audiences a token for any API would do"
+            message = "without audiences, a token for any API is accepted"
             self.report((*path, "audiences"), message, "name this API's")
-        elif issuer in self.reading.trusts:
+        elif issuer in self.result.trusts:
             self.report((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
         else:
-            self.reading.trusts[issuer] = IssuerTerms(
+            self.result.trusts[issuer] = IssuerTerms(
                 issuer=issuer, audiences=frozenset(audiences), algorithms=ALGORITHMS
             )
-            self.reading.keys[issuer] = keys
+            self.result.keys[issuer] = keys
 
     def _location(self, location: Any, path: Path) -> None:
         header = location.get("header", {}) if isinstance(location, dict) else {}
-        usual = isinstance(header, dict) and (
+        standard = isinstance(header, dict) and (
             str(header.get("name", "Authorization")).lower() == "authorization"
             and str(header.get("prefix", "Bearer")).strip().lower() == "bearer"
         )
-        if not usual or (isinstance(location, dict) and location.keys() - {"header"}):
+        if not standard or (isinstance(location, dict) and location.keys() - {"header"}):
             cure = "send the token as Authorization: Bearer, as MCP requires"
             self.report(path, "a token is read from the Authorization header only", cure)
 
@@ -117,7 +117,7 @@ class ProviderReader(DocumentReader):
         return IssuerKeys(issuer=issuer)
 
     def _inline(self, value: Any, path: Path) -> bytes:
-        """Give an inline key set that can be used; one that cannot would end the service at its start."""
+        """Return an inline key set; report one that is unusable, because the service could not start with it."""
         text = value if isinstance(value, str) else json.dumps(value)
         try:
             usable = bool(read_key_set(text.encode()).keys)
@@ -140,11 +140,11 @@ class ProviderReader(DocumentReader):
         return self._guarded(f"http://{name}.{namespace}{_CLUSTER}:{port}/{suffix.lstrip('/')}", path)
 
     def _namespace(self) -> str:
-        """Give the policy's own namespace, which a reference without one means."""
+        """Return the policy's own namespace, the default for its references."""
         return str(self.at("metadata").get("namespace", "default"))
 
     def _guarded(self, url: Any, path: Path) -> str:
-        """Give a URL from which keys may be fetched; any other is reported."""
+        """Return a URL that keys may be fetched from; report any other."""
         try:
             check_http_url(url if isinstance(url, str) else "")
         except ValueError as error:
@@ -152,7 +152,7 @@ class ProviderReader(DocumentReader):
             return ""
         host = urlsplit(url).hostname or ""
         if host.endswith(_CLUSTER):
-            self.reading.insecure_hosts.add(host)
-        if not is_guarded(url, self.reading.insecure_hosts):
+            self.result.insecure_hosts.add(host)
+        if not is_guarded(url, self.result.insecure_hosts):
             self.report(path, PLAIN_HTTP, "use https, or a Service by backendRef")
         return str(url)

@@ -1,4 +1,4 @@
-"""What is gathered from AgentgatewayPolicy documents, and how a value in one is looked up and complained about."""
+"""What is read from AgentgatewayPolicy documents, and how a value in one is looked up and reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,18 +17,18 @@ UNREAD_CURE = "remove it, or enforce it elsewhere"
 
 @dataclass(slots=True)
 class ReadResult:
-    """What was found in policy documents so far.
+    """What was read from policy documents so far.
 
     Attributes:
         trusts: accepted issuers by `iss`.
         keys: where their keys come from.
-        insecure_hosts: hosts of Services that a document names as a source of keys; they speak plain http.
+        insecure_hosts: Services that documents name as a source of keys; they speak plain http.
         rules: rules with the name of the backend they are bound to, empty for all.
         origins: origins that CORS admits.
-        cors: what the CORS filter is told, None when no document says.
-        anonymous: refusals of a token that leave a caller anonymous, by the modes that were accepted.
-        problems: what prevents use.
-        warnings: what does not.
+        cors: settings of the CORS filter, None if no document has them.
+        anonymous: reasons for rejecting a token that leave the caller anonymous, by the accepted modes.
+        problems: findings that prevent use.
+        warnings: findings that do not.
     """
 
     trusts: dict[str, IssuerTerms] = field(default_factory=dict)
@@ -43,15 +43,15 @@ class ReadResult:
 
 
 class DocumentReader:
-    """Reads one document into a reading."""
+    """Reads one document into a result."""
 
-    def __init__(self, document: Document, reading: ReadResult) -> None:
-        """Read from `document`, report to `reading`."""
+    def __init__(self, document: Document, result: ReadResult) -> None:
+        """Read from `document`, report to `result`."""
         self.document = document
-        self.reading = reading
+        self.result = result
 
     def at(self, path: str, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> Any:
-        """Give the value at a dotted path when it is of the wanted type, else an empty one; a wrong type is reported."""
+        """Return the value at a dotted path, or an empty one if it is missing; report a wrong type."""
         value: Any = self.document.value
         for part in path_of(path):
             value = value.get(part) if isinstance(value, dict) else None
@@ -60,15 +60,15 @@ class DocumentReader:
         return value if isinstance(value, kind) else kind()
 
     def report(self, path: Path, message: str, cure: str = "") -> None:
-        """Note what prevents use."""
-        self.reading.problems.append(self.document.problem(path, message, cure))
+        """Add a finding that prevents use."""
+        self.result.problems.append(self.document.problem(path, message, cure))
 
     def warn(self, path: Path, message: str, cure: str = "") -> None:
-        """Note what does not prevent use."""
-        self.reading.warnings.append(self.document.problem(path, message, cure))
+        """Add a finding that does not."""
+        self.result.warnings.append(self.document.problem(path, message, cure))
 
     def strings(self, mapping: Mapping[str, Any], key: str, path: Path) -> list[str]:
-        """Give a list of non-empty strings below `path`, empty when there is none; anything else is reported."""
+        """Return the list of non-empty strings under a key, empty if there is none; report anything else."""
         value = mapping.get(key, [])
         if isinstance(value, list) and all(isinstance(part, str) and part for part in value):
             return value
@@ -77,5 +77,5 @@ class DocumentReader:
 
 
 def path_of(dotted: str) -> Path:
-    """Take a dotted path apart; the empty one is the document itself."""
+    """Split a dotted path; the empty one is the document itself."""
     return tuple(dotted.split(".")) if dotted else ()

@@ -1,10 +1,10 @@
-"""What AgentgatewayPolicy documents are attached to, where that decides which server their rules open.
+"""What AgentgatewayPolicy documents are attached to, which decides the servers that their rules open.
 
-Rules of this file:
+Rules of this module:
 
-* A policy that is attached to a backend counts for that backend, any other for every server of the stream.
-* Where that would let a policy reach a server it is not about, the stream is refused: routes are not followed, so a
-  stream with several backends attaches to those or to the one Gateway, and a stream without backends is about one thing.
+* A policy attached to a backend applies to that backend, any other policy to every server of the stream.
+* A stream in which a policy would reach a server that it is not meant for is refused. Routes are not followed, so in a
+  stream with several backends policies attach to backends or to the one Gateway; without backends, to one object.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,26 +14,26 @@ from authz.config.agentgateway.reader import ReadResult
 from authz.config.yaml_document import Document
 
 
-def check_bindings(policies: Sequence[Document], backends: Sequence[str], reading: ReadResult) -> None:
-    """Refuse attachments that cannot be followed: a policy that lands on a server it is not about opens that server.
+def check_bindings(policies: Sequence[Document], backends: Sequence[str], result: ReadResult) -> None:
+    """Refuse attachments that cannot be followed: a policy applied to the wrong server would open it.
 
     Args:
         policies: the policy documents.
-        backends: names of the backends there are documents of; one empty name when there are none.
-        reading: receives the problems.
+        backends: names of the backends in the stream; one empty name if there are none.
+        result: receives the problems.
     """
     known = frozenset(backends) - {""}
     first: dict[str, str] = {}
     for policy in policies:
         for index, (kind, name) in enumerate(targets(policy)):
             for message, cure in _flaws(policy, kind, name, known, first.setdefault(kind, name)):
-                reading.problems.append(policy.problem(("spec", "targetRefs", index), message, cure))
+                result.problems.append(policy.problem(("spec", "targetRefs", index), message, cure))
 
 
 def _flaws(
     policy: Document, kind: str, name: str, known: frozenset[str], first: str
 ) -> Iterator[tuple[str, str]]:
-    """Say what is wrong with one attachment; `first` is what the first policy of this kind is about."""
+    """Yield what is wrong with one attachment; `first` is the name that the first attachment of its kind has."""
     if kind == BACKEND and known:
         if name not in known:
             yield f"no {BACKEND} {name} is in this stream", "add its document"

@@ -1,1 +1,1 @@
-"""CEL text to a checked expression, by its tree."""
+"""CEL text -> checked expression."""

@@ -1,14 +1,15 @@
 """CEL text -> checked expression.
 
-Theory. Three looks at the same text, each for what it does best:
+The same text is read three times, each time for what that pass does best:
 
-1. cel-cpp compiles it with types (`celcheck`). That gives undeclared names and wrong types with line and column.
-2. cel-cpp parses it without a check and hands out the tree (`cel.expr.ParsedExpr`). On the tree a member call
-   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`, which is agentgateway's dialect of the word
-   without a function implemented in Python. The tree also says what is read.
-3. The tree goes back to cel-cpp (`core.expression.ENGINE`) as the program that is evaluated.
+1. cel-cpp compiles it with types (`typecheck`). That finds undeclared names and wrong types with line and column.
+2. cel-cpp parses it without a check and returns the tree (`cel.expr.ParsedExpr`). In the tree, a member call
+   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`. That is what agentgateway means by the word,
+   without a function implemented in Python. The tree also shows what the expression reads.
+3. The tree goes back to cel-cpp (`core.policy.expression.ENGINE`) as the program that is evaluated.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from google.protobuf import any_pb2
@@ -32,12 +33,12 @@ _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in
 
 
 _MAX_BYTES = 1_048_576
-"""Largest rewritten tree; each `contains` inside another's target makes it three times as large."""
+"""Largest rewritten tree: each `contains` inside the target of another triples it."""
 
 
 @dataclass(slots=True)
 class _Reads:
-    """What a tree reads, gathered node by node."""
+    """What a tree reads; each set is None if something is read under a computed name."""
 
     names: set[str] = field(default_factory=set)
     headers: set[str] | None = field(default_factory=set)
@@ -50,16 +51,17 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
 
     Args:
         text: CEL.
-        forbidden: top-level names it must not read (`args` in a `when`).
+        forbidden: top-level names that it must not read (`args` in a `when`).
 
     Returns:
-        The expression, ready to be evaluated.
+        The expression, ready to evaluate.
 
     Raises:
         ExpressionError: with the place in the text.
     """
     result = checked(text)
-    parsed = parse(text)
+    parsed = Parsed()
+    parsed.CopyFrom(parse(text))
     reads = _read(parsed, forbidden)
     check_boolean(result, parsed.expr)
     for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
@@ -80,24 +82,26 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
 
 
 def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
-    """Gather what the tree reads and refuse unknown fields and forbidden names."""
+    """Collect what the tree reads; refuse unknown fields and forbidden names."""
     reads = _Reads()
-    for node in nodes(parsed.expr):
+    listed = list(nodes(parsed.expr))
+    for node in listed:
         kind = node.WhichOneof("expr_kind")
         if kind == "ident_expr":
             _known_name(parsed, node, forbidden)
             reads.names |= {node.ident_expr.name} & VARIABLES.keys()
         if kind == "select_expr":
             _known_field(parsed, node)
-    reads.headers = _keys_read(parsed.expr, "request.headers")
-    reads.claims = _keys_read(parsed.expr, "jwt")
-    reads.arguments = _keys_read(parsed.expr, "args")
+    paths, selected = Counter(map(path_of, listed)), Counter(map(selected_from, listed))
+    reads.headers = _keys_read(listed, "request.headers", paths, selected)
+    reads.claims = _keys_read(listed, "jwt", paths, selected)
+    reads.arguments = _keys_read(listed, "args", paths, selected)
     return reads
 
 
 def _known_name(parsed: Parsed, node: Node, forbidden: frozenset[str]) -> None:
     name = node.ident_expr.name
-    if name.startswith("."):  # names the same variable for the type check, and none that is bound
+    if name.startswith("."):  # the type check takes it for the variable, the engine does not
         raise _at(parsed, node, f"a name begins with a letter: write {name[1:]}")
     if name in forbidden:
         raise _at(parsed, node, f"reads {name}, which only `args` may")
@@ -111,20 +115,24 @@ def _known_field(parsed: Parsed, node: Node) -> None:
         raise _at(parsed, node, f"undeclared reference to '{path}'")
 
 
-def _keys_read(root: Node, path: str) -> set[str] | None:
-    """Give the literal keys under which `path` is read, None when it is also read in another way."""
-    listed = list(nodes(root))
-    parents = path.split(".")[:-1]
-    for depth in range(1, len(parents) + 1):  # `request` alone would read the headers below it
-        parent = ".".join(parents[:depth])
-        if _count(listed, parent) != sum(selected_from(node) == parent for node in listed):
-            return None
+def _keys_read(
+    listed: list[Node], path: str, paths: Counter[str | None], selected: Counter[str | None]
+) -> set[str] | None:
+    """Return the literal keys under which `path` is read, or None if it is also read in another way.
+
+    Args:
+        listed: every node.
+        path: a map that is read by key.
+        paths: how often each path stands in the tree.
+        selected: how often a field is selected from each path.
+    """
+    parent = path.rpartition(".")[0]
+    if parent and paths[parent] != selected[parent]:  # `request` alone would read the headers below it
+        return None
+    if not paths[path]:
+        return set()
     keys = [key for node in listed if (key := literal_key(node, path)) is not None]
-    return set(keys) if len(keys) == _count(listed, path) else None
-
-
-def _count(listed: list[Node], path: str) -> int:
-    return sum(path_of(node) == path for node in listed)
+    return set(keys) if len(keys) == paths[path] else None
 
 
 def _at(parsed: Parsed, node: Node, message: str) -> ExpressionError:

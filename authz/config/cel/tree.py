@@ -1,9 +1,10 @@
-"""The tree of a CEL text, as cel-cpp parses it, and the questions that are asked of it.
+"""The tree of a CEL text, as cel-cpp parses it, and what other modules ask of it.
 
-A tree is walked with an explicit stack, so that its depth is the parser's business (cel-cpp stops at 32 levels).
+A tree is walked with an explicit stack, so only the parser limits its depth (cel-cpp stops at 32 levels).
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from cel.expr import syntax_pb2
@@ -18,8 +19,13 @@ Parsed: TypeAlias = syntax_pb2.ParsedExpr
 Expr = syntax_pb2.Expr
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> Parsed:
-    """Give the tree of a text that compiles."""
+    """Return the tree of a text that compiles.
+
+    Compiling and linting one rule ask for the same tree a dozen times, so the last few are kept. They are shared: copy
+    a tree before you change it.
+    """
     packed = any_pb2.Any()
     packed.ParseFromString(ENGINE.compile(text, disable_check=True).serialize())
     parsed = Parsed()
@@ -28,7 +34,7 @@ def parse(text: str) -> Parsed:
 
 
 def nodes(root: Node) -> Iterator[Node]:
-    """Give every node, a parent before what stands below it."""
+    """Yield every node, each parent before its children."""
     stack = [root]
     while stack:
         node = stack.pop()
@@ -55,7 +61,7 @@ def _children(node: Node) -> list[Node]:
 
 
 def path_of(node: Node) -> str | None:
-    """Give `a.b.c` for a chain of selections from a name, None for anything else."""
+    """Return `a.b.c` for a chain of selections from a name, None for any other node."""
     parts: list[str] = []
     while node.WhichOneof("expr_kind") == "select_expr":
         parts.append(node.select_expr.field)
@@ -66,13 +72,13 @@ def path_of(node: Node) -> str | None:
 
 
 def selected_from(node: Node) -> str | None:
-    """Give the chain that a field is selected from, None for anything but a selection."""
+    """Return the chain that a field is selected from, None for any other node."""
     is_selection = node.WhichOneof("expr_kind") == "select_expr"
     return path_of(node.select_expr.operand) if is_selection else None
 
 
 def literal_key(node: Node, path: str) -> str | None:
-    """Give `k` where the node is `path.k` or `path["k"]`, None for anything else."""
+    """Return `k` if the node is `path.k` or `path["k"]`, None for any other node."""
     if selected_from(node) == path:
         return str(node.select_expr.field)
     call = node.call_expr
@@ -85,20 +91,25 @@ def literal_key(node: Node, path: str) -> str | None:
     return None
 
 
+def offset(parsed: Parsed, node: Node) -> int:
+    """Return where a node stands in its text, in code points; an operator's node stands at the operator."""
+    return int(parsed.source_info.positions[node.id])
+
+
 def position(parsed: Parsed, node: Node) -> tuple[int, int]:
-    """Give a node's line and column, from 1: its offset in code points, placed by the offsets of the lines."""
-    offset = parsed.source_info.positions[node.id]
+    """Return a node's line and column, from 1."""
+    at = offset(parsed, node)
     starts = [0, *parsed.source_info.line_offsets]
-    line = max(number for number, start in enumerate(starts, 1) if start <= offset)
-    return line, offset - starts[line - 1] + 1
+    line = max(number for number, start in enumerate(starts, 1) if start <= at)
+    return line, at - starts[line - 1] + 1
 
 
 def names_equal_to(text: str, path: str) -> frozenset[str] | None:
-    """Give the only values that `path` can have where the expression is true; None when it does not say.
+    """Return the only values that `path` can have where the expression is true, or None if it sets no such limit.
 
-    Read from the tree: `path == "x"` or `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule
-    can then be indexed by name: for any other name the expression cannot be true, and where the other side of `&&`
-    errs it is false all the same, because false wins over an error.
+    The forms are `path == "x"` and `path in ["x", "y"]`, alone, under `&&`, or in every branch of `||`. A rule can then
+    be indexed by name: for any other name the expression cannot be true. If the other side of `&&` is an error, it is
+    false all the same, because false wins over an error.
     """
     return _pinned(parse(text).expr, path)
 

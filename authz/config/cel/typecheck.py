@@ -1,8 +1,8 @@
-"""The type check of a CEL text, by cel-cpp: what may be named, of which type it is, what an error says and where.
+"""The type check of a CEL text by cel-cpp: which names exist, of which type, and what is wrong where.
 
-Every field of `mcp`, `request` and `source` is declared with its type, which the program that is evaluated
-(`core.expression.ENGINE`) does without. Here `contains` is also declared for lists and maps; the overload has no
-implementation that is ever run.
+Every field of `mcp`, `request` and `source` is declared with its type here; the program that is evaluated
+(`core.policy.expression.ENGINE`) needs none of them. `contains` is also declared for lists and maps, by overloads that
+never run.
 """
 
 import re
@@ -30,11 +30,11 @@ FIELDS = {
     "request.headers": cel.Type.Map(_STRING, _STRING),
     "source.address": _STRING,
 }
-"""What stands below the structured names, with its type."""
+"""The fields below the structured names, with their types."""
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be accepted.
+    """An expression that is refused.
 
     Attributes:
         line: line within the expression, from 1.
@@ -42,14 +42,14 @@ class ExpressionError(ValueError):
     """
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        """Keep the place beside the text."""
+        """Keep the position beside the message."""
         super().__init__(message)
         self.line = line
         self.column = column
 
 
 def _never(*_: object) -> bool:
-    """Stand behind overloads that exist for the type check only."""
+    """Implement overloads that only the type check uses."""
     raise NotImplementedError
 
 
@@ -72,10 +72,10 @@ _CHECKER = _checker()
 
 
 def checked(text: str) -> cel.Type:
-    """Give the type of a text's value.
+    """Return the type of a text's value.
 
     Raises:
-        ExpressionError: it does not compile.
+        ExpressionError: the text does not compile.
     """
     try:
         return _CHECKER.compile(text).return_type()
@@ -86,31 +86,33 @@ def checked(text: str) -> cel.Type:
 _PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
 
 _NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| \(in container ''\)")
-"""Words of cel-cpp's reports that say nothing about the expression: a status, before and behind, and the container."""
+"""What cel-cpp's reports contain besides the finding: a status at either end, and the container."""
 
 
 def _located(message: str) -> ExpressionError:
-    """Turn cel-cpp's report into ours: the first place and its sentence."""
+    """Turn cel-cpp's report into an error with its first finding."""
     sentence = _NOISE.sub("", message.splitlines()[0])
     found = _PLACE.search(sentence)
     if found is None:
         return ExpressionError(sentence)
-    line, column = (max(1, int(number)) for number in found.group(1, 2))  # -1 where it has no place
+    line, column = (
+        max(1, int(number)) for number in found.group(1, 2)
+    )  # cel-cpp says -1 if it has no position
     return ExpressionError(found[3], line, column)
 
 
 def check_boolean(result: cel.Type, root: Node) -> None:
-    """Refuse a type that is not a condition's.
+    """Refuse a type that a condition cannot have.
 
     Args:
         result: the type.
         root: the tree of the same text.
 
     Raises:
-        ExpressionError: it gives neither true nor false.
+        ExpressionError: its value is neither true nor false.
     """
-    # cel-cpp gives has(a.b.c) the type of the field where a.b.c is a declared name; the macro itself is boolean.
+    # Where a.b.c is a declared name, cel-cpp gives has(a.b.c) the type of the field; the macro itself is boolean.
     if result in (cel.Type.BOOL, _DYN) or root.select_expr.test_only:
         return
-    message = f"gives {result.name().lower()}, a condition must give true or false"
+    message = f"is of type {result.name().lower()}, a condition must be true or false"
     raise ExpressionError(message)

@@ -1,1 +1,1 @@
-"""Warnings about rules that parse and do not mean what they say."""
+"""Warnings about rules that are valid but probably do not mean what their author meant."""

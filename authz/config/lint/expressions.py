@@ -1,15 +1,15 @@
-"""What a policy says that is valid and probably not meant. Each finding is a warning and changes no decision.
+"""Finds what is valid but probably not meant. Each finding is a warning and changes no decision.
 
-Of an expression:
+In an expression:
 
-* A scope claim is one string of words (RFC 6749 section 3.3). `jwt.scope.contains("files:read")` looks into that
-  string, so it is also true for `profiles:readonly` and `xfiles:read`; `startsWith`, `endsWith` and `matches` do no
-  better. `scopes` holds the same words as a list, where `in` compares whole words. Where the claim is a list already,
-  both say the same.
-* A deny that cannot be evaluated denies. So a deny that reads a claim or a header that may be missing denies everybody
-  who comes without it, unless it asks first: `has(jwt.x)`, `"x" in jwt`. That it asks at all is enough here.
+* A scope claim is one string of words (RFC 6749 section 3.3). `jwt.scope.contains("files:read")` searches that string,
+  so it is also true for `profiles:readonly` and `xfiles:read`; `startsWith`, `endsWith` and `matches` are no better.
+  `scopes` holds the same words as a list, where `in` compares whole words. If the claim is a list already, both mean
+  the same.
+* A deny that cannot be evaluated denies. So a deny that reads an optional claim or header denies every caller without
+  it, unless it tests first: `has(jwt.x)`, `"x" in jwt`. It is enough here that it tests anywhere.
 
-Of a server's rules: those that can never matter (`useless`), and too few or too many of them.
+In a server's rules: rules that can never matter (`unreachable`), no rules at all, and too many patterns.
 """
 
 import json
@@ -17,21 +17,21 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from authz.config.cel.tree import Node, Parsed, literal_key, nodes, parse, path_of, position
-from authz.config.lint.unreachable import Coverage
+from authz.config.lint.unreachable import RuleReach
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
 from authz.core.policy.rule import Rule
 
 _TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
 _ALWAYS = frozenset({"iss", "aud", "exp"})
-"""Claims without which no token is accepted."""
+"""Claims that every accepted token has."""
 _OPTIONAL_ROOTS = ("jwt", "request.headers")
 _MAX_PATTERNS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionWarning:
-    """One doubtful place of an expression.
+    """One doubtful place in an expression.
 
     Attributes:
         line: line within the expression, from 1.
@@ -47,7 +47,7 @@ class ExpressionWarning:
 
 
 def substring_tests(text: str, scope_claims: Collection[str]) -> list[ExpressionWarning]:
-    """Find the places where a scope is looked for inside a string.
+    """Find the places where a string is searched for a scope.
 
     Args:
         text: CEL that compiles.
@@ -58,8 +58,8 @@ def substring_tests(text: str, scope_claims: Collection[str]) -> list[Expression
     return sorted(found, key=lambda finding: (finding.line, finding.column))
 
 
-def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[ExpressionWarning]:
-    """Find the claims and headers that an expression reads without asking whether they are there.
+def unguarded_reads(text: str, present: Collection[str] = _ALWAYS) -> list[ExpressionWarning]:
+    """Find the claims and headers that an expression reads without testing whether they exist.
 
     Args:
         text: CEL that compiles.
@@ -67,19 +67,19 @@ def unasked_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Express
     """
     parsed = parse(text)
     listed = list(nodes(parsed.expr))
-    asked = {("jwt", name) for name in present}
-    asked |= {found for node in listed if (found := _asked_for(node)) is not None}
+    tested = {("jwt", name) for name in present}
+    tested |= {found for node in listed if (found := _tested_for(node)) is not None}
     first: dict[tuple[str, str], Node] = {}
     for node in listed:
         for root in _OPTIONAL_ROOTS:
             key = literal_key(node, root)
-            if key is not None and (root, key) not in asked:
+            if key is not None and (root, key) not in tested:
                 first.setdefault((root, key), node)
-    return [_unasked(parsed, node, root, key) for (root, key), node in first.items()]
+    return [_unguarded(parsed, node, root, key) for (root, key), node in first.items()]
 
 
-def _asked_for(node: Node) -> tuple[str, str] | None:
-    """Give root and key where the node is `has(root.key)` or `"key" in root`."""
+def _tested_for(node: Node) -> tuple[str, str] | None:
+    """Return root and key if the node is `has(root.key)` or `"key" in root`."""
     for root in _OPTIONAL_ROOTS:
         if node.select_expr.test_only and path_of(node.select_expr.operand) == root:
             return root, str(node.select_expr.field)
@@ -93,7 +93,7 @@ def _asked_for(node: Node) -> tuple[str, str] | None:
     return None
 
 
-def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWarning:
+def _unguarded(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWarning:
     operand = (
         node.select_expr.operand if node.WhichOneof("expr_kind") == "select_expr" else node.call_expr.args[0]
     )
@@ -102,17 +102,17 @@ def _unasked(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWarni
     return ExpressionWarning(
         line=line,
         column=column,
-        message=f"denies everybody without {name}, because a deny that cannot be evaluated denies",
-        cure=f"if that is not meant, begin with {json.dumps(key, ensure_ascii=False)} in {root} &&",
+        message=f"denies every caller without {name}, because a deny that cannot be evaluated denies",
+        cure=f"if that is not intended, begin with {json.dumps(key, ensure_ascii=False)} in {root} &&",
     )
 
 
 def expression_warnings(
     document: Document, path: Path, text: str, scope_claims: Collection[str], *, denies: bool = False
 ) -> list[Problem]:
-    """Place the findings about the expression at `path` in its file; `denies` tells whether it is an applied deny's."""
+    """Return the findings about the expression at `path`; `denies` tells whether a deny that is applied has it."""
     place = document.place(path)
-    findings = substring_tests(text, scope_claims) + (unasked_reads(text) if denies else [])
+    findings = substring_tests(text, scope_claims) + (unguarded_reads(text) if denies else [])
     return [
         document.problem(path, found.message, found.cure, line_offset=place.offset(found.line))
         for found in findings
@@ -120,11 +120,11 @@ def expression_warnings(
 
 
 def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iterator[Problem]:
-    """Find rules of one server that cannot matter, and servers with too few or too many.
+    """Find rules of one server that cannot matter, no rules at all, and too many patterns.
 
     Args:
         document: the file.
-        path: where the server's rules stand.
+        path: the key of the server's rules.
         rules: the rules, in the file's order.
     """
     if not rules:
@@ -133,20 +133,22 @@ def rule_warnings(document: Document, path: Path, rules: Sequence[Rule]) -> Iter
     listed = [pattern for rule in rules for each in rule.selector.patterns.values() for pattern in each]
     loose = sum(not (pattern.parts[0] or pattern.parts[-1]) for pattern in listed)
     if loose > _MAX_PATTERNS:
-        message = f"{loose} names begin and end with *, and each is tried on every name that is met for the first time"
+        message = f"{loose} names begin and end with *, and every new name is tried against each of them"
         yield document.problem(
-            path, message, f"use at most {_MAX_PATTERNS}; names that begin or end with text are found by it"
+            path,
+            message,
+            f"use at most {_MAX_PATTERNS}; names that begin or end with text are found by that text",
         )
-    coverage = Coverage(rules)
+    reach = RuleReach(rules)
     for index, rule in enumerate(rules):
         if rule.shadow:
             continue
-        for key, message, cure in coverage.useless(rule):
+        for key, message, cure in reach.findings(rule):
             yield document.problem((*path, index, *key), message, cure)
 
 
 def _tested_text(node: Node) -> Node | None:
-    """Give what a text test looks into, in its member form and in `matches(text, pattern)`."""
+    """Return the text that a test searches, in the member form or in `matches(text, pattern)`."""
     call = node.call_expr
     if call.function not in _TEXT_TESTS:
         return None
@@ -167,6 +169,6 @@ def _finding(parsed: Parsed, node: Node) -> ExpressionWarning:
     return ExpressionWarning(
         line=line,
         column=column,
-        message=f"tests a scope as a substring of {literal_key(text, 'jwt')}, so that other scopes with these letters pass too",
+        message=f"tests a scope as a substring of {literal_key(text, 'jwt')}, so other scopes that contain it match too",
         cure=f"write {word} in scopes",
     )

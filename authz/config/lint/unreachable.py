@@ -1,9 +1,11 @@
-"""Rules of a server that can never matter, so that they are probably not what was meant.
+"""Finds rules of a server that can never matter, so they are probably not what was meant.
 
-* Another rule without conditions is about all of a rule's names. A pattern counts as covering another when it fits its
-  text: what fits `a_*_b` fits `a_*` too. Of two that cover each other only the later is useless.
-* Or a condition has one value for everybody, or asks for a name that the rule does not select. A condition that asks
-  for a tool's name is an error for a prompt; so such an allow never holds, and such a deny always does.
+* Another rule without conditions selects all of a rule's names. A pattern covers another if it matches its text: what
+  matches `a_*_b` matches `a_*` too. Of two rules that cover each other, only the later is reported.
+* Or a condition has the same value for everyone, or requires a name that the rule does not select. A condition on a
+  tool's name is an error for a prompt; so such an allow never holds, and such a deny always does.
+
+Rules are looked up in the index that decides, so the cost does not grow with the square of their number.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,30 +25,30 @@ _NAMES = {
     Kind.RESOURCE: "mcp.resource.uri",
     Kind.TASK: "mcp.task.id",
 }
-"""Under what an expression finds the name of an item of each kind."""
+"""Where an expression finds the name of an item, by kind."""
 _DOES = {Effect.ALLOW: "allows", Effect.DENY: "denies"}
 _NARROW, _CORRECT = "remove it, or narrow the other", "correct it, or remove the rule"
 
 
-class Coverage:
-    """The rules of a native file's server, and which of them are about a name without asking for anything."""
+class RuleReach:
+    """The rules of one server, with an index of those that have no conditions."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Take the server's rules in the file's order."""
         self._places = {id(rule): place for place, rule in enumerate(rules)}
-        self._open = {
-            effect: Index(rule for rule in rules if rule.effect is effect and _asks_nothing(rule))
+        self._unconditional = {
+            effect: Index(rule for rule in rules if rule.effect is effect and _is_unconditional(rule))
             for effect in Effect
         }
 
-    def useless(self, rule: Rule) -> Iterator[tuple[Path, str, str]]:
-        """Say why a rule can never matter.
+    def findings(self, rule: Rule) -> Iterator[tuple[Path, str, str]]:
+        """Yield why a rule can never matter.
 
         Args:
             rule: one that is applied, not a shadow.
 
         Yields:
-            The place below the rule, what is so, and the cure.
+            The key below the rule, the finding, and the cure.
         """
         yield from (((), message, _NARROW) for message in self._covered(rule))
         for key, condition in (("when", rule.when), ("args", rule.args)):
@@ -55,47 +57,47 @@ class Coverage:
                 yield (key,), message, _CORRECT
 
     def _covered(self, rule: Rule) -> Iterator[str]:
-        """Say what other rule makes this one useless; at most one sentence."""
+        """Yield at most one sentence about the other rule that makes this one useless."""
         texts = list(_texts(rule.selector))
         denied = [self._others(Effect.DENY, text, rule) for text in texts]
         if rule.effect is Effect.ALLOW and all(denied):
             names = ", ".join(other.name for other in self._in_order(chain.from_iterable(denied)))
-            yield f"can never allow: what it names is denied to everybody by {names}"
+            yield f"can never allow: everything it names is denied to everyone by {names}"
             return
         for other in self._covering(rule, texts):
             earlier = self._places[id(other)] < self._places[id(rule)]
             if earlier or not _mutual(rule, other):
-                yield f"changes nothing: {other.name} is about the same names and asks for nothing"
+                yield f"changes nothing: {other.name} selects the same names and has no conditions"
                 return
 
     def _covering(self, rule: Rule, texts: Sequence[Item]) -> Iterator[Rule]:
-        """Give the other rules of the same effect, each of which is about every name of this one."""
+        """Yield the other rules of the same effect that select every name of this one."""
         first, *rest = ({id(each): each for each in self._others(rule.effect, text, rule)} for text in texts)
         for key, other in first.items():
             if all(key in others for others in rest):
                 yield other
 
     def _others(self, effect: Effect, text: Item, rule: Rule) -> list[Rule]:
-        """Give the rules of an effect that ask for nothing and are about a name, but for this one, in the file's order."""
-        return self._in_order(other for other in self._open[effect].about(text) if other is not rule)
+        """Return the other rules of an effect that have no conditions and select a name, in the file's order."""
+        return self._in_order(other for other in self._unconditional[effect].about(text) if other is not rule)
 
     def _in_order(self, rules: Iterable[Rule]) -> list[Rule]:
-        """Give rules in the file's order, each once."""
+        """Return rules in the file's order, each once."""
         places = sorted({self._places[id(rule)]: rule for rule in rules}.items())
         return [rule for _, rule in places]
 
 
-def _asks_nothing(rule: Rule) -> bool:
+def _is_unconditional(rule: Rule) -> bool:
     return not rule.shadow and not conditions(rule, ALLOW_ORDER)
 
 
 def _mutual(rule: Rule, other: Rule) -> bool:
-    """Tell whether the two could each take the other's place."""
-    return _asks_nothing(rule) and all(rule.selector.selects(text) for text in _texts(other.selector))
+    """Tell whether each rule covers the other."""
+    return _is_unconditional(rule) and all(rule.selector.selects(text) for text in _texts(other.selector))
 
 
 def _texts(selector: Selector) -> Iterator[Item]:
-    """Give the names of a selector as they were written; a pattern's stars fit only under another's."""
+    """Yield the names of a selector as they were written; only a star of another pattern matches a star."""
     for kind, names in selector.exact.items():
         yield from (Item(kind, name) for name in names)
     for kind, patterns in selector.patterns.items():
@@ -103,7 +105,7 @@ def _texts(selector: Selector) -> Iterator[Item]:
 
 
 def _never_holds(condition: Expression, rule: Rule) -> bool:
-    """Tell whether a condition keeps an allow or a deny from ever doing anything."""
+    """Tell whether a condition keeps an allow or a deny from ever having an effect."""
     if not condition.reads:
         value = condition.value(activate({}))
         return value is Truth.FALSE or (value is Truth.ERROR and rule.effect is Effect.ALLOW)
@@ -111,7 +113,7 @@ def _never_holds(condition: Expression, rule: Rule) -> bool:
 
 
 def _names_others(condition: Expression, rule: Rule, kind: Kind) -> bool:
-    """Tell whether a condition asks for names of a kind of which the rule selects none."""
+    """Tell whether a condition requires names of a kind, none of which the rule selects."""
     wanted = names_equal_to(condition.text, _NAMES[kind])
     if wanted is None or any(rule.selector.selects(Item(kind, name)) for name in wanted):
         return False

@@ -1,16 +1,15 @@
-"""The native file's model -> settings: references resolved, every finding at its line."""
+"""The native file's model -> settings: resolves references, reports every finding at its line."""
 
 import hashlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded
-from authz.config.native.limits import bounds_of, fetching_of
+from authz.config.native.limits import bounds_of
 from authz.config.native.model import IssuerModel, PolicyFile, ServerModel
-from authz.config.native.process import drain_of
 from authz.config.native.rules import RulesReader
 from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Cors, IssuerKeys, Settings
+from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
@@ -27,11 +26,11 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
 
     Args:
         file: the validated model.
-        document: where its values stand.
-        text: the file's text, which gives the policy its digest.
+        document: the places of its values.
+        text: the file's text, whose digest names the policy.
 
     Raises:
-        ConfigError: a reference, an expression or a combination that cannot be.
+        ConfigError: a reference, an expression or a combination is invalid.
     """
     builder = _SettingsBuilder(file, document)
     servers = tuple(builder.server(name, model) for name, model in file.servers.items())
@@ -55,9 +54,9 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         digest=digest(text),
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
-        fetching=fetching_of(file.keys),
+        fetching=Fetching(**file.keys.model_dump()),
         workers=file.workers,
-        drain=drain_of(file.drain),
+        drain=Drain(**file.drain.model_dump()),
         **bounds_of(file.limits),
     )
 
@@ -68,12 +67,12 @@ def digest(text: str) -> str:
 
 
 def named_tools(policy: Policy) -> frozenset[str]:
-    """Give the tools that rules name in full."""
+    """Return the tools that rules name in full."""
     return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
 
 
-def trust_of(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
-    """Build the terms on which an issuer is trusted, for some of its audiences."""
+def issuer_terms(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
+    """Return the terms on which an issuer is trusted, for some of its audiences."""
     return IssuerTerms(
         issuer=model.issuer,
         audiences=frozenset(audiences),
@@ -89,7 +88,7 @@ def trust_of(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
 
 
 def normal_origins(origins: list[str]) -> frozenset[str]:
-    """Give origins in the form in which browsers send them, lower-case."""
+    """Return origins as browsers send them, in lower case."""
     return frozenset(origin.lower() for origin in origins)
 
 
@@ -99,13 +98,13 @@ class _SettingsBuilder:
         self.document = document
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self._unique_issuers()
-        self._guarded_keys()
+        self._check_issuers()
+        self._check_key_urls()
 
     def report(self, path: Path, message: str, cure: str = "") -> None:
         self.problems.append(self.document.problem(path, message, cure))
 
-    def _unique_issuers(self) -> None:
+    def _check_issuers(self) -> None:
         seen: dict[str, str] = {}
         for name, model in self.file.issuers.items():
             other = seen.setdefault(model.issuer, name)
@@ -117,8 +116,8 @@ class _SettingsBuilder:
         for name in self.file.issuers.keys() - used:
             self.warnings.append(self.document.problem(("issuers", name), "no server uses this issuer"))
 
-    def _guarded_keys(self) -> None:
-        """Refuse keys that come over plain http: whoever can replace them on the way can sign tokens."""
+    def _check_key_urls(self) -> None:
+        """Refuse keys fetched over plain http: an attacker who replaces them on the way can sign tokens."""
         for name, model in self.file.issuers.items():
             for key, url in (("issuer", model.issuer), ("jwks_uri", model.jwks_uri)):
                 if url and not is_guarded(url, self.file.insecure_hosts):
@@ -129,7 +128,7 @@ class _SettingsBuilder:
         url = urlsplit(model.resource)
         reader = RulesReader(self.document, self.problems, self.warnings)
         rules = reader.rules(model, path)
-        self._no_offline_access(model, path)
+        self._check_offline_access(model, path)
         reader.lint(model, rules, path, self._scope_claims(model))
         return Server(
             name=name,
@@ -156,19 +155,19 @@ class _SettingsBuilder:
                 known = ", ".join(self.file.issuers)
                 self.report((*path, "issuers", index), f"there is no issuer {name}", f"known: {known}")
                 continue
-            trusts[issuer.issuer] = trust_of(issuer, self._audiences(model, issuer, path))
-        self._known_audiences(model, path)
+            trusts[issuer.issuer] = issuer_terms(issuer, self._audiences(model, issuer, path))
+        self._check_audiences(model, path)
         return trusts
 
     def _audiences(self, model: ServerModel, issuer: IssuerModel, path: Path) -> list[str]:
-        """Give the issuer's audiences that the server accepts; narrowing that leaves none is no narrowing."""
+        """Return the issuer's audiences that the server accepts; a narrowing that leaves none is reported."""
         narrowed = [name for name in issuer.audiences if name in (model.audiences or issuer.audiences)]
         if not narrowed:
-            message = f"names no audience of issuer {issuer.issuer}, so none of its tokens would do"
+            message = f"names no audience of issuer {issuer.issuer}, so none of its tokens is accepted"
             self.report((*path, "audiences"), message, "name one of each issuer, or remove the issuer")
         return narrowed or issuer.audiences
 
-    def _known_audiences(self, model: ServerModel, path: Path) -> None:
+    def _check_audiences(self, model: ServerModel, path: Path) -> None:
         issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
         known = {audience for issuer in issuers for audience in issuer.audiences}
         for index, audience in enumerate(model.audiences):
@@ -180,13 +179,13 @@ class _SettingsBuilder:
         issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
         return frozenset(issuer.claims.scopes for issuer in issuers)
 
-    def _no_offline_access(self, model: ServerModel, path: Path) -> None:
-        """Refuse the scope that asks the issuer for a refresh token: a challenge must not name it (SEP-2207)."""
+    def _check_offline_access(self, model: ServerModel, path: Path) -> None:
+        """Refuse the scope that requests a refresh token: a challenge must not name it (SEP-2207)."""
         rules = [((*path, "rules", index), rule) for index, rule in enumerate(model.rules)]
         lists = [((*path, "scopes"), model.scopes)]
         lists += [((*place, "scopes"), rule.scopes) for place, rule in rules]
         lists += [((*place, "any_scopes"), rule.any_scopes) for place, rule in rules]
         for place, scopes in lists:
             if _OFFLINE_ACCESS in scopes:
-                message = f"{_OFFLINE_ACCESS} is between a client and its issuer and opens nothing here"
+                message = f"{_OFFLINE_ACCESS} is between a client and its issuer and grants nothing here"
                 self.report((*place, scopes.index(_OFFLINE_ACCESS)), message, "remove it; clients add it")

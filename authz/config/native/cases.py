@@ -1,11 +1,11 @@
-"""Cases of a policy as typed models: what stands below `tests:` in a native file, or in a file of its own."""
+"""The cases of a policy as typed models: the section `tests` of a native file, or a file of their own."""
 
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from authz.config.native.section import Section, Text
+from authz.config.validation import Section, Text
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
 
@@ -16,7 +16,7 @@ def _check_expectation(word: str) -> str:
     """Accept `allow`, `deny` and every reason for a denial."""
     if word not in _EXPECTATIONS:
         close = get_close_matches(word, _EXPECTATIONS, n=1)
-        hint = f"did you mean {close[0]}?" if close else "the words are in docs/reasons.md"
+        hint = f"did you mean {close[0]}?" if close else "docs/reasons.md lists the reasons"
         msg = f"allow, deny or a reason is needed; {hint}"
         raise ValueError(msg)
     return word
@@ -26,11 +26,11 @@ Expectation = Annotated[str, AfterValidator(_check_expectation)]
 
 
 class CaseModel(Section):
-    """One case: somebody does something, or looks at a list, and what the policy must say."""
+    """One case: a caller uses an item or reads a list, and what the policy must answer."""
 
     name: Text
-    persona: Text | None = Field(None, description="whose claims; one of persona and claims")
-    claims: dict[str, Any] | None = Field(None, description="the claims themselves")
+    persona: Text | None = Field(None, description="the persona whose claims the caller has; or give claims")
+    claims: dict[str, Any] | None = Field(None, description="the caller's claims")
     server: Text | None = Field(None, description="default: the only one")
     tool: Text | None = None
     prompt: Text | None = None
@@ -40,12 +40,16 @@ class CaseModel(Section):
     headers: dict[str, str] = Field({}, description="request headers, names in lower case")
     expect: Expectation | None = Field(None, description="allow, deny, or a reason")
     catalogue: list[Text] | None = Field(None, description="what the server offers")
-    visible: list[Text] | None = Field(None, description="exactly these of it are listed")
-    kind: Literal["tool", "prompt", "resource", "task"] = Field("tool", description="of what is a catalogue")
+    visible: list[Text] | None = Field(
+        None, description="the items of it that are listed, no more and no less"
+    )
+    kind: Literal["tool", "prompt", "resource", "task"] = Field(
+        "tool", description="the kind of the catalogue's items"
+    )
 
     @property
     def items(self) -> list[tuple[str, str]]:
-        """The things that are named, by kind."""
+        """The items that are named, by kind."""
         named = {
             Kind.TOOL: self.tool,
             Kind.PROMPT: self.prompt,
@@ -77,7 +81,7 @@ class CaseModel(Section):
 
 
 class CasesModel(Section):
-    """Cases that the policy is tested by; `serve` does not look at them."""
+    """Cases that test the policy; `serve` ignores them."""
 
     personas: dict[Text, dict[str, Any]] = Field({}, description="name to claims")
     cases: list[CaseModel] = Field([])

@@ -1,39 +1,51 @@
-"""The sections `limits` and `keys` of a native file, and what the settings hold of them.
+"""The sections `limits`, `keys` and `drain` of a native file, and the settings they become.
 
-A default stands where its value is used: in `core.limits` and in `settings.Fetching`, else here.
+A field has the name and the default of the setting it fills; its alias is the key in the file, which names the unit.
 """
 
-from typing import TypedDict
+from dataclasses import fields
+from typing import Any
 
 from pydantic import Field, model_validator
 
-from authz.config.native.section import Section
-from authz.config.settings import Fetching
-from authz.core import request as limits
+from authz.config.settings import Drain, Fetching
+from authz.config.validation import Section
+from authz.core.request import Limits
 
-_LIMITS = limits.DEFAULT_LIMITS
-_FETCHING = Fetching()
+
+def _setting(defaults: object, name: str, key: str, bounds: tuple[int, int], text: str) -> Any:
+    """Describe the key that fills a setting and takes its default."""
+    low, high = bounds
+    return Field(getattr(defaults, name), alias=key, ge=low, le=high, description=text)
+
+
+_LIMITS, _FETCHING, _DRAIN = Limits(), Fetching(), Drain()
+_MIB = 1_048_576
+_HOUR, _DAY = 3600, 86_400
 
 
 class LimitsModel(Section):
-    """Bounds; whatever is over one is refused."""
+    """Bounds on messages; a message over one of them is refused."""
 
-    body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
-    depth: int = Field(_LIMITS.depth, ge=8, le=512, description="nesting of JSON containers in a request")
-    name_chars: int = Field(
-        _LIMITS.name, ge=64, le=65_536, description="length of a name, URI, task id, method or id"
+    max_body: int = Field(_MIB, alias="body_bytes", ge=1024, le=64 * _MIB, description="largest request body")
+    depth: int = _setting(_LIMITS, "depth", "depth", (8, 512), "nesting of JSON containers in a request")
+    name: int = _setting(
+        _LIMITS, "name", "name_chars", (64, 65_536), "length of a name, URI, task id, method or id"
     )
-    items: int = Field(_LIMITS.items, ge=1, le=10_000, description="resources one subscription may name")
-    args_bytes: int = Field(
-        _LIMITS.args,
-        ge=1024,
-        le=1_048_576,
-        description="largest request whose arguments an expression may read",
+    items: int = _setting(_LIMITS, "items", "items", (1, 10_000), "resources one subscription may name")
+    args: int = _setting(
+        _LIMITS, "args", "args_bytes", (1024, _MIB), "largest request whose arguments an expression may read"
     )
-    list_bytes: int = Field(
-        16_777_216, ge=65_536, le=268_435_456, description="largest list or event that is trimmed"
+    max_list: int = Field(
+        16 * _MIB,
+        alias="list_bytes",
+        ge=65_536,
+        le=256 * _MIB,
+        description="largest list or event that is filtered",
     )
-    check_ms: int = Field(450, ge=10, le=60_000, description="time for one decision; a later yes is a no")
+    check_ms: int = Field(
+        450, ge=10, le=60_000, description="time for one decision; an allow that takes longer is a denial"
+    )
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
     calls: int | None = Field(
         None,
@@ -46,90 +58,74 @@ class LimitsModel(Section):
 class KeysModel(Section):
     """When and how the issuers' keys are fetched."""
 
-    min_age_seconds: int = Field(
-        int(_FETCHING.min_age), ge=1, le=86_400, description="shortest time between scheduled fetches"
+    min_age: int = _setting(
+        _FETCHING, "min_age", "min_age_seconds", (1, _DAY), "shortest time between scheduled fetches"
     )
-    max_age_seconds: int = Field(
-        int(_FETCHING.max_age), ge=1, le=86_400, description="longest, whatever Cache-Control says"
+    max_age: int = _setting(
+        _FETCHING, "max_age", "max_age_seconds", (1, _DAY), "longest, whatever Cache-Control says"
     )
-    default_age_seconds: int = Field(
-        int(_FETCHING.default_age), ge=1, le=86_400, description="where Cache-Control says nothing"
+    default_age: int = _setting(
+        _FETCHING, "default_age", "default_age_seconds", (1, _DAY), "used where Cache-Control says nothing"
     )
-    cooldown_seconds: int = Field(
-        int(_FETCHING.cooldown),
-        ge=1,
-        le=3600,
-        description="shortest time between fetches that unknown key names cause",
+    cooldown: int = _setting(
+        _FETCHING,
+        "cooldown",
+        "cooldown_seconds",
+        (1, _HOUR),
+        "shortest time between fetches caused by unknown key ids",
     )
-    unknown_for_seconds: int = Field(
-        int(_FETCHING.unknown_for),
-        ge=1,
-        le=86_400,
-        description="how long a key name is not asked for again in vain",
+    unknown_for: int = _setting(
+        _FETCHING,
+        "unknown_for",
+        "unknown_for_seconds",
+        (1, _DAY),
+        "how long a key id that a fetch did not return is not looked up again",
     )
-    unknown_names: int = Field(
-        _FETCHING.max_unknown, ge=1, le=10_000, description="such names remembered for an issuer"
+    max_unknown: int = _setting(
+        _FETCHING, "max_unknown", "unknown_names", (1, 10_000), "such key ids remembered for an issuer"
     )
-    retry_seconds: int = Field(
-        int(_FETCHING.retry), ge=1, le=600, description="first pause after a failed fetch; it doubles"
+    retry: int = _setting(
+        _FETCHING, "retry", "retry_seconds", (1, 600), "first pause after a failed fetch; it doubles"
     )
-    stale_for_seconds: int = Field(
-        int(_FETCHING.stale_for),
-        ge=60,
-        le=2_592_000,
-        description="how long keys live that could not be confirmed",
+    stale_for: int = _setting(
+        _FETCHING,
+        "stale_for",
+        "stale_for_seconds",
+        (60, 30 * _DAY),
+        "how long keys that could not be refreshed stay in use",
     )
-    timeout_seconds: int = Field(
-        int(_FETCHING.timeout), ge=1, le=60, description="for one key set, discovery included"
+    timeout: int = _setting(
+        _FETCHING, "timeout", "timeout_seconds", (1, 60), "for one key set, discovery included"
     )
-    document_bytes: int = Field(
-        _FETCHING.max_bytes, ge=1024, le=16_777_216, description="largest document fetched"
+    max_bytes: int = _setting(
+        _FETCHING, "max_bytes", "document_bytes", (1024, 16 * _MIB), "largest document fetched"
     )
 
     @model_validator(mode="after")
     def _in_order(self) -> "KeysModel":
-        if not self.min_age_seconds <= self.max_age_seconds <= self.stale_for_seconds:
+        if not self.min_age <= self.max_age <= self.stale_for:
             msg = "min_age_seconds, max_age_seconds and stale_for_seconds must not decrease in this order"
             raise ValueError(msg)
         return self
 
 
-class Bounds(TypedDict):
-    """Those members of `Settings` that bound requests; each has its meaning there."""
+class DrainModel(Section):
+    """How the service shuts down."""
 
-    limits: limits.Limits
-    max_body: int
-    max_list: int
-    check_seconds: float
-    tokens: int
-    calls: int | None
-
-
-def bounds_of(model: LimitsModel) -> Bounds:
-    """Give the bounds that a file asks for; those of a file that says nothing where `model` is the default."""
-    return Bounds(
-        limits=limits.Limits(
-            depth=model.depth, name=model.name_chars, items=model.items, args=model.args_bytes
-        ),
-        max_body=model.body_bytes,
-        max_list=model.list_bytes,
-        check_seconds=model.check_ms / 1000,
-        tokens=model.tokens,
-        calls=model.calls,
+    grace: float = _setting(
+        _DRAIN,
+        "grace",
+        "grace_seconds",
+        (0, 300),
+        "how long it keeps answering after its health says NOT_SERVING, so that Envoy notices first",
+    )
+    limit: float = _setting(
+        _DRAIN, "limit", "limit_seconds", (0, 300), "how long open calls and streams may then still take"
     )
 
 
-def fetching_of(keys: KeysModel) -> Fetching:
-    """Give the way of fetching keys that a file asks for."""
-    return Fetching(
-        min_age=keys.min_age_seconds,
-        max_age=keys.max_age_seconds,
-        default_age=keys.default_age_seconds,
-        cooldown=keys.cooldown_seconds,
-        unknown_for=keys.unknown_for_seconds,
-        max_unknown=keys.unknown_names,
-        retry=keys.retry_seconds,
-        stale_for=keys.stale_for_seconds,
-        timeout=keys.timeout_seconds,
-        max_bytes=keys.document_bytes,
-    )
+def bounds_of(model: LimitsModel) -> dict[str, Any]:
+    """Return the fields of `Settings` that bound messages; a default model gives those of a file without the section."""
+    values = model.model_dump()
+    limits = Limits(**{each.name: values.pop(each.name) for each in fields(Limits)})
+    return {"limits": limits, "check_seconds": values.pop("check_ms") / 1000, **values}

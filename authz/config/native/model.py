@@ -1,4 +1,4 @@
-"""The native policy file as typed models; the meaning of each key stands beside it and in its JSON Schema."""
+"""The native policy file as typed models; each key is described beside it and in the JSON Schema."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,15 +21,15 @@ from authz.config.addresses import (
     check_tcp_address,
 )
 from authz.config.native.cases import CasesModel
-from authz.config.native.limits import KeysModel, LimitsModel
-from authz.config.native.process import MAX_WORKERS, DrainModel
-from authz.config.native.section import Section, Text
+from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
+from authz.config.settings import MAX_WORKERS
+from authz.config.validation import Section, Text
 from authz.core.policy.rule import TYPES, Arguments
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
-"""A scope or role: RFC 6749 section 3.3's characters, so that it can stand in a challenge."""
+"""A scope, in the characters of RFC 6749 section 3.3, so that a challenge can name it."""
 Url = Annotated[str, AfterValidator(check_http_url)]
 Address = Annotated[str, AfterValidator(check_address)]
 TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]
@@ -39,7 +39,7 @@ Host = Annotated[str, AfterValidator(check_host)]
 
 
 class ListenTls(Section):
-    """Mutual TLS on the gRPC port: only Envoys with a certificate of this authority may ask."""
+    """Mutual TLS on the gRPC port: only an Envoy with a certificate of this authority may connect."""
 
     cert_file: Text = Field(description="PEM file, relative to this one: the service's certificate")
     key_file: Text = Field(description="PEM file with its private key")
@@ -47,15 +47,15 @@ class ListenTls(Section):
 
 
 class Listen(Section):
-    """Where the service listens; the flags of `serve` win."""
+    """Where the service listens; the flags of `serve` take precedence."""
 
     grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
     http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
-    tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain")
+    tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain text")
 
 
 class Claims(Section):
-    """Which claims hold what."""
+    """The claims that hold scopes, roles and the client."""
 
     scopes: Text = Field("scope", description="space-separated string or list")
     roles: Text = Field("roles", description="list of strings, or one string")
@@ -63,7 +63,7 @@ class Claims(Section):
 
 
 def _one_sentence(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Say once what a value may be, where pydantic would say it for each alternative."""
+    """Report once what a value may be, where pydantic would report every alternative."""
     try:
         return validate(value)
     except ValidationError:
@@ -78,7 +78,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 class IssuerModel(Section):
     """An OpenID Connect issuer and the terms on which its access tokens are accepted."""
 
-    issuer: Url = Field(description="the iss claim, compared exactly, final slash included")
+    issuer: Url = Field(description="the iss claim, compared exactly, including a final slash")
     audiences: Annotated[list[Text], Field(min_length=1, description="one of them must be in aud")]
     jwks_uri: Url | None = Field(None, description="default: from the issuer's discovery document")
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(["RS256"])
@@ -90,7 +90,7 @@ class IssuerModel(Section):
 
 
 class Select(Section):
-    """Names with `*`; resources by URI."""
+    """Names, with `*` for any text; resources by URI."""
 
     tools: list[Text] = Field([])
     prompts: list[Text] = Field([])
@@ -106,7 +106,7 @@ class Select(Section):
 
 
 def _argument_type(text: str) -> str:
-    """Accept the name of a type that `core.policy.arguments` can test; its error names them all."""
+    """Accept the name of a type that a rule can test; the error names them all."""
     Arguments({"": text})
     return text
 
@@ -120,7 +120,7 @@ DenialStyle = Literal["auto", "jsonrpc", "http"]
 
 
 class RuleModel(Section):
-    """One rule: what it selects and what it asks."""
+    """One rule: what it selects, and on which conditions."""
 
     name: Name | None = Field(None, description="default: rule-N by position")
     allow: Select | None = None
@@ -134,7 +134,7 @@ class RuleModel(Section):
         None, description="types of the call's arguments; ? for one that may be left out"
     )
     extra: Literal["allow", "deny"] | None = Field(
-        None, description="arguments that are not declared; default allow"
+        None, description="what happens to arguments that are not declared; default allow"
     )
     shadow: bool = Field(default=False, description="evaluated and reported, never applied")
     denial: DenialStyle | None = None
@@ -155,17 +155,21 @@ class ServerModel(Section):
     """One protected MCP server."""
 
     resource: Endpoint = Field(description="the public URL; its host and path select this server")
-    upstream: Url | None = Field(None, description="where the server really is; read by `mcp-authz envoy`")
+    upstream: Url | None = Field(
+        None, description="the URL of the server behind Envoy; read by `mcp-authz envoy`"
+    )
     hosts: list[Authority] = Field([], description="further authorities that select this server; * for any")
     issuers: Annotated[list[Name], Field(min_length=1)]
     audiences: list[Text] = Field([], description="narrows the issuers' audiences for this server")
     origins: list[Text] = Field([], description="browsers that may call; * for any")
     rules: list[RuleModel] = Field([])
-    methods: dict[Text, Literal["allow"]] = Field({}, description="methods outside the table that are open")
+    methods: dict[Text, Literal["allow"]] = Field(
+        {}, description="further methods that every valid token may use"
+    )
     token: Literal["remove", "forward"] = "remove"
     denial: DenialStyle = "auto"
     hide: bool = False
-    scopes: list[Word] = Field([], description="scopes a client should ask for first")
+    scopes: list[Word] = Field([], description="scopes that a client should request first")
     resource_name: Text | None = None
     resource_documentation: Url | None = None
 
@@ -175,13 +179,16 @@ class PolicyFile(Section):
 
     listen: Listen = Listen()
     workers: int | None = Field(
-        None, ge=1, le=MAX_WORKERS, description="processes; default one a core, and one behind a Unix socket"
+        None,
+        ge=1,
+        le=MAX_WORKERS,
+        description="worker processes; default: one a core, or one behind a Unix socket",
     )
     drain: DrainModel = DrainModel()
     limits: LimitsModel = LimitsModel()
     issuers: Annotated[dict[Name, IssuerModel], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
-    insecure_hosts: list[Host] = Field([], description="hosts that may give keys over plain http")
+    insecure_hosts: list[Host] = Field([], description="hosts from which keys may be fetched over plain http")
     keys: KeysModel = KeysModel()
     sessions: SessionsModel = SessionsModel()
     streams: StreamsModel = StreamsModel()
@@ -195,5 +202,5 @@ class PolicyFile(Section):
 
 
 def schema() -> dict[str, Any]:
-    """Give the file's JSON Schema (draft 2020-12), for editors."""
+    """Return the file's JSON Schema (draft 2020-12), for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyFile.model_json_schema()}

@@ -1,7 +1,7 @@
-"""The native file's rules: expressions compiled, names told apart, what is likely not meant reported."""
+"""The native file's rules: compiles expressions, separates names from patterns, reports what is likely not meant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.typecheck import ExpressionError
@@ -14,7 +14,7 @@ from authz.core.policy.expression import Expression
 from authz.core.policy.rule import Arguments, DenialStyle, Effect, Rule, Selector
 
 ARGUMENTS = frozenset({"args"})
-"""What a `when` must not read: it also decides about lists, where there is no call."""
+"""What a `when` must not read: it also decides visibility in lists, where there are no arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +22,31 @@ class RulesReader:
     """Reads the rules of servers.
 
     Attributes:
-        document: where they stand.
-        problems: receives what cannot be.
+        document: the file.
+        problems: receives findings that prevent use.
         warnings: receives what is likely not meant.
+        compiled: one expression for each text, so rules with equal conditions also share its value.
     """
 
     document: Document
     problems: list[Problem]
     warnings: list[Problem]
+    compiled: dict[tuple[str, frozenset[str]], Expression] = field(default_factory=dict)
 
     def rules(self, model: ServerModel, path: Path) -> tuple[Rule, ...]:
-        """Give the rules of the server whose key is `path`."""
+        """Return the rules of the server whose key is `path`."""
         rules = [self._rule(index, rule, (*path, "rules", index)) for index, rule in enumerate(model.rules)]
-        self._unique(rules, path)
+        self._check_names(rules, path)
         return tuple(rules)
 
     def lint(
         self, model: ServerModel, rules: Sequence[Rule], path: Path, scope_claims: frozenset[str]
     ) -> None:
-        """Report what is likely not meant; of expressions only where nothing is wrong so far.
+        """Report what is likely not meant; look at expressions only if there are no problems so far.
 
         Args:
             model: the server.
-            rules: as `rules` gave them.
+            rules: the result of `rules`.
             path: the server's key.
             scope_claims: claims that hold scopes.
         """
@@ -86,12 +88,14 @@ class RulesReader:
         if text is None:
             return None
         try:
-            return compile_expression(text, forbidden=forbidden)
+            if (text, forbidden) not in self.compiled:
+                self.compiled[text, forbidden] = compile_expression(text, forbidden=forbidden)
+            return self.compiled[text, forbidden]
         except ExpressionError as error:
             self.problems.append(expression_problem(self.document, path, error))
             return None
 
-    def _unique(self, rules: list[Rule], path: Path) -> None:
+    def _check_names(self, rules: list[Rule], path: Path) -> None:
         seen: set[str] = set()
         for index, rule in enumerate(rules):
             if rule.name in seen:
@@ -105,6 +109,6 @@ def _arguments(model: RuleModel) -> Arguments | None:
 
 
 def expression_problem(document: Document, path: Path, error: ExpressionError) -> Problem:
-    """Place an expression's error in its file."""
+    """Return an expression's error as a problem at its line in the file."""
     message = f"{error} (line {error.line}, column {error.column} of the expression)"
     return document.problem(path, message, line_offset=document.place(path).offset(error.line))

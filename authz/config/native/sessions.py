@@ -1,9 +1,9 @@
-"""The sections `sessions` and `streams` of a native file, and the keys that the former leads to.
+"""The sections `sessions` and `streams` of a native file, and the keys that `sessions` names.
 
 Rules of this module:
 
-* A key is text on one line, so that a file, an environment variable and a Kubernetes Secret hold the same one.
-* A key does not stand in the policy file itself, which is shown, compared and named by its digest.
+* A key is one line of text, so that a file, an environment variable and a Kubernetes Secret can hold the same key.
+* A key does not stand in the policy file itself, which people show, compare and name by its digest.
 * No problem quotes a key.
 """
 
@@ -14,58 +14,61 @@ from pathlib import Path as FilePath
 from pydantic import Field
 
 from authz.config.files import fingerprint
-from authz.config.native.section import Section, Text
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.settings import Settings
+from authz.config.validation import Section, Text
 from authz.config.yaml_document import Document
 from authz.core.identity.session import MIN_KEY
 
 _CURE = "make one with: openssl rand -base64 32"
 _MAX_KEY = 1024
 _MIN_DIFFERENT = 8
-"""Least number of different characters in a key; a drawn one has more, a typed one often has not."""
+"""Fewest different characters in a key; a random key has more, a typed one often fewer."""
 _LINE = re.compile(r"[\x21-\x7e]+")
 
 
 class SessionsModel(Section):
-    """With what keys the ids of legacy sessions are bound to their callers."""
+    """The keys that bind the ids of legacy sessions to their callers."""
 
     key: Text | None = Field(None, repr=False, description="the key, as ${NAME}; not beside key_file")
     key_file: Text | None = Field(None, description="file with the key, relative to this one")
     previous_key: Text | None = Field(
-        None, repr=False, description="a second key, which verifies and does not sign, as ${NAME}"
+        None, repr=False, description="a second key, which verifies but does not sign, as ${NAME}"
     )
     previous_key_file: Text | None = Field(None, description="file with the second key, relative to this one")
 
 
 class StreamsModel(Section):
-    """How long a response may stay open whose caller's token expires meanwhile."""
+    """How long a response may stay open after its caller's token has expired."""
 
     grace_seconds: int = Field(
-        60, ge=0, le=86_400, description="time that a stream has left once its token is no longer accepted"
+        60,
+        ge=0,
+        le=86_400,
+        description="how long a stream may stay open once its token is no longer accepted",
     )
     every_answer: bool = Field(
         default=False,
-        description="end also what 2026-07-28 calls are answered with; each then costs a second hop",
+        description="also end responses to 2026-07-28 calls in time; each then costs a second hop",
     )
 
 
 def with_sessions(
     settings: Settings, sessions: SessionsModel, streams: StreamsModel, document: Document, text: str
 ) -> Settings:
-    """Add what both sections say, once the keys are known to be usable.
+    """Add both sections to the settings.
 
     Args:
         settings: the settings of the rest of the file.
-        sessions: the one section.
-        streams: the other.
-        document: where they stand.
+        sessions: the section `sessions`.
+        streams: the section `streams`.
+        document: the file.
         text: the file's text, in which no key may stand.
 
     Raises:
         ConfigError: a key cannot be used.
     """
-    _combined(sessions, document)
+    _check_combination(sessions, document)
     keys: list[bytes] = []
     read: dict[str, str] = {}
     problems: list[Problem] = []
@@ -77,7 +80,7 @@ def with_sessions(
                 key, read[path] = read_key(path)
                 keys.append(key)
             elif given:
-                keys.append(_elsewhere(given, text))
+                keys.append(_from_environment(given, text))
         except ValueError as error:
             place = ("sessions", f"{name}_file" if file else name)
             problems.append(document.problem(place, str(error), _CURE))
@@ -92,8 +95,8 @@ def with_sessions(
     )
 
 
-def _combined(sessions: SessionsModel, document: Document) -> None:
-    """Refuse combinations that cannot be meant."""
+def _check_combination(sessions: SessionsModel, document: Document) -> None:
+    """Refuse keys that contradict each other."""
     second = (
         (sessions.previous_key_file and "previous_key_file")
         or (sessions.previous_key and "previous_key")
@@ -114,7 +117,7 @@ def _combined(sessions: SessionsModel, document: Document) -> None:
 
 
 def with_key_files(settings: Settings, flag: str, paths: tuple[str, ...]) -> Settings:
-    """Add keys from files that the command line names; the first signs.
+    """Add the keys in files that the command line names; the first signs.
 
     Raises:
         ConfigError: naming the flag.
@@ -122,7 +125,7 @@ def with_key_files(settings: Settings, flag: str, paths: tuple[str, ...]) -> Set
     try:
         found = [(path, *read_key(path)) for path in paths]
     except ValueError as error:
-        raise ConfigError([Problem(file=flag, message=str(error), cure=_CURE)]) from None
+        raise mistake(flag, str(error), _CURE) from None
     read = {path: digest for path, _, digest in found}
     return replace(settings, session_keys=tuple(key for _, key, _ in found), read={**settings.read, **read})
 
@@ -134,22 +137,22 @@ def read_key(path: str) -> tuple[bytes, str]:
         The key, and the fingerprint of the file's content.
 
     Raises:
-        ValueError: there is no usable key in it. The text names the file and quotes nothing of it.
+        ValueError: there is no usable key in it; the text quotes nothing of the file.
     """
     try:
         with FilePath(path).open("rb") as file:
             content = file.read(_MAX_KEY + 1)
     except OSError as error:
-        msg = f"no session key can be had from {path}: {error.strerror}"
+        msg = f"no session key can be read from {path}: {error.strerror}"
         raise ValueError(msg) from None
     try:
         return _checked(content.decode("latin-1").rstrip("\r\n")), fingerprint(content)
     except ValueError as error:
-        msg = f"no session key can be had from {path}: {error}"
+        msg = f"no session key can be read from {path}: {error}"
         raise ValueError(msg) from None
 
 
-def _elsewhere(key: str, text: str) -> bytes:
+def _from_environment(key: str, text: str) -> bytes:
     checked = _checked(key)
     if key in text:
         msg = "a key must not stand in the policy file: write ${NAME}, or name a file"
@@ -158,16 +161,16 @@ def _elsewhere(key: str, text: str) -> bytes:
 
 
 def _checked(key: str) -> bytes:
-    """Give a key's bytes.
+    """Return a key's bytes.
 
     Raises:
-        ValueError: it is not text, too short, too long, or obviously not drawn.
+        ValueError: it is not text, too short, too long, or obviously not random.
     """
     flaws = (
         (not _LINE.fullmatch(key), "a key is one line of visible ASCII"),
         (len(key) < MIN_KEY, f"a key has at least {MIN_KEY} characters"),
         (len(key) > _MAX_KEY, f"a key has at most {_MAX_KEY} characters"),
-        (len(set(key)) < _MIN_DIFFERENT, "a key is drawn at random, not typed"),
+        (len(set(key)) < _MIN_DIFFERENT, "a key is random, not typed"),
     )
     for wrong, msg in flaws:
         if wrong:

@@ -1,76 +1,81 @@
 """A CEL text taken apart where `&&` joins it, and what each part says by itself.
 
-Theory. `&&` binds tighter than `||` and `?:` (CEL language definition, "Syntax"). So a text in which neither stands outside of
-brackets is a conjunction of the pieces between its `&&`, each of which is an expression with the text that its author
-wrote. A text in which one does is a single piece. Strings and comments are read as such; comments are dropped,
-because a piece may come to stand in front of other text.
+cel-cpp's tree says where each `&&` stands. Where the outermost operator is one, the text is cut there, and the halves
+are cut on. A cut inside brackets leaves halves that do not parse, so that text stays whole. Each part keeps the words
+of its author, except for comments: other text may come to stand behind a part, and a comment would swallow it.
 """
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-from authz.config.cel.tree import Node, literal_key, names_equal_to, parse, path_of
+from authz.config.cel.tree import Node, literal_key, names_equal_to, offset, parse, path_of
 
-_TOKEN = re.compile(
-    r"""(?P<raw>[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*')|[bB][rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*'))
-    |(?P<string>\"{3}(?:\\.|.)*?\"{3}|'{3}(?:\\.|.)*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
-    |(?P<word>\w+)
-    |(?P<comment>//[^\n]*)
-    |(?P<and>&&)
-    |(?P<loose>\|\||\?)
-    |(?P<open>[(\[{])
-    |(?P<close>[)\]}])
-    |(?P<other>.)""",
-    re.DOTALL | re.VERBOSE,
-)
-_STEP = {"open": 1, "close": -1}
+_AND = "&&"
 _NAME = "mcp.tool.name"
 
 
 def split(text: str) -> list[str]:
-    """Give the pieces of a text that compiles; all of them true is the text being true."""
-    pieces, depth, loose = [""], 0, False
-    for found in _TOKEN.finditer(text):
-        kind = found.lastgroup or ""
-        depth += _STEP.get(kind, 0)
-        loose |= kind == "loose" and depth == 0
-        if kind == "and" and depth == 0:
-            pieces.append("")
-        else:
-            pieces[-1] += " " if kind == "comment" else found[0]
-    return ["&&".join(pieces).strip()] if loose else [piece.strip() for piece in pieces]
+    """Return the parts of a text that compiles; the text is true where all of them are."""
+    return [part.strip() for part in _parts(_without_comments(text))]
+
+
+def _parts(text: str) -> Iterator[str]:
+    parsed = parse(text)
+    if parsed.expr.call_expr.function == "_&&_":
+        at = offset(parsed, parsed.expr)
+        halves = text[:at], text[at + len(_AND) :]
+        if all(map(_parses, halves)):
+            for half in halves:
+                yield from _parts(half)
+            return
+    yield text
+
+
+def _parses(text: str) -> bool:
+    try:
+        parse(text)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _without_comments(text: str) -> str:
+    """Blank out every comment: what stands behind `//` is one exactly if the tree is the same without it."""
+    at = text.find("//")
+    while at >= 0:
+        line = text[at:].partition("\n")[0]
+        blanked = text[:at] + " " * len(line) + text[at + len(line) :]
+        if _parses(blanked) and parse(blanked) == parse(text):
+            text = blanked
+        at = text.find("//", at + 1)
+    return text
 
 
 def pinned(text: str) -> tuple[frozenset[str] | None, list[str]]:
-    """Give the tools that a text pins by name, and the pieces that say more; None where it pins none."""
+    """Return the tools that a text pins by name, None if it pins none, and the parts that say more."""
     names: frozenset[str] | None = None
     rest = []
-    for piece in split(text):
-        found = _only_names(piece)
+    for part in split(text):
+        found = names_equal_to(part, _NAME) if _is_about_names(parse(part).expr) else None
         if found is None or not all(_selectable(name) for name in found):
-            rest.append(piece)
+            rest.append(part)
         else:
             names = found if names is None else names & found
     return names, rest
 
 
 def _selectable(name: str) -> bool:
-    """Tell whether `tools` can say this name: there a star is a pattern, and no name is empty."""
+    """Tell whether `tools` can hold this name: a star is a pattern there, and no name is empty."""
     return bool(name) and "*" not in name
 
 
-def _only_names(piece: str) -> frozenset[str] | None:
-    """Give the tools' names where a piece tests `mcp.tool.name` against literals and nothing else; None otherwise."""
-    return names_equal_to(piece, _NAME) if _is_about_names(parse(piece).expr) else None
-
-
 def _is_about_names(node: Node) -> bool:
+    """Tell whether a part tests `mcp.tool.name` against literals and nothing else."""
     call = node.call_expr
     if call.function in {"_&&_", "_||_"}:
         return all(_is_about_names(arg) for arg in call.args)
     if call.function not in {"_==_", "@in"}:
         return False
-    # A name on both sides, or on neither, would say something else than which tool it is.
+    # With the name on both sides, or on neither, the test is not about which tool it is.
     literals = [arg for arg in call.args if path_of(arg) != _NAME]
     return len(literals) == 1 and _is_text(literals[0])
 
@@ -79,9 +84,9 @@ def _is_text(node: Node) -> bool:
     return all(part.const_expr.HasField("string_value") for part in (node.list_expr.elements or [node]))
 
 
-def contained_word(piece: str, claims: Collection[str]) -> str | None:
-    """Give `w` where a piece is `jwt.CLAIM.contains("w")` for one of the claims; None otherwise."""
-    call = parse(piece).expr.call_expr
+def contained_word(part: str, claims: Collection[str]) -> str | None:
+    """Return `w` if a part is `jwt.CLAIM.contains("w")` for one of the claims, else None."""
+    call = parse(part).expr.call_expr
     if call.function != "contains" or len(call.args) != 1 or literal_key(call.target, "jwt") not in claims:
         return None
     wanted = call.args[0].const_expr

@@ -1,7 +1,7 @@
-"""`${NAME}` carried through a reader that knows only values.
+"""Carries `${NAME}` through a reader that knows only values.
 
-Each variable is read as a host name of its own below `.invalid` (RFC 2606), which passes wherever a URL's host, an
-audience or a text may stand, and is turned back when the result is written.
+Each variable is read as a host name of its own below `.invalid` (RFC 2606), which is valid as a URL's host, an audience
+or a text, and becomes `${NAME}` again when the result is written.
 """
 
 import re
@@ -12,10 +12,10 @@ _STANDS_FOR = re.compile(r"variable-([A-Za-z_][A-Za-z0-9_]*)\.invalid", re.IGNOR
 
 
 class Placeholders(Mapping[str, str]):
-    """An environment in which every variable is set, to what stands for it; remembers which were asked for."""
+    """An environment in which every variable is set to its placeholder; remembers which variables were read."""
 
     def __init__(self) -> None:
-        """Begin with no variable asked for."""
+        """Begin with no variable read."""
         self.names: list[str] = []
 
     def __getitem__(self, name: str) -> str:
@@ -33,7 +33,7 @@ class Placeholders(Mapping[str, str]):
         return len(self.names)
 
     def restore(self, value: Any) -> Any:
-        """Give a value as a policy file writes it: in strings, variables as `${NAME}`, a literal `${` as `$${`."""
+        """Return a value as a policy file writes it: in strings, variables as `${NAME}` and a literal `${` as `$${`."""
         if isinstance(value, dict):
             return {self.restore(key): self.restore(part) for key, part in value.items()}
         if isinstance(value, list):

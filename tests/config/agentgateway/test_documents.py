@@ -219,7 +219,7 @@ REFUSED = {
         POLICY + backend() + route(path="/a/../b"),
         [
             (
-                "FILE:20: the HTTPRoute to files has another path than Envoy sees:"
+                "FILE:20: the HTTPRoute to files has a path that Envoy does not see as written:"
                 " a plain absolute path is needed, as in /mcp"
             )
         ],
@@ -234,7 +234,7 @@ REFUSED = {
     ),
     "a native file in the stream": (
         POLICY + "---\n" + NATIVE,
-        ["FILE:20: a document without kind (keep Kubernetes documents and native files apart)"],
+        ["FILE:20: a document without a kind (keep Kubernetes documents and native files apart)"],
     ),
 }
 

@@ -149,14 +149,12 @@ STRICT = (
     "(set mode: Strict, so that every request needs a valid token, or give --allow-anonymous)"
 )
 UNKNOWN_MODE = "unknown mode (use one of Strict, Optional, Permissive)"
-NOBODY = (
-    "no document verifies tokens, so anybody would get in (add traffic.jwtAuthentication with a provider)"
-)
+NOBODY = "no document verifies tokens, so anyone would get in (add traffic.jwtAuthentication with a provider)"
 NO_KEYS = "no key set can be found here (give inline, remote.url, or remote.jwksPath and backendRef)"
 URL = "an absolute URL is needed, as in https://example.com/mcp"
-HTTP = "keys that come over plain http can be replaced on the way (use https, or a Service by backendRef)"
+HTTP = "keys fetched over plain http can be replaced on the way (use https, or a Service by backendRef)"
 UNUSABLE = "no usable public key in this key set (RFC 7517) (paste the issuer's JWKS)"
-NO_RULE = "no expression, and without rules everything would be allowed (write one, or remove authorization)"
+NO_RULE = "no expression, and without rules everything is allowed (write one, or remove authorization)"
 PROVIDERS = POLICY.split("providers:\n")[1].split("  backend:")[0]
 
 REFUSED = {
@@ -174,17 +172,21 @@ REFUSED = {
     ),
     "no audiences": (
         POLICY.replace("          audiences: [https://mcp.example/mcp]\n", ""),
-        [f"FILE:9: {PROVIDER}.audiences: without audiences a token for any API would do (name this API's)"],
+        [
+            f"FILE:9: {PROVIDER}.audiences: without audiences, a token for any API is accepted (name this API's)"
+        ],
     ),
     "empty audiences": (
         POLICY.replace("[https://mcp.example/mcp]", "[]"),
-        [f"FILE:10: {PROVIDER}.audiences: without audiences a token for any API would do (name this API's)"],
+        [
+            f"FILE:10: {PROVIDER}.audiences: without audiences, a token for any API is accepted (name this API's)"
+        ],
     ),
     "an empty audience": (
         POLICY.replace("[https://mcp.example/mcp]", "['']"),
         [
             f"FILE:10: {PROVIDER}.audiences: a list of strings is needed",
-            f"FILE:10: {PROVIDER}.audiences: without audiences a token for any API would do (name this API's)",
+            f"FILE:10: {PROVIDER}.audiences: without audiences, a token for any API is accepted (name this API's)",
         ],
     ),
     "no provider": (
@@ -417,7 +419,7 @@ def test_where_the_rules_are_missing_a_warning_says_that_everything_is_open():
 
     assert [
         (
-            "FILE:4: spec.backend: no rule anywhere, so every valid token may use everything"
+            "FILE:4: spec.backend: no document has a rule, so every valid token may use everything"
             " (add backend.mcp.authorization)"
         )
     ] == warnings(text)

@@ -2,12 +2,12 @@ from itertools import product
 
 import pytest
 
-from authz.config.lint.expressions import substring_tests, unasked_reads
+from authz.config.lint.expressions import substring_tests, unguarded_reads
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from tests.support.policy_files import NATIVE, POLICY, principal, reason, settings, warnings
 
-SAYS = "tests a scope as a substring of {}, so that other scopes with these letters pass too (write {} in scopes)"
+SAYS = "tests a scope as a substring of {}, so other scopes that contain it match too (write {} in scopes)"
 
 FOUND = [
     ('jwt.scope.contains("files:read")', [(1, 4, 'write "files:read" in scopes')]),
@@ -78,9 +78,9 @@ UNASKED = [
 
 @pytest.mark.parametrize(("text", "expected"), UNASKED)
 def test_a_claim_or_header_that_is_read_without_asking_whether_it_is_there_is_found(text, expected):
-    found = unasked_reads(text)
+    found = unguarded_reads(text)
 
-    assert [f"denies everybody without {name}" for name in expected] == [
+    assert [f"denies every caller without {name}" for name in expected] == [
         finding.message.partition(",")[0] for finding in found
     ]
 
@@ -92,8 +92,8 @@ def test_a_deny_over_data_that_can_be_missing_warns_at_its_line_and_an_allow_or_
         "      - deny: {tools: [d]}\n        when: jwt.x == 1\n        shadow: true\n"
     )
 
-    says = 'denies everybody without jwt["x"], because a deny that cannot be evaluated denies'
-    cure = 'if that is not meant, begin with "x" in jwt &&'
+    says = 'denies every caller without jwt["x"], because a deny that cannot be evaluated denies'
+    cure = 'if that is not intended, begin with "x" in jwt &&'
     assert [f"FILE:14: servers.files.rules[1].when: {says} ({cure})"] == warnings(text)
 
 
@@ -106,8 +106,8 @@ def test_an_agentgateway_deny_over_data_that_can_be_missing_warns(action, expect
     assert expected == len(warnings(text))
 
 
-SHADOWED = "can never allow: what it names is denied to everybody by {}"
-REDUNDANT = "changes nothing: {} is about the same names and asks for nothing"
+SHADOWED = "can never allow: everything it names is denied to everyone by {}"
+REDUNDANT = "changes nothing: {} selects the same names and has no conditions"
 SCOPED, GUESTS, SHADOW = "\n        scopes: [s]", "\n        roles: [guest]", "\n        shadow: true"
 RULES = [
     (["allow: {tools: [a]}", "deny: {tools: [a]}"], [(0, SHADOWED.format("rule-2"))]),

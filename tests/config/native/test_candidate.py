@@ -127,7 +127,7 @@ def test_authorities_that_cannot_be_used_are_an_error_at_load(write, tmp_path, c
     if content is not None:
         (tmp_path / "authority.pem").write_bytes(content)
 
-    expected = f"main.yaml:11: ca_file: no certificate authorities can be had from authority.pem: {why} (give a PEM file)"
+    expected = f"main.yaml:11: ca_file: no certificate authorities can be read from authority.pem: {why} (give a PEM file)"
     assert [expected] == refused(write(main=NATIVE + "ca_file: authority.pem\n"))
 
 

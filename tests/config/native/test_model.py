@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from authz.config.native.build import trust_of
+from authz.config.native.build import issuer_terms
 from authz.config.native.model import PolicyFile, schema
 from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
@@ -247,7 +247,7 @@ def test_terms_that_nobody_could_meet_cannot_be_written():
     file = validate(PolicyFile, document)
 
     with pytest.raises(ValueError, match="audience"):
-        trust_of(file.issuers["main"], [])
+        issuer_terms(file.issuers["main"], [])
 
 
 MISSPELT = [
@@ -285,11 +285,15 @@ def test_no_model_takes_a_key_it_does_not_know_or_a_value_of_another_type(name):
     assert ("forbid", True, True) == (config.get("extra"), config.get("strict"), config.get("frozen"))
 
 
+def keys(model):
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
 def test_the_json_schema_knows_every_key_and_no_other():
     document = schema()
     described = {"PolicyFile": document, **document["$defs"]}
 
-    assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == {
+    assert {name: keys(model) for name, model in models(PolicyFile).items()} == {
         name: set(part["properties"]) for name, part in described.items()
     }
     assert all(part["additionalProperties"] is False for part in described.values())
@@ -299,7 +303,9 @@ RULE = "      - allow: {tools: [echo]}\n"
 ISSUER = "    issuer: https://issuer.example/\n"
 RESOURCE = "    resource: https://mcp.example/mcp\n"
 SECOND = NATIVE.split("servers:\n")[1].replace("files:", "again:")
-HTTP = "keys that come over plain http can be replaced on the way (use https, or list the host in insecure_hosts)"
+HTTP = (
+    "keys fetched over plain http can be replaced on the way (use https, or list the host in insecure_hosts)"
+)
 
 GOLDEN = {
     "wrong types": (
@@ -445,7 +451,7 @@ GOLDEN = {
         [
             (
                 "FILE:11: servers.files.hosts[0]: "
-                "a host with or without port is needed, as in mcp.example:8443, or * for any"
+                "a host with or without a port is needed, as in mcp.example:8443, or * for any"
             )
         ],
     ),
@@ -472,7 +478,7 @@ GOLDEN = {
     ),
     "an insecure host that is a URL": (
         NATIVE + "insecure_hosts: ['http://a']\n",
-        ["FILE:11: insecure_hosts[0]: a host alone is needed, as in keys.internal"],
+        ["FILE:11: insecure_hosts[0]: a host without a port is needed, as in keys.internal"],
     ),
     "an audience that no issuer lists": (
         NATIVE + "    audiences: [https://mcp.example/mcp, other]\n",
@@ -486,7 +492,7 @@ GOLDEN = {
         [
             (
                 "FILE:14: servers.files.audiences: names no audience of issuer https://other.example/, so none of its"
-                " tokens would do (name one of each issuer, or remove the issuer)"
+                " tokens is accepted (name one of each issuer, or remove the issuer)"
             )
         ],
     ),
@@ -530,11 +536,11 @@ GOLDEN = {
         NATIVE + "        args: args.n + 1\n        when: size(roles)\n",
         [
             (
-                "FILE:12: servers.files.rules[0].when: gives int, a condition must give true or false"
+                "FILE:12: servers.files.rules[0].when: is of type int, a condition must be true or false"
                 " (line 1, column 1 of the expression)"
             ),
             (
-                "FILE:11: servers.files.rules[0].args: gives int, a condition must give true or false"
+                "FILE:11: servers.files.rules[0].args: is of type int, a condition must be true or false"
                 " (line 1, column 1 of the expression)"
             ),
         ],

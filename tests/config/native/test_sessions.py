@@ -60,7 +60,7 @@ BAD_KEYS = {
     "é" * 40: "a key is one line of visible ASCII",
     GOOD[1:]: "a key has at least 32 characters",
     GOOD * 40: "a key has at most 1024 characters",
-    "changeme" * 3 + "c" * 8: "a key is drawn at random, not typed",
+    "changeme" * 3 + "c" * 8: "a key is random, not typed",
 }
 
 
@@ -72,13 +72,13 @@ def test_a_bad_key_is_refused_with_its_place_and_a_cure_and_is_not_quoted(tmp_pa
     set_ = refused(tmp_path, f'{other}{name}: "${{K}}"}}', good=GOOD, environment={"K": key or " "})
 
     assert [
-        f"policy.yaml:11: sessions.{name}_file: no session key can be had from bad.key: {why} {CURE}"
+        f"policy.yaml:11: sessions.{name}_file: no session key can be read from bad.key: {why} {CURE}"
     ] == file
     assert [f"policy.yaml:11: sessions.{name}: {why} {CURE}"] == set_
 
 
 def test_a_key_file_that_is_not_there_is_named(tmp_path):
-    why = "no session key can be had from no.key: No such file or directory"
+    why = "no session key can be read from no.key: No such file or directory"
 
     assert [f"policy.yaml:11: sessions.key_file: {why} {CURE}"] == refused(tmp_path, "{key_file: no.key}")
 
@@ -139,6 +139,6 @@ def test_a_key_file_of_the_command_line_that_cannot_be_used_is_named_with_the_fl
         with_key_files(settings(NATIVE), "--session-key-file", ("/no/such",))
 
     assert (
-        f"--session-key-file: no session key can be had from /no/such: No such file or directory {CURE}"
+        f"--session-key-file: no session key can be read from /no/such: No such file or directory {CURE}"
         == str(caught.value)
     )
