@@ -269,7 +269,7 @@ def test_decode_without_the_issuers_keys_says_so(environment, issuer):
 
 # The mistakes that docs/auth0.md lists and that show in the token, as the issuer imitates them.
 MISTAKES = {
-    "no audience asked for": (lambda _: "an-opaque-token", "malformed_token"),
+    "no audience requested": (lambda _: "an-opaque-token", "malformed_token"),
     "encrypted token": (lambda _: "a.b.c.d.e", "malformed_token"),
     "another API's audience": (lambda i: i.token(audience="https://other"), "wrong_audience"),
     "ID token": (lambda i: i.token(claims={"aud": "client-id"}), "wrong_audience"),
@@ -282,7 +282,7 @@ MISTAKES = {
     "HS256": (BAD_TOKENS["hs256_public_key"], "bad_signature"),
     "key revoked": (BAD_TOKENS["unknown_kid"], "unknown_key"),
     "expired": (lambda i: i.token(ttl=-3600), "expired_token"),
-    "clock of this host is behind": (BAD_TOKENS["not_yet_valid"], "not_yet_valid"),
+    "this host's clock is behind": (BAD_TOKENS["not_yet_valid"], "not_yet_valid"),
     "roles are objects": (lambda i: i.token(claims={ROLES_CLAIM: [{"name": "admin"}]}), "bad_claims"),
 }
 
