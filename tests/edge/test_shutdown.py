@@ -11,7 +11,7 @@ from authz.config.settings import Drain
 from authz.edge.grpc.health import Health
 from authz.edge.shutdown import ShutdownSignal, drain
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 LONG = 1000.0
 _NOT_SERVING, _SERVING = health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING

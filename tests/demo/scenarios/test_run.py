@@ -22,7 +22,8 @@ from authz.demo.scenarios import changes, login
 from authz.demo.scenarios import requests as chapters
 from authz.demo.scenarios import result as rows
 from authz.demo.scenarios import run as story
-from tests.support.running import eventually, shared_stack
+from tests.support.running import shared_stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.envoy
 

@@ -6,7 +6,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz.edge.grpc.health import Health
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 _Response = health_pb2.HealthCheckResponse
 SERVING, NOT_SERVING, UNKNOWN = _Response.SERVING, _Response.NOT_SERVING, _Response.SERVICE_UNKNOWN

@@ -16,7 +16,7 @@ from grpc._cython import cygrpc
 from authz.edge.grpc.native import RpcServer
 from authz.edge.grpc.rpc import NUDGED, Gone, Refuse, Rpc
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 U, S = "/t.S/Unary", "/t.S/Stream"
 SECRET = "a-value-of-a-client"
