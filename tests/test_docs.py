@@ -13,11 +13,9 @@ from authz.config.native.model import PolicyFile
 from authz.core.mcp.methods import METHODS
 from authz.core.reasons import TABLE
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from tests.support.tracked import ROOT, tracked
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("envoy/*.md"), *ROOT.glob("k8s/*.md")]
-)
+DOCUMENTS = tracked("*.md", "docs/*.md", "envoy/*.md", "k8s/*.md")
 
 
 def block(document: Path, first_words: str) -> str:

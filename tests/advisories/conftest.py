@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.running import EVERYTHING, shared_stack
+from tests.support.tokens import A_DAY
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +20,4 @@ def port(stack):
 @pytest.fixture(scope="session")
 def admin(stack):
     """A token that may use everything."""
-    return stack.token(**EVERYTHING)
+    return stack.token(ttl=A_DAY, **EVERYTHING)

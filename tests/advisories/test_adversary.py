@@ -12,7 +12,8 @@ from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, Stre
 
 from authz.edge.telemetry.decision_record import clip
 from tests.support.running import arrived, recorded
-from tests.support.wire import DEADLINE, ask, call, exchange, headers, message, request
+from tests.support.waiting import DEADLINE
+from tests.support.wire import ask, call, exchange, headers, message, request
 
 pytestmark = pytest.mark.envoy
 

@@ -14,7 +14,8 @@ from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from authz.core.mcp.methods import METHODS, Era
 from authz.demo.issuer.tokens import BAD_TOKENS
 from tests.support.running import TOOLS, another_gateway, arrived, recorded, socket_of
-from tests.support.wire import DEADLINE, LEGACY_HEADERS, MODERN, ask, call, headers, legacy, message
+from tests.support.waiting import DEADLINE
+from tests.support.wire import LEGACY_HEADERS, MODERN, ask, call, headers, legacy, message
 
 pytestmark = pytest.mark.envoy
 

@@ -8,7 +8,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from tests.support.running import arrived
-from tests.support.wire import DEADLINE, call, headers, receive, request
+from tests.support.waiting import DEADLINE
+from tests.support.wire import call, headers, receive, request
 
 pytestmark = pytest.mark.envoy
 

@@ -16,8 +16,9 @@ from authz.core.servers import Server
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.metrics import Metrics
 from tests.support import jwks_server as bad
-from tests.support.jwks_server import MIB, PATIENCE, HandClock, IssuerSite, page
+from tests.support.jwks_server import MIB, HandClock, IssuerSite, page
 from tests.support.tokens import ISSUER, NOW, jwk, rsa_key, token, trust
+from tests.support.waiting import DEADLINE
 
 GOOD = page({"keys": [jwk(rsa_key())]})
 STALLING = {"a slow drip", "no answer"}
@@ -61,7 +62,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(answer=GOOD, *, seconds=PATIENCE, jwks_uri=""):
+async def world(answer=GOOD, *, seconds=DEADLINE, jwks_uri=""):
     """Everything, its first fetch over. The good token is accepted then, if the answer is good."""
     async with IssuerSite(pages={"/jwks": answer}) as site:
         clock, metrics = HandClock(), Metrics()
@@ -82,7 +83,7 @@ async def world(answer=GOOD, *, seconds=PATIENCE, jwks_uri=""):
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
+    return asyncio.run(asyncio.wait_for(coroutine, DEADLINE))
 
 
 MISBEHAVIOURS = {
@@ -104,7 +105,7 @@ def test_cve_2025_64527_an_answer_of_the_key_server_ends_neither_the_service_nor
     """
 
     async def go():
-        async with world(seconds=1 if name in STALLING else PATIENCE) as here:
+        async with world(seconds=1 if name in STALLING else DEADLINE) as here:
             accepted = [here.ask(token())]
             here.answer(MISBEHAVIOURS[name])
             pause = await here.clock.wake(300)
@@ -120,7 +121,7 @@ def test_cve_2025_64527_an_answer_of_the_key_server_ends_neither_the_service_nor
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_cve_2025_64527_a_service_that_starts_with_such_an_answer_recovers_by_itself(name):
     async def go():
-        async with world(MISBEHAVIOURS[name], seconds=1 if name in STALLING else PATIENCE) as here:
+        async with world(MISBEHAVIOURS[name], seconds=1 if name in STALLING else DEADLINE) as here:
             before = here.ask(token()), here.store.without_keys()
             here.answer(GOOD)
             await here.clock.wake(1)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tracked import tracked
+
 TESTS = Path(__file__).parents[1]
 
 HIDDEN_CALLS = (
@@ -202,7 +204,7 @@ def test_a_published_failure_is_answered_by_tests_that_exist(identifier):
 IDENTIFIER = re.compile(r"\b(?:CVE-\d{4}-\d{4,}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3})\b", re.IGNORECASE)
 
 
-@pytest.mark.parametrize("file", sorted((TESTS / "advisories").glob("test_*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", tracked("tests/advisories/test_*.py"), ids=lambda file: file.name)
 def test_an_identifier_that_a_test_of_this_directory_names_has_a_row(file):
     text = file.read_text("utf-8").replace("_", "-")
 

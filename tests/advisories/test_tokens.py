@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -28,6 +27,7 @@ from tests.support.tokens import (
     token,
     trust,
 )
+from tests.support.work import counted
 
 EVERY_ASYMMETRIC = frozenset({"RS256", "RS512", "PS256", "ES256", "EdDSA"})
 
@@ -176,10 +176,10 @@ def test_ghsa_8wjv_2p76_3863_cve_2025_61920_deep_and_huge_tokens_cost_little(mak
     an uncaught error, and size buys work from a caller without credentials.
     """
     text = make()
-    started = time.process_time()
+    found, steps = counted(lambda: reason(text))
 
-    assert Reason.MALFORMED_TOKEN == reason(text)
-    assert 1 > time.process_time() - started
+    assert Reason.MALFORMED_TOKEN == found
+    assert 1000 > steps
 
 
 def test_cve_2025_61920_a_huge_header_is_refused_before_it_is_decoded():

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.support.commands import PATIENCE, command
+from tests.support.commands import command
+from tests.support.waiting import DEADLINE
 
 COMMANDS = [
     "demo",
@@ -26,7 +27,7 @@ def loaded_by(name):
     """Give the modules of a process that looked a command up as the command line does."""
     code = f"import sys, authz.cli; authz.cli._Commands()[{name!r}]; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     return set(done.stdout.split())
 

@@ -20,9 +20,7 @@ from authz.demo.gateway import NATIVE
 from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer
 from authz.demo.ports import free_port
 from authz.oauth.token_check import verdicts
-
-LIMIT = 30.0
-"""Seconds after which a test gives up waiting."""
+from tests.support.waiting import DEADLINE
 
 AUTH0_MD = Path(__file__).parents[2] / "docs" / "auth0.md"
 # With Ctrl-C in force even where the tests run in a shell's background, which switches it off.
@@ -53,7 +51,7 @@ def environment(issuer):
 def run(*arguments, given=None, env=None):
     argv = [*COMMAND, *arguments]
     return subprocess.run(
-        argv, input=given, capture_output=True, text=True, timeout=LIMIT, env=env, check=False
+        argv, input=given, capture_output=True, text=True, timeout=DEADLINE, env=env, check=False
     )
 
 
@@ -71,13 +69,13 @@ def asking(url, *more, scope="files:read files:delete"):
 
 
 def say(link, answer, more=""):
-    assert httpx.get(f"{link}&answer={answer}{more}", trust_env=False).is_success
+    assert httpx.get(f"{link}&answer={answer}{more}", trust_env=False, timeout=DEADLINE).is_success
 
 
 def test_an_approved_login_prints_the_token_alone_on_stdout(issuer):
     with asking(issuer.url) as (process, link, code):
         say(link, "approve", "&roles=admin")
-        out, err = process.communicate(timeout=LIMIT)
+        out, err = process.communicate(timeout=DEADLINE)
     key = jwt.PyJWKSet.from_dict(issuer.jwks())[jwt.get_unverified_header(out.strip())["kid"]]
     claims = jwt.decode(out.strip(), key, algorithms=["RS256"], audience=AUDIENCE, issuer=issuer.url)
 
@@ -94,7 +92,7 @@ def test_an_approved_login_prints_the_token_alone_on_stdout(issuer):
 def test_a_scope_that_was_not_granted_is_noted_on_stderr(issuer):
     with asking(issuer.url, scope="files:read root") as (process, link, _):
         say(link, "approve")
-        out, err = process.communicate(timeout=LIMIT)
+        out, err = process.communicate(timeout=DEADLINE)
 
     assert (0, 1, "note: not granted: root\n") == (process.returncode, len(out.splitlines()), err)
 
@@ -102,7 +100,7 @@ def test_a_scope_that_was_not_granted_is_noted_on_stderr(issuer):
 def test_a_denied_login_is_a_sentence_and_status_1(issuer):
     with asking(issuer.url) as (process, link, _):
         say(link, "deny")
-        out, err = process.communicate(timeout=LIMIT)
+        out, err = process.communicate(timeout=DEADLINE)
 
     assert (1, "") == (process.returncode, out)
     assert "the request was denied (the user denied the request)\n" == err
@@ -111,7 +109,7 @@ def test_a_denied_login_is_a_sentence_and_status_1(issuer):
 def test_ctrl_c_while_waiting_is_status_130_without_a_traceback(issuer):
     with asking(issuer.url) as (process, _, _code):
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=LIMIT)
+        out, err = process.communicate(timeout=DEADLINE)
 
     assert (130, "", "interrupted\n") == (process.returncode, out, err)
 
@@ -124,7 +122,7 @@ def test_open_gives_the_link_to_the_browser(issuer, tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER", f"{browser} %s")
     with asking(issuer.url, "--open") as (process, link, _):
         say(link, "approve")
-        process.communicate(timeout=LIMIT)
+        process.communicate(timeout=DEADLINE)
 
     assert 0 == process.returncode
     assert link == opened.read_text().strip()
@@ -252,7 +250,7 @@ def test_decode_with_a_file_that_cannot_be_used_is_status_2(environment, issuer)
 def test_decode_asks_no_issuer_but_a_trusted_one(environment):
     with IssuerServer() as stranger:
         token = stranger.token()
-        httpx.post(f"{stranger.url}demo/outage/nothing", trust_env=False)
+        httpx.post(f"{stranger.url}demo/outage/nothing", trust_env=False, timeout=DEADLINE)
         done, found = judged(environment, token)
 
     assert (1, ["unknown_issuer"]) == (done.returncode, [verdict["reason"] for verdict in found])

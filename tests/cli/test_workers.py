@@ -16,9 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from authz.edge.workers.process import KEYS_SECONDS
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
-from tests.support.running import eventually
 from tests.support.serving import INLINE, Served, alive, ask, channel
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 
 CONNECTIONS, EACH = 24, 5
 GRACE = 1.5

@@ -15,13 +15,13 @@ import pytest
 from tests.support.node import node_or_skip, run_to_end
 from tests.support.python_1 import python_1_or_skip
 from tests.support.running import shared_stack
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
 
 HERE = Path(__file__).parent
 HIS = ["echo", "get_user_info", "system_status"]
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
-_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def told(command, token):
 
 
 def _run(command, token):
-    return run_to_end(list(map(str, command)), seconds=_SECONDS, env={"TOKEN": token})
+    return run_to_end(list(map(str, command)), seconds=DEADLINE, env={"TOKEN": token})
 
 
 def expected(version, *denied):

@@ -9,10 +9,9 @@ import pytest
 
 from tests.support.node import node_or_skip
 from tests.support.running import EVERYTHING, shared_stack
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
-
-_SECONDS = 60
 
 
 def _inspector_0_16(url):
@@ -51,7 +50,7 @@ def inspect(version, stack, tmp_path):
     def run(token, *asked):
         header = ["--header", f"Authorization: Bearer {token}"] if token else []
         command = node.command(*target, "--transport", "http", *header, "--method", *asked)
-        done = node.run(command, seconds=_SECONDS, env={"HOME": str(tmp_path)})
+        done = node.run(command, seconds=DEADLINE, env={"HOME": str(tmp_path)})
         return done.returncode == 0, done.stdout + done.stderr
 
     return run

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import DEADLINE
+
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120
-"""Seconds after which the run is given up; it takes about ten."""
 
 PROGRAM = """
 import subprocess, sys
@@ -55,7 +55,7 @@ def growth(evaluations, leak=0):
         [sys.executable, "-c", PROGRAM, str(evaluations // 5), str(leak)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=DEADLINE,
         check=False,
         cwd=ROOT,
     )

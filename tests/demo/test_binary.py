@@ -4,14 +4,12 @@ import sys
 import pytest
 
 from authz.demo.binary import envoy_binary
-
-LIMIT = 10.0
-"""Seconds after which a test gives up waiting."""
+from tests.support.waiting import DEADLINE
 
 
 def test_the_envoy_of_the_package_runs():
     answer = subprocess.run(
-        [envoy_binary(), "--version"], capture_output=True, text=True, timeout=LIMIT, check=True
+        [envoy_binary(), "--version"], capture_output=True, text=True, timeout=DEADLINE, check=True
     )
 
     assert "/1.40.0/" in answer.stdout

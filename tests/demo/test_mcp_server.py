@@ -16,6 +16,7 @@ from authz.demo.mcp_server import Arrival, ArrivalLog, arrivals, main
 from authz.demo.ports import free_port
 from authz.demo.probes import port_ready
 from authz.demo.processes import Child, Supervisor
+from tests.support.waiting import DEADLINE
 
 TOOLS = ["echo", "get_user_info", "list_files", "delete_file", "system_status"]
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
@@ -72,7 +73,7 @@ def text(result):
 
 def post(url, message, **headers):
     accept = {"accept": "application/json, text/event-stream"}
-    return httpx.post(url, json=message, headers=accept | headers, trust_env=False)
+    return httpx.post(url, json=message, headers=accept | headers, trust_env=False, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize(("mode", "version"), MODES)
@@ -256,7 +257,9 @@ def test_whatever_is_sent_is_on_record(server, case):
     body, method, tool = BODIES[case]
     url, log, _ = server
     before = len(arrivals(log))
-    answer = httpx.post(url, content=body, headers={"content-type": "application/json"}, trust_env=False)
+    answer = httpx.post(
+        url, content=body, headers={"content-type": "application/json"}, trust_env=False, timeout=DEADLINE
+    )
 
     assert answer.is_client_error
     assert [(method, tool)] == [(a.method, a.tool) for a in arrivals(log)[before:]]
@@ -330,7 +333,7 @@ def test_a_body_over_the_limit_of_the_sdk_is_on_record_and_refused_by_the_sdk(se
 def test_a_request_without_a_body_is_on_record(server):
     url, log, _ = server
     before = len(arrivals(log))
-    httpx.request("DELETE", url, trust_env=False)
+    httpx.request("DELETE", url, trust_env=False, timeout=DEADLINE)
 
     assert [("DELETE", None, False)] == [
         (a.http_method, a.method, a.authorization) for a in arrivals(log)[before:]

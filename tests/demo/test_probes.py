@@ -6,9 +6,7 @@ import pytest
 
 from authz.demo.ports import free_port
 from authz.demo.probes import http_ready, port_ready, socket_ready
-
-LIMIT = 10.0
-"""Seconds after which a test gives up waiting."""
+from tests.support.waiting import DEADLINE
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (204, True), (404, False), (503, False)])
@@ -27,7 +25,7 @@ def test_http_is_ready_when_it_answers_with_success(status, ready):
 
         assert ready == http_ready(f"http://127.0.0.1:{server.server_port}/")()
 
-        thread.join(LIMIT)
+        thread.join(DEADLINE)
 
 
 def test_http_and_ports_where_nobody_listens_are_not_ready():

@@ -11,6 +11,7 @@ from authz.demo.issuer.app import AUDIENCE
 from authz.demo.scenarios.run import ALL
 from authz.demo.stack import Stack
 from tests.support.running import EVERYTHING, shared_stack
+from tests.support.waiting import DEADLINE
 from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
@@ -67,15 +68,15 @@ def test_the_issuers_keys_can_be_changed_and_its_documents_made_to_fail():
     with Stack(forms=()) as stack:
         jwks = f"{stack.issuer}.well-known/jwks.json"
         kids = [jwt.get_unverified_header(stack.token())["kid"], stack.rotate()]
-        published = [key["kid"] for key in httpx.get(jwks, trust_env=False).json()["keys"]]
+        published = [key["kid"] for key in httpx.get(jwks, trust_env=False, timeout=DEADLINE).json()["keys"]]
         stack.revoke(kids[0])
-        left = [key["kid"] for key in httpx.get(jwks, trust_env=False).json()["keys"]]
+        left = [key["kid"] for key in httpx.get(jwks, trust_env=False, timeout=DEADLINE).json()["keys"]]
         stack.outage("500")
-        failing = httpx.get(jwks, trust_env=False).status_code
+        failing = httpx.get(jwks, trust_env=False, timeout=DEADLINE).status_code
         stack.outage("off")
 
         assert (kids[::-1], kids[1:], 500) == (published, left, failing)
-        assert 200 == httpx.get(jwks, trust_env=False).status_code
+        assert 200 == httpx.get(jwks, trust_env=False, timeout=DEADLINE).status_code
 
 
 def test_what_reaches_the_mcp_server_is_among_the_arrivals(stack):

@@ -22,8 +22,8 @@ import yaml
 from authz.demo.probes import http_ready
 from authz.demo.processes import Child, Supervisor
 from tests.support import dockerfile
-from tests.support.real_envoy import DEADLINE, free_port
-from tests.support.running import eventually
+from tests.support.real_envoy import free_port
+from tests.support.waiting import DEADLINE, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "Dockerfile"

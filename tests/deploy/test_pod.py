@@ -16,7 +16,8 @@ from authz.demo.processes import Child, Supervisor
 from authz.demo.stack import Stack
 from tests.support.manifests import built, container, named
 from tests.support.real_envoy import envoy_binary, free_port
-from tests.support.running import EVERYTHING, eventually
+from tests.support.running import EVERYTHING
+from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
 
 FORMS = {"base": "native", "overlays/auth0": "agentgateway"}

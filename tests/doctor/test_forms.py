@@ -14,7 +14,8 @@ from authz.doctor.source import read_text
 from authz.render.bootstrap import filters
 from tests.support.chains import SIDECAR
 from tests.support.holes import AUTHZ, EXT, LUA, NAMED, PROC, Tree, ours
-from tests.support.real_envoy import DEADLINE, free_port, running_envoy
+from tests.support.real_envoy import free_port, running_envoy
+from tests.support.waiting import DEADLINE
 
 TYPE = "type.googleapis.com/envoy."
 LISTENER, ROUTES, CLUSTER = (

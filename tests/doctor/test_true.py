@@ -19,7 +19,9 @@ from authz.doctor.fix import fix
 from authz.doctor.source import read_text
 from tests.support.holes import AUTHZ, LUA, NAMED, Tree
 from tests.support.real_envoy import free_port, running_envoy
-from tests.support.running import another_gateway, eventually, shared_stack
+from tests.support.running import another_gateway, shared_stack
+from tests.support.tokens import A_DAY
+from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
@@ -54,8 +56,8 @@ def stage(pytestconfig):
     return Stage(
         base=base,
         host=f"localhost:{gateway.ports.envoy}",
-        user=stack.token(),
-        admin=stack.token(scope="files:read files:delete", roles=["admin"]),
+        user=stack.token(ttl=A_DAY),
+        admin=stack.token(scope="files:read files:delete", roles=["admin"], ttl=A_DAY),
     )
 
 

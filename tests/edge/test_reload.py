@@ -7,9 +7,8 @@ from authz.config.load import load
 from authz.edge import reload as watch
 from authz.edge.reload import PolicyWatcher, contents
 from tests.support.policy_files import NATIVE
+from tests.support.waiting import DEADLINE
 
-PATIENCE = 20
-"""Seconds after which a wait in these tests is a failure."""
 OTHER = NATIVE.replace("[echo]", "[list_files]")
 BAD = NATIVE + "        scope: [a]\n"
 
@@ -244,7 +243,7 @@ def test_the_watch_looks_by_itself_and_at_once_when_poked(watched, monkeypatch):
 
         watched.watcher._apply = apply
         running = asyncio.create_task(watched.watcher.run())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             put(watched.path, OTHER)
             await applied.acquire()
             monkeypatch.setattr(watch, "INTERVAL", 3600.0)

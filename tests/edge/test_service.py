@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import time
+from functools import cache
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
@@ -24,9 +25,8 @@ from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE
 from tests.support.rpc import CallHere
+from tests.support.waiting import DEADLINE
 
-PATIENCE = 20
-"""Seconds after which a wait in these tests is a failure."""
 KEYS = json.dumps({"keys": [tokens.jwk(tokens.rsa_key(), use="sig", alg="RS256")]}).encode()
 INLINE = {tokens.ISSUER: IssuerKeys(issuer=tokens.ISSUER, inline=KEYS)}
 ECHO, LIST = NATIVE, NATIVE.replace("[echo]", "[list_files]")
@@ -40,7 +40,7 @@ def settings(tmp_path, text=NATIVE, candidate=None, keys=INLINE):
         text += "candidate: other.yaml\n"
     (tmp_path / "policy.yaml").write_text(text)
     loaded = load(str(tmp_path / "policy.yaml"), environment={})
-    return dataclasses.replace(loaded, keys=keys, check_seconds=PATIENCE)
+    return dataclasses.replace(loaded, keys=keys, check_seconds=DEADLINE)
 
 
 @pytest.fixture
@@ -58,16 +58,14 @@ def serve():
         audit.close()
 
 
-def claims(**more):
-    now = int(time.time())
-    return tokens.claims(iat=now - 10, exp=now + 600, **more)
+@cache
+def the_token():
+    """The one token of these tests; some are about what is remembered of it."""
+    return tokens.token(tokens.current(level="x"))
 
 
-TOKEN = tokens.token(claims(level="x"))
-
-
-def asked(tool="echo", token=TOKEN):
-    return core.call(tool, headers={"authorization": f"Bearer {token}"})
+def asked(tool="echo", token=None):
+    return core.call(tool, headers={"authorization": f"Bearer {token or the_token()}"})
 
 
 def check(service, request=None, snapshot=None):
@@ -75,7 +73,7 @@ def check(service, request=None, snapshot=None):
 
 
 def apply(service, given):
-    asyncio.run(asyncio.wait_for(service.apply(given), PATIENCE))
+    asyncio.run(asyncio.wait_for(service.apply(given), DEADLINE))
 
 
 def test_a_reload_decides_by_the_new_policy_and_is_counted(serve, tmp_path):
@@ -134,7 +132,7 @@ def test_terms_of_trust_that_became_stricter_count_for_a_token_that_was_accepted
 
 def listing(service, snapshot):
     """Return the metadata that the Check of a list leaves to the rewriter."""
-    request = core.post(core.message("tools/list"), headers={"authorization": f"Bearer {TOKEN}"})
+    request = core.post(core.message("tools/list"), headers={"authorization": f"Bearer {the_token()}"})
     decision = check(service, request, snapshot)
     server = snapshot.servers[decision.server]
     response = auth_pb.CheckResponse.FromString(allow(decision, request, server, snapshot.digest, "0" * 16))
@@ -174,7 +172,7 @@ def test_keys_survive_a_reload(serve, tmp_path):
 
 
 async def _until_keys(service, issuer):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         while service.keys.keys(issuer) is None:
             await service.keys.refetch(issuer, tokens.KID)
     return service.keys.keys(issuer)
@@ -334,7 +332,7 @@ def test_a_candidate_that_fails_counts_as_one_that_denies_and_changes_nothing(se
     assert (tool == "echo", shadows) == (made.allowed, made.shadows)
 
 
-@pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (PATIENCE, ())])
+@pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (DEADLINE, ())])
 def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path, ago, shadows):
     service, _ = serve(settings(tmp_path, ECHO, LIST))
     made = decide(asked("list_files"), service.snapshot, time.perf_counter() - ago, UNTIMED.mark)
@@ -356,7 +354,7 @@ def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(se
     http.method, http.host, http.path, http.raw_body = "POST", request.host, request.path, request.body
     http.headers.update(request.headers)
     answer = asyncio.run(
-        asyncio.wait_for(Checker(service).check(message.SerializeToString(), CallHere()), PATIENCE)
+        asyncio.wait_for(Checker(service).check(message.SerializeToString(), CallHere()), DEADLINE)
     )
     service.audit.close()
     (record,) = map(json.loads, stream.getvalue().splitlines())

@@ -11,7 +11,7 @@ from authz.config.settings import Drain
 from authz.edge.grpc.health import Health
 from authz.edge.shutdown import ShutdownSignal, drain
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("grpc_server")
 LONG = 1000.0

@@ -10,7 +10,8 @@ from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 from authz.edge.envoy.ext_authz import SERVICE, Checker
 from tests.support import core as policies
 from tests.support.rpc import serving
-from tests.support.services import PATIENCE, check_request, service
+from tests.support.services import check_request, service
+from tests.support.waiting import DEADLINE
 
 CALLERS, CALLS = 30, 1500
 
@@ -53,7 +54,7 @@ def test_checks_are_decided_alike_while_policies_change_tokens_are_forgotten_and
                 times = await disturbing
             return answers, times, running.metrics.render().decode()
 
-    answers, times, metrics = asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    answers, times, metrics = asyncio.run(asyncio.wait_for(run(), DEADLINE))
     reasons = {
         auth_pb.CheckResponse.FromString(answer).dynamic_metadata.fields["reason"].string_value
         for answer in answers

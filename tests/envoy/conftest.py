@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.raw_server import raw_server
 from tests.support.running import EVERYTHING, another_gateway, shared_stack
+from tests.support.tokens import A_DAY
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +21,13 @@ def port(stack):
 @pytest.fixture(scope="session")
 def admin(stack):
     """A token that may use everything."""
-    return stack.token(**EVERYTHING)
+    return stack.token(ttl=A_DAY, **EVERYTHING)
 
 
 @pytest.fixture(scope="session")
 def user(stack):
     """A token that may use echo and get_user_info."""
-    return stack.token()
+    return stack.token(ttl=A_DAY)
 
 
 @pytest.fixture(scope="session")

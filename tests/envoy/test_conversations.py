@@ -12,7 +12,7 @@ from mcp_types import CreateMessageResult, ElicitResult, ResourceUpdatedNotifica
 from authz.demo.ports import free_port
 from tests.support.running import another_gateway
 from tests.support.talking_server import STEPS, talking_server
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
 

@@ -20,8 +20,8 @@ from authz.render.bootstrap import bootstrap
 from authz.render.options import Rate, RenderOptions
 from tests.support.chains import BOOTSTRAPS, EXAMPLES_DIR, NATIVE, SHADOW, SIDECAR
 from tests.support.foreign_envoy import pasted
-from tests.support.running import eventually
 from tests.support.variants import secured, variants
+from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy

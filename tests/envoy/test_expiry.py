@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import httpx
 import pytest
@@ -11,8 +10,9 @@ from mcp.client.subscriptions import SubscriptionLost
 from authz.demo.client import session
 from tests.support.legacy import INITIALIZE, legacy, lines, without_body
 from tests.support.raw_server import response, stream_head
-from tests.support.running import another_gateway, eventually, metrics
-from tests.support.wire import DEADLINE, ask, call, message
+from tests.support.running import another_gateway, metrics
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 
@@ -48,10 +48,14 @@ def held(raw):
 
 
 def asked(ending, stack, body, **changes):
-    """Ask with a token that will expire; gives the answer, and by how much it came to its end after that."""
-    expires = time.time() + TTL
-    answer = ask(ending.ports.envoy, stack.token(ttl=TTL), body, **changes)
-    return answer, time.time() - expires
+    """Ask with a token that expires soon."""
+    return in_time(lambda ttl: ask(ending.ports.envoy, stack.token(ttl=ttl), body, **changes))
+
+
+def in_time(act):
+    """Ask with a token of so many seconds; of more of them where a busy machine let it expire before it was asked."""
+    answers = (act(ttl) for ttl in (TTL, 5 * TTL, 25 * TTL))
+    return next(answer for answer in answers if answer.status != 401)
 
 
 def active(gateway):
@@ -68,37 +72,41 @@ def active(gateway):
 def test_a_stream_ends_cleanly_when_the_token_expires(stack, raw, ending, held, body, changes, last):
     raw.script = [stream_head() + EVENT, EVENT, held]
     before = metrics(ending).get('mcp_authz_rewrites_total{outcome="expired"}', 0)
-    answer, late = asked(ending, stack, body, **changes)
+    answer = asked(ending, stack, body, **changes)
 
     assert (200, True, EVENT + EVENT + last) == (answer.status, answer.whole, answer.body)
-    assert late > -1  # `exp` is in whole seconds
     assert before + 1 == metrics(ending)['mcp_authz_rewrites_total{outcome="expired"}']
     assert eventually(lambda: active(ending) == ["cluster.mcp-demo.upstream_rq_active: 0"])
 
 
 def test_a_stream_that_can_be_resumed_ends_without_an_answer(stack, raw, ending, held):
     raw.script = [stream_head() + b"id: 1\ndata:\n\n", held]
-    answer, _ = asked(ending, stack, LISTEN)
+    answer = asked(ending, stack, LISTEN)
 
     assert (True, b"id: 1\ndata:\n\n") == (answer.whole, answer.body)
 
 
 def test_half_an_event_at_the_end_is_not_sent(stack, raw, ending, held):
     raw.script = [stream_head() + EVENT + EVENT[:20], held]
-    answer, _ = asked(ending, stack, LISTEN)
+    answer = asked(ending, stack, LISTEN)
 
     assert (True, EVENT + ENDED % b'"l"') == (answer.whole, answer.body)
 
 
 def test_a_call_in_a_session_that_is_answered_by_events_ends_with_the_token(stack, raw, ending, held):
-    token = stack.token(ttl=TTL)
-    raw.script = [
-        response(b'{"jsonrpc":"2.0","id":1,"result":{}}', "application/json", "200 OK", "mcp-session-id: s")
-    ]
-    opened = ask(ending.ports.envoy, token, legacy("initialize", INITIALIZE), change=lines())
-    raw.script = [stream_head() + EVENT, held]
-    asked_for = legacy("tools/call", {"name": "echo", "arguments": {}})
-    answer = ask(ending.ports.envoy, token, asked_for, change=lines(opened.headers["mcp-session-id"]))
+    opening = b'{"jsonrpc":"2.0","id":1,"result":{}}', "application/json", "200 OK", "mcp-session-id: s"
+
+    def called(ttl):
+        token = stack.token(ttl=ttl)
+        raw.script = [response(*opening)]
+        opened = ask(ending.ports.envoy, token, legacy("initialize", INITIALIZE), change=lines())
+        raw.script = [stream_head() + EVENT, held]
+        own = lines(opened.headers.get("mcp-session-id"))
+        return ask(
+            ending.ports.envoy, token, legacy("tools/call", {"name": "echo", "arguments": {}}), change=own
+        )
+
+    answer = in_time(called)
 
     assert (True, EVENT + ENDED % b"1") == (answer.whole, answer.body)
 
@@ -110,7 +118,7 @@ def test_a_client_of_the_sdk_learns_that_its_subscription_ended(stack):
     async def listen():
         async with (
             asyncio.timeout(DEADLINE),
-            session(gateway.url, stack.token(ttl=TTL), "2026-07-28") as client,
+            session(gateway.url, stack.token(ttl=2 * TTL), "2026-07-28") as client,
             client.listen(tools_list_changed=True) as events,
         ):
             async for _ in events:

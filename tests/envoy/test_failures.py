@@ -9,8 +9,9 @@ import pytest
 
 from authz.demo.stack import Stack
 from tests.support.raw_server import raw_server, response, stream_head
-from tests.support.running import EVERYTHING, another_gateway, arrived, eventually, recorded
-from tests.support.wire import DEADLINE, ask, call, exchange, message
+from tests.support.running import EVERYTHING, another_gateway, arrived, recorded
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call, exchange, message
 
 pytestmark = pytest.mark.envoy
 

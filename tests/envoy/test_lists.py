@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.raw_server import response, stream_head
 from tests.support.running import TOOLS
-from tests.support.wire import DEADLINE, ask, chunked, message, request
+from tests.support.waiting import DEADLINE
+from tests.support.wire import ask, chunked, message, request
 
 pytestmark = pytest.mark.envoy
 

@@ -11,7 +11,8 @@ from mcp.client.auth import utils
 from authz.demo.scenarios.login import Person, listed
 from authz.demo.scenarios.run import ALL
 from tests.support.running import another_gateway
-from tests.support.wire import DEADLINE, ask, call
+from tests.support.waiting import DEADLINE
+from tests.support.wire import ask, call
 
 pytestmark = pytest.mark.envoy
 

@@ -5,7 +5,8 @@ import uuid
 
 import pytest
 
-from tests.support.running import EVERYTHING, another_gateway, eventually, metrics, recorded
+from tests.support.running import EVERYTHING, another_gateway, metrics, recorded
+from tests.support.waiting import eventually
 from tests.support.wire import ask, call, exchange, message, request
 
 pytestmark = pytest.mark.envoy

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from tests.support.load import LIST, Load
-from tests.support.running import another_gateway, eventually, metrics
-from tests.support.wire import DEADLINE, ask, call
+from tests.support.running import another_gateway, metrics
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call
 
 pytestmark = pytest.mark.envoy
 

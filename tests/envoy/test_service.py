@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.running import socket_of
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
 

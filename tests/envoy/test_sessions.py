@@ -10,8 +10,10 @@ import pytest
 from authz.demo.client import session
 from tests.support.legacy import INITIALIZE, legacy, lines, without_body
 from tests.support.raw_server import response
-from tests.support.running import TOOLS, another_gateway, arrived, eventually
-from tests.support.wire import DEADLINE, ask, call
+from tests.support.running import TOOLS, another_gateway, arrived
+from tests.support.tokens import A_DAY
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call
 
 pytestmark = pytest.mark.envoy
 
@@ -54,7 +56,7 @@ def other(stack):
 
 @pytest.fixture(scope="module")
 def alice(stack):
-    return stack.token(sub="alice")
+    return stack.token(sub="alice", ttl=A_DAY)
 
 
 def opened(port, token):

@@ -1,7 +1,7 @@
 """Streams through a real Envoy: at once, unchanged, side by side, and without a buffer that a slow reader fills.
 
-The MCP server here answers in given bytes, so that it is known to the byte, and to the moment, what it sent. It runs
-in the process of the tests: sender and receiver read one clock.
+The MCP server here answers in given bytes, so that it is known to the byte what it sent. It runs in the process of the
+tests, which tell it when to go on: what arrived before that was held back by nobody.
 """
 
 import contextlib
@@ -9,23 +9,21 @@ import http.client
 import itertools
 import json
 import socket
-import statistics
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.raw_server import raw_server, response, stream_head
-from tests.support.running import another_gateway, eventually, tokens_of
-from tests.support.wire import DEADLINE, LEGACY_HEADERS, ask, call, legacy, message, request
+from tests.support.running import another_gateway, tokens_of
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import LEGACY_HEADERS, ask, call, legacy, message, request
 
 pytestmark = pytest.mark.envoy
 
 USERS = 200
-BOUND = 0.05
-"""Seconds in which an event must get from the server to the client: the one timed promise of this file."""
 SESSION = {**LEGACY_HEADERS, "mcp-session-id": "to be bound"}
 STREAM = {"content-type": None, **LEGACY_HEADERS}
 KINDS = [
@@ -133,52 +131,39 @@ EVENTS = [
 
 
 class Slow:
-    """A server's call that sends each event only when the client got the one before, and notes when."""
+    """A server's call that sends each event only when the client got the one before."""
 
     def __init__(self):
         self.gates = [threading.Event() for _ in EVENTS]
         self.end = threading.Event()
-        self.sent = []
 
     def script(self, _request):
         for number, (gate, event) in enumerate(zip(self.gates, EVENTS, strict=True)):
             yield gate
-            yield lambda: self.sent.append(time.perf_counter())
             yield event if number else stream_head() + event
         yield self.end
         yield b"data: " + DONE + b"\n\n"
 
-    def delays(self, port, data):
-        """Seconds from sending to receiving, for each event of one call; and the whole body."""
-        delays = []
+    def body(self, port, data):
+        """The body of one call, of which each event was read before the server went on."""
         with opened(port, data) as connection:
             answer = Answer(connection, data)
-            for number, (gate, event) in enumerate(zip(self.gates, EVENTS, strict=True)):
+            for gate, event in zip(self.gates, EVENTS, strict=True):
                 gate.set()
                 answer.read_until(event)
-                delays.append(time.perf_counter() - self.sent[number])
             self.end.set()
             answer.read_until(DONE + b"\n\n")
-        return delays, answer.body
+        return answer.body
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
-def test_each_event_reaches_the_client_within_50_ms_of_the_server_sending_it_and_unchanged(
+def test_each_event_reaches_the_client_before_the_server_sends_the_next_and_unchanged(
     server, port, tokens, asked
 ):
-    asked = in_session(server, port, tokens[0], asked)
-    data, first, later, bodies = request(port, tokens[0], **asked), [], [], set()
-    for _ in range(9):
-        slow = Slow()
-        server.script = slow.script
-        delays, body = slow.delays(port, data)
-        first.append(delays[0])
-        later += delays[1:]
-        bodies.add(body)
+    data = request(port, tokens[0], **in_session(server, port, tokens[0], asked))
+    server.script = (slow := Slow()).script
 
-    assert {b"".join(EVENTS) + b"data: " + DONE + b"\n\n"} == bodies
-    assert statistics.median(first) < BOUND
-    assert statistics.median(later) < BOUND
+    assert b"".join(EVENTS) + b"data: " + DONE + b"\n\n" == slow.body(port, data)
 
 
 LINES = b"\xef\xbb\xbf: hi\n\nid: 1\nevent: message\ndata: %b\ndata:  %b\nretry: 5\n\ndata:\n\n"
@@ -237,22 +222,8 @@ def test_a_subscription_to_what_may_not_be_read_never_arrives(server, port, toke
     assert [] == server.seen[before:]
 
 
-def _medians(port, tokens):
-    """Call and list in turn; gives the median of the seconds it took. Every answer must be right."""
-    seconds = []
-    for number in range(30):
-        token, (_, names) = tokens[number], KINDS[number % len(KINDS)]
-        began = time.perf_counter()
-        called = ask(port, token, call())
-        listed = ask(port, token, message("tools/list"))
-        seconds.append(time.perf_counter() - began)
-
-        assert (200, DONE) == (called.status, called.body)
-        assert names == listed.tools
-    return statistics.median(seconds)
-
-
 def test_200_open_streams_do_not_disturb_calls_and_calls_do_not_disturb_them(server, port, tokens):
+    """No stream goes on before every call was answered."""
     go_on, last = threading.Event(), b"id: 2\ndata: {}\n\n".replace(b"{}", DONE)
 
     def script(asked):
@@ -261,20 +232,21 @@ def test_200_open_streams_do_not_disturb_calls_and_calls_do_not_disturb_them(ser
         return [response(EVERY_TOOL if b"tools/list" in asked else DONE)]
 
     server.script = script
-    alone = _medians(port, tokens)
     streams = []
     with contextlib.ExitStack() as stack:
         for token in tokens:
             data = request(port, token, b"", start="GET /mcp HTTP/1.1", change=STREAM)
             streams.append(Answer(stack.enter_context(opened(port, data)), data))
             streams[-1].read_until(b": open\n\n")
-        beside = _medians(port, tokens)
+        for token, (_, names) in zip(tokens[:30], itertools.cycle(KINDS), strict=False):
+            called = ask(port, token, call())
+            assert (200, DONE) == (called.status, called.body)
+            assert names == ask(port, token, message("tools/list")).tools
         go_on.set()
         for stream in streams:
             stream.read_until(last)
 
     assert USERS == len(streams)
-    assert beside < 10 * alone + 0.1  # a lack of cores is no failure, a queue behind the streams is
 
 
 FORMS = {
@@ -317,9 +289,9 @@ def _resident(stack, name):
 
 
 def _stopped(server):
-    """Whether the server got nothing rid of for a second and a half."""
+    """Whether the server got rid of nothing for half a second."""
     before = server.sent
-    threading.Event().wait(1.5)
+    threading.Event().wait(0.5)
     return before == server.sent
 
 
@@ -366,26 +338,18 @@ def test_a_list_of_5000_tools_is_trimmed_to_the_byte(server, port, tokens, form)
     assert (200, cut) == (answer.status, answer.body.removeprefix(b"data: ").rstrip(b"\n"))
 
 
-ROUTE_TIMEOUT = 15.0
-"""Seconds after which Envoy ends a response where a route does not say otherwise."""
+def _routes(config):
+    """The routes of a configuration dump that lead to the MCP server."""
+    if isinstance(config, list):
+        return [route for each in config for route in _routes(each)]
+    if not isinstance(config, dict):
+        return []
+    here = [config["route"]] if config.get("route", {}).get("cluster") == "mcp-demo" else []
+    return here + _routes(list(config.values()))
 
 
-def test_a_call_may_take_longer_than_envoys_own_time_limit(server, port, tokens):
-    """Three calls side by side: without an event before the end, with one, and read by the rewriter."""
-    end = threading.Timer(ROUTE_TIMEOUT + 1, lambda: None)
-    end.start()
-    script = lambda asked: (  # noqa: E731 - a table
-        [end.join, response(DONE)]
-        if b"silent" in asked
-        else [stream_head() + EVENTS[0], end.join, b"data: " + DONE + b"\n\n"]
-    )
-    calls = [
-        {"body": call(message="silent")},
-        ASKED["call of 2026"],
-        in_session(server, port, tokens[0], ASKED["call in a session, which the rewriter reads"]),
-    ]
-    server.script = script
-    with ThreadPoolExecutor(len(calls)) as callers:
-        answers = list(callers.map(lambda asked: ask(port, tokens[0], **asked), calls))
+def test_no_route_to_the_server_has_envoys_own_time_limit_of_15_seconds(gateway):
+    admin = f"http://127.0.0.1:{gateway.ports.admin}/config_dump"
+    routes = _routes(httpx.get(admin, trust_env=False, timeout=DEADLINE).json())
 
-    assert [(200, True, True)] * 3 == [(a.status, a.whole, a.body.rstrip().endswith(DONE)) for a in answers]
+    assert {"0s"} == {route.get("timeout") for route in routes}

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from tests.support.running import tokens_of
-from tests.support.wire import DEADLINE, call, message, request
+from tests.support.waiting import DEADLINE
+from tests.support.wire import call, message, request
 
 pytestmark = pytest.mark.envoy
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.support.load import LIST, Load
-from tests.support.running import another_gateway, eventually, metrics
-from tests.support.wire import DEADLINE, ask, call
+from tests.support.running import another_gateway, metrics
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call
 
 pytestmark = pytest.mark.envoy
 
@@ -59,7 +60,9 @@ class Workers:
     def whole(self):
         """Wait until Envoy takes both workers for healthy in both clusters."""
         url = f"http://127.0.0.1:{self.gateway.ports.admin}/stats?filter=membership_healthy"
-        assert eventually(lambda: set(httpx.get(url, trust_env=False).text.splitlines()) >= MEMBERS)
+        assert eventually(
+            lambda: set(httpx.get(url, trust_env=False, timeout=DEADLINE).text.splitlines()) >= MEMBERS
+        )
 
     def goes_on(self, answers):
         """Wait until there are more answers."""

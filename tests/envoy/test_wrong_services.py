@@ -13,7 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tests.support.raw_server import raw_server, response, stream_head
 from tests.support.running import another_gateway, socket_of
-from tests.support.wire import DEADLINE, ask, call, message
+from tests.support.waiting import DEADLINE
+from tests.support.wire import ask, call, message
 
 pytestmark = pytest.mark.envoy
 
@@ -124,10 +125,14 @@ def test_no_answer_that_is_not_a_sound_yes_lets_a_request_pass(faked, check):
 
 
 def test_a_yes_that_comes_too_late_is_503(faked):
+    """Envoy answers while the service still holds the call."""
     fake, server, port = faked
-    fake.check, before = lambda _context: (fake.release.wait(2.0) and b"") or _yes(), len(server.seen)
+    answered = threading.Event()
+    fake.check, before = lambda _context: (answered.wait(DEADLINE), _yes())[1], len(server.seen)
+    late = ask(port, "t", call()).status
+    answered.set()
 
-    assert (503, 0) == (ask(port, "t", call()).status, len(server.seen) - before)
+    assert (503, 0) == (late, len(server.seen) - before)
 
 
 def _continue() -> bytes:

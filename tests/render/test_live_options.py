@@ -29,8 +29,8 @@ from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tr
 from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR
 from tests.support.foreign_envoy import pasted
-from tests.support.real_envoy import DEADLINE, check_service, free_port, running_envoy, upstream
-from tests.support.running import eventually
+from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
+from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.envoy
 
@@ -443,7 +443,9 @@ def test_no_header_of_a_client_gets_it_a_span(start, checks, collector):
     envoy = start(_traced(collector, 0), edit=_flushed, admin=admin)
     for header in ASKED_FOR:
         envoy.request("POST", "/mcp", [header], b"{}")
-    stats = httpx.get(f"http://{admin.authority}/stats?filter=tracing&format=json", trust_env=False).json()
+    stats = httpx.get(
+        f"http://{admin.authority}/stats?filter=tracing&format=json", trust_env=False, timeout=DEADLINE
+    ).json()
     counted = {stat["name"].rpartition(".")[2]: stat.get("value") for stat in stats["stats"]}
 
     assert len(ASKED_FOR) == counted["not_traceable"]

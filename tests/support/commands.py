@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from authz.cli import main
-
-PATIENCE = 60
-"""Seconds after which a command that does not end is a failure."""
+from tests.support.waiting import DEADLINE
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def spawn(*arguments, environment=None):
         [sys.executable, "-m", "authz", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=DEADLINE,
         check=False,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})},
     )

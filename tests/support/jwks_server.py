@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-PATIENCE = 20.0
-"""Seconds after which a wait in a test is a failure."""
+from tests.support.waiting import DEADLINE
 
 Answer = Callable[["Connection"], Awaitable[None]]
 
@@ -86,7 +85,7 @@ async def drip(connection: Connection) -> None:
 
 
 async def say_nothing(connection: Connection) -> None:
-    await asyncio.sleep(PATIENCE * 2)
+    await asyncio.sleep(DEADLINE * 2)
 
 
 async def reset(connection: Connection) -> None:
@@ -196,7 +195,7 @@ class HandClock:
 
     async def pause(self) -> float:
         """Wait until the task sleeps, and give for how many seconds it would."""
-        return await asyncio.wait_for(self._asked.get(), PATIENCE)
+        return await asyncio.wait_for(self._asked.get(), DEADLINE)
 
     async def wake(self, seconds: float = 0.0) -> float:
         """Let so much time pass, end the sleep, and give the next pause."""

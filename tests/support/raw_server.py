@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 Step = bytes | threading.Event | Callable[[], object]
 """Bytes to send, an event to wait for, or what is to be done."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import shutil
 import socket
@@ -9,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,8 +20,7 @@ import grpc
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-DEADLINE = 20.0
-"""Seconds that anything here may take; a lack of cores is no failure, a hang is."""
+from tests.support.waiting import DEADLINE, attempts
 
 
 def envoy_binary() -> str:
@@ -149,19 +148,11 @@ class Running:
     def access_log(self, wanted: int) -> list[dict]:
         """The first `wanted` lines of the access log, which Envoy may write a moment after it answered."""
         lines = []
-        for _ in _until(DEADLINE):
+        for _ in attempts():
             lines = [line for line in self.log.read_text("utf-8").splitlines() if line.endswith("}")]
             if len(lines) >= wanted:
                 break
         return [json.loads(line) for line in lines]
-
-
-def _until(deadline: float) -> Iterator[None]:
-    end = time.monotonic() + deadline
-    pause = threading.Event()
-    while time.monotonic() < end:
-        yield
-        pause.wait(0.02)
 
 
 def _accepts(port: int) -> bool:
@@ -180,7 +171,8 @@ def running_envoy(text: str, port: int, directory: Path) -> Iterator[Running]:
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
         try:
-            ready = any(_accepts(port) for _ in _until(DEADLINE) if process.poll() is None)
+            alive = itertools.takewhile(lambda _: process.poll() is None, attempts())
+            ready = any(_accepts(port) for _ in alive)
             assert ready, err.read_text("utf-8")
             yield Running(port, out)
         finally:

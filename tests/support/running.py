@@ -8,8 +8,6 @@ Rules of this module:
 """
 
 import dataclasses
-import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,7 +22,9 @@ from authz.demo.gateway import Gateway, Ports
 from authz.demo.mcp_server import Arrival
 from authz.demo.ports import free_port
 from authz.demo.stack import Stack
-from tests.support.wire import DEADLINE, ask, call
+from tests.support.tokens import A_DAY
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.wire import ask, call
 
 EVERYTHING = {"scope": "files:read files:delete", "roles": ["admin"]}
 """Fields of a token that may use all five tools."""
@@ -100,18 +100,15 @@ def arrived(stack: Stack, act: Callable[[], Any], port: int = 0) -> list[Arrival
 
 
 def tokens_of(stack: Stack, callers: Iterable[dict[str, Any]]) -> list[str]:
-    """Get a token for each of many callers, over one connection; `callers` gives the fields of each."""
+    """Get a token for each of many callers, over one connection; `callers` gives the fields of each.
+
+    They outlast the run, as tests keep them.
+    """
     with httpx.Client(base_url=stack.issuer, trust_env=False, timeout=DEADLINE) as issuer:
-        answers = [issuer.post("demo/token", json=fields).raise_for_status() for fields in callers]
+        answers = [
+            issuer.post("demo/token", json={"ttl": A_DAY, **fields}).raise_for_status() for fields in callers
+        ]
     return [str(answer.json()["access_token"]) for answer in answers]
-
-
-def eventually(holds: Callable[[], Any]) -> Any:
-    """Ask until the answer is true, and give it; the last answer when time is up."""
-    end, pause = time.monotonic() + DEADLINE, threading.Event()
-    while not (answer := holds()) and time.monotonic() < end:
-        pause.wait(0.02)
-    return answer
 
 
 def recorded(stack: Stack, gateway: Gateway, act: Callable[[], Any]) -> list[dict[str, Any]]:

@@ -14,10 +14,9 @@ from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import core as policies
 from tests.support import tokens
+from tests.support.waiting import DEADLINE
 
 SERVERS = {"demo": policies.server(policies.rule("allow", "echo"))}
-PATIENCE = 20
-"""Seconds that a decision may take."""
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def service(session_key=None, **changes):
         limits=Limits(),
         max_body=4096,
         max_list=4096,
-        check_seconds=PATIENCE,
+        check_seconds=DEADLINE,
         tokens=10,
         digest="",
         **changes,

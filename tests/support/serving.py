@@ -15,8 +15,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from authz.demo.ports import free_port
 from tests.support import tokens
 from tests.support.policy_files import POLICY
-from tests.support.running import eventually
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 
 KEYS = json.dumps({"keys": [tokens.jwk(tokens.rsa_key(), use="sig", alg="RS256")]})
 INLINE = POLICY.replace(

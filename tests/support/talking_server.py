@@ -12,8 +12,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CreateMessageResult, SamplingMessage, TextContent
 from pydantic import BaseModel
 
-from tests.support.running import eventually
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 
 STEPS = 3
 """Progress notifications that one interview sends."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jwks import KeySet, read_key_set
 
 NOW = 1_790_000_000.0
+"""When it is in tests that are given the time."""
+A_DAY = 86_400
 ISSUER = "https://issuer.example/"
 AUDIENCE = "https://mcp.example/mcp"
 KID = "key-1"
@@ -85,6 +88,12 @@ def claims(**changes: Any) -> dict[str, Any]:
         "scope": "files:read files:delete",
     }
     return {name: value for name, value in {**base, **changes}.items() if value is not ...}
+
+
+def current(**changes: Any) -> dict[str, Any]:
+    """Return claims that are acceptable by the host's clock, and for longer than any run of the tests takes."""
+    now = int(time.time())
+    return claims(**{"iat": now - 10, "exp": now + A_DAY, **changes})
 
 
 def sign(signing_input: str, private: Any, alg: str = "RS256") -> str:

@@ -24,7 +24,7 @@ from authz.demo.stack import Stack
 from tests.support.certificates import Authority, Pair
 from tests.support.commands import command
 from tests.support.rendered import found
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 NAMES = (
     "orders.example.com",

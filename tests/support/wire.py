@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-DEADLINE = 20.0
-"""Seconds that anything here may take; a lack of cores is no failure, a hang is."""
+from tests.support.waiting import DEADLINE
+
 MODERN = "2026-07-28"
 
 _META = {

@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -8,15 +7,14 @@ from jsonschema import Draft202012Validator
 
 from authz.config.native.model import schema
 from tests.support.commands import command
+from tests.support.tracked import ROOT, tracked
 from tests.test_docs import block
 
-ROOT = Path(__file__).resolve().parents[3]
 CHECKED_IN = ROOT / "schema" / "policy.schema.json"
 EXAMPLES = {
     path.relative_to(ROOT).as_posix(): path
-    for path in sorted(ROOT.rglob("*.yaml"))
-    if not path.relative_to(ROOT).parts[0].startswith(".")
-    and re.search("^issuers:", path.read_text(), re.MULTILINE)
+    for path in tracked("**/*.yaml")
+    if re.search("^issuers:", path.read_text(), re.MULTILINE)
 }
 BLOCKS = {"README.md": "issuers:", "docs/policy.md": "listen:"}
 VALIDATOR = Draft202012Validator(schema())

@@ -20,7 +20,8 @@ from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses
 from tests.support.rpc import Here
-from tests.support.services import PATIENCE, SERVERS, check_request, service
+from tests.support.services import SERVERS, check_request, service
+from tests.support.waiting import DEADLINE
 
 INPUTS = VisibilityInputs.of(())
 ASKED = policies.post(policies.message("tools/list"))
@@ -111,7 +112,7 @@ def test_a_reader_without_a_key_binds_no_session():
 def checked(service, method, content=b"", **headers):
     """The dynamic metadata that a Check leaves."""
     message = check_request(method, content, **headers)
-    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, Here()), PATIENCE))
+    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, Here()), DEADLINE))
     return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
 
 
@@ -124,7 +125,7 @@ def processed(service, metadata, label, data):
     last = proc_pb.ProcessingRequest(response_body=proc_pb.HttpBody(body=data, end_of_stream=True))
 
     processor = Processor(resolve=service.response_context, observe=service.metrics)
-    answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), PATIENCE))
+    answered = asyncio.run(asyncio.wait_for(responses(processor, [first, last]), DEADLINE))
     return b"".join(
         response.immediate_response.body
         or response.response_body.response.body_mutation.streamed_response.body
@@ -158,7 +159,7 @@ def test_from_check_to_response_the_token_says_when_a_stream_ends():
     with service(stream_grace=30.0) as running:
         reader = running.response_context(checked(running, "GET", accept="text/event-stream"))
 
-    assert 600 + leeway + 30 - PATIENCE < reader.seconds <= 600 + leeway + 30
+    assert 600 + leeway + 30 - DEADLINE < reader.seconds <= 600 + leeway + 30
 
 
 def opened(running):

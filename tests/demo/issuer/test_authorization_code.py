@@ -13,15 +13,13 @@ import jwt
 import pytest
 
 from authz.demo.client import tool_names
-from authz.demo.issuer.app import AUDIENCE, ROLES_CLAIM, Issuer, IssuerServer
+from authz.demo.issuer.app import AUDIENCE, ROLES_CLAIM, IssuerServer, TokenIssuer
 from authz.demo.issuer.authorization_code import Flows
 from authz.demo.issuer.grants import OAuthError
 from authz.demo.issuer.tokens import SigningKey
 from authz.demo.scenarios.login import Person, listed
 from authz.demo.stack import Stack
-
-LIMIT = 30.0
-"""Seconds after which a test gives up waiting."""
+from tests.support.waiting import DEADLINE
 
 URL = "http://127.0.0.1:8090/"
 RESOURCE = "http://localhost:10000/mcp"
@@ -53,7 +51,7 @@ def key():
 
 @pytest.fixture
 def flows(clock, key):
-    return Flows(Issuer(URL, clock=clock, key=key), interval=5, lifetime=900)
+    return Flows(TokenIssuer(URL, clock=clock, key=key), interval=5, lifetime=900)
 
 
 def claims_of(flows, answer):
@@ -334,7 +332,7 @@ def test_there_is_no_default_secret(flows, secret):
     }
 
     assert (401, "invalid_client") == refused(flows.token, form, None)
-    assert flows.clients.service.secret != Flows(Issuer(URL)).clients.service.secret
+    assert flows.clients.service.secret != Flows(TokenIssuer(URL)).clients.service.secret
 
 
 def test_a_client_may_use_its_own_grant_types_only(flows):
@@ -447,7 +445,7 @@ def served():
 
 def test_discovery_names_endpoints_that_answer(served):
     url = served.flows.issuer.url
-    found = httpx.get(f"{url}.well-known/openid-configuration", trust_env=False).json()
+    found = httpx.get(f"{url}.well-known/openid-configuration", trust_env=False, timeout=DEADLINE).json()
     endpoints = [value for name, value in found.items() if name.endswith("_endpoint")]
 
     assert 4 == len(endpoints)
@@ -467,7 +465,9 @@ def test_discovery_names_endpoints_that_answer(served):
 )
 def test_a_token_request_that_makes_no_sense_is_refused_and_not_stored(served, status, content, kind):
     url = f"{served.flows.issuer.url}oauth/token"
-    answer = httpx.post(url, content=content, headers={"content-type": kind}, trust_env=False)
+    answer = httpx.post(
+        url, content=content, headers={"content-type": kind}, trust_env=False, timeout=DEADLINE
+    )
 
     assert (status, "no-store") == (answer.status_code, answer.headers["cache-control"])
     assert "error" in answer.json()
@@ -503,7 +503,7 @@ def test_the_mcp_sdk_finds_registers_logs_in_and_lists_its_tools_with_nothing_bu
 ):
     stack, own = gateway
     person = Person(hint)
-    names = asyncio.run(asyncio.wait_for(listed(own.url, person), LIMIT))
+    names = asyncio.run(asyncio.wait_for(listed(own.url, person), DEADLINE))
     asked_for = person.asked
     claims = jwt.decode(person.tokens.access_token, options={"verify_signature": False})
 
@@ -523,8 +523,8 @@ def test_a_token_of_the_device_flow_lists_the_tools_of_who_confirmed_it(gateway)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             link = process.stderr.readline().split()[-1]
-            httpx.get(f"{link}&answer=approve&roles=admin", trust_env=False)
-            token, _ = process.communicate(timeout=LIMIT)
+            httpx.get(f"{link}&answer=approve&roles=admin", trust_env=False, timeout=DEADLINE)
+            token, _ = process.communicate(timeout=DEADLINE)
         finally:
             process.kill()
     tools = asyncio.run(tool_names(own.url, token.strip(), "legacy"))
@@ -538,6 +538,6 @@ def test_a_token_for_another_resource_is_refused_by_the_gateway(gateway):
     token = stack.token(audience=AUDIENCE)
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"authorization": f"Bearer {token}", "accept": "application/json, text/event-stream"}
-    response = httpx.post(own.url, json=body, headers=headers, trust_env=False)
+    response = httpx.post(own.url, json=body, headers=headers, trust_env=False, timeout=DEADLINE)
 
     assert (401, "wrong_audience") == (response.status_code, response.json()["error"]["data"]["reason"])

@@ -22,11 +22,13 @@ from authz.demo.scenarios import changes, login
 from authz.demo.scenarios import requests as chapters
 from authz.demo.scenarios import result as rows
 from authz.demo.scenarios import run as story
-from tests.support.running import eventually, shared_stack
+from tests.support.running import shared_stack
+from tests.support.serving import alive
+from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.envoy
 
-_STORY_SECONDS = 90.0
+_STORY_SECONDS = 4 * DEADLINE
 
 
 @pytest.fixture
@@ -59,14 +61,6 @@ def _children(pid: int) -> list[int]:
     return [child for child, parent in pairs if parent == pid]
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_every_row_of_the_story_holds_and_the_command_says_so(tmp_path, place):
     log = tmp_path / "demo.log"
     with _demo(place, log, free_port()) as demo:
@@ -85,20 +79,22 @@ def test_a_signal_in_the_middle_ends_every_part(tmp_path, place, signum):
     port = free_port()
     with _demo(place, tmp_path / "demo.log", port) as demo:
         assert eventually(lambda: demo.poll() is not None or _answers(port))
+        demo.send_signal(signal.SIGSTOP)  # so that it starts no part that is not in the list
         children = _children(demo.pid)
         demo.send_signal(signum)
+        demo.send_signal(signal.SIGCONT)
         status = demo.wait(_STORY_SECONDS)
 
     assert 5 <= len(children)
     assert 0 != status
-    assert eventually(lambda: not any(map(_alive, children)))
+    assert eventually(lambda: not any(map(alive, children)))
     assert signum == signal.SIGKILL or [] == list(place.iterdir())
 
 
 def _answers(port: int) -> bool:
     with contextlib.suppress(httpx.TransportError):
         url = f"http://127.0.0.1:{port}/mcp"
-        return httpx.get(url, trust_env=False, timeout=5.0).status_code in {401, 403}
+        return httpx.get(url, trust_env=False, timeout=DEADLINE).status_code in {401, 403}
     return False
 
 

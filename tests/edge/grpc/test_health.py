@@ -6,7 +6,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz.edge.grpc.health import Health
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("grpc_server")
 _Response = health_pb2.HealthCheckResponse

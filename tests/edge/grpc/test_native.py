@@ -12,7 +12,7 @@ from authz.edge.grpc.native_call import NativeCall
 from authz.edge.grpc.timers import Timers
 from authz.edge.grpc.transport import Services
 from tests.support.rpc import serving, using
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 M = "/t.S/M"
 SECRET = "a-value-of-a-client"

@@ -13,7 +13,7 @@ from authz.edge.grpc.aio import AioServer
 from authz.edge.grpc.native import NativeServer
 from authz.edge.grpc.select import UnusableServerError, select, trial
 from authz.edge.grpc.startup import ServerChoice
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 
 def selected(wanted):

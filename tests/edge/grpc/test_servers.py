@@ -15,7 +15,7 @@ from authz.edge.grpc.aio import AioCall
 from authz.edge.grpc.native_call import NativeCall
 from authz.edge.grpc.transport import WOKEN, CallCancelled, RpcAbort, Services
 from tests.support.rpc import server_of, serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("grpc_server")
 U, S = "/t.S/Unary", "/t.S/Stream"

@@ -16,7 +16,7 @@ from tests.support.certificates import Authority
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
 from tests.support.rpc import serving
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("grpc_server")
 

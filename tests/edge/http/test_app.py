@@ -19,8 +19,9 @@ from authz.edge.http.status import WorkerReport
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import tokens
-from tests.support.jwks_server import PATIENCE, IssuerSite, page
+from tests.support.jwks_server import IssuerSite, page
 from tests.support.policy_files import POLICY, problems, settings
+from tests.support.waiting import DEADLINE
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 ISSUER = "https://tenant.example/"
@@ -75,7 +76,7 @@ async def served(policy, *, fetching=False):
         await service.keys.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as client:
             yield client
     finally:
         web.should_exit = True
@@ -95,7 +96,7 @@ class Servers:
         self.thread.start()
 
     def run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE)
 
     async def ask(self, policy, method, path, headers):
         if policy not in self.clients:
@@ -340,7 +341,7 @@ def test_readiness_comes_by_itself_with_the_first_keys():
             async with served(LOCAL.replace("URL", site.url), fetching=True) as client:
                 before = await client.get("/readyz")
                 site.pages["/jwks"] = KEYS
-                after = await asyncio.wait_for(becomes_ready(client), PATIENCE)
+                after = await asyncio.wait_for(becomes_ready(client), DEADLINE)
                 return site.url, before, after
 
     url, before, after = asyncio.run(go())

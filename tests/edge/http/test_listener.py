@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from authz.edge.http.listener import BindError, HttpPort, bind, listen
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 ANY = "127.0.0.1:0"
 

@@ -6,17 +6,18 @@ import pytest
 from authz.config.settings import IssuerKeys
 from authz.edge.jwks.fetcher import Fetcher, FetchError, metadata_urls
 from tests.support import jwks_server as bad
-from tests.support.jwks_server import MIB, PATIENCE, IssuerSite, https, page
+from tests.support.jwks_server import MIB, IssuerSite, https, page
+from tests.support.waiting import DEADLINE
 
 SET = {"keys": []}
 LIMIT = 262_144
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
+    return asyncio.run(asyncio.wait_for(coroutine, DEADLINE))
 
 
-async def get(url="", *, issuer="https://issuer.example/", seconds=PATIENCE, max_bytes=LIMIT, **options):
+async def get(url="", *, issuer="https://issuer.example/", seconds=DEADLINE, max_bytes=LIMIT, **options):
     fetcher = Fetcher(seconds=seconds, max_bytes=max_bytes, **options)
     try:
         return await fetcher.key_set(IssuerKeys(issuer=issuer, jwks_uri=url))
@@ -390,7 +391,7 @@ def test_a_proxy_of_the_environment_is_asked_for_a_tunnel_where_the_url_is_https
 def test_no_cookie_is_kept():
     async def go():
         async with IssuerSite(pages={"/jwks": page(SET, set_cookie="a=b; Path=/")}) as site:
-            fetcher = Fetcher(seconds=PATIENCE, max_bytes=LIMIT)
+            fetcher = Fetcher(seconds=DEADLINE, max_bytes=LIMIT)
             for _ in range(2):
                 await fetcher.key_set(
                     IssuerKeys(issuer="https://issuer.example/", jwks_uri=f"{site.url}/jwks")

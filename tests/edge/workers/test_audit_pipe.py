@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from authz.edge.workers.audit_pipe import AuditPipe
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 WRITERS, LINES = 4, 40
 LENGTHS = [10, 5_000, 70_000, 200_000]

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.ipc import MAX_BYTES, Ask, End, Report, Started, Task, WorkerChannel
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 TASK = Task(
     config="policy.yaml",

@@ -17,7 +17,7 @@ from authz.edge.workers.process import KEYS_SECONDS
 from authz.edge.workers.supervisor import StartError, WorkerSupervisor
 from tests.support.policy_files import NATIVE, settings
 from tests.support.serving import alive
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 WORKER = """
 import asyncio, os, signal, socket, sys

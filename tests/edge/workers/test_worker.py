@@ -9,7 +9,7 @@ from authz.edge.shutdown import ShutdownSignal
 from authz.edge.workers.ipc import Ask, End, Report, Started, WorkerChannel
 from authz.edge.workers.worker import SupervisorControl
 from tests.support.services import service
-from tests.support.wire import DEADLINE
+from tests.support.waiting import DEADLINE
 
 
 def play(scenario):
