@@ -13,7 +13,6 @@ from typing import Any
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
@@ -37,9 +36,7 @@ def measure(policy: Path, sizes: tuple[int, ...], seconds: float) -> list[dict[s
         audit = AuditLog(nowhere)
         try:
             service = Service(settings, audit)
-            processor = Processor(
-                resolve=service.response_context, observe=service.metrics, max_bytes=settings.max_list
-            )
+            processor = service.processor(settings.max_list)
             return [asyncio.run(_rewriter(service, processor, mint, size, seconds)) for size in sizes]
         finally:
             audit.close()
@@ -50,7 +47,7 @@ async def _rewriter(
 ) -> dict[str, Any]:
     way, body = WAYS[-1], document(size)
     request = requests_for(mint, size, way)[0]
-    answer = await Checker(service).check(check_request(request), ALONE)
+    answer = await service.checker().check(check_request(request), ALONE)
     messages = _messages(_auth.CheckResponse.FromString(answer).dynamic_metadata, body)
     tracemalloc.start()
     rewritten = await _process(processor, messages)

@@ -67,7 +67,7 @@ def main() -> None:
     with Path("/dev/null").open("wb") as nowhere:
         audit = AuditLog(nowhere)
         try:
-            asyncio.run(answer(Checker(Service(settings, audit)), sys.stdin.buffer, sys.stdout.buffer))
+            asyncio.run(answer(Service(settings, audit).checker(), sys.stdin.buffer, sys.stdout.buffer))
         finally:
             audit.close()
 

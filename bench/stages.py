@@ -22,7 +22,7 @@ from authz.config.settings import IssuerKeys, Settings
 from authz.core import engine
 from authz.core.authentication import Authenticator
 from authz.core.policy.policy import Policy
-from authz.edge import service
+from authz.edge import snapshots
 from authz.edge.envoy import ext_authz
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.service import Service
@@ -33,7 +33,7 @@ from bench.workload import ISSUER, Mint, check_request
 
 STAGES: tuple[tuple[str, object, str], ...] = (
     ("read_request", ext_authz, "read_request"),
-    ("engine", service, "check"),
+    ("engine", snapshots, "check"),
     ("transport", engine, "check_transport"),
     ("authenticate", Authenticator, "authenticate"),
     ("read_message", engine, "read_message"),
@@ -115,7 +115,7 @@ def checker(mint: Mint, settings: Settings | None = None) -> Iterator[Checker]:
     with Path(os.devnull).open("wb") as nowhere:
         audit = AuditLog(nowhere)
         try:
-            yield Checker(Service(settings or settings_of(mint), audit))
+            yield Service(settings or settings_of(mint), audit).checker()
         finally:
             audit.close()
 

@@ -26,6 +26,15 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": set(),
 }
+CORE_ORDER = (
+    {"wire", "reasons", "request"},
+    {"identity", "mcp"},
+    {"policy"},
+    {"servers", "decision"},
+    {"transport", "denial", "response", "authentication"},
+    {"engine"},
+)
+"""The parts of the core; each may import only parts of the rows above its own."""
 IMPURE = [
     "grpc",
     "google.protobuf",
@@ -139,6 +148,35 @@ def test_every_layer_of_the_package_is_known_and_read():
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_point_one_way(path):
     assert set() == wrong_arrows(layer_of(path), imports_of(path))
+
+
+def rank(part):
+    """Return the row of a part of the core."""
+    (row,) = (number for number, parts in enumerate(CORE_ORDER) if part in parts)
+    return row
+
+
+CORE = [path for path in FILES if layer_of(path) == "core" and path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", CORE, ids=module_of)
+def test_imports_inside_the_core_point_up_the_rows(path):
+    part = module_of(path).split(".")[2]
+    others = {name.split(".")[2] for name in imports_of(path) if name.startswith("authz.core.")} - {part}
+
+    assert set() == {other for other in others if rank(other) >= rank(part)}
+
+
+def test_every_class_name_stands_once_in_the_package():
+    where = [
+        (node.name, module_of(path))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    names = [name for name, _ in where]
+
+    assert [] == sorted(each for each in where if names.count(each[0]) > 1)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if layer_of(path) == "core"], ids=module_of)

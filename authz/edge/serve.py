@@ -17,8 +17,6 @@ from typing import Protocol
 
 from authz.config.settings import GrpcTls, Settings
 from authz.edge.envoy import ext_authz, ext_proc
-from authz.edge.envoy.ext_authz import Checker
-from authz.edge.envoy.ext_proc import Processor
 from authz.edge.grpc.health import SERVICE, Health
 from authz.edge.grpc.reflection import Reflection
 from authz.edge.grpc.select import UnusableServerError, select
@@ -173,13 +171,10 @@ async def _watch(file: WatchedFile | None, service: Service) -> None:
     await watcher.run()
 
 
-async def _grpc_server(service: Service, health: Health, among: WorkerOptions) -> Transport:
+async def _grpc_server(service: Service, health: Health, options: WorkerOptions) -> Transport:
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
-    checker = Checker(service)
-    processor = Processor(
-        resolve=service.response_context, observe=service.metrics, max_bytes=settings.max_list
-    )
+    checker, processor = service.checker(), service.processor(settings.max_list)
     reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
     services = Services(
         unary={**checker.unary, **health.unary},
@@ -187,14 +182,14 @@ async def _grpc_server(service: Service, health: Health, among: WorkerOptions) -
         limit=settings.calls or CALLS_PER_CORE * cores(),
         refused=service.metrics.call_refused,
     )
-    options = [
-        ("grpc.so_reuseport", int(among.shared)),
+    arguments = [
+        ("grpc.so_reuseport", int(options.shared)),
         ("grpc.http2.bdp_probe", 0),  # else windows grow to megabytes, held for each slow reader
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", largest),
     ]
     try:
-        server = (await select(among.grpc_server))(services, options)
+        server = (await select(options.grpc_server))(services, arguments)
     except UnusableServerError as error:
         raise BindError(str(error)) from None
     _bind_grpc(server, settings.grpc, settings.tls)

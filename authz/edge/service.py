@@ -1,22 +1,16 @@
-"""What one worker decides with, and how a new policy takes the place of the old one.
+"""What one worker decides with: policy, keys, metrics, and how a new policy takes the place of the old one.
 
-A `PolicySnapshot` is everything that follows from one policy file; it never changes. A reload makes a new one and swaps
-a single reference, so a Check finishes under the snapshot it began with. Checks and rewriters run in the server's
-thread, everything else here in the event loop's. What one thread changes, the other only reads or replaces as a whole.
-
-The rewriter of a list's response runs later, in a call of its own: it finds the policy of its Check by digest among the
-last few snapshots.
-
-Where the file names a candidate, every request is decided once more by it, after the decision is made. A disagreement
-is noted among the decision's shadows; nothing else of the decision, and nothing that a client sees, changes.
+Checks and rewriters run in the server's thread, everything else here in the event loop's. What one thread changes, the
+other only reads or replaces as a whole (see `snapshots`).
 """
 
 import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import structlog
 from msgspec import structs
@@ -24,44 +18,22 @@ from msgspec import structs
 from authz.config.settings import Settings
 from authz.core.authentication import Authenticator
 from authz.core.decision import Decision
-from authz.core.engine import PolicySnapshot, check
+from authz.core.engine import PolicySnapshot
+from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
-from authz.core.request import NEVER, Deadline, HttpRequest
 from authz.core.response.context import ResponseContext
+from authz.edge.envoy.ext_authz import Checker
+from authz.edge.envoy.ext_proc import Processor
 from authz.edge.jwks.store import KeyStore, Schedule
+from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.decision_record import Facts
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from authz.edge.telemetry.stage_timer import StageSampler
 
-CANDIDATE = "candidate"
-"""What records and metrics call the candidate, in the place of a shadow rule's name."""
-
-_KEPT_SNAPSHOTS = 4
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
 _LOG = structlog.get_logger("authz.policy")
-
-
-def decide(
-    request: HttpRequest, snapshot: PolicySnapshot, began: float, mark: Callable[[str], None]
-) -> Decision:
-    """Decide about a request that arrived at `began`, a moment of the performance counter."""
-    now, deadline = time.time(), Deadline(began + snapshot.check_seconds, time.perf_counter)
-    decision = check(request, snapshot, now, deadline, mark)
-    if snapshot.candidate is None or deadline.passed():
-        return decision
-    return _note_candidate(decision, request, snapshot.candidate, now)
-
-
-def _note_candidate(made: Decision, request: HttpRequest, candidate: PolicySnapshot, now: float) -> Decision:
-    """Note on a decision whether a candidate would have decided otherwise; one that fails would have denied."""
-    try:
-        would_allow = check(request, candidate, now, NEVER).allowed
-    except Exception as error:  # noqa: BLE001 - whatever a candidate does, the decision is made
-        would_allow = False
-        _LOG.error("candidate failed", error=type(error).__name__)
-    if would_allow == made.allowed:
-        return made
-    return structs.replace(made, shadows=(*made.shadows, CANDIDATE))
 
 
 class Service:
@@ -81,9 +53,23 @@ class Service:
         self.metrics = Metrics(KeyGauges(self._key_figures))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
-        self._kept: dict[str, PolicySnapshot] = {}
         self.problem = ""
-        self._put_in_force(settings)
+        self.settings = settings
+        self.snapshots = Snapshots(self._snapshot(settings))
+        self.metrics.policy(settings.digest, settings.tools)
+
+    def checker(self) -> Checker:
+        """Return the handler of Checks that decides by this service."""
+        return Checker(
+            self.snapshots,
+            find_key=self.find_key,
+            record=self._record,
+            time_stages=StageSampler(self.metrics.staged).begin,
+        )
+
+    def processor(self, max_bytes: int) -> Processor:
+        """Return the handler of responses, of which a JSON body or an event may have `max_bytes` bytes."""
+        return Processor(resolve=self.response_context, observe=self.metrics, max_bytes=max_bytes)
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""
@@ -105,21 +91,23 @@ class Service:
         if problem:
             self.metrics.reloaded("failed")
 
-    def may_find_key(self, decision: Decision) -> bool:
-        """Return whether a search for the key that a rejected token names could find it now; for any thread."""
-        rejection = decision.rejection
-        return rejection is not None and self.keys.may_refetch(rejection.issuer, rejection.kid)
-
-    async def find_key(self, decision: Decision, began: float) -> bool:
+    def find_key(self, rejection: TokenRejected, began: float) -> Coroutine[Any, Any, bool] | None:
         """Search for the key that a rejected token names, as long as the decision may still take.
 
+        Args:
+            rejection: why the token was rejected: its issuer has no key with its key id.
+            began: when the request arrived, a moment of the performance counter.
+
         Returns:
-            Whether the key is there now.
+            The search, to run in the event loop; it returns whether the key is there now. None if a search would be in
+            vain, so that a flood of unknown key ids costs no fetch.
         """
-        rejection = decision.rejection
-        if rejection is None:
-            return False
+        if not self.keys.may_refetch(rejection.issuer, rejection.kid):
+            return None
         deadline = began + self.settings.check_seconds * _SHARE_FOR_KEYS
+        return self._search(rejection, deadline)
+
+    async def _search(self, rejection: TokenRejected, deadline: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline - time.perf_counter()):
                 return await self.keys.refetch(rejection.issuer, rejection.kid)
@@ -127,8 +115,8 @@ class Service:
 
     def response_context(self, metadata: Mapping[str, str]) -> ResponseContext | None:
         """Return who reads a response, from what its Check left in dynamic metadata; None if that is not known."""
-        current = self.snapshot
-        decided_by = self._kept.get(metadata.get("policy", ""), current)
+        current = self.snapshots.current
+        decided_by = self.snapshots.find(metadata.get("policy", ""))
         return ResponseContext.decode(
             metadata,
             decided_by.servers,
@@ -142,13 +130,13 @@ class Service:
         """Name the issuers none of whose tokens can be verified now."""
         return self.keys.without_keys()
 
+    def _record(self, decision: Decision, facts: Facts, seconds: float) -> None:
+        self.audit.write(decision, facts, seconds)
+        self.metrics.decided(decision, seconds)
+
     def _put_in_force(self, settings: Settings) -> None:
-        snapshot = self._snapshot(settings)
-        # Another thread reads the kept ones, so they are replaced and never changed.
-        kept = {digest: old for digest, old in self._kept.items() if digest != snapshot.digest}
-        newest = list(kept.items())[-(_KEPT_SNAPSHOTS - 1) :]
-        self._kept = {**dict(newest), snapshot.digest: snapshot}
-        self.settings, self.snapshot = settings, snapshot
+        self.settings = settings
+        self.snapshots.put_in_force(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
     def _snapshot(self, settings: Settings) -> PolicySnapshot:
@@ -186,7 +174,7 @@ class Service:
         )
 
     def _forget(self) -> None:
-        for snapshot in (self.snapshot, self.snapshot.candidate):
+        for snapshot in (self.snapshots.current, self.snapshots.current.candidate):
             if snapshot is not None and isinstance(snapshot.authenticator, Authenticator):
                 snapshot.authenticator.clear()
 

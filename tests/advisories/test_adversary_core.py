@@ -48,12 +48,12 @@ def _params(method, name):
     row = METHODS[method]
     listen = {"notifications": {"resourceSubscriptions": [name]}}
     for params in ({key: value} for key, value in {**given_, **listen}.items()):
-        if row.names is not None and row.names(params):
+        if row.extract_items is not None and row.extract_items(params):
             return params
     raise AssertionError(method)
 
 
-NAMING = [method for method, row in METHODS.items() if row.names is not None]
+NAMING = [method for method, row in METHODS.items() if row.extract_items is not None]
 
 
 def _asked(method, params):

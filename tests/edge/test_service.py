@@ -17,10 +17,10 @@ from authz.core.identity.jwks import KeySet
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.envoy.check_response import allow
-from authz.edge.envoy.ext_authz import Checker
-from authz.edge.service import Service, decide
+from authz.edge.service import Service
+from authz.edge.snapshots import decide
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.stage_timer import UNTIMED
+from authz.edge.telemetry.stage_timer import no_mark
 from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE
@@ -69,7 +69,7 @@ def asked(tool="echo", token=None):
 
 
 def check(service, request=None, snapshot=None):
-    return decide(request or asked(), snapshot or service.snapshot, time.perf_counter(), UNTIMED.mark)
+    return decide(request or asked(), snapshot or service.snapshots.current, time.perf_counter(), no_mark)
 
 
 def apply(service, given):
@@ -103,7 +103,7 @@ def test_a_failed_reload_is_counted_and_told_until_the_next_good_one(serve, tmp_
 
 def test_a_check_that_began_under_the_old_policy_finishes_under_it(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    began_under = service.snapshot
+    began_under = service.snapshots.current
     apply(service, settings(tmp_path, LIST))
 
     assert check(service, snapshot=began_under).allowed
@@ -145,9 +145,9 @@ def visible(reader):
 
 def test_a_list_is_trimmed_by_the_policy_of_its_check(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    before = listing(service, service.snapshot)
+    before = listing(service, service.snapshots.current)
     apply(service, settings(tmp_path, LIST))
-    after = listing(service, service.snapshot)
+    after = listing(service, service.snapshots.current)
 
     assert ["echo"] == visible(service.response_context(before))
     assert ["list_files"] == visible(service.response_context(after))
@@ -155,7 +155,7 @@ def test_a_list_is_trimmed_by_the_policy_of_its_check(serve, tmp_path):
 
 def test_a_list_whose_policy_is_long_gone_is_trimmed_by_the_one_in_force(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
-    before = listing(service, service.snapshot)
+    before = listing(service, service.snapshots.current)
     for number in range(10):
         apply(service, settings(tmp_path, f"{LIST}# {number}\n"))
 
@@ -242,13 +242,13 @@ def test_other_authorities_in_the_same_file_are_another_way_of_fetching_keys(ser
 def test_authorities_that_vanish_between_reading_and_use_leave_everything_as_it_was(serve, tmp_path):
     https(tmp_path)
     service, _ = serve(settings(tmp_path))
-    state, store = service.snapshot, service.keys
+    state, store = service.snapshots.current, service.keys
     new = settings(tmp_path, LIST + "ca_file: authority.pem\n")
     (tmp_path / "authority.pem").unlink()
     with pytest.raises(OSError):
         apply(service, new)
 
-    assert (state, store) == (service.snapshot, service.keys)
+    assert (state, store) == (service.snapshots.current, service.keys)
     assert check(service).allowed
 
 
@@ -335,14 +335,14 @@ def test_a_candidate_that_fails_counts_as_one_that_denies_and_changes_nothing(se
 @pytest.mark.parametrize(("ago", "shadows"), [(0, ("candidate",)), (DEADLINE, ())])
 def test_a_candidate_is_not_asked_when_time_is_up(serve, tmp_path, ago, shadows):
     service, _ = serve(settings(tmp_path, ECHO, LIST))
-    made = decide(asked("list_files"), service.snapshot, time.perf_counter() - ago, UNTIMED.mark)
+    made = decide(asked("list_files"), service.snapshots.current, time.perf_counter() - ago, no_mark)
 
     assert (Reason.NO_RULE, shadows) == (made.reason, made.shadows)
 
 
 def test_how_long_a_decision_takes_is_no_disagreement(serve, tmp_path):
     service, _ = serve(settings(tmp_path, ECHO, ECHO + "limits: {check_ms: 10}\n"))
-    made = decide(asked(), service.snapshot, time.perf_counter() - 1, UNTIMED.mark)
+    made = decide(asked(), service.snapshots.current, time.perf_counter() - 1, no_mark)
 
     assert (True, ()) == (made.allowed, made.shadows)
 
@@ -354,7 +354,7 @@ def test_a_disagreement_is_in_the_record_and_the_metric_and_not_in_the_answer(se
     http.method, http.host, http.path, http.raw_body = "POST", request.host, request.path, request.body
     http.headers.update(request.headers)
     answer = asyncio.run(
-        asyncio.wait_for(Checker(service).check(message.SerializeToString(), CallHere()), DEADLINE)
+        asyncio.wait_for(service.checker().check(message.SerializeToString(), CallHere()), DEADLINE)
     )
     service.audit.close()
     (record,) = map(json.loads, stream.getvalue().splitlines())

@@ -7,7 +7,7 @@ import json
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 
-from authz.edge.envoy.ext_authz import SERVICE, Checker
+from authz.edge.envoy.ext_authz import SERVICE
 from tests.support import core as policies
 from tests.support.rpc import serving
 from tests.support.services import check_request, service
@@ -23,7 +23,7 @@ async def _disturbed(running, over):
     while not over.is_set():
         times += 1
         await running.apply(dataclasses.replace(settings, digest=f"policy-{times % 7}"))
-        running.state.forget()
+        running.snapshots.current.authenticator.clear()
         running.metrics.render()
         await asyncio.sleep(0)
     return times
@@ -38,7 +38,7 @@ def test_checks_are_decided_alike_while_policies_change_tokens_are_forgotten_and
     async def run():
         with service() as running:
             async with (
-                serving(unary=Checker(running).unary) as (_, port),
+                serving(unary=running.checker().unary) as (_, port),
                 grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
             ):
                 call, over = channel.unary_unary(f"/{SERVICE}/Check"), asyncio.Event()

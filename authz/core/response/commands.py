@@ -47,7 +47,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Replace:
+class BadGateway:
     """Send status 502 with `refusal` as JSON in place of the whole response. Nothing follows."""
 
 
@@ -64,7 +64,7 @@ class Judged:
     counts: tuple[Count, ...] = ()
 
 
-Command: TypeAlias = Release | Headers | Body | Replace | Stop | Judged
+Command: TypeAlias = Release | Headers | Body | BadGateway | Stop | Judged
 Commands: TypeAlias = Iterator[Command]
 
 

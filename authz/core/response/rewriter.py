@@ -36,12 +36,12 @@ from typing import Protocol
 from authz.core.mcp.item import Visible
 from authz.core.request import RequestId
 from authz.core.response.commands import (
+    BadGateway,
     Body,
     Commands,
     Headers,
     Judged,
     Release,
-    Replace,
     ResponseOutcome,
     Stop,
     expired,
@@ -116,7 +116,7 @@ class Rewriter:
         if self._over:
             return
         for action in actions:
-            self._over = isinstance(action, Release | Replace | Stop)
+            self._over = isinstance(action, Release | BadGateway | Stop)
             yield action
             if self._over:
                 return
@@ -168,14 +168,14 @@ class _Whole:
         if len(self._held) > self._reading.max_bytes:
             self._held.clear()
             yield Judged(ResponseOutcome.REFUSED)
-            yield Replace()
+            yield BadGateway()
 
     def end(self) -> Commands:
         body = bytes(self._held)
         judged, allowed = _judge(body, self._reading) if body else (Judged(ResponseOutcome.PASSED), body)
         yield judged
         if allowed is None or (body and not allowed):
-            yield Replace()
+            yield BadGateway()
             return
         yield Headers(length=len(allowed), rewritten=allowed != body)
         if allowed:

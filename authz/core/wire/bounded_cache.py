@@ -23,12 +23,14 @@ class BoundedCache(dict[_K, _V]):
     __slots__ = ("_size",)
 
     def __init__(self, size: int) -> None:
-        """Hold at most `size` entries, one or more."""
+        """Hold at most `size` entries; none if it is 0."""
         super().__init__()
         self._size = size
 
     def put(self, key: _K, value: _V) -> _V:
         """Remember a value, dropping the oldest entries if there is no room, and return it."""
+        if not self._size:
+            return value
         if len(self) >= self._size and key not in self:
             for oldest in list(islice(self, 1 + self._size // 16)):
                 del self[oldest]

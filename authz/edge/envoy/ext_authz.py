@@ -14,7 +14,7 @@ Rules of this module:
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,15 +24,14 @@ from envoy.service.auth.v3 import external_auth_pb2
 from authz.core.decision import Decision
 from authz.core.denial import render_denial
 from authz.core.engine import PolicySnapshot
+from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow, deny
 from authz.edge.grpc.transport import Call, Unary
-from authz.edge.service import Service, decide
+from authz.edge.snapshots import Snapshots, decide
 from authz.edge.telemetry.decision_record import Facts
-from authz.edge.telemetry.metrics import SAMPLED
-from authz.edge.telemetry.stage_timer import UNTIMED, Sampled, Stages
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 PARTIAL_BODY = "x-envoy-auth-partial-body"
@@ -41,12 +40,36 @@ _LOG = structlog.get_logger("authz.check")
 _read: Any = external_auth_pb2.CheckRequest.FromString
 
 
+FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
+"""Begins the search for the key that a rejected token names; None if it would be in vain. Takes when the Check began."""
+
+Record = Callable[[Decision, Facts, float], None]
+"""Records a decision that took so many seconds."""
+
+
 class Checker:
     """Handles the Checks of Envoy's ext_authz filter."""
 
-    def __init__(self, service: Service) -> None:
-        """Decide by `service`."""
-        self._service = service
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        *,
+        find_key: FindKey,
+        record: Record,
+        time_stages: Callable[[], Callable[[str], None]],
+    ) -> None:
+        """Decide by the policy in force, and record every decision.
+
+        Args:
+            snapshots: the policy in force.
+            find_key: searches for a key that is not known.
+            record: records a decision.
+            time_stages: begins to time the stages of a Check, and returns what marks their ends.
+        """
+        self._snapshots = snapshots
+        self._find_key = find_key
+        self._record = record
+        self._time_stages = time_stages
         self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
@@ -54,32 +77,27 @@ class Checker:
     async def check(self, message: bytes, call: Call) -> bytes:
         """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
         began = time.perf_counter()
-        snapshot, stages = self._service.snapshot, self._stages()
+        snapshot, mark = self._snapshots.current, self._time_stages()
         decision, request = Decision(), _NOTHING
         try:
             request = read_request(_read(message))
-            stages.mark("parse")
-            decision = decide(request, snapshot, began, stages.mark)
+            mark("parse")
+            decision = decide(request, snapshot, began, mark)
             if decision.reason is Reason.UNKNOWN_KEY and await self._found_key(decision, began, call):
-                decision = decide(request, snapshot, began, stages.mark)
-            stages.mark("policy")
+                decision = decide(request, snapshot, began, mark)
+            mark("policy")
             response, facts = self._answer(snapshot, decision, request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no
             decision = Decision()
             response, facts = self._answer(snapshot, decision, _NOTHING)
             _LOG.error("check failed", error=type(error).__name__)
-        stages.mark("respond")
-        self._record(decision, facts, began)
+        mark("respond")
+        self._record(decision, facts, time.perf_counter() - began)
         return response
 
     async def _found_key(self, decision: Decision, began: float, call: Call) -> bool:
-        """Search for the key that a rejected token names, unless it is known that this would be in vain."""
-        service = self._service
-        return service.may_find_key(decision) and await call.run_in_loop(service.find_key(decision, began))
-
-    def _stages(self) -> Stages:
-        """Time one Check in `SAMPLED` stage by stage."""
-        return Sampled(self._service.metrics.staged) if self._count % SAMPLED == 0 else UNTIMED
+        search = None if decision.rejection is None else self._find_key(decision.rejection, began)
+        return search is not None and await call.run_in_loop(search)
 
     def _next_id(self) -> str:
         """Name a decision: unique, not secret. A random start and a count cost no system call for each."""
@@ -101,11 +119,6 @@ class Checker:
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
         )
-
-    def _record(self, decision: Decision, facts: Facts, began: float) -> None:
-        seconds = time.perf_counter() - began
-        self._service.audit.write(decision, facts, seconds)
-        self._service.metrics.decided(decision, seconds)
 
 
 _NOTHING = HttpRequest(method="", host="", path="", headers={})

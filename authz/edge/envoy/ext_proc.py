@@ -30,12 +30,12 @@ from envoy.service.ext_proc.v3 import external_processor_pb2
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
 from authz.core.response.commands import (
+    BadGateway,
     Body,
     Commands,
     Headers,
     Judged,
     Release,
-    Replace,
     ResponseOutcome,
     Stop,
 )
@@ -207,7 +207,7 @@ class _Stream:
                     yield headers_reply(action, self._validators, self._session)
                 case Body():
                     yield from pieces(action.data)
-                case Replace():
+                case BadGateway():
                     self._over = True
                     yield bad_gateway(self._request_id)
                 case Stop():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from authz.edge.grpc.transport import Services, Stream, Unary
 
 
-class Method:
+class MethodCalls:
     """One method and its calls under way; belongs to the handlers' thread.
 
     Attributes:
@@ -48,13 +48,14 @@ class Method:
         self._under_way -= 1
 
 
-def methods(services: Services) -> dict[str, Method]:
+def methods(services: Services) -> dict[str, MethodCalls]:
     """Return a server's methods by full name."""
     limit, refused = services.limit, services.refused
     found = [
-        Method(name, unary=unary, limit=limit, refused=refused) for name, unary in services.unary.items()
+        MethodCalls(name, unary=unary, limit=limit, refused=refused) for name, unary in services.unary.items()
     ]
     found += [
-        Method(name, stream=stream, limit=limit, refused=refused) for name, stream in services.streams.items()
+        MethodCalls(name, stream=stream, limit=limit, refused=refused)
+        for name, stream in services.streams.items()
     ]
     return {method.name: method for method in found}

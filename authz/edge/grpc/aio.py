@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 
-from authz.edge.grpc.admission import Method, methods
+from authz.edge.grpc.admission import MethodCalls, methods
 from authz.edge.grpc.transport import WOKEN, CallCancelled, Options, RpcAbort, Services, Unary, Woken
 
 LAST_SECONDS = 5.0
@@ -184,7 +184,7 @@ class AioServer:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Finds the handler of a call by its method."""
 
-    def __init__(self, found: Mapping[str, Method]) -> None:
+    def __init__(self, found: Mapping[str, MethodCalls]) -> None:
         self._found = {
             name: grpc.stream_stream_rpc_method_handler(partial(_serve, method))
             for name, method in found.items()
@@ -194,7 +194,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
         return self._found.get(handler_call_details.method)
 
 
-async def _serve(method: Method, _messages: Any, context: Any) -> None:
+async def _serve(method: MethodCalls, _messages: Any, context: Any) -> None:
     """Run the handler of one call, and end the call as `transport` promises."""
     if not method.admit():
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -208,7 +208,7 @@ async def _serve(method: Method, _messages: Any, context: Any) -> None:
         await context.abort(code)
 
 
-async def _handled(method: Method, call: AioCall) -> grpc.StatusCode:
+async def _handled(method: MethodCalls, call: AioCall) -> grpc.StatusCode:
     """Run a handler; return the status of its call."""
     try:
         if method.stream is not None:

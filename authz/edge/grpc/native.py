@@ -29,7 +29,7 @@ import grpc
 import structlog
 from grpc._cython import cygrpc
 
-from authz.edge.grpc.admission import Method, methods
+from authz.edge.grpc.admission import MethodCalls, methods
 from authz.edge.grpc.native_call import NativeCall, Operations
 from authz.edge.grpc.timers import Timers
 from authz.edge.grpc.transport import Options, Services
@@ -139,7 +139,7 @@ class NativeServer:
             if not self._closed:
                 call.start_server_batch((), act)
 
-    def on_call_done(self, method: Method | None) -> None:
+    def on_call_done(self, method: MethodCalls | None) -> None:
         """Note that a call has ended."""
         if method is not None:
             method.release()

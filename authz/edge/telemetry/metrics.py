@@ -17,10 +17,9 @@ from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.edge.telemetry.counters import Counters, DurationHistogram
 from authz.edge.telemetry.decision_record import verdict
+from authz.edge.telemetry.stage_timer import SAMPLED
 
 OTHER = "_other"
-SAMPLED = 16
-"""One Check in this many is timed stage by stage; the others pay nothing for it."""
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 _KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
 

@@ -14,12 +14,11 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import VisibilityInputs
 from authz.core.response.commands import refusal
 from authz.core.response.context import KEY, ResponseContext
-from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses
-from tests.support.rpc import Here
+from tests.support.rpc import CallHere
 from tests.support.services import SERVERS, check_request, service
 from tests.support.waiting import DEADLINE
 
@@ -112,7 +111,7 @@ def test_a_reader_without_a_key_binds_no_session():
 def checked(service, method, content=b"", **headers):
     """The dynamic metadata that a Check leaves."""
     message = check_request(method, content, **headers)
-    response = asyncio.run(asyncio.wait_for(Checker(service).check(message, Here()), DEADLINE))
+    response = asyncio.run(asyncio.wait_for(service.checker().check(message, CallHere()), DEADLINE))
     return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
 
 

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from authz.core.mcp.item import Kind
 from authz.core.response.commands import (
+    BadGateway,
     Body,
     Headers,
     Judged,
     Release,
-    Replace,
     ResponseOutcome,
     Stop,
     expired,
@@ -106,7 +106,7 @@ def test_json_is_judged_under_any_2xx_status_and_any_spelling(label, status):
     ids=str,
 )
 def test_a_body_that_cannot_be_judged_is_refused_at_its_first_byte(head):
-    assert [[], [], [REFUSED, Replace()], [], []] == rewritten(head, b"", b"{", LIST)
+    assert [[], [], [REFUSED, BadGateway()], [], []] == rewritten(head, b"", b"{", LIST)
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
@@ -152,14 +152,14 @@ def test_another_status_passes_with_its_body_as_it_comes(status):
 
 @pytest.mark.parametrize("bad", [b"[" + LIST + b"]", LIST[:-1], b"\xef\xbb\xbf" + LIST, b"x"])
 def test_json_that_is_refused_is_replaced(bad):
-    assert [REFUSED, Replace()] == flat(rewritten(JSON, bad))
+    assert [REFUSED, BadGateway()] == flat(rewritten(JSON, bad))
 
 
 def test_json_beyond_the_bound_is_replaced_as_soon_as_it_is():
     reading = ResponseTerms(visible=READING.visible, max_bytes=len(LIST))
 
     assert TRIMMED == flat(rewritten(JSON, LIST, reading=reading))[0]
-    assert [[], [], [REFUSED, Replace()], [], []] == rewritten(JSON, LIST, b" ", LIST, reading=reading)
+    assert [[], [], [REFUSED, BadGateway()], [], []] == rewritten(JSON, LIST, b" ", LIST, reading=reading)
 
 
 @pytest.mark.parametrize("head", [JSON, SSE], ids=["json", "sse"])
@@ -291,7 +291,7 @@ def test_a_notification_of_what_its_reader_may_not_see_keeps_its_id_and_says_not
 def test_a_json_body_that_is_such_a_notification_is_refused():
     withheld = Judged(ResponseOutcome.TRIMMED)
 
-    assert [withheld, Replace()] == flat(rewritten(JSON, UPDATED % b"hidden"))
+    assert [withheld, BadGateway()] == flat(rewritten(JSON, UPDATED % b"hidden"))
 
 
 def test_without_a_verdict_on_who_reads_no_such_notification_passes():

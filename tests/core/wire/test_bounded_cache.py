@@ -8,6 +8,7 @@ from authz.core.wire.bounded_cache import BoundedCache
 @pytest.mark.parametrize(
     ("size", "put", "held"),
     [
+        (0, "ab", ""),
         (1, "ab", "b"),
         (2, "abc", "bc"),
         (2, "aab", "ab"),

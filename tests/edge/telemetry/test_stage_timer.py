@@ -1,18 +1,25 @@
-from authz.edge.telemetry.metrics import SAMPLED, Metrics
-from authz.edge.telemetry.stage_timer import UNTIMED, Sampled
+from authz.edge.telemetry.metrics import Metrics
+from authz.edge.telemetry.stage_timer import SAMPLED, StageSampler, no_mark
 
 
 def test_every_mark_of_a_sampled_check_reports_its_stage_and_the_time_since_the_last():
     reported = []
-    stages = Sampled(lambda stage, seconds: reported.append((stage, seconds >= 0)))
+    mark = StageSampler(lambda stage, seconds: reported.append((stage, seconds >= 0))).begin()
     for stage in ("parse", "token", "policy", "respond"):
-        stages.mark(stage)
+        mark(stage)
 
     assert [(stage, True) for stage in ("parse", "token", "policy", "respond")] == reported
 
 
+def test_one_check_in_so_many_is_timed_the_first_among_them():
+    sampler = StageSampler(lambda stage, seconds: None)
+    timed = [sampler.begin() is not no_mark for _ in range(2 * SAMPLED)]
+
+    assert [0, SAMPLED] == [number for number, sampled in enumerate(timed) if sampled]
+
+
 def test_a_check_that_is_not_timed_costs_no_metric():
-    UNTIMED.mark("parse")
+    no_mark("parse")
 
     assert b"mcp_authz_stage_seconds_count" not in Metrics().render()
 
