@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench conformance protos schema k8s crds lock clean
+.PHONY: demo test lint bench grpc-versions conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -20,6 +20,10 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m pytest -q bench/test_decisions.py
+
+# The gRPC servers under the oldest grpcio that is allowed, the locked one and the newest; needs a package index.
+grpc-versions: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.grpc_versions
 
 # The official conformance suite, directly and through Envoy; needs npm.
 conformance: $(VENV)/dev.stamp

@@ -42,6 +42,7 @@ class Gateway:
         jwks: `iss` to key set URL, for Kubernetes documents.
         supervisor: starts and ends the processes.
         grace: seconds that the service answers on once it was told to end.
+        grpc_server: as the service's flag `--grpc-server`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Gateway:
     supervisor: Supervisor
     jwks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     grace: float = 0.0
+    grpc_server: str = "auto"
 
     @property
     def url(self) -> str:
@@ -90,7 +92,7 @@ class Gateway:
         """Say how the service is started."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
         where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
-        where += ["--grace", f"{self.grace:g}"]
+        where += ["--grace", f"{self.grace:g}", "--grpc-server", self.grpc_server]
         socket_up, ready = socket_ready(self._socket), http_ready(f"{self.http}/readyz")
         return Child(
             name=self.service_name,

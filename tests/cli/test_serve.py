@@ -1,10 +1,13 @@
 import socket
 from contextlib import ExitStack
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.commands import spawn
 from tests.support.policy_files import NATIVE
+from tests.support.serving import Served, ask, channel
 
 HOST = "127.0.0.1"
 
@@ -125,3 +128,39 @@ def test_a_service_without_a_key_for_sessions_says_so_at_its_start(tmp_path, tak
     assert 2 == ended.status
     assert warned is ("no key for session ids" in ended.err)
     assert KEY not in ended.err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("options", "server"), [([], "native"), (["--grpc-server", "aio"], "aio")])
+def test_every_process_that_decides_says_which_grpc_server_it_uses(tmp_path, workers, options, server):
+    with Served(tmp_path, "--grace", "0", *options, workers=workers) as served:
+        asked = ask(served.grpc, connections=4)
+        said = [entry["server"] for entry in served.events("gRPC server")]
+
+    assert (4, [server] * workers) == (asked, said)
+
+
+def test_a_grpc_server_that_is_not_known_ends_the_start(tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(NATIVE)
+    ended = spawn("serve", "-c", file, "--grpc-server", "fast")
+
+    assert 2 == ended.status
+    said = " ".join(ended.err.replace("│", " ").split())
+    assert "'fast' is not one of 'auto', 'native', 'aio'" in said
+
+
+def test_calls_beyond_the_limit_of_the_policy_are_refused_and_counted(tmp_path):
+    keyless = NATIVE.replace("https://issuer.example/", "http://127.0.0.1:1/")
+    with (
+        Served(tmp_path, "--grace", "0", workers=1, text=keyless + "limits: {calls: 16}\n") as served,
+        channel(served.grpc) as connected,
+    ):
+        watch = health_pb2_grpc.HealthStub(connected).Watch
+        watching = [watch(health_pb2.HealthCheckRequest(), wait_for_ready=True) for _ in range(16)]
+        said = {next(call).status for call in watching}
+        refused = watch(health_pb2.HealthCheckRequest()).code()
+        counted = served.metrics()['mcp_authz_calls_refused_total{rpc="/grpc.health.v1.Health/Watch"}']
+
+    assert ({health_pb2.HealthCheckResponse.SERVING}, grpc.StatusCode.RESOURCE_EXHAUSTED) == (said, refused)
+    assert 1 == counted

@@ -8,13 +8,31 @@ import threading
 import pytest
 
 from tests.support.raw_server import response, stream_head
-from tests.support.running import TOOLS
+from tests.support.running import TOOLS, another_gateway
 from tests.support.waiting import DEADLINE
 from tests.support.wire import ask, chunked, message, request
 
 pytestmark = pytest.mark.envoy
 
 LIST = message("tools/list")
+
+
+@pytest.fixture(scope="module", params=["native", "aio"])
+def gateway(stack, raw, request):
+    """A gateway in front of the raw server, whose service uses one of the gRPC servers."""
+    upstream = f"http://127.0.0.1:{raw.port}/mcp"
+    gateway = another_gateway(
+        stack, f"lists-by-{request.param}", upstream=upstream, grpc_server=request.param
+    )
+    gateway.start()
+    return gateway
+
+
+@pytest.fixture
+def raw_port(gateway):
+    return gateway.ports.envoy
+
+
 SEEN = b'{"name" : "echo", "_meta":{"a": 1.10, "b":[1E2, 123456789012345678901234567890]} , "x-odd":"\\u00e9\xc3\xa9"}'
 SEEN_TOO = b'{"inputSchema":{"default":-0.0,"n":1e400},"name":"get_user_info"}'
 HIDDEN = b'{"name":"system_status","secret":"CANARY"}'

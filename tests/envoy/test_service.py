@@ -6,15 +6,18 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.support.running import socket_of
+from tests.support.running import another_gateway, socket_of
 from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
 
 
-@pytest.fixture(scope="module")
-def gateway(stack):
-    return stack.gateways["native"]
+@pytest.fixture(scope="module", params=["native", "aio"])
+def gateway(stack, request):
+    """A gateway whose service uses one of the gRPC servers."""
+    gateway = another_gateway(stack, f"served-by-{request.param}", grpc_server=request.param)
+    gateway.start()
+    return gateway
 
 
 @pytest.fixture

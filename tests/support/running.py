@@ -58,7 +58,12 @@ _NAMES: Counter[tuple[Path, str]] = Counter()
 
 
 def another_gateway(
-    stack: Stack, name: str, *, upstream: str = "", edit: Callable[[str], str] | None = None
+    stack: Stack,
+    name: str,
+    *,
+    upstream: str = "",
+    edit: Callable[[str], str] | None = None,
+    grpc_server: str = "auto",
 ) -> Gateway:
     """Describe one more gateway on a stack's parts, not started.
 
@@ -68,6 +73,7 @@ def another_gateway(
             fixtures more than once.
         upstream: URL of another MCP server.
         edit: changes the text of the demo's policy.
+        grpc_server: which gRPC server the service uses.
     """
     native = stack.gateways["native"]
     taken = _NAMES[stack.supervisor.logs, name]
@@ -83,6 +89,7 @@ def another_gateway(
         name=name,
         policy=policy,
         ports=ports,
+        grpc_server=grpc_server,
         upstream=upstream or native.upstream,
         environment={**native.environment, "DEMO_RESOURCE": f"http://localhost:{ports.envoy}/mcp"},
     )

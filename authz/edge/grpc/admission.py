@@ -10,7 +10,7 @@ from collections.abc import Callable
 from authz.edge.grpc.transport import Services, Stream, Unary
 
 
-class MethodCalls:
+class ServedMethod:
     """One method and its calls under way; belongs to the handlers' thread.
 
     Attributes:
@@ -48,14 +48,15 @@ class MethodCalls:
         self._under_way -= 1
 
 
-def methods(services: Services) -> dict[str, MethodCalls]:
+def methods(services: Services) -> dict[str, ServedMethod]:
     """Return a server's methods by full name."""
     limit, refused = services.limit, services.refused
     found = [
-        MethodCalls(name, unary=unary, limit=limit, refused=refused) for name, unary in services.unary.items()
+        ServedMethod(name, unary=unary, limit=limit, refused=refused)
+        for name, unary in services.unary.items()
     ]
     found += [
-        MethodCalls(name, stream=stream, limit=limit, refused=refused)
+        ServedMethod(name, stream=stream, limit=limit, refused=refused)
         for name, stream in services.streams.items()
     ]
     return {method.name: method for method in found}

@@ -24,11 +24,17 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 
-from authz.edge.grpc.admission import MethodCalls, methods
-from authz.edge.grpc.transport import WOKEN, CallCancelled, Options, RpcAbort, Services, Unary, Woken
-
-LAST_SECONDS = 5.0
-"""Longest time that calls which were cancelled may take to end."""
+from authz.edge.grpc.admission import ServedMethod, methods
+from authz.edge.grpc.transport import (
+    LAST_SECONDS,
+    WOKEN,
+    CallCancelled,
+    Options,
+    RpcAbort,
+    Services,
+    Unary,
+    Woken,
+)
 
 _T = TypeVar("_T")
 _LOG = structlog.get_logger("authz.grpc")
@@ -184,7 +190,7 @@ class AioServer:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Finds the handler of a call by its method."""
 
-    def __init__(self, found: Mapping[str, MethodCalls]) -> None:
+    def __init__(self, found: Mapping[str, ServedMethod]) -> None:
         self._found = {
             name: grpc.stream_stream_rpc_method_handler(partial(_serve, method))
             for name, method in found.items()
@@ -194,7 +200,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
         return self._found.get(handler_call_details.method)
 
 
-async def _serve(method: MethodCalls, _messages: Any, context: Any) -> None:
+async def _serve(method: ServedMethod, _messages: Any, context: Any) -> None:
     """Run the handler of one call, and end the call as `transport` promises."""
     if not method.admit():
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -208,7 +214,7 @@ async def _serve(method: MethodCalls, _messages: Any, context: Any) -> None:
         await context.abort(code)
 
 
-async def _handled(method: MethodCalls, call: AioCall) -> grpc.StatusCode:
+async def _handled(method: ServedMethod, call: AioCall) -> grpc.StatusCode:
     """Run a handler; return the status of its call."""
     try:
         if method.stream is not None:

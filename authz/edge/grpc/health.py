@@ -1,6 +1,6 @@
 """gRPC's health protocol, which tells Envoy whether to send calls here. The empty service name stands for all services.
 
-Serves `grpc.health.v1.Health`: Check, List and Watch.
+Serves `grpc.health.v1.Health`: Check, Watch, and List if the installed messages have it.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,10 @@ class Health:
         """Begin with NOT_SERVING."""
         self._status = _Response.NOT_SERVING
         self._watching: set[Call] = set()
-        self.unary: Mapping[str, Unary] = MappingProxyType(
-            {f"/{SERVICE}/Check": self.check, f"/{SERVICE}/List": self.list}
-        )
+        unary: dict[str, Unary] = {f"/{SERVICE}/Check": self.check}
+        if hasattr(_pb, "HealthListResponse"):  # older versions of grpcio-health-checking have no List
+            unary[f"/{SERVICE}/List"] = self.list
+        self.unary = MappingProxyType(unary)
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Watch": self.watch})
 
     @property

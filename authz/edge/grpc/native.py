@@ -29,13 +29,10 @@ import grpc
 import structlog
 from grpc._cython import cygrpc
 
-from authz.edge.grpc.admission import MethodCalls, methods
+from authz.edge.grpc.admission import ServedMethod, methods
 from authz.edge.grpc.native_call import NativeCall, Operations
 from authz.edge.grpc.timers import Timers
-from authz.edge.grpc.transport import Options, Services
-
-LAST_SECONDS = 5.0
-"""Longest time that calls which were cancelled may take to end."""
+from authz.edge.grpc.transport import LAST_SECONDS, Options, Services
 
 LONGEST_WAIT = 1.0
 """Seconds after which timers are looked at again at the latest: gRPC waits by a clock that may be set back meanwhile."""
@@ -139,7 +136,7 @@ class NativeServer:
             if not self._closed:
                 call.start_server_batch((), act)
 
-    def on_call_done(self, method: MethodCalls | None) -> None:
+    def on_call_done(self, method: ServedMethod | None) -> None:
         """Note that a call has ended."""
         if method is not None:
             method.release()

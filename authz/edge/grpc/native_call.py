@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 import structlog
 
-from authz.edge.grpc.admission import MethodCalls
+from authz.edge.grpc.admission import ServedMethod
 from authz.edge.grpc.timers import Timer, Timers
 from authz.edge.grpc.transport import WOKEN, CallCancelled, RpcAbort, Stream, Unary, Woken
 
@@ -65,7 +65,7 @@ class CallHost(Protocol):
     def post(self, call: Any, act: Callable[[Any], None]) -> None:
         """Have `act` called in the server's thread; from any thread."""
 
-    def on_call_done(self, method: MethodCalls | None) -> None:
+    def on_call_done(self, method: ServedMethod | None) -> None:
         """Note that a call has ended, and which method admitted it."""
 
 
@@ -94,7 +94,7 @@ class NativeCall:
         "_woken",
     )
 
-    def __init__(self, host: CallHost, call: Any, method: MethodCalls | None) -> None:
+    def __init__(self, host: CallHost, call: Any, method: ServedMethod | None) -> None:
         """Belong to a server; `call` is gRPC's own, `method` the one that admitted it."""
         self._host = host
         self._call = call

@@ -1,4 +1,4 @@
-"""Mutual TLS on the gRPC port. Renewed files count from the next connection on; unusable ones change nothing."""
+"""Mutual TLS on the gRPC port. Renewed certificates take effect with the next connection; unusable files change nothing."""
 
 import ssl
 from pathlib import Path
@@ -17,7 +17,7 @@ class TlsError(Exception):
 
 
 def credentials(tls: GrpcTls) -> grpc.ServerCredentials:
-    """Give credentials under which only clients with a certificate of the named authorities are served.
+    """Return credentials that admit only clients with a certificate of the named authorities.
 
     Raises:
         TlsError: a file cannot be used.
@@ -30,7 +30,7 @@ def credentials(tls: GrpcTls) -> grpc.ServerCredentials:
 
 
 def _check(tls: GrpcTls) -> None:
-    """Refuse files of which gRPC would say only that it cannot bind."""
+    """Reject unusable files here, because gRPC would only say that it cannot bind."""
     for key in ("cert_file", "key_file", "client_ca_file"):
         path = getattr(tls, key)
         try:
@@ -52,12 +52,12 @@ def _check(tls: GrpcTls) -> None:
 
 
 def _no_password() -> str:
-    """Answer a locked key's question, which would otherwise be asked at the terminal."""
+    """Return no password for a locked key; without this OpenSSL would ask at the terminal."""
     return ""
 
 
 class _Files:
-    """The three files, read again whenever a connection begins."""
+    """The three files, which are read again whenever a connection begins."""
 
     def __init__(self, tls: GrpcTls) -> None:
         self._tls = tls
@@ -75,10 +75,7 @@ class _Files:
         return grpc.ssl_server_certificate_configuration([(key, cert)], authorities)
 
     def renewed(self) -> Any:
-        """Give the files' content when it changed, else None, which keeps what is used.
-
-        gRPC asks in a thread of its own.
-        """
+        """Return the files' content if it has changed, or None to keep what is used; gRPC calls this in a thread of its own."""
         try:
             found = self._read()
         except OSError as error:

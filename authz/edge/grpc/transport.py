@@ -44,6 +44,9 @@ import grpc
 
 _T = TypeVar("_T")
 
+LAST_SECONDS = 5.0
+"""Longest time that `Transport.stop` waits for calls to end once they were cancelled."""
+
 Options = Sequence[tuple[str, Any]]
 """Channel arguments of gRPC's core."""
 

@@ -337,6 +337,19 @@ def test_what_is_run_in_the_loop_is_cancelled_when_the_client_has_gone():
     assert play(scenario, unary=handler)
 
 
+def test_work_in_the_loop_that_somebody_else_cancels_fails_the_call_as_any_error_does():
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    async def handler(_message, call):
+        await call.run_in_loop(cancelled())
+        return b""
+
+    with structlog.testing.capture_logs() as logs:
+        assert grpc.StatusCode.INTERNAL == play(lambda c: code_of(c.unary(b"")), unary=handler)
+    assert [{"event": "call failed", "error": "CancelledError", "log_level": "error"}] == logs
+
+
 def test_a_handler_that_waits_again_when_told_that_its_client_has_gone_is_closed():
     handlers, begun = [], threading.Event()
 
