@@ -233,7 +233,7 @@ def test_an_error_that_nobody_thought_of_fails_one_reload_and_says_no_more_than_
     assert [["echo"]] == watched.applied
 
 
-def test_the_watch_looks_by_itself_and_at_once_when_poked(watched, monkeypatch):
+def test_the_watch_looks_by_itself_and_at_once_when_told(watched, monkeypatch):
     async def run():
         applied = asyncio.Semaphore(0)
 

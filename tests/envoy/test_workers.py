@@ -44,7 +44,7 @@ class Workers:
         return [entry for line in lines if "event" in (entry := json.loads(line))]
 
     def pids(self):
-        """Give the process id of each worker that serves."""
+        """Return the process id of each worker that serves."""
         found = {}
         for entry in self.log():
             if entry["event"] == "worker serves":
@@ -71,7 +71,7 @@ class Workers:
 
     @contextmanager
     def loaded(self, subjects):
-        """Give the answers of two clients that ask all the while."""
+        """Return the answers of two clients that ask all the while."""
         token, answers = self.stack.token(), []
         loads = [Load(self.port, token, subjects) for _ in range(2)]
         for load in loads:

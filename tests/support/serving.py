@@ -68,17 +68,17 @@ class Served:
         assert eventually(lambda: not any(alive(pid) for pid in pids))
 
     def events(self, event):
-        """Give the log entries of this name."""
+        """Return the log entries of this name."""
         lines = self.log.read_bytes().decode().split("\n")[:-1]
         return [entry for line in lines if (entry := json.loads(line))["event"] == event]
 
     def pids(self):
-        """Give the process ids of the workers, in order."""
+        """Return the process ids of the workers, in order."""
         found = {entry["worker"]: entry["pid"] for entry in self.events("worker serves")}
         return [found[number] for number in sorted(found)]
 
     def records(self):
-        """Give the audit records; each line must be one."""
+        """Return the audit records; each line must be one."""
         return [json.loads(line) for line in self.audit.read_bytes().decode().split("\n")[:-1]]
 
     def get(self, path):
@@ -88,7 +88,7 @@ class Served:
         return httpx.post(f"http://{self.http}{path}", trust_env=False, timeout=DEADLINE)
 
     def metrics(self):
-        """Give sample with labels to value."""
+        """Return sample with labels to value."""
         lines = [line for line in self.get("/metrics").text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -110,7 +110,7 @@ class Served:
 
 
 def alive(pid):
-    """Tell whether a process is there and no zombie."""
+    """Return whether a process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

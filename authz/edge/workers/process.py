@@ -1,4 +1,12 @@
-"""One worker as its supervisor sees it: a process, and its replacement whenever it ends."""
+"""One worker as its supervisor sees it: a process, and its replacement whenever it ends.
+
+Rules of this module:
+
+* A replacement comes at once if the exit status was 0: the worker was asked to leave. Otherwise it comes after a pause,
+  which doubles until a worker has lived for a while, so that one that always fails does not use up the machine.
+* The first worker is not replaced unless it has served: the service then fails to start.
+* What an ended worker counted stays in the sums, as far as it was reported.
+"""
 
 import asyncio
 import contextlib
@@ -29,12 +37,14 @@ _LOG = structlog.get_logger("authz.supervisor")
 
 
 class WorkerSlot:
-    """Runs one worker after another.
+    """Runs a worker process, and the next one whenever it ends.
+
+    All of a process's life is `_run_process`: to cancel it kills the process, so that no other method has to clean up.
 
     Attributes:
-        started: resolved with "" once the first one serves, or with the reason why it does not.
-        up: whether the present one takes connections.
-        restarts: how many were replaced.
+        started: resolved with "" once the first process serves, or with the reason why it does not.
+        up: whether the present process takes connections.
+        restarts: how many processes were replaced.
     """
 
     def __init__(self, number: int, task: Task, command: Sequence[str], audit: AuditPipe) -> None:
@@ -48,11 +58,12 @@ class WorkerSlot:
         self._status: asyncio.Future[WorkerStatus] | None = None
         self._metrics: list[Metric] = []
         self._ended_metrics: list[Metric] = []
+        self._served = False
         self._ending = False
         self._runner = asyncio.create_task(self._run())
 
     async def status(self, seconds: float) -> WorkerStatus:
-        """Ask for its status and metrics; a worker that does not answer within `seconds` is not ready.
+        """Ask the worker for its status and metrics; one that does not answer within `seconds` is not ready.
 
         All who ask before it answers share the answer, so that a worker that hangs collects no questions.
         """
@@ -77,10 +88,10 @@ class WorkerSlot:
     async def end(self) -> None:
         """Tell the worker that the whole service ends, and wait until it has ended."""
         self._ending = True
-        if self.up:
+        if self._served:  # also of a process that is leaving: it may still write audit records
             self._send(End())
         else:
-            self._runner.cancel()  # it took no call yet
+            self._runner.cancel()
         await asyncio.wait([self._runner])
 
     async def kill(self) -> None:
@@ -131,6 +142,7 @@ class WorkerSlot:
             await asyncio.to_thread(copying.join, _LAST_RECORDS)
             self._ended_metrics = merge([self._ended_metrics, summed(self._metrics)])
             self._metrics = []
+            self._served = False
 
     def _take(self, message: object, pid: int) -> None:
         match message:
@@ -138,7 +150,7 @@ class WorkerSlot:
                 self._metrics = metrics
                 self._answer(status)
             case Started(problem=""):
-                self.up = True
+                self.up = self._served = True
                 self._settle("")
                 _LOG.info("worker serves", worker=self._number, pid=pid)
             case Started(problem):

@@ -74,9 +74,9 @@ async def supervise(
         cleanup.enter_context(_reserved(settings.grpc))
         supervisor = WorkerSupervisor(settings, tasks, command, out, shutdown)
         cleanup.push_async_callback(supervisor.kill)
-        await supervisor.start()
+        await supervisor.wait_started()
         port.begin(application(supervisor))
-        watching = asyncio.create_task(_watch(file, supervisor))
+        watching = asyncio.create_task(_watcher(file, supervisor).run())
         cleanup.callback(watching.cancel)
         started()
         await shutdown.begun.wait()
@@ -94,7 +94,8 @@ def _reserved(address: str) -> Iterator[None]:
         yield
 
 
-async def _watch(file: WatchedFile, supervisor: "WorkerSupervisor") -> None:
+def _watcher(file: WatchedFile, supervisor: "WorkerSupervisor") -> PolicyWatcher:
+    """Return a watcher of the policy, which SIGHUP wakes here and in every worker from now on."""
     watcher = PolicyWatcher(
         file.path, file.load, supervisor.apply, failed=lambda _: None, read=supervisor.settings.read
     )
@@ -104,7 +105,7 @@ async def _watch(file: WatchedFile, supervisor: "WorkerSupervisor") -> None:
         supervisor.signal(signal.SIGHUP)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
-    await watcher.run()
+    return watcher
 
 
 class WorkerSupervisor:
@@ -118,7 +119,7 @@ class WorkerSupervisor:
         out: Stream,
         shutdown: ShutdownSignal,
     ) -> None:
-        """Begin to start the workers."""
+        """Start a worker for each task; `wait_started` says whether they serve."""
         self.settings = settings
         self._shutdown = shutdown
         # Added to by the threads of the audit pipe, so it is a counter that locks.
@@ -128,7 +129,7 @@ class WorkerSupervisor:
         audit = AuditPipe(out, self._dropped.inc)
         self._slots = [WorkerSlot(number, task, command, audit) for number, task in enumerate(tasks)]
 
-    async def start(self) -> None:
+    async def wait_started(self) -> None:
         """Wait until every worker serves, or until the service is told to end.
 
         Raises:
@@ -173,11 +174,10 @@ class WorkerSupervisor:
         return overall(await self._statuses(), draining=self._shutdown.begun.is_set())
 
     async def _statuses(self) -> list[WorkerStatus]:
+        """Return the status of each worker that is up, and still is when all have answered."""
         asked = [slot for slot in self._slots if slot.up]
         statuses = await asyncio.gather(*(slot.status(ANSWER_SECONDS) for slot in asked))
-        return [
-            status for slot, status in zip(asked, statuses, strict=True) if slot.up
-        ]  # not of one that ended
+        return [status for slot, status in zip(asked, statuses, strict=True) if slot.up]
 
     def _own_metrics(self) -> list[Metric]:
         workers = GaugeMetricFamily("mcp_authz_workers", "Workers, configured and up.", labels=["state"])

@@ -44,7 +44,8 @@ class SupervisorControl:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
-            elif isinstance(message, End):
+            elif isinstance(message, End) and not shutdown.begun.is_set():
+                # Not a second request, which would cut the drain short: a service manager signals workers and supervisor.
                 shutdown.request()
         _LOG.error("the supervisor is gone, so this worker ends")
         shutdown.request(quietly=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.config.settings import IssuerKeys
+from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySetError, Skip
 from authz.edge.jwks import store as keystore
 from authz.edge.jwks.fetcher import Fetched
@@ -32,7 +32,7 @@ def published(*kids, **members):
 
 
 @dataclass
-class Figures:
+class Counted:
     outcomes: list = field(default_factory=list)
     counts: dict = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Figures:
 class World:
     site: IssuerSite
     clock: HandClock
-    figures: Figures
+    counted: Counted
     store: KeyStore
     changes: list
 
@@ -91,18 +91,18 @@ async def world(answer=None, *, started=True, schedule=None, site=None, jwks_uri
     """A store of one issuer, over real HTTP, with the time in the test's hands; its first fetch is done if started."""
     async with site or IssuerSite() as running:
         running.pages.setdefault("/jwks", answer or page(published("1")))
-        clock, figures, changes = HandClock(), Figures(), []
+        clock, counted, changes = HandClock(), Counted(), []
         where = IssuerKeys(issuer=ISSUER, jwks_uri=f"{running.url}/jwks" if jwks_uri is None else jwks_uri)
         store = Honest(
             {ISSUER: where},
-            observer=figures,
+            observer=counted,
             schedule=schedule or Schedule(jitter=0, timeout=DEADLINE),
             clock=clock,
             sleep=clock.sleep,
             on_change=lambda: changes.append(clock.now),
             **options,
         )
-        here = World(running, clock, figures, store, changes)
+        here = World(running, clock, counted, store, changes)
         if started:
             await store.start()
             await clock.pause()
@@ -169,7 +169,7 @@ def test_a_scheduled_fetch_brings_new_keys_and_drops_old_ones():
             before = here.kids
             here.publish("2", "3")
             await here.clock.wake(300)
-            return before, here.kids, here.figures.outcomes
+            return before, here.kids, here.counted.outcomes
 
     assert ({"1", "2"}, {"2", "3"}, ["ok", "ok"]) == run(go())
 
@@ -222,7 +222,7 @@ def test_one_issuer_that_is_silent_does_not_keep_another_waiting():
                 name: IssuerKeys(issuer=name, jwks_uri=f"{site.url}/{path}")
                 for name, path in (("dead", "dead"), ("live", "jwks"))
             }
-            store = KeyStore(sources, observer=Figures(), schedule=Schedule(timeout=DEADLINE))
+            store = KeyStore(sources, observer=Counted(), schedule=Schedule(timeout=DEADLINE))
             await store.start()
             await until(lambda: store.keys("live") is not None)
             missing = store.without_keys()
@@ -241,7 +241,7 @@ def test_the_key_set_is_found_through_the_issuers_metadata():
             site.pages["/k"] = page(published("1"))
             clock = HandClock()
             sources = {site.url: IssuerKeys(issuer=site.url)}
-            store = KeyStore(sources, observer=Figures(), clock=clock, sleep=clock.sleep)
+            store = KeyStore(sources, observer=Counted(), clock=clock, sleep=clock.sleep)
             await store.start()
             await clock.pause()
             kids = set(store.keys(site.url).keys)
@@ -274,7 +274,7 @@ def test_closing_ends_a_fetch_and_a_wait_and_leaves_no_task():
             await here.store.close()
             found = await waiting
             mine = [task for task in asyncio.all_tasks() if "KeyStore" in repr(task.get_coro())]
-            return found, mine, here.figures.outcomes
+            return found, mine, here.counted.outcomes
 
     assert (False, [], []) == run(go())
 
@@ -343,7 +343,7 @@ def test_whatever_the_issuer_answers_the_old_keys_stay_and_the_next_good_answer_
             here.answer(MISBEHAVIOURS[name])
             pause = await here.clock.wake(300)
             kept = here.store.keys(ISSUER) is before
-            sent, outcomes = here.site.sent, list(here.figures.outcomes)
+            sent, outcomes = here.site.sent, list(here.counted.outcomes)
             here.store._fetcher._seconds = DEADLINE
             here.publish("3")
             await here.clock.wake(pause)
@@ -365,9 +365,9 @@ SETS = st.fixed_dictionaries(
 
 
 def test_whatever_a_document_holds_it_gives_keys_or_counts_as_a_failure():
-    figures = Figures()
+    counted = Counted()
     with asyncio.Runner() as runner:
-        store = KeyStore({ISSUER: IssuerKeys(issuer=ISSUER, jwks_uri="unused")}, observer=figures)
+        store = KeyStore({ISSUER: IssuerKeys(issuer=ISSUER, jwks_uri="unused")}, observer=counted)
 
         @given(st.binary(max_size=300) | SETS.map(json.dumps).map(str.encode))
         @settings(max_examples=200, deadline=None)
@@ -375,12 +375,12 @@ def test_whatever_a_document_holds_it_gives_keys_or_counts_as_a_failure():
             async def key_set(_):
                 return Fetched(body=body, max_age=None)
 
-            figures.outcomes.clear()
+            counted.outcomes.clear()
             store._fetcher.key_set = key_set
             runner.run(store._flight(store._sources[ISSUER]))
 
-            assert figures.outcomes in (["ok"], ["failed"])
-            assert (store.keys(ISSUER) is not None) or figures.outcomes == ["failed"]
+            assert counted.outcomes in (["ok"], ["failed"])
+            assert (store.keys(ISSUER) is not None) or counted.outcomes == ["failed"]
 
         counts()
         runner.run(store.close())
@@ -394,7 +394,7 @@ def test_an_error_nobody_thought_of_counts_as_a_failed_fetch_and_the_next_one_is
             here.store._fetcher.key_set = real
             here.publish("2")
             await here.clock.wake(pause)
-            return pause, here.figures.outcomes, here.kids
+            return pause, here.counted.outcomes, here.kids
 
     assert (1, ["ok", "failed", "ok"], {"2"}) == run(go())
 
@@ -425,7 +425,7 @@ def test_a_name_that_is_at_hand_costs_nothing():
 def test_an_issuer_that_is_not_fetched_is_not_refetched(issuer):
     async def go():
         inline = json.dumps(published("1")).encode()
-        store = KeyStore({"inline": IssuerKeys(issuer="inline", inline=inline)}, observer=Figures())
+        store = KeyStore({"inline": IssuerKeys(issuer="inline", inline=inline)}, observer=Counted())
         found = await store.refetch(issuer, "2")
         await store.close()
         return found
@@ -668,7 +668,7 @@ def test_keys_that_are_not_used_are_counted_by_why_and_cost_the_others_nothing()
 
     async def go():
         async with world(page({"keys": entries})) as here:
-            return here.kids, here.figures.counts
+            return here.kids, here.counted.counts
 
     assert ({"1"}, {ISSUER: {"type": 2, "use": 1, "weak": 1}}) == run(go())
 
@@ -690,11 +690,11 @@ def test_keys_in_the_file_are_there_at_once_for_good_and_without_a_word_to_anybo
     """`on_change` is for those who remember tokens, and while a store is made there is nobody who does."""
 
     async def go():
-        changes, figures, clock = [], Figures(), HandClock()
+        changes, counted, clock = [], Counted(), HandClock()
         inline = json.dumps({"keys": [*published("1")["keys"], 7]}).encode()
         store = KeyStore(
             {ISSUER: IssuerKeys(issuer=ISSUER, inline=inline)},
-            observer=figures,
+            observer=counted,
             clock=clock,
             on_change=lambda: changes.append(1),
         )
@@ -702,7 +702,7 @@ def test_keys_in_the_file_are_there_at_once_for_good_and_without_a_word_to_anybo
         clock.now += 1e9
         told = store.without_keys(), set(store.keys(ISSUER).keys), store.age(ISSUER)
         await store.close()
-        return told, changes, figures.outcomes, figures.counts
+        return told, changes, counted.outcomes, counted.counts
 
     assert (([], {"1"}, 0.0), [], [], {ISSUER: {"malformed": 1}}) == run(go())
 
@@ -710,11 +710,11 @@ def test_keys_in_the_file_are_there_at_once_for_good_and_without_a_word_to_anybo
 @pytest.mark.parametrize("inline", [b"{", b"[]", b'{"keys":[]}', b'{"keys":[{"kty":"oct","k":"AAAA"}]}'])
 def test_keys_in_the_file_that_are_none_end_the_start(inline):
     with pytest.raises(KeySetError):
-        KeyStore({ISSUER: IssuerKeys(issuer=ISSUER, inline=inline)}, observer=Figures())
+        KeyStore({ISSUER: IssuerKeys(issuer=ISSUER, inline=inline)}, observer=Counted())
 
 
 def test_nobody_has_the_keys_of_an_issuer_that_is_not_configured():
-    assert None is KeyStore({}, observer=Figures()).keys(ISSUER)
+    assert None is KeyStore({}, observer=Counted()).keys(ISSUER)
 
 
 def test_the_log_names_issuer_and_cause_and_nothing_of_the_document(monkeypatch):
@@ -736,3 +736,34 @@ def test_the_log_names_issuer_and_cause_and_nothing_of_the_document(monkeypatch)
     assert ("keys not fetched", {"issuer": ISSUER, "problem": "not a JWK Set", "failures": 1}) == lines[0]
     assert "secret" not in repr(lines)
     assert "a name from a token" not in repr(lines)
+
+
+EXACT = Schedule(min_age=60, max_age=600, default_age=300, retry=1, jitter=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "age"), [(None, 300), (0, 60), (59, 60), (61, 61), (599, 599), (601, 600), (10**9, 600)]
+)
+def test_what_cache_control_says_counts_within_the_bounds(said, age):
+    assert age == EXACT.age(said)
+
+
+@pytest.mark.parametrize(
+    ("failures", "pause"), [(0, 300), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (10**6, 60)]
+)
+def test_pauses_double_from_failure_to_failure_up_to_the_shortest_age(failures, pause):
+    assert pause == EXACT.pause(300, failures)
+
+
+@given(st.floats(60, 600), st.integers(0, 100), st.floats(0, 0.9))
+def test_chance_only_shortens_a_pause_and_by_no_more_than_the_jitter(age, failures, jitter):
+    whole = EXACT.pause(age, failures)
+    pause = Schedule(jitter=jitter).pause(age, failures)
+
+    assert whole * (1 - jitter) * 0.999 <= pause <= whole
+
+
+def test_the_bounds_are_those_of_the_settings():
+    assert {name: getattr(Fetching(), name) for name in Fetching.__dataclass_fields__} == {
+        name: getattr(Schedule(), name) for name in Fetching.__dataclass_fields__
+    }

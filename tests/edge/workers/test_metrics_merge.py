@@ -27,7 +27,7 @@ def worker(*, denials=0, seconds=0.0002, digest="a", keys=(1, 5.0), server="demo
 
 
 def shown(*sources):
-    """Give what Prometheus would read: sample with labels to value."""
+    """Return what Prometheus would read: sample with labels to value."""
     text = generate_latest(Collected(merge(sources))).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}

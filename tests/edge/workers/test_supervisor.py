@@ -122,7 +122,7 @@ async def until(holds):
 
 def test_workers_that_serve_are_one_service_that_is_ready():
     async def scenario(running, _):
-        await running.start()
+        await running.wait_started()
         return await running.status(), await workers(running), await shown(running)
 
     status, found, samples = play(scenario, task(), task())
@@ -144,7 +144,7 @@ def test_workers_that_serve_are_one_service_that_is_ready():
 def test_a_worker_that_cannot_serve_ends_the_start_with_its_reason_and_leaves_none(does, problem):
     async def scenario(running, _):
         with pytest.raises(StartError) as raised:
-            await running.start()
+            await running.wait_started()
         await running.kill()
         return str(raised.value), (await shown(running))["mcp_authz_worker_restarts_total"]
 
@@ -154,7 +154,7 @@ def test_a_worker_that_cannot_serve_ends_the_start_with_its_reason_and_leaves_no
 def test_a_program_that_cannot_be_run_ends_the_start():
     async def scenario(running, _):
         with pytest.raises(StartError, match="a worker cannot be started: No such file or directory"):
-            await running.start()
+            await running.wait_started()
 
     play(scenario, task(), command=["/no/such/program"])
 
@@ -162,7 +162,7 @@ def test_a_program_that_cannot_be_run_ends_the_start():
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_that_ends_is_replaced_by_one_that_waits_for_keys_and_its_counts_stay(signum):
     async def scenario(running, _):
-        await running.start()
+        await running.wait_started()
         ((first, _),) = await workers(running)
         running.signal(signum)
 
@@ -181,7 +181,7 @@ def test_a_worker_that_ends_is_replaced_by_one_that_waits_for_keys_and_its_count
 
 def test_a_worker_that_sends_what_is_no_message_is_replaced():
     async def scenario(running, _):
-        await running.start()
+        await running.wait_started()
         ((_, hold),) = await until(lambda: workers(running))
         return hold
 
@@ -192,7 +192,7 @@ def test_a_worker_that_does_not_answer_is_up_and_not_ready(monkeypatch):
     monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 0.05)
 
     async def scenario(running, _):
-        await running.start()
+        await running.wait_started()
         return (await running.status()).ready, (await shown(running))['mcp_authz_workers{state="up"}']
 
     assert (False, 2) == play(scenario, task(), task("deaf"))
@@ -200,7 +200,7 @@ def test_a_worker_that_does_not_answer_is_up_and_not_ready(monkeypatch):
 
 def test_the_end_reaches_every_worker_and_none_is_replaced():
     async def scenario(running, shutdown):
-        await running.start()
+        await running.wait_started()
         pids = [int(pid) for pid, _ in await workers(running)]
         shutdown.request()
         await running.end()
@@ -217,7 +217,7 @@ def test_a_worker_that_ignores_the_end_is_killed_once_grace_and_limit_are_over(m
     monkeypatch.setattr(supervisor, "_SLACK", 0.05)
 
     async def scenario(running, shutdown):
-        await running.start()
+        await running.wait_started()
         running.settings = dataclasses.replace(running.settings, drain=Drain(grace=0.0, limit=0.0))
         (pid,) = [slot._process.pid for slot in running._slots]
         shutdown.request()
@@ -232,7 +232,7 @@ def test_a_worker_that_ignores_the_end_is_killed_once_grace_and_limit_are_over(m
 def test_one_that_is_told_to_end_while_it_starts_waits_for_no_worker():
     async def scenario(running, shutdown):
         shutdown.request()
-        await running.start()
+        await running.wait_started()
         await running.end()
         return (await shown(running))['mcp_authz_workers{state="up"}']
 

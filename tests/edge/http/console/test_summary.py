@@ -23,7 +23,7 @@ URL = "https://issuer.example/"
 
 
 def busy(denials=3, seconds=0.0002):
-    """Give metrics of a service that has seen this and that."""
+    """Return metrics of a service that has seen this and that."""
     metrics = Metrics(KeyGauges(lambda: [(URL, 2, 30.0), ("https://new.example/", 0, math.inf)]))
     metrics.policy("abc", {"demo": frozenset({"echo"})})
     for _ in range(denials):
