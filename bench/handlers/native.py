@@ -1,12 +1,12 @@
 """A handler that reads nothing and always answers OK, on the service's own gRPC server.
 
-What the service costs on top of it is what deciding costs; what `bare` costs on top of it is the way through an event loop.
+What the service costs on top of it is what deciding costs; what `aio` costs on top of it is the event loop's share.
 """
 
-import argparse
 import asyncio
 import os
 import signal
+import sys
 from typing import Any
 
 from authz.cli.serve import POLLING
@@ -32,11 +32,7 @@ async def _check(message: bytes, _rpc: Rpc) -> bytes:
 
 
 async def serve(address: str) -> None:
-    """Serve until SIGTERM.
-
-    Args:
-        address: `unix:/path` or `host:port`.
-    """
+    """Serve at `unix:/path` or `host:port` until SIGTERM."""
     health = Health()
     server = RpcServer(unary={f"/{SERVICE}/Check": _check, **health.unary}, streams=health.streams)
     server.bind(address)
@@ -49,6 +45,4 @@ async def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
-    asyncio.run(serve(parser.parse_args().address))
+    asyncio.run(serve(sys.argv[1]))
