@@ -68,7 +68,7 @@ def status_of(answer: bytes) -> int:
 
 
 def is_denied(answer: bytes) -> bool:
-    """Tell a denial from a result.
+    """Return whether an answer is a denial rather than a result.
 
     Raises:
         RuntimeError: the answer is neither.

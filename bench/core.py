@@ -39,7 +39,7 @@ _PRINCIPAL = Principal(
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """Measure everything, the stages in about so many seconds; return the part for the JSON document."""
+    """Measure everything, the stages in about `seconds`; return the part for the JSON document."""
     return {
         **_stages(seconds),
         "rules": by_rules(exact_rules, RULES),

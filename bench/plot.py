@@ -27,8 +27,7 @@ def write_plot(file: Path, rows: Sequence[Fields], facts: Mapping[str, str]) -> 
         _draw_rates(axes[0][place], mine)
         _draw_costs(axes[1][place], mine)
         axes[0][place].set_title(f"{connections} connection{'s' if connections > 1 else ''}")
-    axes[0][0].invert_yaxis()
-    axes[1][0].invert_yaxis()
+    axes[0][0].invert_yaxis()  # all of them: the axis is shared
     figure.supxlabel(" · ".join(facts[key] for key in ("cpu", "python", "run") if key in facts), fontsize=8)
     with mpl.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "bench"}
@@ -46,7 +45,7 @@ def _draw_rates(axes: Axes, rows: Mapping[str, Fields]) -> None:
         ends = [[ratio * rows[REFERENCE]["rate"] for ratio in row["rate_spread"]] for row in rows.values()]
         axes.hlines(list(rows), *zip(*ends, strict=True), color=_INK, linewidth=1)
     axes.set_xlabel("calls per second", fontsize=8)
-    axes.margins(x=0.25)
+    axes.margins(x=0.35)
 
 
 def _draw_costs(axes: Axes, rows: Mapping[str, Fields]) -> None:
@@ -58,4 +57,4 @@ def _draw_costs(axes: Axes, rows: Mapping[str, Fields]) -> None:
     labels = [f"{own:.0f} + {other:.0f}" for own, other in zip(backend, envoy, strict=True)]
     axes.bar_label(bars, labels, padding=3, fontsize=8)
     axes.set_xlabel("CPU µs a call: backend (blue), Envoy (yellow)", fontsize=8)
-    axes.margins(x=0.25)
+    axes.margins(x=0.35)

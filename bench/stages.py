@@ -130,7 +130,7 @@ async def checks(checker: Checker, messages: Iterator[bytes], count: int) -> flo
 
 
 def breakdown(checker: Checker, requests: list[bytes], seconds: float) -> Mapping[str, float]:
-    """Time Checks of HTTP requests, for about so many seconds.
+    """Time Checks of HTTP requests for about `seconds`.
 
     Returns:
         Microseconds a Check by stage, costliest first, then `other` (what no stage covers, timers included) and
