@@ -17,6 +17,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Needs wrk (Debian: apt-get install wrk); `python -m bench --help` has the parts.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m pytest -q bench/test_decisions.py

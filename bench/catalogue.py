@@ -1,8 +1,8 @@
-"""Lists of tools, and an MCP server that serves nothing else.
+"""Lists of tools, and two MCP servers that serve nothing else.
 
-The server has every list ready as bytes, so that a list costs it next to nothing: what is added on the way back is then
-compared with the least that a list can cost, and looks as bad as it can. It serves the list of the size that the
-request's header `x-bench-tools` names.
+Without a flag every list is ready as bytes, so that a list costs the server next to nothing: what is added on the way
+back is then compared with the least that a list can cost. The request's header `x-bench-tools` names the size. With
+`--sdk` a server on the official SDK makes its list of `SDK_SIZE` tools for every request, as most servers in Python do.
 """
 
 import argparse
@@ -16,28 +16,27 @@ from authz.demo.ports import loopback
 
 SIZES = (10, 100, 1_000, 5_000)
 """Numbers of tools that are served; the last list has about 4 MB."""
+SDK_SIZE = 1_000
 HEADER = "x-bench-tools"
+_VERBS = ("read", "write", "search", "delete", "convert")
 _PARAGRAPH = (
-    "Does one thing, and says so at some length: what it takes, what it gives, and when to use another. "
+    "Does one thing, and explains at some length what it takes, what it returns and when to use another. "
 )
 
 
 def name_of(number: int) -> str:
     """Name a tool; names are of different lengths, and neighbours differ in more than a digit."""
-    return f"{('read', 'write', 'search', 'delete', 'convert')[number % 5]}_{number * 7919 % 99991}_item"
+    return f"{_VERBS[number % 5]}_{number * 7919 % 99991}_item"
 
 
-def description_of(number: int) -> str:
-    """Describe a tool, at some length."""
+def _description_of(number: int) -> str:
     return _PARAGRAPH * (3 + number % 3)
 
 
 def document(count: int) -> bytes:
-    """Make the answer to tools/list with so many tools of about 800 bytes each."""
-    return json.dumps(
-        {"jsonrpc": "2.0", "id": 1, "result": {"tools": [_tool(number) for number in range(count)]}},
-        separators=(",", ":"),
-    ).encode()
+    """Return the answer to tools/list with `count` tools of about 800 bytes each."""
+    tools = [_tool(number) for number in range(count)]
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}, separators=(",", ":")).encode()
 
 
 def _tool(number: int) -> dict[str, object]:
@@ -48,13 +47,13 @@ def _tool(number: int) -> dict[str, object]:
     return {
         "name": name_of(number),
         "title": f"Item {number}",
-        "description": description_of(number),
+        "description": _description_of(number),
         "inputSchema": {"type": "object", "properties": properties, "required": ["path"]},
     }
 
 
-class _Served(asyncio.Protocol):
-    """One connection of the server."""
+class _ReadyLists(asyncio.Protocol):
+    """One connection of the server that has its lists ready."""
 
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self._answers = answers
@@ -75,20 +74,46 @@ class _Served(asyncio.Protocol):
         self._transport.write(self._answers[fields[HEADER.encode()]])
 
 
-async def serve(port: int) -> None:
-    """Serve on loopback until the process is ended."""
+async def _serve_ready(port: int) -> None:
     answers = {}
     for size in SIZES:
         body = document(size)
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         answers[str(size).encode()] = head.encode() + body
-    server = await asyncio.get_running_loop().create_server(
-        lambda: _Served(answers), loopback("127.0.0.1"), port
-    )
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _ReadyLists(answers), loopback("127.0.0.1"), port)
     await server.serve_forever()
 
 
-if __name__ == "__main__":
+async def _called(path: str, limit: int = 10, recursive: bool = False) -> str:
+    return f"{path} {limit} {recursive}"
+
+
+def _serve_sdk(port: int) -> None:
+    # Imported here because the SDK takes seconds to import, and the other server does without it.
+    import uvicorn  # noqa: PLC0415
+    from mcp.server.mcpserver import MCPServer  # noqa: PLC0415
+    from mcp.server.transport_security import TransportSecuritySettings  # noqa: PLC0415
+
+    server = MCPServer("bench", log_level="WARNING")
+    for number in range(SDK_SIZE):
+        server.add_tool(_called, name=name_of(number), description=_description_of(number))
+    anyone = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    served = server.streamable_http_app(streamable_http_path="/mcp", transport_security=anyone)
+    uvicorn.run(served, host=loopback("127.0.0.1"), port=port, log_level="warning", access_log=False)
+
+
+def main() -> None:
+    """Serve on loopback until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("--sdk", action="store_true")
+    given = parser.parse_args()
+    if given.sdk:
+        _serve_sdk(given.port)
+    else:
+        uvloop.run(_serve_ready(given.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,19 @@
-"""A blocking HTTP/1.1 client for loopback: one connection, ready-made requests, the whole answer as bytes."""
+"""A blocking HTTP/1.1 connection to loopback that sends ready-made requests, and the check of what comes back."""
 
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from bench.httpload import answer_missing
+WARM_UP = 60
+"""Requests before each sample: more than there are callers, so that every token that can be cached is."""
+_LENGTH = b"content-length: "
 
 
-class Client:
-    """One keep-alive connection."""
+class HttpConnection:
+    """One keep-alive connection; every answer must arrive within `timeout` seconds."""
 
     def __init__(self, port: int, *, timeout: float = 10.0) -> None:
-        """Connect to a listener on loopback; every answer must come within `timeout` seconds."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -24,33 +26,75 @@ class Client:
         self._socket.close()
 
     def ask(self, request: bytes) -> bytes:
-        """Send a request and give its whole answer, head and body.
+        """Send a request and return its whole answer, head and body.
 
         Raises:
-            RuntimeError: the other end hung up in the middle.
+            ConnectionResetError: the other end hung up before the answer was complete.
         """
         self._socket.sendall(request)
-        parts = [self._part()]
-        while (missing := answer_missing(parts[0])) < 0:
-            parts[0] += self._part()
+        parts = [self._receive()]
+        while (missing := missing_bytes(parts[0])) < 0:
+            parts[0] += self._receive()
         while missing > 0:
-            parts.append(self._part())
+            parts.append(self._receive())
             missing -= len(parts[-1])
         return b"".join(parts)
 
-    def _part(self) -> bytes:
+    def _receive(self) -> bytes:
         part = self._socket.recv(1 << 18)
         if not part:
             msg = "closed in the middle of an answer"
-            raise RuntimeError(msg)
+            raise ConnectionResetError(msg)
         return part
 
 
+def missing_bytes(received: bytes) -> int:
+    """Return how many bytes of an answer are still to come, or -1 while its head is incomplete."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return -1
+    at = received.index(_LENGTH, 0, end) + len(_LENGTH)
+    return end + 4 + int(received[at : received.index(b"\r", at)]) - len(received)
+
+
 def body_of(answer: bytes) -> bytes:
-    """Give what follows the head of an answer."""
+    """Return what follows the head of an answer."""
     return answer.partition(b"\r\n\r\n")[2]
 
 
 def status_of(answer: bytes) -> int:
-    """Give the status of an answer."""
+    """Return the status of an answer."""
     return int(answer.split(b" ", 2)[1])
+
+
+def is_denied(answer: bytes) -> bool:
+    """Return whether an answer is a denial rather than a result.
+
+    Raises:
+        RuntimeError: the answer is neither.
+    """
+    status, body = status_of(answer), body_of(answer)
+    if status == 200 and b'"result"' in body:
+        return False
+    if status in {401, 403} or (status == 200 and b'"error"' in body):
+        return True
+    msg = f"expected a result or a denial as the answer: {answer.decode(errors='replace')[:500]}"
+    raise RuntimeError(msg)
+
+
+def warm_up(port: int, requests: Sequence[bytes], start: int, *, denied: bool) -> int:
+    """Send `WARM_UP` requests one by one, beginning with number `start`; return how many were sent.
+
+    They fill caches, and show that every request is denied, or every one answered with a result, as `denied` says.
+
+    Raises:
+        RuntimeError: an answer was of the other kind.
+    """
+    with HttpConnection(port) as connection:
+        for number in range(start, start + WARM_UP):
+            answer = connection.ask(requests[number % len(requests)])
+            if is_denied(answer) != denied:
+                wanted = "a denial" if denied else "a result"
+                msg = f"expected {wanted} as the answer: {answer.decode(errors='replace')[:500]}"
+                raise RuntimeError(msg)
+    return WARM_UP

@@ -4,9 +4,10 @@ import itertools
 import json
 import random
 import time
+import timeit
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
+from statistics import median
 from typing import Any
 
 from envoy.service.auth.v3 import external_auth_pb2
@@ -25,8 +26,7 @@ from authz.core.response.list_filter import Trimmed, trim
 from authz.core.servers import Directory, Server
 from authz.edge.envoy.ext_authz import read_request
 from bench.catalogue import SIZES, document, name_of
-from bench.clock import microseconds
-from bench.growth import Point, growth
+from bench.samples import growth
 from bench.stages import breakdown, checker
 from bench.workload import HOST, ISSUER, POPULATIONS, Mint, check_request, population
 
@@ -41,12 +41,12 @@ _PRINCIPAL = Principal(
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """Measure everything, the stages in about so many seconds; give it as it goes into the JSON document."""
+    """Measure everything, the stages in about `seconds`; return the part for the JSON document."""
     return {
         **_stages(seconds),
-        "rules": [asdict(point) for point in by_rules(exact_rules, RULES)],
-        "patterns": [asdict(point) for point in by_rules(pattern_rules, RULES)],
-        "lists": [asdict(point) for point in by_tools(SIZES)],
+        "rules": by_rules(exact_rules, RULES),
+        "patterns": by_rules(pattern_rules, RULES),
+        "lists": by_tools(SIZES),
     }
 
 
@@ -55,27 +55,31 @@ def _stages(seconds: float) -> dict[str, Any]:
     share = seconds / (len(POPULATIONS) + 1)
     with checker(mint) as service:
         found = {name: dict(breakdown(service, population(name, mint), share)) for name in POPULATIONS}
-    return {"stages": found, "parsing": parsing(share / 10, population("mixed", mint))}
+    return {"stages": found, "parsing": parsing(population("mixed", mint)[0])}
 
 
-def parsing(seconds: float, requests: list[bytes]) -> dict[str, float]:
+def parsing(request: bytes) -> dict[str, float]:
     """Time the reading of a serialised CheckRequest and its translation, in microseconds."""
-    parse = _pb.CheckRequest.FromString
-    serialised = check_request(requests[0])
-    parsed = parse(serialised)
+    serialised = check_request(request)
+    parsed = _pb.CheckRequest.FromString(serialised)
     return {
-        f"parse {len(serialised)} bytes": microseconds(lambda: parse(serialised), seconds),
-        "read_request": microseconds(lambda: read_request(parsed), seconds),
+        f"parse {len(serialised)} bytes": _microseconds(lambda: _pb.CheckRequest.FromString(serialised)),
+        "read_request": _microseconds(lambda: read_request(parsed)),
     }
 
 
+def _microseconds(call: Callable[[], object]) -> float:
+    timer, count = timeit.Timer(call, timer=time.process_time), 10_000
+    return median(timer.repeat(5, count)) / count * 1e6
+
+
 def exact_rules(count: int) -> tuple[Rule, ...]:
-    """Make rules that each name one tool."""
+    """Return rules that each name one tool."""
     return tuple(_rule(number, name_of(number)) for number in range(count))
 
 
 def pattern_rules(count: int) -> tuple[Rule, ...]:
-    """Make rules that each have one pattern; only the last one fits `call-N-end`."""
+    """Return rules that each have one pattern; only the last one matches `call-N-end`."""
     return tuple(_rule(n, f"call-*-{'end' if n == count - 1 else n}") for n in range(count))
 
 
@@ -86,11 +90,11 @@ def _rule(number: int, name: str) -> Rule:
 
 def by_rules(
     make: Callable[[int], tuple[Rule, ...]], sizes: tuple[int, ...], count: int = CALLS
-) -> list[Point]:
+) -> list[dict[str, Any]]:
     """Time an allowed tools/call under policies of growing size: `check`, for a caller who is known.
 
-    Exact names are all called, in random order; each was called before. Patterns are met by names that no one has called
-    before, because what a name is matched with is remembered.
+    Exact names are all called, in random order, and each was called before. Patterns are matched with names that were
+    not called before, because the result for a name is cached.
     """
     passes = {}
     for size in sizes:
@@ -114,7 +118,7 @@ def _turn(calls: Iterator[HttpRequest], snapshot: PolicySnapshot, count: int) ->
 
 
 def calls_of(size: int, *, unseen: bool) -> Iterator[HttpRequest]:
-    """Make calls without end: of all of `size` tools in random order, or of tools that no one has called before."""
+    """Return calls without end: of all `size` tools in random order, or of tools that were not called before."""
     if unseen:
         return (_request(f"call-{number}-end") for number in itertools.count())
     names = [name_of(number) for number in range(size)]
@@ -125,13 +129,12 @@ def calls_of(size: int, *, unseen: bool) -> Iterator[HttpRequest]:
 def _request(tool: str) -> HttpRequest:
     params = {"name": tool, "arguments": {"text": "hello"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
-    return HttpRequest(
-        method="POST", host=HOST, path="/mcp", headers={"content-type": "application/json"}, body=body
-    )
+    headers = {"content-type": "application/json"}
+    return HttpRequest(method="POST", host=HOST, path="/mcp", headers=headers, body=body)
 
 
 def snapshot_of(policy: Policy) -> PolicySnapshot:
-    """Give what calls are decided with: one policy, and a caller who is known."""
+    """Return what calls are decided with: one policy, and a caller who is known."""
     server = Server(
         name="bench", hosts=frozenset({HOST}), path="/mcp", resource="", issuers={}, policy=policy
     )
@@ -148,13 +151,13 @@ def snapshot_of(policy: Policy) -> PolicySnapshot:
     )
 
 
-def by_tools(sizes: tuple[int, ...]) -> list[Point]:
+def by_tools(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """Time the trimming of growing lists, of which every second tool is hidden."""
     passes = {}
     for size in sizes:
         policy = Policy(exact_rules(size)[::2])
-        occasion = EvaluationContext(Caller.of(_PRINCIPAL, "bench"), _request(name_of(0)), "tools/call", None)
-        once = partial(_trimmed, policy, occasion, document(size))
+        context = EvaluationContext(Caller.of(_PRINCIPAL, "bench"), _request(name_of(0)), "tools/call", None)
+        once = partial(_trimmed, policy, context, document(size))
         verdict = once()
         if not isinstance(verdict, Trimmed) or verdict.counts[0].trimmed != size // 2:
             msg = "the list that is timed must lose every second tool"
@@ -163,8 +166,8 @@ def by_tools(sizes: tuple[int, ...]) -> list[Point]:
     return growth(passes, TURNS)
 
 
-def _trimmed(policy: Policy, occasion: EvaluationContext, list_: bytes) -> object:
-    return trim(list_, lambda item: _visible(policy, occasion, item), ttl_ms=None)
+def _trimmed(policy: Policy, context: EvaluationContext, list_: bytes) -> object:
+    return trim(list_, lambda item: _visible(policy, context, item), ttl_ms=None)
 
 
 def _timed(once: Callable[[], object]) -> float:
@@ -173,5 +176,5 @@ def _timed(once: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _visible(policy: Policy, occasion: EvaluationContext, item: Item) -> bool:
-    return policy.judge(occasion, item).reason is Reason.ALLOWED
+def _visible(policy: Policy, context: EvaluationContext, item: Item) -> bool:
+    return policy.judge(context, item).reason is Reason.ALLOWED

@@ -1,10 +1,10 @@
 """Envoy's configuration for a run: the service's own rendered chain, once for each backend.
 
 Each backend gets a listener and clusters of its own in one Envoy. The upstream is the route's direct response, which
-costs next to nothing and still passes every filter. `alone` has the same listener and no filter but one that waits for
-the whole body, as ext_authz does: Envoy hangs up after a direct response that it gives before the body is in. `native`
-has Envoy's own filters in the place of the service's, and the one that waits, because the mcp filter goes on when it
-has read enough. Where lists are measured, a real upstream takes the place of the direct response.
+costs next to nothing and still passes every filter. `alone` has the same listener and only the filter that buffers
+the whole body, as ext_authz does: Envoy closes the connection after a direct response that precedes the end of the body.
+`native` has Envoy's own filters instead of the service's, and the same buffer, because the mcp filter continues as soon
+as it has read enough. Where lists are measured, a real upstream replaces the direct response.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ _BUFFER = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """Who answers the Checks of one listener.
+    """The server that answers the Checks of one listener.
 
     Attributes:
         name: names the listener, its clusters and its counters.
@@ -65,7 +65,7 @@ class Around:
 
 
 def configuration(settings: Settings, backends: Iterable[Backend], around: Around) -> str:
-    """Render one Envoy for all backends, as JSON, which is written faster than YAML."""
+    """Render one Envoy for all backends, as JSON, which is faster to write than YAML."""
     trees = [_tree(settings, backend, around) for backend in backends]
     resources = [tree["static_resources"] for tree in trees]
     merged: dict[str, Any] = {

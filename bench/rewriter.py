@@ -1,6 +1,6 @@
 """The rewriter alone: from Envoy's messages about a list to the bytes of the answers to them, half of the list cut.
 
-The metadata is what a real Check of the list's request left. gRPC is not there; reading and writing of its messages is.
+The metadata is what a real Check of the list's request left. gRPC is not there; reading and writing its messages is.
 """
 
 import asyncio
@@ -15,10 +15,9 @@ from envoy.service.ext_proc.v3 import external_processor_pb2
 
 from authz.edge.envoy.ext_proc import NAMESPACE, Processor
 from authz.edge.service import Service
-from authz.edge.telemetry.audit_log import AuditLog
 from bench.catalogue import document
-from bench.stages import ALONE, settings_of
-from bench.ways import WAYS, requests_for, verified
+from bench.list_variants import LIST_VARIANTS, requests_for, verified
+from bench.stages import NO_CALL, service_for, settings_of
 from bench.workload import Mint, check_request
 
 _auth: Any = external_auth_pb2
@@ -29,31 +28,26 @@ _MIN_LISTS = 3
 
 
 def measure(policy: Path, sizes: tuple[int, ...], seconds: float) -> list[dict[str, Any]]:
-    """Measure lists of each size, about `seconds` each; give them as they go into the JSON document."""
+    """Measure lists of each size, about `seconds` each; return rows for the JSON document."""
     mint = Mint()
     settings = settings_of(mint, policy)
-    with Path("/dev/null").open("wb") as nowhere:
-        audit = AuditLog(nowhere)
-        try:
-            service = Service(settings, audit)
-            processor = service.processor(settings.max_list)
-            return [asyncio.run(_rewriter(service, processor, mint, size, seconds)) for size in sizes]
-        finally:
-            audit.close()
+    with service_for(settings) as service:
+        processor = service.processor(settings.max_list)
+        return [asyncio.run(_rewritten(service, processor, mint, size, seconds)) for size in sizes]
 
 
-async def _rewriter(
+async def _rewritten(
     service: Service, processor: Processor, mint: Mint, size: int, seconds: float
 ) -> dict[str, Any]:
-    way, body = WAYS[-1], document(size)
-    request = requests_for(mint, size, way)[0]
-    answer = await service.checker().check(check_request(request), ALONE)
+    variant, body = LIST_VARIANTS[-1], document(size)
+    request = requests_for(mint, size, variant)[0]
+    answer = await service.checker().check(check_request(request), NO_CALL)
     messages = _messages(_auth.CheckResponse.FromString(answer).dynamic_metadata, body)
     tracemalloc.start()
     rewritten = await _process(processor, messages)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    verified(b"HTTP/1.1 200 OK\r\n\r\n" + rewritten, size, way)
+    verified(b"HTTP/1.1 200 OK\r\n\r\n" + rewritten, size, variant)
     taken: list[float] = []
     ends = time.perf_counter() + seconds
     while len(taken) < _MIN_LISTS or time.perf_counter() < ends:
@@ -64,23 +58,21 @@ async def _rewriter(
 
 
 def _messages(metadata: Any, body: bytes) -> list[bytes]:
-    """Give what Envoy sends about a response, serialised."""
+    """Return what Envoy sends about a response, serialised."""
     head = _proc.ProcessingRequest()
     head.metadata_context.filter_metadata[NAMESPACE].CopyFrom(metadata)
-    fields = ((":status", b"200"), ("content-type", b"application/json"))
-    for name, value in fields:
+    for name, value in ((":status", b"200"), ("content-type", b"application/json")):
         head.response_headers.headers.headers.add(key=name, raw_value=value)
-    pieces = [body[at : at + _PIECE] for at in range(0, len(body), _PIECE)]
-    chunks = []
-    for number, piece in enumerate(pieces, 1):
-        chunk = _proc.ProcessingRequest()
-        chunk.response_body.body, chunk.response_body.end_of_stream = piece, number == len(pieces)
-        chunks.append(chunk)
-    return [message.SerializeToString() for message in (head, *chunks)]
+    messages = [head]
+    for at in range(0, len(body), _PIECE):
+        messages.append(_proc.ProcessingRequest())
+        messages[-1].response_body.body = body[at : at + _PIECE]
+    messages[-1].response_body.end_of_stream = True
+    return [message.SerializeToString() for message in messages]
 
 
 async def _process(processor: Processor, messages: list[bytes]) -> bytes:
-    """Let the rewriter look through a response; give the body that it lets pass."""
+    """Let the rewriter process a response; return the body that it lets pass."""
     exchange = _Exchange(messages)
     await processor.process(exchange)
     replies = map(_proc.ProcessingResponse.FromString, exchange.written)
@@ -105,4 +97,4 @@ class _Exchange:
         self.written.append(message)
 
     def wake_after(self, seconds: float) -> None:
-        """Let time stand still."""
+        """Ignore the timer: time stands still here."""

@@ -1,8 +1,8 @@
 """Whole Checks, in one process without gRPC, under policies and catalogues of growing size.
 
 A Check here is what the service does between the bytes of a CheckRequest and the bytes of its answer, metrics and audit
-record included. Every size sees as many calls, made of all its names in a random order that differs from size to size,
-by the same callers, with other arguments each time; so neither the order nor a favourite name helps the larger ones.
+record included. Every size gets the same number of calls, for all its names in a random order that differs from size to
+size, by the same callers and with different arguments each time; so neither order nor a frequent name helps the larger.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.servers import Directory
 from authz.edge.envoy.ext_authz import Checker
 from bench.catalogue import name_of
-from bench.growth import Point, growth
-from bench.stages import ALONE, checker, checks, settings_of
+from bench.samples import growth
+from bench.stages import NO_CALL, checker, checks, settings_of
 from bench.workload import CALLERS, FULL, Mint, check_request, http_request
 
 RULES = (10, 100, 1_000, 10_000)
@@ -32,19 +32,19 @@ TOOLS = (5, 50, 500, 5_000)
 CALLS = 10_000
 """Calls of one round: as many as the largest policy has names."""
 SLICES = 10
-"""Turns that a round is cut into, so that sizes are compared within a fraction of a second."""
+"""Turns of a round, so that sizes are compared within a fraction of a second."""
 _RULES_OF_A_CATALOGUE = 5
 _pb: Any = external_auth_pb2
 
 
 def one_rule_a_name(settings: Settings, size: int) -> Settings:
-    """Give settings with so many rules, each about one name: the allows of the bench policy in turn."""
+    """Return settings with `size` rules, each about one name: the allow rules of the bench policy in turn."""
     allows = _allows(settings)
     return _with_rules(settings, [_rule(allows, number, (name_of(number),)) for number in range(size)])
 
 
 def few_rules(settings: Settings, size: int) -> Settings:
-    """Give settings in which a few rules share so many names."""
+    """Return settings in which a few rules share `size` names."""
     allows = _allows(settings)
     names = [name_of(number) for number in range(size)]
     shares = [tuple(names[number::_RULES_OF_A_CATALOGUE]) for number in range(_RULES_OF_A_CATALOGUE)]
@@ -68,7 +68,7 @@ def _with_rules(settings: Settings, rules: list[Rule]) -> Settings:
 
 
 def calls(mint: Mint, names: list[str], count: int, seed: int) -> list[bytes]:
-    """Make `count` serialised CheckRequests for all names in random order, over and over, by the same callers."""
+    """Return `count` serialised CheckRequests for all names in random order, over and over, by the same callers."""
     chance = random.Random(seed)
     tokens = [mint.token("sizes", number, FULL) for number in range(CALLERS)]
     order = (names * (count // len(names) + 1))[:count]
@@ -83,7 +83,7 @@ def _request(chance: random.Random, tokens: list[str], number: int, name: str) -
 
 def by_size(
     make: Callable[[Settings, int], Settings], sizes: tuple[int, ...], rounds: int, count: int = CALLS
-) -> list[Point]:
+) -> list[dict[str, Any]]:
     """Time allowed calls under settings of each size."""
     mint = Mint()
     with ExitStack() as stack:
@@ -98,16 +98,14 @@ def by_size(
 
 
 def _must_allow(service: Checker, requests: list[bytes]) -> None:
-    async def answers() -> list[bytes]:
-        return [await service.check(request, ALONE) for request in requests]
-
-    if any(_pb.CheckResponse.FromString(answer).status.code for answer in asyncio.run(answers())):
+    answers = [asyncio.run(service.check(request, NO_CALL)) for request in requests]
+    if any(_pb.CheckResponse.FromString(answer).status.code for answer in answers):
         msg = "every call that is timed must be allowed"
         raise RuntimeError(msg)
 
 
 def _turn(service: Checker, slices: list[list[bytes]]) -> Callable[[], float]:
-    """Give what makes the next slice of the calls."""
+    """Return a function that makes the next slice of the calls."""
     following = itertools.cycle(slices)
 
     def once() -> float:
@@ -120,8 +118,8 @@ def _turn(service: Checker, slices: list[list[bytes]]) -> Callable[[], float]:
 
 
 def measure(rounds: int, count: int = CALLS) -> dict[str, Any]:
-    """Measure both; give everything as it goes into the JSON document."""
+    """Measure both; return the part as it goes into the JSON document."""
     return {
-        "rules": [dataclasses.asdict(point) for point in by_size(one_rule_a_name, RULES, rounds, count)],
-        "tools": [dataclasses.asdict(point) for point in by_size(few_rules, TOOLS, rounds, count)],
+        "rules": by_size(one_rule_a_name, RULES, rounds, count),
+        "tools": by_size(few_rules, TOOLS, rounds, count),
     }

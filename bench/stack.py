@@ -1,7 +1,6 @@
 """The processes of a run: the bare handlers, the service, further peers, and one Envoy in front of all of them."""
 
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.config.load import load
 from authz.demo.binary import envoy_binary
 from authz.demo.ports import free_port
-from authz.demo.probes import Probe, http_ready, port_ready, socket_ready
+from authz.demo.probes import http_ready, port_ready, socket_ready
 from authz.demo.processes import Child, Supervisor
+from bench import proc
 from bench.gateway import ALONE, Around, Backend, configuration
 from bench.native import NATIVE
 from bench.workload import IN_ENVOY, POPULATIONS, Mint, population, to_file
@@ -24,19 +24,20 @@ from bench.workload import IN_ENVOY, POPULATIONS, Mint, population, to_file
 POLICY = Path(__file__).with_name("policy.yaml")
 ENVOY = "envoy"
 SERVICE = "authz"
-_TICKS = os.sysconf("SC_CLK_TCK")
+HANDLERS = {"bare": "bench.handlers.aio", "loop": "bench.handlers.native"}
+"""The backends that decide nothing, and the module of each."""
 
 
-class _Processes(Supervisor):
-    """A supervisor that tells process ids."""
+class Processes(Supervisor):
+    """A supervisor that knows process ids."""
 
     def pid(self, name: str) -> int:
-        """Give a running child's process id."""
+        """Return the process id of a running child."""
         return self._running[name].pid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class RunningStack:
     """What is running.
 
     Attributes:
@@ -45,10 +46,10 @@ class Stack:
         backends: by name.
         admin: URL of Envoy's admin interface.
         requests: the populations.
-        sent: how many requests of a population were sent, so that the next load goes on where the last one ended.
+        sent: how many requests of a population were sent, so that the next load continues where the last one ended.
     """
 
-    processes: _Processes
+    processes: Processes
     mint: Mint = field(repr=False)
     backends: Mapping[str, Backend]
     admin: str
@@ -56,54 +57,49 @@ class Stack:
     sent: dict[str, int] = field(default_factory=dict)
 
     def file(self, name: str) -> Path:
-        """Give the file that holds a population."""
+        """Return the file that holds a population."""
         return self.processes.logs / f"{name}.requests"
 
     def cpu(self, name: str) -> float:
-        """Give the CPU seconds, user and system, that a child and its threads have used; 0 where it is no process."""
-        if name in IN_ENVOY:
-            return 0.0
-        line = Path(f"/proc/{self.processes.pid(name)}/stat").read_text("ascii")
-        fields = line.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """Return the CPU seconds that a child has used; 0 for what runs inside Envoy."""
+        return 0.0 if name in IN_ENVOY else proc.cpu_seconds(self.processes.pid(name))
+
+    def memory(self, name: str) -> dict[str, int]:
+        """Return the memory of a child; see `proc.memory_kib`."""
+        return proc.memory_kib(self.processes.pid(name))
+
+    def reset_peak(self, name: str) -> None:
+        """Start measuring the peak of a child's memory anew."""
+        proc.reset_peak(self.processes.pid(name))
 
     def counters(self, backend: str) -> dict[str, int]:
-        """Give Envoy's counters for a backend: `ok` and `denied` by ext_authz, and by status where it is not asked."""
-        names = {
-            "ok": f"http.{backend}.ext_authz.{backend}.ok",
-            "denied": f"http.{backend}.ext_authz.{backend}.denied",
-        }
+        """Return Envoy's counters of a backend: `ok` and `denied` by ext_authz, or by status where it is not asked."""
         if backend in IN_ENVOY:
-            names = {"ok": f"http.{backend}.downstream_rq_2xx", "denied": f"http.{backend}.downstream_rq_4xx"}
+            keys = {"ok": "downstream_rq_2xx", "denied": "downstream_rq_4xx"}
+        else:
+            keys = {key: f"ext_authz.{backend}.{key}" for key in ("ok", "denied")}
         lines = _get(f"{self.admin}/stats?usedonly").splitlines()
         values = dict(line.rsplit(": ", 1) for line in lines if line.startswith("http."))
-        return {key: int(values.get(name, 0)) for key, name in names.items()}
+        return {key: int(values.get(f"http.{backend}.{name}", 0)) for key, name in keys.items()}
 
-    def status(self, name: str) -> dict[str, int]:
-        """Give the memory of a child in KiB: `VmRSS` now, `VmHWM` the most since `forget_peak`."""
-        lines = Path(f"/proc/{self.processes.pid(name)}/status").read_text("ascii").splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return {key: int(fields[key].split()[0]) for key in ("VmRSS", "VmHWM")}
+    def misses(self) -> int:
+        """Return how many tokens the service did not find in its cache."""
+        outcomes = service_metric(self.backends[SERVICE].http, "mcp_authz_token_cache_total", "outcome")
+        return outcomes.get("miss", 0)
 
-    def forget_peak(self, name: str) -> None:
-        """Let the peak of a child's memory begin anew."""
-        Path(f"/proc/{self.processes.pid(name)}/clear_refs").write_text("5", "ascii")
 
-    def lookups(self) -> dict[str, int]:
-        """Give how the service's token look-ups ended, by outcome."""
-        text = _get(f"http://{self.backends[SERVICE].http}/metrics")
-        return {
-            sample.labels["outcome"]: int(sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "mcp_authz_token_cache_total"
-        }
+def service_metric(http: str, metric: str, label: str) -> dict[str, int]:
+    """Return a counter of the service at an address, summed by the values of a label."""
+    values: dict[str, int] = {}
+    for family in text_string_to_metric_families(_get(f"http://{http}/metrics")):
+        for sample in family.samples:
+            if sample.name == metric:
+                values[sample.labels[label]] = values.get(sample.labels[label], 0) + int(sample.value)
+    return values
 
 
 def _get(url: str) -> str:
-    response = httpx.get(url, timeout=10.0, trust_env=False)
-    response.raise_for_status()
-    return response.text
+    return httpx.get(url, timeout=10.0, trust_env=False).raise_for_status().text
 
 
 @contextlib.contextmanager
@@ -112,9 +108,9 @@ def running(
     *,
     envoy: bool = True,
     policy: Path = POLICY,
-    upstream: str = "",
+    upstream: tuple[str, ...] = (),
     populations: Iterable[str] = POPULATIONS,
-) -> Iterator[Stack]:
+) -> Iterator[RunningStack]:
     """Start everything, and end it on the way out.
 
     Args:
@@ -122,27 +118,28 @@ def running(
             they must answer gRPC health checks there.
         envoy: whether Envoy is started.
         policy: what the service decides by.
-        upstream: module of the MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; empty where Envoy
-            answers requests itself.
+        upstream: module and arguments of the MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; empty
+            where Envoy answers requests itself.
         populations: names of those that will be sent.
 
     Raises:
         StartFailed: something did not come up.
     """
     mint = Mint()
-    with _Processes() as processes:
-        stack = Stack(
+    with Processes() as processes:
+        stack = RunningStack(
             processes=processes,
             mint=mint,
-            backends=_backends((ALONE, NATIVE, "bare", "loop", SERVICE, *peers), processes.logs),
+            backends=_backends((ALONE, NATIVE, *HANDLERS, SERVICE, *peers), processes.logs),
             admin=f"http://127.0.0.1:{free_port()}",
             requests={name: population(name, mint) for name in populations},
         )
         for name, requests in stack.requests.items():
             stack.file(name).write_bytes(to_file(requests))
-        environment = {"BENCH_JWKS": _start_issuer(processes, mint), "BENCH_UPSTREAM": _upstream_url()}
+        upstream_url = f"http://127.0.0.1:{free_port()}/mcp"
+        environment = {"BENCH_JWKS": start_issuer(processes, mint), "BENCH_UPSTREAM": upstream_url}
         if upstream:
-            processes.start(_upstream(upstream, environment["BENCH_UPSTREAM"]))
+            processes.start(_upstream(upstream, upstream_url))
         for child in _children(stack.backends, peers, policy, environment):
             processes.start(child)
         if envoy:
@@ -162,8 +159,8 @@ def _backends(names: tuple[str, ...], directory: Path) -> dict[str, Backend]:
     }
 
 
-def _start_issuer(processes: _Processes, mint: Mint) -> str:
-    """Serve the key set as a file; give its URL."""
+def start_issuer(processes: Supervisor, mint: Mint) -> str:
+    """Serve the key set as a file; return its URL."""
     public = processes.logs / "public"
     public.mkdir()
     (public / "jwks.json").write_bytes(mint.jwks())
@@ -177,36 +174,31 @@ def _start_issuer(processes: _Processes, mint: Mint) -> str:
 def _children(
     backends: Mapping[str, Backend], peers: Mapping[str, str], policy: Path, environment: Mapping[str, str]
 ) -> Iterator[Child]:
-    service = backends[SERVICE]
-    python = [sys.executable, "-m"]
-    for name in ("bare", "loop"):
-        yield Child(
-            name=name, argv=[*python, f"bench.{name}", backends[name].service], ready=_up(backends[name])
-        )
-    serve = ["serve", "-c", str(policy), "--grpc", service.service, "--http", service.http]
-    ready = http_ready(f"http://{service.http}/readyz")
-    yield Child(name=SERVICE, argv=[*python, "authz", *serve], env=environment, ready=ready)
-    for name, command in peers.items():
-        backend = backends[name]
-        argv = shlex.split(command.replace("{socket}", backend.service.removeprefix("unix:")))
-        yield Child(name=name, argv=argv, ready=_up(backend))
+    commands = {name: f"{sys.executable} -m {module} unix:{{socket}}" for name, module in HANDLERS.items()}
+    for name, command in {**commands, **peers}.items():
+        socket = backends[name].service.removeprefix("unix:")
+        argv = shlex.split(command.replace("{socket}", socket))
+        yield Child(name=name, argv=argv, ready=socket_ready(Path(socket)))
+    yield serve(SERVICE, backends[SERVICE].service, backends[SERVICE].http, policy, environment)
 
 
-def _up(backend: Backend) -> Probe:
-    return socket_ready(Path(backend.service.removeprefix("unix:")))
+def serve(
+    name: str, grpc: str, http: str, policy: Path, environment: Mapping[str, str], *flags: str
+) -> Child:
+    """Return the service as a child that listens on these addresses."""
+    argv = [sys.executable, "-m", "authz", "serve", "-c", str(policy), "--grpc", grpc, "--http", http, *flags]
+    return Child(name=name, argv=argv, env=environment, ready=http_ready(f"http://{http}/readyz"))
 
 
-def _upstream_url() -> str:
-    return f"http://127.0.0.1:{free_port()}/mcp"
-
-
-def _upstream(module: str, url: str) -> Child:
+def _upstream(module: tuple[str, ...], url: str) -> Child:
     where = urlsplit(url)
-    argv = [sys.executable, "-m", module, str(where.port)]
-    return Child(name="upstream", argv=argv, ready=port_ready(str(where.hostname), int(where.port or 0)))
+    argv = [sys.executable, "-m", *module, str(where.port)]
+    return Child(
+        name="upstream", argv=argv, deadline=60.0, ready=port_ready(str(where.hostname), int(where.port or 0))
+    )
 
 
-def _envoy(stack: Stack, policy: Path, environment: Mapping[str, str], *, upstream: bool) -> Child:
+def _envoy(stack: RunningStack, policy: Path, environment: Mapping[str, str], *, upstream: bool) -> Child:
     settings = load(str(policy), environment=environment)
     around = Around(
         admin=stack.admin.removeprefix("http://"), jwks_uri=environment["BENCH_JWKS"], upstream=upstream
@@ -214,6 +206,5 @@ def _envoy(stack: Stack, policy: Path, environment: Mapping[str, str], *, upstre
     file = stack.processes.logs / "envoy.json"
     file.write_text(configuration(settings, stack.backends.values(), around), encoding="utf-8")
     flags = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
-    return Child(
-        name=ENVOY, argv=[envoy_binary(), "-c", file, *flags], ready=http_ready(f"{stack.admin}/ready")
-    )
+    ready = http_ready(f"{stack.admin}/ready")
+    return Child(name=ENVOY, argv=[envoy_binary(), "-c", file, *flags], ready=ready)

@@ -1,6 +1,6 @@
-"""One Check, taken apart: what each stage of it costs, without gRPC.
+"""The service without gRPC, and one Check taken apart: what each stage of it costs.
 
-Each stage's function is replaced by one that times it and then calls it, where the code looks it up. Times are a
+Each stage's function is replaced, where the code looks it up, by one that times it and then calls it. Times are a
 stage's own, without the stages inside it. The timer costs a fraction of a microsecond a stage, which shows in the
 difference between the sum and the whole; the whole is measured without it.
 """
@@ -12,7 +12,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -48,15 +47,15 @@ STAGES: tuple[tuple[str, object, str], ...] = (
 """What a stage is called, and where its function is looked up."""
 
 
-@dataclass(slots=True)
-class Timer:
+class StageClock:
     """Times by stage, in seconds, each without the stages inside it."""
 
-    spent: dict[str, float] = field(default_factory=dict)
-    _inner: list[float] = field(default_factory=lambda: [0.0])
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._inner = [0.0]
 
     def wrap(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Give a function that does the same and is timed."""
+        """Return a function that does the same and is timed."""
         self.spent[stage] = 0.0
         clock, inner, spent = time.perf_counter, self._inner, self.spent
 
@@ -74,7 +73,7 @@ class Timer:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Time every stage of `STAGES` meanwhile."""
+        """Time every stage of `STAGES` inside the block."""
         with contextlib.ExitStack() as stack:
             for stage, owner, name in STAGES:
                 wrapped = self.wrap(stage, getattr(owner, name))
@@ -83,58 +82,54 @@ class Timer:
 
 
 def settings_of(mint: Mint, policy: Path = POLICY) -> Settings:
-    """Give the settings of a policy file, with the issuer's keys at hand."""
-    environment = {
-        "BENCH_JWKS": "https://issuer.example.com/jwks.json",
-        "BENCH_UPSTREAM": "http://127.0.0.1:9/mcp",
-    }
-    return with_keys(load(str(policy), environment=environment), mint.jwks())
+    """Return the settings of a policy file, with the issuer's keys inline."""
+    return with_keys(policy, mint.jwks())
 
 
-def with_keys(settings: Settings, jwks: bytes) -> Settings:
-    """Give settings under which nothing is fetched."""
+def with_keys(policy: Path, jwks: bytes) -> Settings:
+    """Return the settings of a policy file that fetches nothing: its issuer's keys are these."""
+    url = "https://issuer.example.com/jwks.json"
+    settings = load(str(policy), environment={"BENCH_JWKS": url, "BENCH_UPSTREAM": "http://127.0.0.1:9/mcp"})
     return dataclasses.replace(settings, keys={ISSUER: IssuerKeys(issuer=ISSUER, inline=jwks)})
 
 
-class Alone:
-    """The call of a Check that needs nothing of the event loop: every key is at hand."""
+class _NoCall:
+    """The call of a Check for which no key has to be fetched."""
 
     async def run_in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Fail: this is not what is measured."""
         work.close()
-        msg = "a key was not at hand"
+        msg = "a key had to be fetched"
         raise RuntimeError(msg)
 
 
-ALONE = Alone()
+NO_CALL = _NoCall()
+
+
+@contextlib.contextmanager
+def service_for(settings: Settings) -> Iterator[Service]:
+    """Return the service, deciding by `settings`; its records go nowhere."""
+    with Path(os.devnull).open("wb") as nowhere, contextlib.closing(AuditLog(nowhere)) as audit:
+        yield Service(settings, audit)
 
 
 @contextlib.contextmanager
 def checker(mint: Mint, settings: Settings | None = None) -> Iterator[Checker]:
-    """Give the service's own handler, deciding by `settings` or by the bench policy; its records go nowhere."""
-    with Path(os.devnull).open("wb") as nowhere:
-        audit = AuditLog(nowhere)
-        try:
-            yield Service(settings or settings_of(mint), audit).checker()
-        finally:
-            audit.close()
+    """Return the service's own handler, deciding by `settings` or by the bench policy."""
+    with service_for(settings or settings_of(mint)) as decider:
+        yield decider.checker()
 
 
 async def checks(checker: Checker, messages: Iterator[bytes], count: int) -> float:
-    """Make `count` Checks one after the other; give the seconds they took."""
+    """Make `count` Checks one after the other; return the seconds they took."""
     began = time.perf_counter()
     for _ in range(count):
-        await checker.check(next(messages), ALONE)
+        await checker.check(next(messages), NO_CALL)
     return time.perf_counter() - began
 
 
 def breakdown(checker: Checker, requests: list[bytes], seconds: float) -> Mapping[str, float]:
-    """Time Checks of a population.
-
-    Args:
-        checker: who answers.
-        requests: HTTP requests.
-        seconds: about how long it may take.
+    """Time Checks of HTTP requests for about `seconds`.
 
     Returns:
         Microseconds a Check by stage, costliest first, then `other` (what no stage covers, timers included) and
@@ -145,9 +140,9 @@ def breakdown(checker: Checker, requests: list[bytes], seconds: float) -> Mappin
     trial = asyncio.run(checks(checker, messages, 100)) / 100
     count = max(100, int(seconds / 2 / trial))
     whole = asyncio.run(checks(checker, messages, count)) / count
-    timer = Timer()
-    with timer.installed():
+    clock = StageClock()
+    with clock.installed():
         timed = asyncio.run(checks(checker, messages, count))
-    stages = {name: spent / count * 1e6 for name, spent in timer.spent.items() if spent}
+    stages = {name: spent / count * 1e6 for name, spent in clock.spent.items() if spent}
     ordered = dict(sorted(stages.items(), key=lambda pair: -pair[1]))
     return {**ordered, "other": timed / count * 1e6 - sum(stages.values()), "whole": whole * 1e6}

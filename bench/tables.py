@@ -4,17 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.samples import Fields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table for people.
-
-    Attributes:
-        title: its heading.
-        headings: of its columns.
-        lines: its cells.
-        words: how many columns at the left hold words; the others hold figures.
-    """
+    """A table for people: the first `words` columns hold words, the others figures."""
 
     title: str
     headings: Sequence[str]
@@ -22,19 +17,104 @@ class Table:
     words: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its heading, the field it shows, and how.
+
+    Attributes:
+        form: a format of Python, or `spread` for a pair; "-" before it shows zero as a dash.
+        scale: what the field is multiplied by.
+    """
+
+    heading: str
+    key: str
+    form: str = ""
+    scale: float = 1
+
+    def cell(self, row: Fields) -> str:
+        """Return the text of one row."""
+        value, form = row[self.key], self.form.removeprefix("-")
+        if form == "spread":
+            return f"{value[0]:.2f}..{value[1]:.2f}" if any(value) else ""
+        if form != self.form and not value:
+            return "-"
+        return format(value * self.scale if self.scale != 1 else value, form)
+
+
+_MB = 1024 / 1e6
+_RATES = (
+    Column("connections", "connections"),
+    Column("variant", "variant"),
+    Column("calls/s", "rate", ",.0f"),
+    Column("p50 ms", "p50_ms", ".2f"),
+    Column("p99 ms", "p99_ms", ".2f"),
+    Column("p99.9 ms", "p999_ms", ".2f"),
+    Column("CPU µs", "backend_us", "-.0f"),
+    Column("Envoy µs", "envoy_us", "-.0f"),
+    Column("rate / bare", "rate_ratio", "-.2f"),
+    Column("low..high", "rate_spread", "spread"),
+    Column("CPU / bare", "backend_us_ratio", "-.2f"),
+    Column("both / bare", "total_us_ratio", "-.2f"),
+    Column("generator", "busy", ".0%"),
+)
+_HALF = (
+    Column("variant", "variant"),
+    Column("p50 ms", "p50_ms", ".2f"),
+    Column("p99 ms", "p99_ms", ".2f"),
+    Column("p99.9 ms", "p999_ms", ".2f"),
+    Column("p99 / bare", "p99_ms_ratio", ".2f"),
+    Column("low..high", "p99_ms_spread", "spread"),
+    Column("generator late, p99 ms", "late_ms", ".2f"),
+    Column("generator", "busy", ".0%"),
+)
+_LISTS = (
+    Column("tools", "tools", ","),
+    Column("list", "variant"),
+    Column("bytes", "bytes", ",.0f"),
+    Column("ms", "ms", ".2f"),
+    Column("time / untrimmed", "ms_ratio", ".2f"),
+    Column("low..high", "ms_spread", "spread"),
+    Column("backend CPU µs", "service_us", ",.0f"),
+    Column("Envoy CPU µs", "envoy_us", ",.0f"),
+    Column("backend's peak MB", "peak_kib", ".0f", _MB),
+)
+_REWRITER = (
+    Column("tools", "tools", ","),
+    Column("CPU µs", "us", ",.0f"),
+    Column("µs a tool", "each_us", ".1f"),
+    Column("peak bytes allocated", "peak_bytes", ","),
+    Column("times the list", "times", ".1f"),
+)
+_MEMORY = (
+    Column("Checks", "checks", ","),
+    Column("distinct tokens", "tokens", ","),
+    Column("MB", "rss_kib", ".1f", _MB),
+)
+_TOKENS = (
+    Column("distinct tokens, all remembered", "tokens", ","),
+    Column("MB", "rss_kib", ".1f", _MB),
+    Column("CPU µs a Check among them", "us", ".1f"),
+)
+
+
+def make_table(title: str, columns: Sequence[Column], rows: Iterable[Fields], words: int = 1) -> Table:
+    """Return a table with a line for each row."""
+    lines = [[column.cell(row) for column in columns] for row in rows]
+    return Table(title=title, headings=[column.heading for column in columns], lines=lines, words=words)
+
+
 def tables(parts: Mapping[str, Any]) -> list[Table]:
-    """Make every table of what was measured."""
+    """Return every table of what was measured."""
     return [table for name, make in _MAKERS.items() if name in parts for table in make(parts[name])]
 
 
-def goals(judged: Iterable[Mapping[str, Any]]) -> Table:
-    """Make the table of goals."""
-    return Table(
-        title="Goals", headings=("goal", "bound", "measured", "held"), lines=[_goal(one) for one in judged]
-    )
+def goals_table(judged: Iterable[Fields]) -> Table:
+    """Return the table of goals."""
+    headings = ("goal", "bound", "measured", "held")
+    return Table(title="Goals", headings=headings, lines=[_goal(one) for one in judged])
 
 
-def _goal(one: Mapping[str, Any]) -> list[str]:
+def _goal(one: Fields) -> list[str]:
     unit = f" {one['unit']}" if one["unit"] else ""
     form = ".0f" if one["unit"] else ".2f"
     value, sign = one["measured"], "≤" if one["at_most"] else "≥"
@@ -43,91 +123,32 @@ def _goal(one: Mapping[str, Any]) -> list[str]:
     return [one["goal"], f"{sign} {one['bound']:{form}}{unit}", measured, held]
 
 
-def _figure(value: float, form: str) -> str:
-    return format(value, form) if value else "-"
-
-
-def _spread(pair: Sequence[float], *, shown: bool = True) -> str:
-    return f"{pair[0]:.2f}..{pair[1]:.2f}" if shown else ""
-
-
-_RATE_HEADINGS = (
-    "connections",
-    "variant",
-    "calls/s",
-    "p50 ms",
-    "p99 ms",
-    "p99.9 ms",
-    "CPU µs",
-    "Envoy µs",
-    "rate / bare",
-    "low..high",
-    "CPU / bare",
-    "both / bare",
-    "generator",
-)
-
-
-def _rates(title: str) -> Callable[[Mapping[str, Any]], list[Table]]:
-    return lambda part: [
-        Table(title=title, headings=_RATE_HEADINGS, lines=[_rate(row) for row in part["rows"]], words=2)
-    ]
-
-
-def _rate(row: Mapping[str, Any]) -> list[str]:
-    return [
-        str(row["connections"]),
-        row["variant"],
-        f"{row['rate']:,.0f}",
-        f"{row['p50_ms']:.2f}",
-        f"{row['p99_ms']:.2f}",
-        f"{row['p999_ms']:.2f}",
-        _figure(row["backend_us"], ".0f"),
-        _figure(row["envoy_us"], ".0f"),
-        _figure(row["rate_ratio"], ".2f"),
-        _spread(row["rate_spread"], shown=bool(row["rate_ratio"])),
-        _figure(row["cpu_ratio"], ".2f"),
-        _figure(row["total_ratio"], ".2f"),
-        f"{row['busy']:.0%}",
-    ]
-
-
-def _half(part: Mapping[str, Any]) -> list[Table]:
-    lines = [
-        [
-            row["variant"],
-            *(f"{row[key]:.2f}" for key in ("p50_ms", "p99_ms", "p999_ms")),
-            f"{row['p99_ratio']:.2f}",
-            _spread(row["p99_spread"]),
-            f"{row['late_ms']:.2f}",
-            f"{row['busy']:.0%}",
-        ]
-        for row in part["rows"]
-    ]
+def _half(part: Fields) -> list[Table]:
     title = f"At half load: {part['rate']:,.0f} calls/s, of a peak of {part['peak']:,.0f}"
-    headings = (
-        "variant", "p50 ms", "p99 ms", "p99.9 ms", "p99 / bare", "low..high", "generator late, p99 ms", "generator",
-    )  # fmt: skip
-    return [Table(title=title, headings=headings, lines=lines)]
+    return [make_table(title, _HALF, part["rows"])]
 
 
-def _growth(title: str, what: str, points: Iterable[Mapping[str, Any]]) -> Table:
-    lines = [[f"{p['size']:,}", f"{p['us']:,.1f}", f"{p['ratio']:.2f}", _spread(p["spread"])] for p in points]
-    return Table(title=title, headings=(what, "CPU µs", "times the smallest", "low..high"), lines=lines)
+def _growth(title: str, what: str, points: Iterable[Fields]) -> Table:
+    size, cost = Column(what, "size", ","), Column("CPU µs", "us", ",.1f")
+    ratio, spread = (
+        Column("times the smallest", "us_ratio", ".2f"),
+        Column("low..high", "us_spread", "spread"),
+    )
+    return make_table(title, (size, cost, ratio, spread), points)
 
 
-def _sizes(part: Mapping[str, Any]) -> list[Table]:
+def _sizes(part: Fields) -> list[Table]:
     return [
         _growth("A whole Check without gRPC, rules with one name each", "rules", part["rules"]),
         _growth("A whole Check without gRPC, five rules that share the tools", "tools", part["tools"]),
     ]
 
 
-def _core(part: Mapping[str, Any]) -> list[Table]:
-    parsing = [[name, f"{us:.1f}"] for name, us in part["parsing"].items()]
+def _core(part: Fields) -> list[Table]:
+    parsing = [{"message": name, "us": us} for name, us in part["parsing"].items()]
     return [
         _stages(part["stages"]),
-        Table(title="Protobuf", headings=("message", "µs"), lines=parsing),
+        make_table("Protobuf", (Column("message", "message"), Column("µs", "us", ".1f")), parsing),
         _growth("The decision alone, rules with one name each", "rules", part["rules"]),
         _growth("The decision alone, patterns, names not seen before", "rules", part["patterns"]),
         _growth("Trimming alone, every second tool cut", "tools", part["lists"]),
@@ -137,81 +158,41 @@ def _core(part: Mapping[str, Any]) -> list[Table]:
 def _stages(found: Mapping[str, Mapping[str, float]]) -> Table:
     named = dict.fromkeys(name for part in found.values() for name in part)
     last = ("other", "whole")
-    names = sorted(
-        (name for name in named if name not in last),
-        key=lambda name: -max(part.get(name, 0.0) for part in found.values()),
-    )
-    lines = [
-        [name, *(f"{part[name]:.1f}" if name in part else "-" for part in found.values())]
+    most = {name: max(part.get(name, 0.0) for part in found.values()) for name in named}
+    names = sorted((name for name in named if name not in last), key=lambda name: -most[name])
+    columns = [Column("stage", "stage"), *(Column(name, name, "-.1f") for name in found)]
+    rows = [
+        {"stage": name, **{variant: part.get(name, 0.0) for variant, part in found.items()}}
         for name in (*names, *last)
     ]
-    return Table(title="One Check without gRPC, µs by stage", headings=("stage", *found), lines=lines)
+    return make_table("One Check without gRPC, µs by stage", columns, rows)
 
 
-def _lists(part: Mapping[str, Any]) -> list[Table]:
+def _lists(part: Fields) -> list[Table]:
     alone = [
-        [
-            f"{row['tools']:,}",
-            f"{row['us']:,.0f}",
-            f"{row['us'] / row['tools']:.1f}",
-            f"{row['peak_bytes']:,}",
-            f"{row['peak_bytes'] / row['bytes']:.1f}",
-        ]
+        {**row, "each_us": row["us"] / row["tools"], "times": row["peak_bytes"] / row["bytes"]}
         for row in part["rewriter"]
     ]
+    through = "Lists through Envoy, one at a time, of a server"
     return [
-        _listed("Lists through Envoy, one at a time, of a server that has them ready", part["rows"]),
-        _listed("Lists through Envoy, one at a time, of a server on the official SDK", part["sdk"]),
-        Table(
-            title="Lists through the rewriter alone, half cut",
-            headings=("tools", "CPU µs", "µs a tool", "peak bytes allocated", "times the list"),
-            lines=alone,
-        ),
+        make_table(f"{through} that has them ready", _LISTS, part["rows"], words=2),
+        make_table(f"{through} on the official SDK", _LISTS, part["sdk"], words=2),
+        make_table("Lists through the rewriter alone, half cut", _REWRITER, alone),
     ]
 
 
-def _listed(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
-    headings = (
-        "tools", "list", "bytes", "ms", "time / untrimmed", "low..high", "backend CPU µs", "Envoy CPU µs",
-        "backend's peak MB",
-    )  # fmt: skip
-    lines = [
-        [
-            f"{row['tools']:,}",
-            row["way"],
-            f"{row['bytes']:,}",
-            f"{row['ms']:.2f}",
-            f"{row['ratio']:.2f}",
-            _spread(row["spread"]),
-            f"{row['service_us']:,.0f}",
-            f"{row['envoy_us']:,.0f}",
-            f"{row['peak_kib'] * 1024 / 1e6:.0f}",
-        ]
-        for row in rows
+def _memory(part: Fields) -> list[Table]:
+    return [
+        make_table("Memory: A served worker over gRPC", _MEMORY, part["served"]),
+        make_table("Memory: A worker without gRPC", _MEMORY, part["soak"]),
+        make_table("Tokens: a worker without gRPC", _TOKENS, part["tokens"]),
     ]
-    return Table(title=title, headings=headings, lines=lines, words=2)
 
 
-def _memory(part: Mapping[str, Any]) -> list[Table]:
-    made = []
-    for run, title in (("served", "A served worker over gRPC"), ("soak", "A worker without gRPC")):
-        lines = [[f"{m['checks']:,}", f"{m['tokens']:,}", _megabytes(m)] for m in part[run]]
-        made.append(
-            Table(title=f"Memory: {title}", headings=("Checks", "distinct tokens", "MB"), lines=lines)
-        )
-    lines = [[f"{m['tokens']:,}", _megabytes(m), f"{m['us']:.1f}"] for m in part["tokens"]]
-    headings = ("distinct tokens, all remembered", "MB", "CPU µs a Check among them")
-    return [*made, Table(title="Tokens: a worker without gRPC", headings=headings, lines=lines)]
-
-
-def _megabytes(mark: Mapping[str, Any]) -> str:
-    return f"{mark['rss_kib'] * 1024 / 1e6:.1f}"
-
-
-_MAKERS: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
-    "envoy": _rates("Behind Envoy"),
+_MAKERS: dict[str, Callable[[Fields], list[Table]]] = {
+    "envoy": lambda part: [make_table("Behind Envoy", _RATES, part["rows"], words=2)],
     "half": _half,
-    "direct": _rates("gRPC without Envoy"),
+    "direct": lambda part: [make_table("gRPC without Envoy", _RATES, part["rows"], words=2)],
     "sizes": _sizes,
     "core": _core,
     "lists": _lists,

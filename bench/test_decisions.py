@@ -1,7 +1,7 @@
 """The decision alone, by pytest-benchmark: `core.engine.check` without gRPC, token, metrics and record.
 
 `python -m pytest bench/test_decisions.py`; `--benchmark-only`, `--benchmark-compare` and the like are pytest-benchmark's. It
-judges nothing: goals are compared side by side by `python -m bench`.
+asserts no goal: `python -m bench` compares those side by side.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from bench.core import calls_of, exact_rules, pattern_rules, snapshot_of
 def test_a_call_is_decided(benchmark: Any, make: Any, size: int) -> None:
     """Time one allowed tools/call; names vary from call to call."""
     decider = snapshot_of(Policy(make(size)))
-    # More names than a policy remembers, so that those which no one has called before are new each time around.
+    # More names than a policy caches, so that those not called before are new each time around.
     requests = itertools.cycle(list(itertools.islice(calls_of(size, unseen=make is pattern_rules), 20_000)))
 
     assert benchmark(lambda: check(next(requests), decider, 0.0, NEVER)).allowed

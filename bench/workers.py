@@ -1,62 +1,45 @@
 """`python -m bench.workers`: what a second worker brings, in Checks a second, straight over gRPC.
 
-The service runs with one worker and with two in turn, round by round, each worker on a Unix socket of its own. The load comes
-from nghttp2's h2load, in C, which sends one ready-made Check over and over: a generator in Python would cost as much as what
-it measures. That Check is answered from what is remembered, so a call is as cheap as it can be, and the generator's share as
-large as it can be. Rates are the service's own counts, and a sample counts only when every decision in it was an allow and
-every request was answered. With `--pin` each worker has one core to itself, which shows what workers take from each other; the
-generator runs where there is room.
+The service runs with one worker and with more in turn, round by round, each worker on a Unix socket of its own. The
+load comes from nghttp2's h2load, in C, which sends one ready-made Check over and over: a generator in Python would cost
+as much as what it measures. That Check is answered from caches, so a call is as cheap as it can be, and the generator's
+share as large as it can be. Rates are the service's own counts, and a sample counts only if every decision in it was
+an allow and every request was answered. With `--pin` each worker has one core to itself, which shows what workers take
+from each other; the generator runs where there is room.
 """
 
 import argparse
 import os
 import re
-import resource
-import shutil
-import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from authz.config.addresses import worker_addresses
 from authz.demo.ports import free_port
-from authz.demo.probes import http_ready
-from authz.demo.processes import Child, Supervisor
-from bench.machine import machine
+from bench import proc, report
+from bench.load import METHOD, children_seconds, require
+from bench.samples import Fields, summarise
+from bench.stack import POLICY, Processes, serve, service_metric, start_issuer
+from bench.tables import Column, make_table
 from bench.workload import Mint, check_request, population
 
-POLICY = Path(__file__).with_name("policy.yaml")
-METHOD = "/envoy.service.auth.v3.Authorization/Check"
 CONNECTIONS, STREAMS = 16, 4
-"""In all; every worker gets its part of the connections."""
+"""In all; every worker gets its share of the connections."""
 _BEFORE_SECONDS, _AFTER_SECONDS = 2, 1
 """How long the load lasts around a sample; h2load takes whole seconds."""
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One measurement.
-
-    Attributes:
-        workers: how many served.
-        rate: Checks a second.
-        worker_us: CPU microseconds of all workers for a Check.
-        supervisor_us: the supervisor's, 0 where there is none.
-        generator: cores that the generator kept busy.
-    """
-
-    workers: int
-    rate: float
-    worker_us: float
-    supervisor_us: float
-    generator: float
+_FIGURES = ("rate", "worker_us", "supervisor_us", "cores", "generator")
+_COLUMNS = (
+    Column("workers", "workers"),
+    Column("Checks/s", "rate", ",.0f"),
+    Column("rate / 1 worker", "rate_ratio", ".2f"),
+    Column("low..high", "rate_spread", "spread"),
+    Column("worker CPU µs", "worker_us", ".0f"),
+    Column("supervisor CPU µs", "supervisor_us", ".1f"),
+    Column("cores busy", "cores", ".2f"),
+    Column("generator cores", "generator", ".2f"),
+)
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,180 +58,110 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     given = _arguments()
-    if shutil.which("h2load") is None:
-        msg = "h2load is needed (Debian: apt-get install nghttp2-client)"
-        raise SystemExit(msg)
-    facts = machine()
-    samples = list(_samples(given))
-    for name, value in {**facts, "load after": f"{os.getloadavg()[0]:.2f}"}.items():
-        print(f"{name}: {value}")
-    print(f"pinned: {'one core a worker' if given.pin else 'no'}")
-    _print(samples, given.workers)
+    require("h2load")
+    facts = report.machine()
+    rows = summarise(list(_samples(given)), ("workers",), {"workers": 1}, _FIGURES, ("rate",))
+    facts |= {"load after": f"{os.getloadavg()[0]:.2f}", "pinned": "one core a worker" if given.pin else "no"}
+    title = f"{given.workers} workers beside one, straight over gRPC"
+    report.print_tables(facts, [make_table(title, _COLUMNS, rows)])
 
 
-def _samples(given: argparse.Namespace) -> Iterator[Sample]:
+def _samples(given: argparse.Namespace) -> Iterator[Fields]:
     mint = Mint()
-    with Supervisor(grace=10.0) as processes:
+    with Processes(grace=10.0) as processes:
         body = processes.logs / "check.bin"
         message = check_request(population("mixed", mint)[0])
         body.write_bytes(b"\0" + len(message).to_bytes(4) + message)
-        keys = _issuer(processes, mint)
-        for _ in range(given.rounds):
+        keys = start_issuer(processes, mint)
+        for number in range(given.rounds):
             for workers in (1, given.workers):
-                service = _Service(processes, keys, workers)
+                service = _Workers(processes, keys, workers)
                 if given.pin:
                     service.pin()
-                yield service.sample(body, given.seconds)
+                yield {"workers": workers, "round": number, **service.sample(body, given.seconds)}
                 processes.stop(service.name)
 
 
-def _issuer(processes: Supervisor, mint: Mint) -> str:
-    public = processes.logs / "public"
-    public.mkdir()
-    (public / "jwks.json").write_bytes(mint.jwks())
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/jwks.json"
-    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(public)]
-    processes.start(Child(name="issuer", argv=argv, ready=http_ready(url)))
-    return url
+class _Workers:
+    """The service with a number of workers."""
 
-
-class _Service:
-    """The service with so many workers."""
-
-    def __init__(self, processes: Supervisor, keys: str, workers: int) -> None:
+    def __init__(self, processes: Processes, keys: str, workers: int) -> None:
         self.workers, self.name = workers, f"authz-{workers}"
-        self._processes = processes
-        self._http = f"http://127.0.0.1:{free_port()}"
+        self._processes, self._http = processes, f"127.0.0.1:{free_port()}"
         self._sockets = worker_addresses(f"unix:{processes.logs}/{self.name}.sock", workers)
-        listen = ["--grpc", self._sockets[0], "--http", self._http.removeprefix("http://"), "--grace", "0"]
-        argv = [sys.executable, "-m", "authz", "serve", "-c", POLICY, "--workers", str(workers), *listen]
-        environment = {"BENCH_JWKS": keys}
-        ready = http_ready(f"{self._http}/readyz")
-        processes.start(Child(name=self.name, argv=argv, env=environment, ready=ready))
+        flags = ("--workers", str(workers), "--grace", "0")
+        keys_of = {"BENCH_JWKS": keys}
+        processes.start(serve(self.name, self._sockets[0], self._http, POLICY, keys_of, *flags))
 
-    def sample(self, body: Path, seconds: int) -> Sample:
-        """Load every worker and take what happens in the middle of it."""
-        parent, children = self._pids()
-        generator = _h2load(self._sockets, body, _BEFORE_SECONDS + seconds + _AFTER_SECONDS)
+    def sample(self, body: Path, seconds: int) -> Fields:
+        """Load every worker and measure in the middle of it."""
+        whole = _BEFORE_SECONDS + seconds + _AFTER_SECONDS
+        generators = self._generators(body, whole)
         time.sleep(_BEFORE_SECONDS)
-        began, used, answered = time.perf_counter(), self._cpu(parent, children), self._decided()
+        began, used, answered = time.perf_counter(), self._cpu(), self._allowed()
         time.sleep(seconds)
-        took, now, more = time.perf_counter() - began, self._cpu(parent, children), self._decided()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        whole = sum(_requests(process.communicate(timeout=60)[0]) for process in generator)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if self._decided() < whole:
+        took, now, more = time.perf_counter() - began, self._cpu(), self._allowed()
+        worked = children_seconds()
+        sent = sum(_requests(generator.communicate(timeout=60)[0]) for generator in generators)
+        if self._allowed() < sent:
             msg = "the service counts fewer decisions than were answered"
             raise RuntimeError(msg)
         calls = more - answered
-        busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Sample(
-            workers=self.workers,
-            rate=calls / took,
-            worker_us=(now[1] - used[1]) / calls * 1e6,
-            supervisor_us=(now[0] - used[0]) / calls * 1e6,
-            generator=busy / (_BEFORE_SECONDS + seconds + _AFTER_SECONDS),
-        )
+        supervisor, workers = (after - before for before, after in zip(used, now, strict=True))
+        return {
+            "rate": calls / took,
+            "worker_us": workers / calls * 1e6,
+            "supervisor_us": supervisor / calls * 1e6,
+            "cores": (workers + supervisor) / took,
+            "generator": (children_seconds() - worked) / whole,
+        }
+
+    def _generators(self, body: Path, seconds: int) -> list["subprocess.Popen[str]"]:
+        each = CONNECTIONS // self.workers
+        argv = ["h2load", "-c", str(each), "-m", str(STREAMS), "-D", str(seconds), "-d", str(body)]
+        argv += ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://localhost{METHOD}"]
+        return [
+            subprocess.Popen([*argv, "--base-uri", socket], stdout=subprocess.PIPE, text=True)
+            for socket in self._sockets
+        ]
 
     def pin(self) -> None:
         """Give each worker one core; threads that begin later follow."""
         cores = sorted(os.sched_getaffinity(0))
-        for core, pid in zip(cores, self._pids()[1], strict=False):
+        for core, pid in zip(cores, self._pids(), strict=False):
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {core})
 
-    def _pids(self) -> tuple[int, list[int]]:
-        """Give the process ids of the supervisor, 0 for none, and of the workers."""
+    def _pids(self) -> list[int]:
+        """Return the process ids of the workers."""
+        if self.workers == 1:
+            return [self._processes.pid(self.name)]
         log = self._processes.log(self.name).read_text("utf-8")
-        workers = [int(pid) for pid in re.findall(r'"pid": (\d+), "event": "worker serves"', log)][
+        return [int(pid) for pid in re.findall(r'"pid": (\d+), "event": "worker serves"', log)][
             -self.workers :
         ]
-        (served,) = (int(pid) for pid in _children_that_serve(self._http))
-        return (served, workers) if self.workers > 1 else (0, [served])
 
-    def _cpu(self, parent: int, children: list[int]) -> tuple[float, float]:
-        return (_cpu(parent) if parent else 0.0), sum(map(_cpu, children))
+    def _cpu(self) -> tuple[float, float]:
+        """Return the CPU seconds of the supervisor, 0 if there is none, and of the workers together."""
+        supervisor = proc.cpu_seconds(self._processes.pid(self.name)) if self.workers > 1 else 0.0
+        return supervisor, sum(map(proc.cpu_seconds, self._pids()))
 
-    def _decided(self) -> int:
-        """Count the decisions; a denial among them ends the run."""
-        text = httpx.get(f"{self._http}/metrics", timeout=10.0, trust_env=False).text
-        counts = {"allow": 0, "deny": 0}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == "mcp_authz_decisions_total":
-                    counts[sample.labels["decision"]] += int(sample.value)
-        if counts["deny"]:
+    def _allowed(self) -> int:
+        """Return the number of allows; a denial among the decisions ends the run."""
+        counts = service_metric(self._http, "mcp_authz_decisions_total", "decision")
+        if counts.get("deny"):
             msg = f"{counts['deny']} Checks were denied"
             raise RuntimeError(msg)
-        return counts["allow"]
+        return counts.get("allow", 0)
 
 
-def _children_that_serve(http: str) -> Iterator[str]:
-    """Find the process that was started with this HTTP address."""
-    address = http.removeprefix("http://").encode()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if address in words and b"serve" in words and b"sh" not in words[0]:
-                yield folder.name
-
-
-def _cpu(pid: int) -> float:
-    """Give the CPU seconds, user and system, that a process and its threads have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _h2load(sockets: tuple[str, ...], body: Path, seconds: int) -> list["subprocess.Popen[str]"]:
-    each = CONNECTIONS // len(sockets)
-    words = ["h2load", "-c", str(each), "-m", str(STREAMS), "-D", str(seconds), "-d", str(body)]
-    words += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-    return [
-        subprocess.Popen(
-            [*words, "--base-uri", socket, f"http://localhost{METHOD}"], stdout=subprocess.PIPE, text=True
-        )
-        for socket in sockets
-    ]
-
-
-def _requests(report: str) -> int:
-    """Give how many requests were answered; one that failed ends the run."""
-    found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", report)
+def _requests(output: str) -> int:
+    """Return how many requests were answered; one that failed ends the run."""
+    found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", output)
     if found is None or int(found[2]) or int(found[3]):
-        msg = f"h2load says: {report.strip()[-400:]}"
+        msg = f"h2load reports: {output.strip()[-400:]}"
         raise RuntimeError(msg)
     return int(found[1])
-
-
-def _print(samples: list[Sample], workers: int) -> None:
-    print(
-        "\nworkers  Checks/s  low..high          worker CPU µs  supervisor CPU µs  cores busy  generator cores"
-    )
-    medians = {}
-    for number in (1, workers):
-        own = [sample for sample in samples if sample.workers == number]
-        rates = [sample.rate for sample in own]
-        medians[number] = statistics.median(rates)
-        figures = [
-            statistics.median(getattr(sample, name) for sample in own)
-            for name in ("worker_us", "supervisor_us", "generator")
-        ]
-        busy = medians[number] * (figures[0] + figures[1]) / 1e6
-        between = f"{min(rates):,.0f}..{max(rates):,.0f}"
-        print(
-            f"{number:7}  {medians[number]:8,.0f}  {between:17}  {figures[0]:13.0f}  {figures[1]:17.1f}"
-            f"  {busy:10.2f}  {figures[2]:15.2f}"
-        )
-    ones = [sample.rate for sample in samples if sample.workers == 1]
-    more = [sample.rate for sample in samples if sample.workers == workers]
-    ratios = sorted(several / one for one, several in zip(ones, more, strict=True))
-    print(
-        f"\n{workers} workers / 1 worker: {statistics.median(ratios):.2f} ({ratios[0]:.2f}..{ratios[-1]:.2f})"
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is sent: tokens, and tools/call requests of the 2026-07-28 era as the bytes of HTTP/1.1.
 
 A population is a list of requests that a load generator sends in turn, over and over. Names, arguments and callers
-vary within it, from a fixed seed, so that every run and every variant sees the same requests.
+vary within it, from a fixed seed, so that every run sends the same requests to every variant.
 """
 
 import json
@@ -20,9 +20,9 @@ HOST = "mcp.example.com"
 ISSUER = "https://issuer.example.com/"
 VERSION = "2026-07-28"
 CALLERS = 50
-"""Tokens in the populations whose tokens are remembered."""
+"""Tokens in the populations whose tokens are cached."""
 FRESH = 1250
-"""Tokens in the population `fresh`: more than the policy file lets the service remember."""
+"""Tokens in the population `fresh`: more than the policy file lets the service cache."""
 REQUESTS = 5000
 """Requests in the other populations."""
 UPSTREAM = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"done"}]}}'
@@ -39,9 +39,9 @@ class Variant:
 
     Attributes:
         name: what the table calls it.
-        backend: who is asked: `alone` for nobody, `native` for Envoy's own filters, `bare`, `loop`, `authz`, or a peer's name.
+        backend: who decides: `alone` for nobody, `native` for Envoy's own filters, `bare`, `loop`, `authz`, or a peer's name.
         population: which requests are sent.
-        denied: whether the backend must refuse every one of them; otherwise it must allow every one.
+        denied: whether the backend must deny every request; otherwise it must allow every one.
     """
 
     name: str
@@ -69,7 +69,6 @@ class Mint:
     """An issuer with an RSA key of 2048 bits, and one on P-256 for runs that need tokens by the hundred thousand."""
 
     def __init__(self) -> None:
-        """Make the keys."""
         self._keys: dict[str, Any] = {
             "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
             "ES256": ec.generate_private_key(ec.SECP256R1()),
@@ -77,7 +76,7 @@ class Mint:
         self._now = int(time.time())
 
     def jwks(self) -> bytes:
-        """Give the key set; the name of a key is its algorithm's."""
+        """Return the key set; the id of a key is its algorithm."""
         public = {
             "RS256": RSAAlgorithm.to_jwk(self._keys["RS256"].public_key(), as_dict=True),
             "ES256": ECAlgorithm.to_jwk(self._keys["ES256"].public_key(), as_dict=True),
@@ -105,7 +104,7 @@ Call = tuple[str, dict[str, Any]]
 
 
 def _mixed(chance: random.Random) -> Call:
-    """Call one of four tools that rules name, or, once in three times, one of thousands that a pattern fits."""
+    """Call one of four tools that rules name, or once in three times one of thousands that match a pattern."""
     name = chance.choice(("echo", "get_user_info", "list_files", "system_status"))
     if chance.random() < 1 / 3:
         name = f"report_{chance.randrange(5000)}"
@@ -132,11 +131,11 @@ POPULATIONS: Mapping[str, tuple[Callable[[random.Random], Call], Mapping[str, An
     "args": (_args, FULL, CALLERS, REQUESTS),
     "denied": (_denied, _NONE, CALLERS, REQUESTS),
 }
-"""Name to: what is called, what tokens grant, number of tokens, number of requests."""
+"""By name: what is called, what tokens grant, number of tokens, number of requests."""
 
 
 def population(name: str, mint: Mint) -> list[bytes]:
-    """Make the requests of a population."""
+    """Return the requests of a population."""
     call, grants, callers, count = POPULATIONS[name]
     chance = random.Random(name)
     tokens = [mint.token(name, number, grants) for number in range(callers)]
@@ -144,14 +143,14 @@ def population(name: str, mint: Mint) -> list[bytes]:
 
 
 def http_request(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
-    """Make a tools/call as the bytes of HTTP/1.1."""
+    """Return a tools/call as the bytes of HTTP/1.1."""
     return _request(
         "tools/call", number, {"name": tool, "arguments": arguments}, token, f"mcp-name: {tool}\r\n"
     )
 
 
 def list_request(number: int, token: str, further: str) -> bytes:
-    """Make a tools/list; `further` are header lines, each with its line end."""
+    """Return a tools/list; `further` are header lines, each with its line end."""
     return _request("tools/list", number, {}, token, further)
 
 
@@ -183,7 +182,7 @@ def from_file(content: bytes) -> list[bytes]:
 
 
 def check_request(request: bytes) -> bytes:
-    """Give the CheckRequest that Envoy's ext_authz filter makes of a request, serialised."""
+    """Return the CheckRequest that Envoy's ext_authz filter makes of a request, serialised."""
     head, _, body = request.partition(b"\r\n\r\n")
     lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
     fields = [(name, value) for name, value in lines if name != "host"]

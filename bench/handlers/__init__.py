@@ -1,1 +1,1 @@
-"""Bare gRPC handlers that the service is compared with."""
+"""gRPC handlers that decide nothing, which the service is compared with."""

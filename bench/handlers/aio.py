@@ -3,9 +3,9 @@
 Its cost is what gRPC in Python costs by its public interface; it uses nothing of the service.
 """
 
-import argparse
 import asyncio
 import signal
+import sys
 from typing import Any
 
 import grpc
@@ -23,11 +23,7 @@ async def _check(_request: Any, _context: Any) -> Any:
 
 
 async def serve(address: str) -> None:
-    """Serve until SIGTERM.
-
-    Args:
-        address: `unix:/path` or `host:port`.
-    """
+    """Serve at `unix:/path` or `host:port` until SIGTERM."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     method = grpc.unary_unary_rpc_method_handler(
         _check,
@@ -48,6 +44,4 @@ async def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
-    uvloop.run(serve(parser.parse_args().address))
+    uvloop.run(serve(sys.argv[1]))

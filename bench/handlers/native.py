@@ -4,9 +4,9 @@ What the service costs on top of it is the cost of deciding; what `bare` costs o
 """
 # ruff: noqa: E402 - see the first call
 
-import argparse
 import asyncio
 import signal
+import sys
 from typing import Any
 
 from authz.edge.grpc.startup import poll_own_sockets
@@ -32,11 +32,7 @@ async def _check(message: bytes, _call: Call) -> bytes:
 
 
 async def serve(address: str) -> None:
-    """Serve until SIGTERM.
-
-    Args:
-        address: `unix:/path` or `host:port`.
-    """
+    """Serve at `unix:/path` or `host:port` until SIGTERM."""
     health = Health()
     services = Services(unary={f"/{SERVICE}/Check": _check, **health.unary}, streams=health.streams)
     server = NativeServer(services)
@@ -50,6 +46,4 @@ async def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
-    asyncio.run(serve(parser.parse_args().address))
+    asyncio.run(serve(sys.argv[1]))

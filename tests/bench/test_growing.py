@@ -7,9 +7,9 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from bench import lists, memory, sizes
 from bench.catalogue import SIZES, document, name_of
-from bench.growth import growth
+from bench.list_variants import LIST_VARIANTS, verified
+from bench.samples import growth
 from bench.tables import tables
-from bench.ways import WAYS, verified
 from bench.workload import Mint
 
 
@@ -25,8 +25,8 @@ def http(message):
 def test_growth_is_a_ratio_of_the_same_turn_and_then_the_median():
     small, large = iter([1.0, 10.0, 2.0]), iter([2.0, 10.0, 8.0])
     points = growth({5: lambda: next(small), 50: lambda: next(large)}, 3)
-    assert [(5, 1.0), (50, 2.0)] == [(point.size, point.ratio) for point in points]
-    assert (1.0, 4.0) == points[1].spread
+    assert [(5, 1.0), (50, 2.0)] == [(point["size"], point["us_ratio"]) for point in points]
+    assert (1.0, 4.0) == points[1]["us_spread"]
 
 
 def test_all_names_are_called_in_an_order_of_their_own_with_other_arguments(mint):
@@ -45,7 +45,7 @@ def test_names_of_tools_differ():
 @pytest.mark.parametrize("make", [sizes.one_rule_a_name, sizes.few_rules])
 def test_every_size_is_asked_the_same_number_of_calls(make):
     points = sizes.by_size(make, (5, 50), rounds=1, count=100)
-    assert [5, 50] == [point.size for point in points]
+    assert [5, 50] == [point["size"] for point in points]
 
 
 def test_a_call_that_is_refused_is_not_timed(monkeypatch):
@@ -61,16 +61,18 @@ def test_a_large_list_has_about_four_megabytes():
 @pytest.mark.envoy
 def test_lists_are_measured_untrimmed_and_trimmed_through_one_envoy(monkeypatch):
     found = lists.measure(0.0, 1, (10, 100))
-    ways = ["untrimmed", "nothing to cut", "half cut"]
-    assert [(n, way) for n in (10, 100) for way in ways] == [(r["tools"], r["way"]) for r in found["rows"]]
-    (whole,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["way"] != "half cut"}
-    (half,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["way"] == "half cut"}
+    variants = ["untrimmed", "nothing to cut", "half cut"]
+    assert [(n, variant) for n in (10, 100) for variant in variants] == [
+        (r["tools"], r["variant"]) for r in found["rows"]
+    ]
+    (whole,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["variant"] != "half cut"}
+    (half,) = {row["bytes"] for row in found["rows"] if row["tools"] == 100 and row["variant"] == "half cut"}
     assert 0.4 < half / whole < 0.6
-    assert {1.0} == {row["ratio"] for row in found["rows"] if row["way"] == "untrimmed"}
+    assert {1.0} == {row["ms_ratio"] for row in found["rows"] if row["variant"] == "untrimmed"}
     assert all(row["ms"] > 0 and row["peak_kib"] > 0 for row in found["rows"])
     assert [10, 100] == [row["tools"] for row in found["rewriter"]]
     assert all(row["peak_bytes"] > row["bytes"] for row in found["rewriter"])
-    assert [(1_000, way) for way in ways] == [(r["tools"], r["way"]) for r in found["sdk"]]
+    assert [(1_000, variant) for variant in variants] == [(r["tools"], r["variant"]) for r in found["sdk"]]
     assert 3 == len(tables({"lists": found}))
 
 
@@ -80,13 +82,13 @@ def answer(names):
 
 
 @pytest.mark.parametrize(
-    ("way", "numbers"),
+    ("variant", "numbers"),
     [(0, [0, 2]), (2, [0, 1, 2, 3]), (2, [1, 3]), (2, [])],
     ids=["cut though it should not be", "not cut", "the wrong half", "nothing left"],
 )
-def test_a_list_that_is_not_what_it_should_be_is_an_error(way, numbers):
+def test_a_list_that_is_not_what_it_should_be_is_an_error(variant, numbers):
     with pytest.raises(RuntimeError, match="expected every tool in"):
-        verified(answer(map(name_of, numbers)), 4, WAYS[way])
+        verified(answer(map(name_of, numbers)), 4, LIST_VARIANTS[variant])
 
 
 def test_callers_tools_and_arguments_vary_in_the_memory_run(mint, monkeypatch):

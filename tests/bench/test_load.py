@@ -1,13 +1,15 @@
-"""The generator that keeps a schedule: a slow server cannot make it look away."""
+"""The generator that keeps a schedule: a slow server does not slow it down."""
 
 import itertools
 import socket
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from bench.openload import Schedule, _Connection, generate
+from bench.client import HttpConnection
+from bench.load import at_rate
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -62,24 +64,23 @@ def serving():
 
 def test_every_request_of_the_schedule_is_sent_and_counted(serving):
     server = serving(0.0)
-    found = generate(server.port, 4, 200.0, 0.25, [REQUEST], 0)
-    assert (50, 50) == (found["calls"], server.answered)
+    found = at_rate(server.port, 200.0, 0.25, [REQUEST], 0)
+    assert (50, 50) == (found.calls, server.answered)
+    assert found.late_ms >= 0
 
 
-def test_what_waited_behind_a_slow_answer_is_counted_as_slow(serving):
-    connection = _Connection(serving(STALL).port)
-    schedule = Schedule([connection], itertools.repeat(REQUEST), 100.0, 40)
-    schedule.run(10.0)
-    connection.close()
-    behind = [STALL - number / 100.0 for number in range(30)]
-    assert all(seen >= least - 0.001 for seen, least in zip(schedule.times[:30], behind, strict=True))
-    assert schedule.late[0] <= schedule.late[1]
+def test_what_waited_behind_a_slow_answer_is_counted_as_slow(serving, monkeypatch):
+    monkeypatch.setattr("bench.load.OPEN_CONNECTIONS", 1)
+    found = at_rate(serving(STALL).port, 100.0, 0.4, [REQUEST], 0)
+    assert 40 == found.calls
+    tenth = STALL - 20 / 100.0  # of forty requests, due every 10 ms, the first twenty waited at least so long
+    assert found.p50_ms >= tenth * 1e3
+    assert found.p999_ms >= STALL * 1e3
+    assert found.late_ms >= (STALL - 0.02) * 1e3
 
 
-def test_a_server_that_does_not_answer_is_an_error_after_the_limit(serving, monkeypatch):
-    monkeypatch.setattr("bench.openload._GRACE", 0.1)
-    connection = _Connection(serving(None).port)
-    schedule = Schedule([connection], itertools.repeat(REQUEST), 100.0, 5)
-    with pytest.raises(TimeoutError, match="4 requests were still to be sent"):
-        schedule.run(0.2)
-    connection.close()
+def test_a_server_that_does_not_answer_is_an_error(serving, monkeypatch):
+    monkeypatch.setattr("bench.load.OPEN_CONNECTIONS", 1)
+    monkeypatch.setattr("bench.load.HttpConnection", partial(HttpConnection, timeout=0.1))
+    with pytest.raises(TimeoutError):
+        at_rate(serving(None).port, 100.0, 0.05, [REQUEST], 0)
