@@ -61,3 +61,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def principal(self) -> Principal | None:
         """The caller's identity, once the token was verified."""
         return None if self.caller is None else self.caller.principal
+
+    @property
+    def verdict(self) -> str:
+        """The word for the decision in records, metadata and metrics."""
+        return "allow" if self.allowed else "deny"

@@ -111,10 +111,15 @@ def check(
     if isinstance(session, MessageRejected):
         return _reject_message(session, server, caller)
     verdict, item = _judge(request, server, caller, message, snapshot.limits)
-    if verdict.reason is Reason.ALLOWED and deadline.passed():
+    if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
     rewrite = _must_rewrite(message, session, snapshot)
     return _decide(server, caller, message, verdict, item, session=session, rewrite=rewrite)
+
+
+def is_late(deadline: Deadline) -> bool:
+    """Return whether a deadline has passed."""
+    return deadline.clock() >= deadline.at
 
 
 def _declared_version(request: HttpRequest) -> str:

@@ -58,7 +58,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """The moment after which an allow is no longer given.
+    """The moment from which an allow is no longer given.
 
     Attributes:
         at: the moment, in seconds of the clock.
@@ -67,10 +67,6 @@ class Deadline(msgspec.Struct, frozen=True):
 
     at: float
     clock: Callable[[], float]
-
-    def passed(self) -> bool:
-        """Return whether the moment has come."""
-        return self.clock() >= self.at
 
 
 NEVER = Deadline(1.0, lambda: 0.0)

@@ -17,7 +17,6 @@ from msgspec import structs
 
 from authz.config.settings import Settings
 from authz.core.authentication import Authenticator
-from authz.core.decision import Decision
 from authz.core.engine import PolicySnapshot
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
@@ -27,9 +26,7 @@ from authz.edge.envoy.ext_proc import Processor
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.decision_record import Facts
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
-from authz.edge.telemetry.stage_timer import StageSampler
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
@@ -63,8 +60,9 @@ class Service:
         return Checker(
             self.snapshots,
             find_key=self.find_key,
-            record=self._record,
-            time_stages=StageSampler(self.metrics.staged).begin,
+            write=self.audit.write,
+            count=self.metrics.decided,
+            time_stages=self.metrics.time_stages,
         )
 
     def processor(self, max_bytes: int) -> Processor:
@@ -129,10 +127,6 @@ class Service:
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""
         return self.keys.without_keys()
-
-    def _record(self, decision: Decision, facts: Facts, seconds: float) -> None:
-        self.audit.write(decision, facts, seconds)
-        self.metrics.decided(decision, seconds)
 
     def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings

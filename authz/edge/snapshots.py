@@ -1,21 +1,21 @@
-"""The policy in force, and what a Check decides under it.
+"""The policy in force, and a candidate that is compared with it.
 
 A `PolicySnapshot` never changes. A reload makes a new one and swaps a single reference, so a Check finishes under the
 snapshot it began with. The rewriter of a list's response runs later, in a call of its own: it finds the policy of its
 Check by digest among the last few snapshots.
 
+Where the policy names a candidate, it decides every request once more, after the decision is made. A disagreement is noted
+among the decision's shadows; nothing else of the decision, and nothing that a client sees, changes.
+
 The event loop puts snapshots in force and the server's thread reads them, so what is shared is replaced, never changed.
 """
-
-import time
-from collections.abc import Callable
 
 import structlog
 from msgspec import structs
 
 from authz.core.decision import Decision
 from authz.core.engine import PolicySnapshot, check
-from authz.core.request import NEVER, Deadline, HttpRequest
+from authz.core.request import NEVER, HttpRequest
 
 CANDIDATE = "candidate"
 """What records and metrics call the candidate, in the place of a shadow rule's name."""
@@ -47,28 +47,7 @@ class Snapshots:
         return self._by_digest.get(digest, self.current)
 
 
-def decide(
-    request: HttpRequest, snapshot: PolicySnapshot, began: float, mark: Callable[[str], None]
-) -> Decision:
-    """Decide about a request.
-
-    Where the policy names a candidate, it decides once more by that, after the decision is made. A disagreement is
-    noted among the decision's shadows; nothing else of the decision, and nothing that a client sees, changes.
-
-    Args:
-        request: the request.
-        snapshot: the policy.
-        began: when the request arrived, a moment of the performance counter.
-        mark: told of the end of each stage.
-    """
-    now, deadline = time.time(), Deadline(began + snapshot.check_seconds, time.perf_counter)
-    decision = check(request, snapshot, now, deadline, mark)
-    if snapshot.candidate is None or deadline.passed():
-        return decision
-    return _note_candidate(decision, request, snapshot.candidate, now)
-
-
-def _note_candidate(made: Decision, request: HttpRequest, candidate: PolicySnapshot, now: float) -> Decision:
+def note_candidate(made: Decision, request: HttpRequest, candidate: PolicySnapshot, now: float) -> Decision:
     """Note on a decision whether a candidate would have decided otherwise; one that fails would have denied."""
     try:
         would_allow = check(request, candidate, now, NEVER).allowed

@@ -17,10 +17,10 @@ from authz.core.identity.jwks import KeySet
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.envoy.check_response import allow
+from authz.edge.envoy.ext_authz import decide
 from authz.edge.service import Service
-from authz.edge.snapshots import decide
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.stage_timer import no_mark
+from authz.edge.telemetry.counters import no_mark
 from tests.support import core, tokens
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE

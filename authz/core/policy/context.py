@@ -1,8 +1,9 @@
 """What conditions are evaluated against: a caller, a request, an item, perhaps arguments."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
@@ -13,8 +14,7 @@ from authz.core.wire.confusables import imitates
 _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-@dataclass(slots=True, eq=False)
-class EvaluationContext:
+class EvaluationContext(msgspec.Struct, eq=False):
     """One request by one caller.
 
     Attributes:

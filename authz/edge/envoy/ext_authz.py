@@ -23,14 +23,14 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
 from authz.core.denial import render_denial
-from authz.core.engine import PolicySnapshot
+from authz.core.engine import PolicySnapshot, check, is_late
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import Deadline, HttpRequest
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow, deny
 from authz.edge.grpc.transport import Call, Unary
-from authz.edge.snapshots import Snapshots, decide
+from authz.edge.snapshots import Snapshots, note_candidate
 from authz.edge.telemetry.decision_record import Facts
 
 SERVICE = "envoy.service.auth.v3.Authorization"
@@ -43,8 +43,11 @@ _read: Any = external_auth_pb2.CheckRequest.FromString
 FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
 """Begins the search for the key that a rejected token names; None if it would be in vain. Takes when the Check began."""
 
-Record = Callable[[Decision, Facts, float], None]
-"""Records a decision that took so many seconds."""
+Write = Callable[[Decision, Facts, float], None]
+"""Writes the record of a decision that took so many seconds."""
+
+Count = Callable[[Decision, float], None]
+"""Counts a decision that took so many seconds."""
 
 
 class Checker:
@@ -55,7 +58,8 @@ class Checker:
         snapshots: Snapshots,
         *,
         find_key: FindKey,
-        record: Record,
+        write: Write,
+        count: Count,
         time_stages: Callable[[], Callable[[str], None]],
     ) -> None:
         """Decide by the policy in force, and record every decision.
@@ -63,12 +67,13 @@ class Checker:
         Args:
             snapshots: the policy in force.
             find_key: searches for a key that is not known.
-            record: records a decision.
+            write: writes the record of a decision.
+            count: counts a decision.
             time_stages: begins to time the stages of a Check, and returns what marks their ends.
         """
         self._snapshots = snapshots
         self._find_key = find_key
-        self._record = record
+        self._write, self._count_decision = write, count
         self._time_stages = time_stages
         self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
@@ -92,7 +97,9 @@ class Checker:
             response, facts = self._answer(snapshot, decision, _NOTHING)
             _LOG.error("check failed", error=type(error).__name__)
         mark("respond")
-        self._record(decision, facts, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._write(decision, facts, seconds)
+        self._count_decision(decision, seconds)
         return response
 
     async def _found_key(self, decision: Decision, began: float, call: Call) -> bool:
@@ -119,6 +126,17 @@ class Checker:
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
         )
+
+
+def decide(
+    request: HttpRequest, snapshot: PolicySnapshot, began: float, mark: Callable[[str], None]
+) -> Decision:
+    """Decide about a request that arrived at `began`, a moment of the performance counter."""
+    now, deadline = time.time(), Deadline(began + snapshot.check_seconds, time.perf_counter)
+    decision = check(request, snapshot, now, deadline, mark)
+    if snapshot.candidate is None or is_late(deadline):
+        return decision
+    return note_candidate(decision, request, snapshot.candidate, now)
 
 
 _NOTHING = HttpRequest(method="", host="", path="", headers={})

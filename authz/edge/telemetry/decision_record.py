@@ -75,7 +75,7 @@ def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
     return Record(
         time=_time(facts.at),
         decision_id=facts.decision_id,
-        decision=verdict(decision),
+        decision=decision.verdict,
         reason=decision.reason.value,
         rule=decision.rule,
         server=decision.server,
@@ -103,11 +103,6 @@ def _time(at: float) -> str:
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def verdict(decision: Decision) -> str:
-    """Return the word for a decision in records, metadata and metrics."""
-    return "allow" if decision.allowed else "deny"
 
 
 def clip(text: str) -> str:

@@ -15,9 +15,7 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
-from authz.edge.telemetry.counters import Counters, DurationHistogram
-from authz.edge.telemetry.decision_record import verdict
-from authz.edge.telemetry.stage_timer import SAMPLED
+from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
 
 OTHER = "_other"
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
@@ -95,11 +93,12 @@ class Metrics:
         )
         sampled = f"Time of one stage of a Check; one Check in {SAMPLED} is timed."
         self._stages = DurationHistogram("mcp_authz_stage_seconds", sampled, ("stage",), _BUCKETS)
+        self.time_stages = StageSampler(self.staged).begin
         return self._check, self._stages
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one decision."""
-        word = verdict(decision)
+        word = decision.verdict
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
         server, item = decision.server, decision.item
         self._decisions.add((server, method, decision.rule, word, decision.reason.value))

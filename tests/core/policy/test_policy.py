@@ -8,7 +8,7 @@ import pytest
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import changed, occasion, principal, rule, tool
 
 LISTED = None
 """Arguments of a question about a place in a list."""
@@ -299,7 +299,7 @@ def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions
     policy, who = Policy(rules), principal("s")
     names = ["read_a", "read_b", "read_c_secret", "write", "read_a"]
     asked = [
-        (dataclasses.replace(occasion(who, given, **headers), method=method), tool(name))
+        (changed(occasion(who, given, **headers), method=method), tool(name))
         for given in arguments
         for headers in ({}, {"x-team": "a"})
         for method in ("tools/call", "tools/list")

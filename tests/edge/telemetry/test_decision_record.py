@@ -10,7 +10,7 @@ from authz.core.decision import Decision
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
-from authz.edge.telemetry.decision_record import Facts, clip, make_record, verdict
+from authz.edge.telemetry.decision_record import Facts, clip, make_record
 from tests.support.core import principal
 
 FACTS = Facts(decision_id="id-1", policy="p", at=1_700_000_000.25, status=403, source="192.0.2.1")
@@ -61,7 +61,7 @@ def test_shadow_rules_that_disagree_are_named():
 
 @pytest.mark.parametrize(("reason", "word"), [(Reason.ALLOWED, "allow"), (Reason.NO_RULE, "deny")])
 def test_a_decision_is_one_of_two_words(reason, word):
-    assert word == verdict(Decision(reason=reason, allowed=reason is Reason.ALLOWED))
+    assert word == Decision(reason=reason, allowed=reason is Reason.ALLOWED).verdict
 
 
 @pytest.mark.parametrize("field", ["method", "version"])

@@ -1,5 +1,5 @@
+from authz.edge.telemetry.counters import SAMPLED, StageSampler, no_mark
 from authz.edge.telemetry.metrics import Metrics
-from authz.edge.telemetry.stage_timer import SAMPLED, StageSampler, no_mark
 
 
 def test_every_mark_of_a_sampled_check_reports_its_stage_and_the_time_since_the_last():
