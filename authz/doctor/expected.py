@@ -4,6 +4,7 @@ The parts are data in `expected.yaml`, because importing the renderer costs most
 """
 
 import copy
+from functools import cache
 from typing import Any
 
 from authz.doctor.data import load_data
@@ -79,6 +80,7 @@ def right(field: str) -> Any:
     return value
 
 
+@cache
 def paste(field: str) -> str:
     """Return `part.name.name...` with its value as the YAML to paste into the part."""
     value = right(field)

@@ -15,6 +15,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -23,6 +24,7 @@ Tree = dict[str, "Tree"] | list["Tree"] | str | int | float | bool | None
 Path = tuple[str | int, ...]
 """The keys and indexes that lead to a value."""
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*")
 
 
@@ -34,7 +36,7 @@ def _quoted(text: str) -> str:
 def _scalar(value: Tree) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
-    if _BARE.fullmatch(value) and yaml.safe_load(value) == value:
+    if _BARE.fullmatch(value) and yaml.load(value, Loader=_LOADER) == value:  # noqa: S506 - a safe loader
         return value
     return _quoted(value)
 
