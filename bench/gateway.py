@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from authz.config.settings import Settings
 from authz.render.bootstrap import message
-from authz.render.comments import NOTES
+from authz.render.comments import COMMENTS
 from authz.render.plan import plan
 from authz.render.serialize import plain
 from bench.native import NATIVE, filters, issuer_cluster
@@ -83,7 +83,7 @@ def _tree(settings: Settings, backend: Backend, around: Around) -> Any:
         http=backend.http,
         admin=around.admin,
     )
-    tree: Any = plain(message(dataclasses.replace(chain, access_log=False)), NOTES)[0]
+    tree: Any = plain(message(dataclasses.replace(chain, access_log=False)), COMMENTS)[0]
     resources = tree["static_resources"]
     own = {cluster["name"]: f"{backend.name}-{cluster['name']}" for cluster in resources["clusters"]}
     tree["static_resources"] = resources = _renamed(resources, own)

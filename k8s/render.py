@@ -15,7 +15,7 @@ from typing import Any
 
 from authz.config.load import load
 from authz.render.bootstrap import bootstrap
-from authz.render.comments import NOTES
+from authz.render.comments import COMMENTS
 from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
 from authz.render.listener import hardening
 from authz.render.model import Chain
@@ -43,7 +43,7 @@ def chain(policy: str, environment: Mapping[str, str] = _ANY) -> Chain:
 
 def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) -> dict[str, Any]:
     """Give ext_authz and the rewriter as plain values, each calling the service as its `envoy_grpc` says."""
-    tree, _ = plain({"filters": guards(chain(policy))}, NOTES)
+    tree, _ = plain({"filters": guards(chain(policy))}, COMMENTS)
     named: dict[str, Any] = {one["name"]: one for one in tree["filters"]}  # type: ignore[index, union-attr]
     ext_authz, rewriter = named[EXT_AUTHZ], named[REWRITE]
     for one, target in ((ext_authz, check), (rewriter, rewrite)):
@@ -61,7 +61,7 @@ def _found(value: Any, key: str) -> list[Any]:
 
 def _manager(policy: str, *keys: str) -> dict[str, Any]:
     """Give some of the connection manager's own settings."""
-    tree, _ = plain(hardening(chain(policy)), NOTES)
+    tree, _ = plain(hardening(chain(policy)), COMMENTS)
     return {key: tree[key] for key in keys}
 
 

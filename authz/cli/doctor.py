@@ -1,4 +1,4 @@
-"""`mcp-authz doctor`: what is wrong with this Envoy configuration?"""
+"""`mcp-authz doctor`: finds the security holes of an Envoy configuration."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from authz.doctor.registry import ALL
 from authz.doctor.report import as_json, as_text, headline
 from authz.doctor.source import Source, read_file
 
-_WANTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
+_ACCEPTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
 
 
 def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -31,33 +31,35 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("-c", "--config", metavar="FILE", help="Policy file to compare limits and paths with."),
     ] = "",
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write a corrected file; what is left goes to stderr.")
+        bool, typer.Option("--fix", help="Write a corrected file; list what is left on stderr.")
     ] = False,
-    out: Annotated[str, typer.Option("-o", "--out", metavar="OUT", help="With --fix: write here.")] = "",
-    as_json_: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="OUT", help="With --fix, write here instead of stdout.")
+    ] = "",
+    as_json_: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
-            "--ignore", metavar="ID[:TEXT]", help="Leave out a finding, or those that mention TEXT."
+            "--ignore", metavar="ID[:TEXT]", help="Leave out a finding, or only those that mention TEXT."
         ),
     ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Name every hole in an Envoy configuration, with what can happen and the lines that close it.
+    """Find the security holes of an Envoy configuration, with what can happen and the lines that close each.
 
-    Exit status: 0 clean (hints do not count), 1 findings, 2 the file or an option cannot be used.
-    With --fix it is that of the corrected file.
+    Exit status: 0 clean (hints do not count), 1 findings, 2 unusable file or option.
+    With --fix, the status of the corrected file.
 
     Example: mcp-authz doctor envoy.yaml -c policy.yaml
     """
     try:
-        ignored = _ignored(ignore or [])
+        ignored = _check_ignored(ignore or [])
         source = read_file(file)
         settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous) if config else None
-        diagnosis = _examined(source, settings, ignored)
-        diagnosis = _fixed(source, settings, ignored, out) if fix else diagnosis
+        diagnosis = _examine(source, settings, ignored)
+        diagnosis = _fix(source, settings, ignored, out) if fix else diagnosis
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -68,7 +70,7 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(1)
 
 
-def _ignored(ignore: list[str]) -> list[str]:
+def _check_ignored(ignore: list[str]) -> list[str]:
     known = {check.id for check in ALL}
     for entry in ignore:
         if entry.partition(":")[0] not in known:
@@ -78,10 +80,10 @@ def _ignored(ignore: list[str]) -> list[str]:
     return ignore
 
 
-def _examined(source: Source, settings: Settings | None, ignored: list[str]) -> Diagnosis:
+def _examine(source: Source, settings: Settings | None, ignored: list[str]) -> Diagnosis:
     diagnosis = diagnose(source, settings, ignored)
-    if not diagnosis.survey.of_envoy:
-        raise ConfigError([Problem(file=source.file, message="nothing of Envoy is in it", cure=_WANTED)])
+    if not diagnosis.inventory.of_envoy:
+        raise ConfigError([Problem(file=source.file, message="not an Envoy configuration", cure=_ACCEPTED)])
     return diagnosis
 
 
@@ -93,14 +95,14 @@ def _show(diagnosis: Diagnosis, as_json_: bool) -> None:
         typer.echo(line)
 
 
-def _fixed(source: Source, settings: Settings | None, ignored: list[str], out: str) -> Diagnosis:
+def _fix(source: Source, settings: Settings | None, ignored: list[str], out: str) -> Diagnosis:
     if "configs" in source.tree:
         cure = "correct the files that it was loaded from"
         raise ConfigError(
             [
                 Problem(
                     file=source.file,
-                    message="a config_dump cannot be loaded, so it is not corrected",
+                    message="Envoy cannot load a config_dump, so it is not corrected",
                     cure=cure,
                 )
             ]

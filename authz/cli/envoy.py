@@ -1,4 +1,4 @@
-"""`mcp-authz envoy`: Envoy's configuration for a policy file."""
+"""`mcp-authz envoy`: renders Envoy's configuration for a policy file."""
 
 import sys
 from enum import StrEnum
@@ -20,7 +20,9 @@ class RenderPart(StrEnum):
     FILTERS = "filters"
 
 
-_SHADOW = "warning: --shadow: this configuration refuses nothing and protects nothing; render without it to protect\n"
+_SHADOW = (
+    "warning: --shadow: this configuration enforces nothing and protects nothing; render again without it\n"
+)
 
 
 def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -29,7 +31,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
     ] = "",
     part: Annotated[
-        RenderPart, typer.Option("--part", help="All of it, or what goes into an existing chain.")
+        RenderPart, typer.Option("--part", help="The whole bootstrap, or the parts for an existing chain.")
     ] = RenderPart.BOOTSTRAP,
     listen: Annotated[str, typer.Option("--listen", metavar="ADDR", help="Where clients connect.")] = "",
     service: Annotated[
@@ -57,7 +59,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
             "--workers",
             min=1,
             max=MAX_WORKERS,
-            help="Workers behind a Unix socket, each an endpoint; default the file's, else one.",
+            help="Workers behind a Unix socket, each an endpoint; default from the policy file, else one.",
         ),
     ] = None,
     resource: Resource = "",

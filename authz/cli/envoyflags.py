@@ -1,4 +1,4 @@
-"""What the flags of `mcp-authz envoy` add to a chain, each refused by its name."""
+"""The flags of `mcp-authz envoy` that add something to a chain; an error names the flag."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,31 +17,44 @@ def _text(flag: str, shape: str, text: str) -> Any:
     return typer.Option(flag, metavar=shape, help=text)
 
 
-TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Speak TLS to clients, with this certificate (PEM).")]
+TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Serve TLS to clients with this certificate (PEM).")]
 TlsKey = Annotated[str, _text("--tls-key", "FILE", "Its private key (PEM).")]
 ServiceCa = Annotated[
-    str, _text("--service-ca", "FILE", "Mutual TLS to the service: who certifies it (PEM).")
+    str, _text("--service-ca", "FILE", "Mutual TLS to the service: its certificate authority (PEM).")
 ]
-ServiceCert = Annotated[str, _text("--service-cert", "FILE", "The certificate Envoy shows to it (PEM).")]
+ServiceCert = Annotated[
+    str, _text("--service-cert", "FILE", "The certificate that Envoy presents to the service (PEM).")
+]
 ServiceKey = Annotated[str, _text("--service-key", "FILE", "Its private key (PEM).")]
 UpstreamCa = Annotated[
-    str, _text("--upstream-ca", "FILE", "Who certifies MCP servers behind https (PEM); default Debian's.")
+    str,
+    _text(
+        "--upstream-ca",
+        "FILE",
+        "Certificate authority of MCP servers behind https (PEM); default Debian's bundle.",
+    ),
 ]
 NativeFilter = Annotated[
-    bool, typer.Option("--native-filter", help="Put Envoy's own strict MCP filter in front.")
+    bool, typer.Option("--native-filter", help="Add Envoy's own strict MCP filter before ext_authz.")
 ]
 Shadow = Annotated[
-    bool, typer.Option("--shadow", help="First roll-out: ask the service, refuse NOTHING, change nothing.")
+    bool,
+    typer.Option("--shadow", help="For a first roll-out: ask the service, enforce NOTHING, change nothing."),
 ]
 Otel = Annotated[str, _text("--otel", "ADDR", "Send spans to this OpenTelemetry collector (OTLP over gRPC).")]
 OtelPercent = Annotated[
-    float, typer.Option("--otel-percent", min=0, max=100, help="Share of requests that are traced.")
+    float, typer.Option("--otel-percent", min=0, max=100, help="Percentage of requests that are traced.")
 ]
 RateLimit = Annotated[
-    str, _text("--rate-limit", "N/UNIT", "Calls of one tool by one caller, as 20/second or 600/minute.")
+    str,
+    _text(
+        "--rate-limit",
+        "N/UNIT",
+        "Limit calls of one tool by one caller, for example 20/second or 600/minute.",
+    ),
 ]
 MaxConnections = Annotated[
-    int, typer.Option("--max-connections", min=1, help="Connections of clients open at once.")
+    int, typer.Option("--max-connections", min=1, help="Client connections open at once.")
 ]
 
 FILES = "a path on Envoy's machine"
@@ -49,7 +62,7 @@ FILES = "a path on Envoy's machine"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """The flags as they were given, empty where they were not."""
+    """The flags as given on the command line; empty if absent."""
 
     tls_cert: str
     tls_key: str
@@ -65,13 +78,13 @@ class Flags:
     max_connections: int
 
     def options(self, *, listener: bool) -> RenderOptions:
-        """Give what is added to the chain.
+        """Return what the flags add to the chain.
 
         Args:
-            listener: whether a listener is rendered, to which TLS for clients belongs.
+            listener: whether a listener is rendered; TLS for clients needs one.
 
         Raises:
-            ConfigError: naming the flag that cannot be, or that lacks another.
+            ConfigError: a flag has a bad value, or lacks another flag; the error names it.
         """
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
@@ -98,11 +111,11 @@ class Flags:
         for name in ("native_filter", "rate_limit"):
             if self.shadow and getattr(self, name):
                 raise _refused(
-                    _flag(name), "refuses requests, which a shadow must not", "leave one of them out"
+                    _flag(name), "refuses requests, but a shadow must not", "leave one of them out"
                 )
 
     def _together(self, *names: str) -> bool:
-        """Tell whether flags that need each other were given.
+        """Whether flags that need each other were given.
 
         Raises:
             ConfigError: only some were.

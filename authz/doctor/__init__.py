@@ -1,5 +1,5 @@
-"""Reads an Envoy configuration that somebody wrote, names its holes, and gives the lines that close them.
+"""Finds the security holes of an Envoy configuration, and returns the lines that close them.
 
-Nothing here starts or asks an Envoy, and nothing is read as typed messages: a field that is wrong or unknown must not
-keep the rest from being looked at.
+Nothing here starts or asks an Envoy, and the file is not read as typed messages: a wrong or unknown field must not
+keep the rest from being examined.
 """

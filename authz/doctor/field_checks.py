@@ -1,70 +1,50 @@
-"""Checks of a single field, which are most of them: where it stands, what it must be, and what to write there."""
+"""Checks of a single field, which are most of them: what its value must satisfy."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 
-from authz.doctor.inventory import FilterChain
-from authz.doctor.model import Check, CheckCase, Hit, Put, Severity
+from authz.doctor.expected import right
+from authz.doctor.model import CheckCase, Find, Hit
 from authz.doctor.node import Node
-from authz.render.yaml_writer import emit
+from authz.doctor.parts import PARTS
+from authz.doctor.string_matcher import full_match
 
-Where = Callable[[CheckCase], Iterable[Node]]
-Good = Callable[[Node], bool]
+SHORTEST_SILENCE = 60.0
+"""Seconds; MCP servers keep silent streams alive every 15 seconds or so."""
+_NO_FAILURE = frozenset(
+    status.name.replace("_", "") for status in HTTPStatus if status < HTTPStatus.BAD_REQUEST
+)
+_SLASHES = (
+    "IMPLEMENTATION_SPECIFIC_DEFAULT KEEP_UNCHANGED REJECT_REQUEST UNESCAPE_AND_REDIRECT UNESCAPE_AND_FORWARD"
+)
+_UNDERSCORES = "ALLOW REJECT_REQUEST DROP_HEADER"
 
 
-def lines(field: str, value: Any) -> str:
-    """Write a field with its value as the YAML to paste; dots in its name are levels."""
-    for name in reversed(field.split(".")):
-        value = {name: value}
-    return emit(value)
-
-
-def field(
-    id_: str, severity: Severity, where: Where, name: str, good: Good, right: Any
-) -> Callable[..., Check]:
-    """Make a check of one field.
+def field_check(field: str, must_be: str | bool, fix: str) -> Find:
+    """Return what finds a wrong value of a field.
 
     Args:
-        id_: the check's name.
-        severity: how bad it is.
-        where: gives the messages that have the field.
-        name: the field, dotted when it is a field of a field.
-        good: tells whether its value will do; called with an absent node, too.
-        right: what to write there.
-
-    Returns:
-        What makes the check from `what` and `risk`.
+        field: the part and the field's name in it, dotted.
+        must_be: the name of the test that its value must pass; an absent value is tested, too.
+        fix: what closes it: `put` the renderer's value, `remove` the field, or a `person`.
     """
-    names = name.split(".")
+    part, *names = field.split(".")
+    where, good, close = PARTS[part], TESTS[must_be], _FIXES[fix]
 
     def find(case: CheckCase) -> Iterator[Hit]:
-        for message in where(case):
+        for message, suffix in where(case):
             node = message.at(*names)
             if not good(node):
-                yield Hit(node, said(node), (Put(node.path, right),))
+                yield close(node, field, f"{names[-1]} {node.shown()}{suffix}".rstrip())
 
-    def make(what: str, risk: str) -> Check:
-        return Check(id=id_, severity=severity, what=what, risk=risk, cure=lines(name, right), find=find)
-
-    return make
+    return find
 
 
-def said(node: Node) -> str:
-    """Say what stands there, when it is short enough to be said."""
-    if not node.present:
-        return "absent"
-    text = str(node.value).lower() if isinstance(node.value, bool) else str(node.value)
-    return f"is {text}" if not isinstance(node.value, dict | list) and len(text) <= 60 else ""
-
-
-def on(node: Node) -> bool:
-    """Whether a boolean is true."""
-    return node.flag
-
-
-def off(node: Node) -> bool:
-    """Whether a boolean is false or absent."""
-    return not node.flag
+_FIXES: Mapping[str, Callable[[Node, str, str], Hit]] = {
+    "put": lambda node, field, detail: Hit.put(node, right(field), detail),
+    "remove": lambda node, _, detail: Hit.drop(node, detail),
+    "person": lambda node, _, detail: Hit(node, detail),
+}
 
 
 def present(node: Node) -> bool:
@@ -72,43 +52,46 @@ def present(node: Node) -> bool:
     return bool(node.value)
 
 
-def authz(case: CheckCase) -> Iterator[Node]:
-    """Give the ext_authz configuration of each chain."""
-    return (chain.authz.config for chain in case.survey.guarded if chain.authz and not chain.authz.unseen)
+def _is_failure(status: Node) -> bool:
+    """Whether clients take an HttpStatus for a failure; absent, it is 403."""
+    code = status.at("code")
+    number = code.number
+    return number >= HTTPStatus.BAD_REQUEST if number is not None else code.text.upper() not in _NO_FAILURE
 
 
-def rewriters(case: CheckCase) -> Iterator[Node]:
-    """Give the ext_proc configuration of each guarded chain."""
-    return (
-        chain.rewriter.config for chain in case.survey.guarded if chain.rewriter and not chain.rewriter.unseen
-    )
+def _wide_enough(rules: Node) -> bool:
+    """Whether rules limit the response headers that may change, and let the service bind a new session."""
+    allowed = rules.at("allow_expression", "regex").text
+    return present(rules) and (not rules.at("disallow_all").flag or full_match(allowed, "mcp-session-id"))
 
 
-def managers(case: CheckCase) -> Iterator[Node]:
-    """Give the connection manager of each guarded chain, as far as it is in the file."""
-    return (chain.manager for chain in case.survey.guarded if chain.manager.present)
+def _always(enabled: Node) -> bool:
+    """Whether a runtime fraction is absent, or always all of the requests."""
+    value = enabled.at("default_value")
+    full = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+    whole = value.at("numerator").number == full.get(value.at("denominator").enum(*full))
+    return not enabled.present or (whole and not enabled.at("runtime_key").text)
 
 
-def hosts(chain: FilterChain) -> Iterator[Node]:
-    """Give the virtual hosts of a chain."""
-    return (host for table in chain.tables for host in table.at("virtual_hosts").items())
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach an address."""
+    return address.startswith("127.") or address in {"::1", "localhost"}
 
 
-def overrides(node: Node, kind: str) -> Iterator[tuple[str, Node, Node]]:
-    """Give the per-filter settings of a route, host or table that are of a kind: filter's name, entry, its message.
-
-    An entry may be the message itself or wrapped in a FilterConfig.
-    """
-    for name, entry in node.at("typed_per_filter_config").members():
-        inner = (
-            entry.at("config").unpacked()
-            if entry.type.endswith("route.v3.FilterConfig")
-            else entry.unpacked()
-        )
-        if entry.type.endswith(kind) or inner.type.endswith(kind):
-            yield name, entry, inner
-
-
-def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Join mappings; a later one wins."""
-    return {key: value for part in parts for key, value in part.items()}
+TESTS: Mapping[str | bool, Callable[[Node], bool]] = {
+    True: lambda node: node.flag,
+    False: lambda node: not node.flag,
+    "present": present,
+    "absent": lambda node: not node.present,
+    "a failure": _is_failure,
+    "wide enough": _wide_enough,
+    "always on": _always,
+    "a local address": lambda node: not node.present or is_local(node.text),
+    "limited": lambda node: bool(node.seconds),
+    "unlimited": lambda node: not node.seconds,
+    "zero": lambda node: node.seconds == 0,
+    "zero percent": lambda node: node.present and not node.at("value").number,
+    "a minute or more": lambda node: not node.present or (node.seconds or 0) >= SHORTEST_SILENCE,
+    "without escaped slashes": lambda node: node.enum(*_SLASHES.split()) in _SLASHES.split()[2:],
+    "without underscores": lambda node: node.enum(*_UNDERSCORES.split()) in _UNDERSCORES.split()[1:],
+}

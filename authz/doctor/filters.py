@@ -1,4 +1,4 @@
-"""HTTP filters of a chain: what each one is, through the wrappers that may stand around it."""
+"""HTTP filters of a chain: what each one is, inside the wrappers that may surround it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Filter:
 
     Attributes:
         node: its element in `http_filters`.
-        index: its place among them.
+        index: its position in the chain.
         name: its configured name, under which routes override it.
-        kind: the package of its type, such as `ext_authz`, `lua` or `router`; for a wrapped ext_authz or ext_proc
-            that one.
+        kind: the package of its type, such as `ext_authz`, `lua` or `router`; for a wrapped ext_authz or ext_proc,
+            its own.
         typed: the Any with its configuration, without wrappers.
-        config: what is in that Any.
-        wrapper: the matcher around it; absent when there is none.
+        config: the message in that Any.
+        wrapper: the matcher around it; absent if there is none.
         unseen: whether the configuration is not in the file.
     """
 
@@ -38,7 +38,7 @@ class Filter:
     unseen: bool = False
 
     def inputs(self) -> list[Node]:
-        """Give what the matcher around it looks at."""
+        """Return what the matcher around it looks at."""
         return [node.at("typed_config") for node in self.wrapper.walk() if node.key == "input"]
 
     @property
@@ -48,7 +48,7 @@ class Filter:
 
     @property
     def runs_on_decision(self) -> bool:
-        """Whether it runs where ext_authz set the flag, and nothing else decides."""
+        """Whether it runs exactly where ext_authz set the flag."""
         inputs = self.inputs()
         trees = [each for each in self.wrapper.walk() if each.key in {"xds_matcher", "matcher"}]
         matchers = [each for tree in trees for each in tree.at("matcher_list", "matchers").items()]
@@ -70,7 +70,7 @@ def _asks_for_true(predicate: Node) -> bool:
 
 
 def kind_of(node: Node) -> str:
-    """Give the package of a message's type: `lua` for envoy.extensions.filters.http.lua.v3.Lua."""
+    """Return the package of a message's type: `lua` for envoy.extensions.filters.http.lua.v3.Lua."""
     parts = node.type.split(".")
     return parts[-3] if len(parts) >= 3 else ""
 
@@ -80,7 +80,7 @@ def read_filters(listed: Node, discovered: Sequence[Node]) -> Iterator[Filter]:
 
     Args:
         listed: the `http_filters`.
-        discovered: filter configurations that a `config_dump` holds apart, by name.
+        discovered: filter configurations that a `config_dump` lists apart from the chain.
     """
     for index, node in enumerate(listed.items()):
         yield _filter(node, index, discovered)

@@ -2,10 +2,10 @@
 
 Rules of this module:
 
-* Messages are found by their type wherever they stand: in a bootstrap, an LDS answer, a `config_dump`, a bare listener.
+* Messages are found by their type wherever they are: in a bootstrap, an LDS answer, a `config_dump`, a bare listener.
   The four sections that `mcp-authz envoy --part filters` writes are a chain, too.
-* Of a `config_dump` only what is in force counts: no draining or warming state, and no second copy in its bootstrap.
-* What is named but not in the file (RDS, ECDS, CDS, ...) is noted as not seen. Nothing is concluded from its absence.
+* Of a `config_dump` only what is in effect counts: no draining or warming state, and no second copy in its bootstrap.
+* What is named but not in the file (RDS, ECDS, CDS, ...) is noted as not seen; no check concludes anything from its absence.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,15 +19,7 @@ _ROUTES = "envoy.config.route.v3.RouteConfiguration"
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _DUMPS = ("ListenersConfigDump", "ClustersConfigDump")
 _ROOTS = ("static_resources", "dynamic_resources", "admin", "configs", "resources", "filter_chains")
-_NOT_IN_FORCE = frozenset({"draining_state", "warming_state", "error_state", "dynamic_warming_clusters"})
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """A part that the file names and does not hold."""
-
-    node: Node
-    what: str
+_NOT_IN_EFFECT = frozenset({"draining_state", "warming_state", "error_state", "dynamic_warming_clusters"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +27,13 @@ class FilterChain:
     """One connection manager.
 
     Attributes:
-        manager: the HttpConnectionManager; absent where a file holds only filters or only routes.
-        listener: the listener around it; absent in a part.
+        manager: the HttpConnectionManager; absent if the file has only filters or only routes.
+        listener: the listener around it; absent if the file is a part.
         filters: its HTTP filters, in order.
-        filter_list: the list that holds them.
+        filter_list: the list that contains them.
         tables: route configurations whose routes it uses, as far as they are in the file.
-        authz: the ext_authz filter that is taken for ours.
-        rewriter: the ext_proc filter that is taken for ours.
+        authz: the ext_authz filter that calls the service.
+        rewriter: the ext_proc filter that calls the service.
     """
 
     manager: Node
@@ -54,28 +46,33 @@ class FilterChain:
 
     @property
     def name(self) -> str:
-        """What the chain is called in a report."""
+        """What it is called in a report."""
         named = self.listener.at("name").text or self.manager.at("stat_prefix").text
         return f"listener {named}" if self.listener.present else f"part {named}".strip()
 
     def of(self, kind: str) -> list[Filter]:
-        """Give the filters of a kind."""
+        """Return the filters of a kind."""
         return [each for each in self.filters if each.kind == kind]
 
     @property
+    def unseen(self) -> bool:
+        """Whether a filter's configuration is not in the file."""
+        return any(each.unseen for each in self.filters)
+
+    @property
     def whole(self) -> bool:
-        """Whether it has more than routes."""
+        """Whether it has filters, not only routes."""
         return self.manager.present or self.filter_list.present
 
 
 def _authz(filters: Iterable[Filter]) -> Filter | None:
-    """Choose the ext_authz that is ours: of several the last one that is given bodies."""
+    """Choose the ext_authz that calls the service: of several, the last one that gets bodies."""
     found = [each for each in filters if each.kind == "ext_authz"]
     return _last([each for each in found if each.config.at("with_request_body").present] or found)
 
 
 def _rewriter(filters: Iterable[Filter]) -> Filter | None:
-    """Choose the ext_proc that is ours: one that asks for ext_authz's metadata before any other."""
+    """Choose the ext_proc that calls the service: preferably one that depends on ext_authz's metadata."""
     found = [each for each in filters if each.kind == "ext_proc"]
     return _last([each for each in found if each.reads_decision] or found)
 
@@ -92,15 +89,15 @@ class Inventory:
         root: the whole tree.
         chains: every connection manager.
         clusters: clusters by name.
-        all_clusters: whether a cluster that is not here does not exist.
-        unseen: what is named and not in the file.
+        all_clusters: whether the file would contain every cluster.
+        unseen: each place that names a part outside the file, with that part.
     """
 
     root: Node
     chains: tuple[FilterChain, ...]
     clusters: Mapping[str, Node]
     all_clusters: bool
-    unseen: tuple[Unseen, ...]
+    unseen: tuple[tuple[Node, str], ...]
 
     @property
     def of_envoy(self) -> bool:
@@ -109,14 +106,13 @@ class Inventory:
 
     @property
     def guarded(self) -> list[FilterChain]:
-        """The chains that have an ext_authz filter, and routes that stand alone in the file: they may be of such."""
+        """The chains that have an ext_authz filter, and routes alone, which may belong to such a chain."""
         return [chain for chain in self.chains if chain.authz or not chain.whole]
 
 
-def look(root: Node) -> Inventory:
+def take_inventory(root: Node) -> Inventory:
     """Find everything in a file."""
-    places = list(_in_force(root))
-    found = _Finds(root, places)
+    found = _InventoryBuilder(root, list(_in_effect(root)))
     chains = tuple(found.chains())
     clusters = {node.at("name").text: node for node in found.clusters() if isinstance(node.value, dict)}
     return Inventory(
@@ -128,8 +124,8 @@ def look(root: Node) -> Inventory:
     )
 
 
-def _in_force(root: Node) -> Iterator[Node]:
-    """Walk the tree without what a `config_dump` holds twice or no longer uses."""
+def _in_effect(root: Node) -> Iterator[Node]:
+    """Yield the nodes of the tree, except what a `config_dump` repeats or no longer uses."""
     dumped = any(each.type.endswith(_DUMPS) for each in root.at("configs").items())
     waiting = [root]
     while waiting:
@@ -138,26 +134,28 @@ def _in_force(root: Node) -> Iterator[Node]:
         inner = [
             child
             for key, child in node.members()
-            if key not in _NOT_IN_FORCE and not (dumped and _is_copy(child))
+            if key not in _NOT_IN_EFFECT and not (dumped and _is_copy(child))
         ]
         waiting += reversed(inner or list(node.items()))
 
 
 def _is_copy(node: Node) -> bool:
-    """Whether a part of a `config_dump` stands a second time where it is used."""
+    """Whether this part of a `config_dump` appears again where it is used."""
     return node.path[-2:] == ("bootstrap", "static_resources") or node.key == "static_route_configs"
 
 
 @dataclass(slots=True)
-class _Finds:
+class _InventoryBuilder:
+    """Finds chains and clusters among the nodes in effect, and notes what is missing on the way."""
+
     root: Node
-    places: list[Node]
+    nodes: list[Node]
     typed: dict[str, list[Node]] = field(default_factory=dict)
     used: set[tuple[str | int, ...]] = field(default_factory=set)
-    missing: list[Unseen] = field(default_factory=list)
+    missing: list[tuple[Node, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for node in self.places:
+        for node in self.nodes:
             if isinstance(node.value, dict) and node.type:
                 self.typed.setdefault(node.type, []).append(node.unpacked())
 
@@ -173,7 +171,7 @@ class _Finds:
                 yield self._chain(Node(None, table.path), Node(None), Node(None, table.path), [table])
 
     def _part(self) -> Iterator[FilterChain]:
-        """Give the chain of a file that is no whole message: a connection manager, or the renderer's sections."""
+        """Yield the chain of a file that is not a whole message: a connection manager, or the renderer's sections."""
         manager, filters = self.root.at("http_connection_manager"), self.root.at("http_filters")
         if self.root.type or not (manager.present or filters.present):
             return
@@ -190,9 +188,8 @@ class _Finds:
             self.used.add(table.path)
             self._unseen_routes(table)
         read = tuple(read_filters(filters, self.of_type("envoy.config.core.v3.TypedExtensionConfig")))
-        self.missing += [
-            Unseen(each.node, f"the content of filter {each.name} (ECDS)") for each in read if each.unseen
-        ]
+        ecds = [each for each in read if each.unseen]
+        self.missing += [(each.node, f"the content of filter {each.name} (ECDS)") for each in ecds]
         return FilterChain(
             manager=manager,
             listener=listener,
@@ -204,7 +201,7 @@ class _Finds:
         )
 
     def _listener(self, manager: Node) -> Node:
-        """Give the innermost listener around a connection manager."""
+        """Return the innermost listener around a connection manager."""
         around, node = Node(None), self.root
         for step in manager.path:
             node = Node(node.value[step], (*node.path, step))
@@ -223,34 +220,32 @@ class _Finds:
         found = [node for node in self._tables() if name and node.at("name").text == name]
         if not found:
             what = f"route configuration {name} (RDS)" if name else "the routes"
-            self.missing.append(Unseen(manager.at("scoped_routes" if not name else "rds"), what))
+            self.missing.append((manager.at("rds" if name else "scoped_routes"), what))
         return found[:1]
 
     def _unseen_routes(self, table: Node) -> None:
         if table.at("vhds").present:
-            self.missing.append(Unseen(table.at("vhds"), "virtual hosts (VHDS)"))
-        trees = [
-            host.at("matcher") for host in table.at("virtual_hosts").items() if host.at("matcher").present
-        ]
-        self.missing += [Unseen(tree, "the routes of a matcher tree") for tree in trees]
+            self.missing.append((table.at("vhds"), "virtual hosts (VHDS)"))
+        trees = [host.at("matcher") for host in table.at("virtual_hosts").items()]
+        self.missing += [(tree, "the routes of a matcher tree") for tree in trees if tree.present]
 
     def clusters(self) -> Iterator[Node]:
         yield from self.of_type(_CLUSTER)
         for path in (("static_resources", "clusters"), ("clusters",)):
             yield from self.root.at(*path).items()
-        for node in self.places:
+        for node in self.nodes:
             if node.path[-1:] == ("static_resources",) and len(node.path) > 1:
                 yield from node.at("clusters").items()
 
     def sees_clusters(self) -> bool:
         if self.root.at("configs").present:
-            return any(node.type.endswith("ClustersConfigDump") for node in self.places)
+            return any(node.type.endswith("ClustersConfigDump") for node in self.nodes)
         own = self.root.at("clusters").present or self.root.at("static_resources").present
         return own and not self.root.at("dynamic_resources", "cds_config").present
 
-    def unseen(self) -> Iterator[Unseen]:
+    def unseen(self) -> Iterator[tuple[Node, str]]:
         yield from self.missing
         dynamic = self.root.at("dynamic_resources")
         for key, what in (("lds_config", "listeners (LDS)"), ("cds_config", "clusters (CDS)")):
             if dynamic.at(key).present:
-                yield Unseen(dynamic.at(key), what)
+                yield dynamic.at(key), what

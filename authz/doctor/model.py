@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from authz.config.settings import Settings
 from authz.doctor.inventory import Inventory
@@ -11,10 +11,10 @@ from authz.doctor.node import Node, Path
 
 
 class Severity(StrEnum):
-    """How bad it is.
+    """How bad a finding is.
 
-    An error lets through, shows or breaks what the configuration is there for; a warning weakens a second line of
-    defence or costs availability; a hint is for information and never changes the exit status.
+    An error lets requests or lists through, or breaks the authorization; a warning weakens a second line of defence or
+    costs availability; a hint informs and never changes the exit status.
     """
 
     ERROR = "error"
@@ -24,7 +24,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Set the value at a path, with the mappings that lead there."""
+    """Set the value at a path, and create the mappings that lead there."""
 
     path: Path
     value: Any
@@ -39,7 +39,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Put an element into the list at a path, in front of an index; behind the last one when there are fewer."""
+    """Insert an element into the list at a path before an index, or at the end of a shorter list."""
 
     path: Path
     index: int
@@ -48,7 +48,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Move an element of the list at a path to an index, counted without it."""
+    """Move an element of the list at a path to an index, counted without the element."""
 
     path: Path
     source: int
@@ -60,34 +60,47 @@ Edit = Put | Drop | Insert | Move
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One place that a check objects to.
+    """One place where a check fails.
 
     Attributes:
         node: the place.
-        detail: what stands there, and whose it is; empty where the check's own words say it all.
-        edits: what closes it; empty where only a person can tell.
+        detail: what is there, and whose it is; empty where the check's own text says it all.
+        edits: what closes it; empty where a person must decide.
     """
 
     node: Node
     detail: str = ""
     edits: tuple[Edit, ...] = ()
 
+    @classmethod
+    def put(cls, node: Node, value: Any, detail: str | None = None) -> Self:
+        """Return a hit that another value closes; by default its detail is the present one."""
+        return cls(node, node.shown() if detail is None else detail, (Put(node.path, value),))
+
+    @classmethod
+    def drop(cls, node: Node, detail: str = "") -> Self:
+        """Return a hit that the removal of its place closes."""
+        return cls(node, detail, (Drop(node.path),))
+
 
 @dataclass(frozen=True, slots=True)
 class CheckCase:
-    """What a check looks at.
+    """What a check examines.
 
     Attributes:
-        survey: what is in the file.
-        settings: the policy's; None when no policy was given.
-        repeated: paths of keys that stand twice.
+        inventory: what is in the file.
+        settings: the policy's; None if no policy was given.
+        repeated: paths of keys that appear twice.
         more: whether the file has documents that Envoy does not read.
     """
 
-    survey: Inventory
+    inventory: Inventory
     settings: Settings | None = None
     repeated: tuple[Path, ...] = ()
     more: bool = False
+
+
+Find = Callable[[CheckCase], Iterator[Hit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +108,12 @@ class Check:
     """One thing that can be wrong.
 
     Attributes:
-        id: its name, kept for ever.
+        id: its name, which never changes.
         severity: how bad it is.
         what: what is wrong, a phrase.
-        risk: what can happen, one sentence.
+        risk: what can happen.
         cure: the lines to paste, in YAML; a comment where a person must decide.
-        find: gives every place where it is wrong.
+        find: yields every place where it is wrong.
     """
 
     id: str
@@ -108,7 +121,7 @@ class Check:
     what: str
     risk: str
     cure: str
-    find: Callable[[CheckCase], Iterator[Hit]]
+    find: Find
 
 
 @dataclass(frozen=True, slots=True)

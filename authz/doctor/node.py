@@ -2,10 +2,10 @@
 
 Rules of this module, each as Envoy 1.40 reads a file:
 
-* A field may be written in lower_snake or lowerCamel case. Keys of maps are taken as they are written.
-* A boolean may be a text: "true", "yes", "on" and "y" in any case.
+* A field may be written in lower_snake or lowerCamel case. Keys of maps are taken as written.
+* A boolean may be a string: "true", "yes", "on" and "y" in any case.
 * An enum may be its name in any case, or its number.
-* What is absent, or is not of the wanted type, is None; a check decides what that means.
+* A value that is absent, or not of the expected type, is None; the check decides what that means.
 """
 
 import re
@@ -18,29 +18,31 @@ Path = tuple[str | int, ...]
 
 _DURATION = re.compile(r"(-?[0-9]{1,12})(\.[0-9]{1,9})?s")
 _STRUCT = ".TypedStruct"
+_SHOWN = 60
+"""Characters of the longest value that a report shows."""
 _YES = frozenset({"true", "yes", "on", "y"})
 
 
 def camel(name: str) -> str:
-    """Write a field's name as JSON does: `max_request_bytes` becomes `maxRequestBytes`."""
+    """Return a field's name as JSON spells it: `max_request_bytes` becomes `maxRequestBytes`."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
 def spelled(value: object, name: str) -> str:
-    """Give the spelling of a field that a mapping uses; the proto's where it uses none."""
+    """Return the spelling of a field that a mapping uses; the proto's spelling if it uses neither."""
     return camel(name) if isinstance(value, dict) and name not in value and camel(name) in value else name
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands; `value` is None for what is absent."""
+    """A value and its place; `value` is None if it is absent."""
 
     value: Any
     path: Path = ()
 
     def at(self, *names: str | int) -> "Node":
-        """Go to a field, a map's key or an element below this one; what is absent has a path too."""
+        """Return a field, a map's key or an element below this one; an absent one has a path, too."""
         node = self
         for name in names:
             node = node._child(name)
@@ -54,17 +56,17 @@ class Node:
         return Node(self.value.get(key) if isinstance(self.value, dict) else None, (*self.path, key))
 
     def items(self) -> Iterator["Node"]:
-        """Give the elements of a list; none of anything else."""
+        """Return the elements of a list; none if this is not a list."""
         values = self.value if isinstance(self.value, list) else ()
         return (Node(value, (*self.path, index)) for index, value in enumerate(values))
 
     def members(self) -> Iterator[tuple[str, "Node"]]:
-        """Give keys and values of a mapping; none of anything else."""
+        """Return keys and values of a mapping; none if this is not a mapping."""
         values = self.value if isinstance(self.value, dict) else {}
         return ((key, Node(value, (*self.path, key))) for key, value in values.items())
 
     def walk(self) -> Iterator["Node"]:
-        """Give this value and every value below it, outer ones first."""
+        """Yield this value and every value below it, outer ones first."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -87,32 +89,39 @@ class Node:
         """Whether there is a value."""
         return self.value is not None
 
+    def shown(self) -> str:
+        """Return what a report says about the value; empty if it is too long to show."""
+        if not self.present:
+            return "is absent"
+        text = str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
+        return f"is {text}" if not isinstance(self.value, dict | list) and len(text) <= _SHOWN else ""
+
     @property
     def text(self) -> str:
-        """A text; empty for anything else."""
+        """The string; empty if this is not a string."""
         return self.value if isinstance(self.value, str) else ""
 
     @property
     def flag(self) -> bool:
-        """A boolean; False for anything else."""
+        """The boolean; False if this is not a boolean."""
         return self.value is True or self.text.lower() in _YES
 
     @property
     def number(self) -> float | None:
-        """A number; digits in a text count."""
+        """The number, which may be a string of digits; None if this is not a number."""
         if isinstance(self.value, int | float) and not isinstance(self.value, bool):
             return self.value
         return float(self.text) if re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", self.text) else None
 
     @property
     def seconds(self) -> float | None:
-        """A duration in seconds: "1.5s" or {seconds, nanos}."""
+        """The duration in seconds, from "1.5s" or {seconds, nanos}; None if this is not a duration."""
         if isinstance(self.value, dict):
             return (self.at("seconds").number or 0) + (self.at("nanos").number or 0) / 1e9
         return float(self.text[:-1]) if _DURATION.fullmatch(self.text) else None
 
     def enum(self, *names: str) -> str:
-        """Give an enum's name in capitals; `names` are those of the numbers from 0, the first is the default."""
+        """Return an enum's name in capitals; `names` are those of the numbers from 0, the first is the default."""
         number = 0 if self.value is None else self.number
         if number is None:
             return self.text.upper()
@@ -120,10 +129,10 @@ class Node:
 
     @property
     def type(self) -> str:
-        """The full name of the message in an Any (`@type`), or in an xDS TypedStruct; empty where none is named."""
+        """The full name of the message in an Any (`@type`), or in an xDS TypedStruct; empty if it names none."""
         own = self.at("@type").text.rpartition("/")[2]
         return self.at("type_url").text.rpartition("/")[2] if own.endswith(_STRUCT) else own
 
     def unpacked(self) -> "Node":
-        """Give the content of an Any: itself, or the `value` of an xDS TypedStruct."""
+        """Return the content of an Any: itself, or the `value` of an xDS TypedStruct."""
         return self.at("value") if self.at("@type").text.endswith(_STRUCT) else self

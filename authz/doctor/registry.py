@@ -1,23 +1,37 @@
-"""All checks, in the order in which a reader of the documentation meets them."""
+"""All checks: the rows of `catalog.yaml`, each joined with the function that looks for it."""
 
-from authz.doctor.checks import (
-    clusters,
-    connection_manager,
-    ext_authz,
-    ext_proc,
-    file,
-    filter_order,
-    routes,
-)
-from authz.doctor.model import Check
+import re
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
 
-TOPICS: tuple[tuple[str, tuple[Check, ...]], ...] = (
-    ("ext_authz", ext_authz.CHECKS),
-    ("The rewriter (ext_proc)", ext_proc.CHECKS),
-    ("Order of filters", filter_order.CHECKS),
-    ("Routes", routes.CHECKS),
-    ("Connection manager", connection_manager.CHECKS),
-    ("Clusters of the service", clusters.CHECKS),
-    ("The file", file.CHECKS),
-)
-ALL: tuple[Check, ...] = tuple(check for _, checks in TOPICS for check in checks)
+from authz.doctor.checks import clusters, connection_manager, ext_authz, ext_proc, file, filter_order, routes
+from authz.doctor.data import load_data
+from authz.doctor.expected import paste
+from authz.doctor.field_checks import field_check
+from authz.doctor.model import Check, Find, Severity
+
+_MODULES = (ext_authz, ext_proc, filter_order, routes, connection_manager, clusters, file)
+FINDERS: Mapping[str, Find] = {id_: find for module in _MODULES for id_, find in module.CHECKS.items()}
+
+
+def _check(id_: str, row: Mapping[str, Any]) -> Check:
+    fields = [row["field"]] if isinstance(row.get("field"), str) else row.get("field", [])
+    finders = [field_check(field, row["must_be"], row.get("fix", "put")) for field in fields]
+    cure = row.get("cure", "".join(f"${field}\n" for field in fields))
+    return Check(
+        id=id_,
+        severity=Severity(row["severity"]),
+        what=row["what"],
+        risk=row["risk"],
+        cure=re.sub(r"^\$([a-z0-9_.]+)\n", lambda found: paste(found[1]), cure, flags=re.MULTILINE),
+        find=lambda case: chain.from_iterable(find(case) for find in finders or [FINDERS[id_]]),
+    )
+
+
+TOPICS: Mapping[str, tuple[Check, ...]] = {
+    topic: tuple(_check(id_, row) for id_, row in rows.items())
+    for topic, rows in load_data("catalog.yaml").items()
+}
+"""Checks by topic, in the order of the documentation."""
+ALL: tuple[Check, ...] = tuple(check for checks in TOPICS.values() for check in checks)

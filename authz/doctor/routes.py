@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from authz.doctor.field_checks import hosts
-from authz.doctor.inventory import FilterChain, Inventory
-from authz.doctor.model import Insert
+from authz.doctor.inventory import FilterChain
 from authz.doctor.node import Node
 from authz.doctor.string_matcher import full_match
 from authz.render.model import METADATA_PATH
 
+_PATHS = ("path", "prefix", "path_separated_prefix")
 _CONDITIONS = (
     "headers",
     "query_parameters",
@@ -19,10 +18,11 @@ _CONDITIONS = (
     "filter_state",
     "grpc",
 )
+_CHOSEN_BY_REQUEST = ("cluster_header", "cluster_specifier_plugin", "inline_cluster_specifier_plugin")
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ChainRoute:
     """One route, its virtual host and its chain."""
 
     node: Node
@@ -31,32 +31,30 @@ class Route:
 
     @property
     def name(self) -> str:
-        """What it is called: its name, or the path that it matches."""
+        """Its name, or the path that it matches."""
+        return self.node.at("name").text or next(self._paths(), "?")
+
+    def _paths(self) -> Iterator[str]:
         match = self.node.at("match")
-        kinds = ("path", "prefix", "path_separated_prefix")
-        paths = [match.at(kind).text for kind in kinds if match.at(kind).present]
-        return self.node.at("name").text or (paths or ["?"])[0]
+        return (match.at(kind).text for kind in _PATHS if match.at(kind).present)
 
     @property
     def clusters(self) -> frozenset[str]:
         """The clusters that it sends requests to, mirrors included; "*" for one that the request chooses."""
         action = self.node.at("route")
-        listed = [*action.at("weighted_clusters", "clusters").items()]
-        names = {action.at("cluster").text, *(each.at("name").text for each in listed)}
+        names = {action.at("cluster").text}
+        names |= {each.at("name").text for each in action.at("weighted_clusters", "clusters").items()}
         names |= {each.at("cluster").text for each in action.at("request_mirror_policies").items()}
-        chosen = ("cluster_header", "cluster_specifier_plugin", "inline_cluster_specifier_plugin")
-        names |= {"*"} if any(action.at(key).present for key in chosen) else set()
+        names |= {"*"} if any(action.at(key).present for key in _CHOSEN_BY_REQUEST) else set()
         return frozenset(names - {""})
 
     @property
     def serves_metadata(self) -> bool:
         """Whether it can match nothing but protected-resource metadata."""
-        match = self.node.at("match")
-        paths = [match.at(kind).text for kind in ("path", "prefix", "path_separated_prefix")]
-        return any(path == METADATA_PATH or path.startswith(METADATA_PATH + "/") for path in paths)
+        return any(path == METADATA_PATH or path.startswith(METADATA_PATH + "/") for path in self._paths())
 
     def takes(self, path: str) -> bool:
-        """Tell whether it can match a path, whatever else it asks for."""
+        """Whether it can match a path, whatever its other conditions are."""
         match = self.node.at("match")
         if match.at("path").present:
             return match.at("path").text == path
@@ -75,36 +73,55 @@ class Route:
         return anything and not any(match.at(name).present for name in _CONDITIONS)
 
 
-def copied_cluster(survey: Inventory, name: str, new: str) -> tuple[Insert, ...]:
-    """Give what adds a copy of a cluster under another name; nothing where it is there, or nothing can be copied."""
-    cluster = survey.clusters.get(name)
-    if cluster is None or new in survey.clusters or not isinstance(cluster.path[-1], int):
-        return ()
-    copy = {**cluster.value, "name": new}
-    if cluster.at("load_assignment", "cluster_name").present:
-        assignment = cluster.at("load_assignment")
-        copy[assignment.path[-1]] = {**assignment.value, assignment.at("cluster_name").path[-1]: new}
-    return (Insert(cluster.path[:-1], cluster.path[-1] + 1, copy),)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A level at which filters may be overridden: route configuration, virtual host, route or weighted cluster.
 
-
-def routes(chains: Iterable[FilterChain]) -> Iterator[Route]:
-    """Give every route of some chains."""
-    for chain in chains:
-        for host in hosts(chain):
-            yield from (Route(node, host, chain) for node in host.at("routes").items())
-
-
-def scopes(chains: Iterable[FilterChain]) -> Iterator[tuple[Route | None, Node]]:
-    """Give every place where a filter may be overridden: tables, virtual hosts, routes, weighted clusters.
-
-    With each of the last two comes its route.
+    Attributes:
+        node: the level.
+        route: the route at or above it, if there is one.
     """
+
+    node: Node
+    route: ChainRoute | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return self.route.name if self.route else self.node.at("name").text or "all routes"
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """Return its per-filter settings: the filter's name and the entry."""
+        return self.node.at("typed_per_filter_config").members()
+
+    def overrides(self, kind: str) -> Iterator[tuple[Node, Node]]:
+        """Yield the per-filter settings of a type: the entry, and the message, which a FilterConfig may wrap."""
+        for _, entry in self.entries():
+            wraps = entry.type.endswith("route.v3.FilterConfig")
+            message = (entry.at("config") if wraps else entry).unpacked()
+            if entry.type.endswith(kind) or message.type.endswith(kind):
+                yield entry, message
+
+
+def hosts(chain: FilterChain) -> Iterator[Node]:
+    """Return the virtual hosts of a chain."""
+    return (host for table in chain.tables for host in table.at("virtual_hosts").items())
+
+
+def routes_of(host: Node, chain: FilterChain) -> list[ChainRoute]:
+    """Return the routes of a virtual host."""
+    return [ChainRoute(node, host, chain) for node in host.at("routes").items()]
+
+
+def routes(chains: Iterable[FilterChain]) -> Iterator[ChainRoute]:
+    """Return every route of some chains."""
+    return (route for chain in chains for host in hosts(chain) for route in routes_of(host, chain))
+
+
+def scopes(chains: Iterable[FilterChain]) -> Iterator[Scope]:
+    """Yield every level at which a filter may be overridden."""
     for chain in chains:
-        for table in chain.tables:
-            yield None, table
-        for host in hosts(chain):
-            yield None, host
+        yield from (Scope(node=node) for node in (*chain.tables, *hosts(chain)))
     for route in routes(chains):
-        yield route, route.node
-        for weighted in route.node.at("route", "weighted_clusters", "clusters").items():
-            yield route, weighted
+        weighted = route.node.at("route", "weighted_clusters", "clusters").items()
+        yield from (Scope(node=node, route=route) for node in (route.node, *weighted))

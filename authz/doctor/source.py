@@ -1,11 +1,11 @@
-"""A file to a tree of plain values that knows its lines and comments.
+"""Reads a file into plain values, with their lines and comments.
 
 Rules of this module:
 
 * A file is read as Envoy 1.40 reads it: of two equal keys the last one counts, of several YAML documents the first.
-  Both are kept in mind, because the author may believe otherwise.
-* JSON is read as JSON. It is YAML, too, which gives the lines; where YAML does not agree there are none.
-* Every alias becomes a copy, so that a change in one place is one.
+  Both cases are recorded, because the author may believe otherwise.
+* JSON is read as JSON. Reading it again as YAML gives the lines; if that fails, there are none.
+* Every alias becomes a copy, so that an edit changes one place only.
 """
 
 import json
@@ -19,32 +19,31 @@ import yaml
 from yaml.reader import ReaderError
 
 from authz.config.problems import ConfigError, Problem
+from authz.doctor.data import LOADER
 from authz.doctor.node import Path
 
 MAX_DEPTH = 120
 """Nesting of collections; Envoy's own JSON parser stops at 100."""
 MAX_VALUES = 500_000
-"""Values once aliases are followed; a file that multiplies itself stops here."""
+"""Values once aliases are expanded; a file that multiplies itself stops here."""
 MAX_BYTES = 64 << 20
 
 _TAG = "tag:yaml.org,2002:"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where PyYAML has it: twenty times faster."""
 _SCALARS = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was read.
+    """A file as it was read.
 
     Attributes:
         file: its name as the user gave it.
         text: its content.
-        tree: the first document, as plain values; keys are texts.
-        lines: path to the line, from 1, at which a value's key or list element begins.
-        json: whether it is JSON, which is also how it is written back.
-        repeated: paths of keys that stand twice in one mapping.
-        more: whether documents follow that Envoy does not read.
+        tree: the first document, as plain values; keys are strings.
+        lines: by path, the line from 1 at which a value's key or list element begins.
+        json: whether it is JSON, and is written back as such.
+        repeated: paths of keys that appear twice in one mapping.
+        more: whether further documents follow, which Envoy does not read.
     """
 
     file: str
@@ -56,7 +55,7 @@ class Source:
     more: bool = False
 
     def line(self, path: Path) -> int:
-        """Give the line of a value, or of the closest one around it; 0 where no line is known."""
+        """Return the line of a value, or of the closest one around it; 0 if no line is known."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
@@ -66,7 +65,7 @@ def read_file(name: str) -> Source:
     """Read a file.
 
     Raises:
-        ConfigError: it cannot be read, or is neither YAML nor JSON, or holds no mapping.
+        ConfigError: it cannot be read, is neither YAML nor JSON, or is not a mapping.
     """
     try:
         data = File(name).read_bytes()
@@ -88,7 +87,7 @@ def read_text(text: str, file: str) -> Source:
         file: its name, for problems.
 
     Raises:
-        ConfigError: the text is neither, or holds no mapping.
+        ConfigError: the text is neither, or is not a mapping.
     """
     try:
         loaded = _json(text)
@@ -125,24 +124,20 @@ def _from_json(text: str, file: str, loaded: Any) -> Source:
 
 
 def _bound(loaded: Any, file: str) -> None:
-    """Refuse a value that is nested too deep; what reads it further may then recurse."""
-    level = [loaded]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, dict | list)
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return
-    raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels")
+    """Reject a value that is nested too deep, so that later code may recurse."""
+    if _depth(loaded) > MAX_DEPTH:
+        raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _from_yaml(text: str, file: str) -> Source:
     try:
         _bound_yaml(text, file)
-        nodes = yaml.compose_all(text, Loader=_LOADER)
+        nodes = yaml.compose_all(text, Loader=LOADER)
         first = next(nodes, None)
         more = first is not None and _more(nodes)
     except ReaderError as error:
@@ -159,14 +154,14 @@ def _from_yaml(text: str, file: str) -> Source:
 
 
 def _bound_yaml(text: str, file: str) -> None:
-    """Refuse a first document that is nested too deep: libyaml composes by recursion without a limit of its own.
+    """Reject a first document that is nested too deep: libyaml composes by recursion without a limit of its own.
 
     Raises:
-        yaml.YAMLError: the text is no YAML.
+        yaml.YAMLError: the text is not YAML.
         ConfigError: it is nested too deep.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             mark = event.start_mark
@@ -174,7 +169,7 @@ def _bound_yaml(text: str, file: str) -> None:
 
 
 def _more(nodes: Iterator[Any]) -> bool:
-    """Whether a document follows, good or bad: Envoy reads the first one and stops."""
+    """Whether a document follows, valid or not: Envoy reads the first one and stops."""
     try:
         return any(node is not None for node in nodes)
     except yaml.YAMLError:
@@ -182,7 +177,7 @@ def _more(nodes: Iterator[Any]) -> bool:
 
 
 class _SourceBuilder:
-    """Builds plain values from nodes and notes where they stand."""
+    """Builds plain values from nodes and records their lines."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -224,7 +219,7 @@ class _SourceBuilder:
 
 
 def comments(source: Source) -> dict[Path, str]:
-    """Give the comments of a YAML file by the path of the value that they stand before or beside; JSON has none."""
+    """Return the comments of a YAML file by the path of the value that they stand before or beside; JSON has none."""
     if source.json:
         return {}
     first: dict[int, Path] = {}
@@ -233,7 +228,7 @@ def comments(source: Source) -> dict[Path, str]:
             first.setdefault(line, path)
     order = sorted(first)
     found: dict[Path, list[str]] = {}
-    for line, beside, text in _spoken(source.text):
+    for line, beside, text in _comments(source.text):
         place = next((each for each in order if each >= line), 0)
         if beside:
             place = next((each for each in reversed(order) if each <= line), 0)
@@ -242,13 +237,13 @@ def comments(source: Source) -> dict[Path, str]:
     return {path: "\n".join(lines) for path, lines in found.items()}
 
 
-def _spoken(text: str) -> Iterator[tuple[int, bool, str]]:
-    """Give the comments of a YAML text: line from 1, whether it stands beside a value, words.
+def _comments(text: str) -> Iterator[tuple[int, bool, str]]:
+    """Yield the comments of a YAML text: line from 1, whether it stands beside a value, text.
 
-    Only the gaps between tokens are looked at, so that a "#" in a value is none.
+    Only the gaps between tokens are searched, because a "#" inside a value does not start a comment.
     """
     end = 0
-    for token in yaml.scan(text, Loader=_LOADER):
+    for token in yaml.scan(text, Loader=LOADER):
         start = token.start_mark
         yield from _in_gap(text, end, start.index)
         end = max(end, token.end_mark.index)

@@ -1,4 +1,4 @@
-"""Envoy's StringMatcher, as far as it can be told here."""
+"""Envoy's StringMatcher, as far as it can be evaluated here."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,12 +7,12 @@ from authz.doctor.node import Node
 
 
 def any_matches(listed: Node, text: str) -> bool:
-    """Tell whether one of the `patterns` of a ListStringMatcher matches a text."""
+    """Whether one of the `patterns` of a ListStringMatcher matches a text."""
     return any(matches(pattern, text) for pattern in listed.at("patterns").items())
 
 
 def matches(pattern: Node, text: str) -> bool:
-    """Tell whether a StringMatcher matches a text; one that is not understood does not."""
+    """Whether a StringMatcher matches a text; one that is not understood does not."""
     fold = pattern.at("ignore_case").flag
     text = text.lower() if fold else text
     for name, test in _TESTS.items():
@@ -23,7 +23,7 @@ def matches(pattern: Node, text: str) -> bool:
 
 
 def full_match(regex: str, text: str) -> bool:
-    """Match a whole text as RE2 does; what Python's syntax does not know is not understood."""
+    """Whether a regular expression of RE2 matches the whole text; one that Python cannot read does not."""
     try:
         return bool(regex) and re.fullmatch(regex, text) is not None
     except (re.error, OverflowError, RecursionError):

@@ -1,1 +1,1 @@
-"""Envoy's configuration, rendered from typed messages. Never imported to serve requests: that would cost 0.9 s."""
+"""Renders Envoy's configuration from typed messages. Never imported to serve requests: that would cost 0.9 s."""

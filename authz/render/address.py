@@ -9,7 +9,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:
 
 
 def require(ok: bool, message: str) -> None:
-    """Refuse with a message unless `ok`.
+    """Raise an error with a message unless `ok`.
 
     Raises:
         ValueError: with the message.
@@ -33,7 +33,7 @@ class Address:
     path: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is neither one kind of address nor the other."""
+        """Reject an address that is neither a Unix socket nor a host and port."""
         if self.path:
             require(self.path.startswith("/"), f"unix socket path must be absolute: {self.path!r}")
             require(
@@ -69,7 +69,7 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """`host:port` as a Host header spells it, an IPv6 literal in brackets."""
+        """The `host:port` of a Host header, with an IPv6 literal in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

@@ -1,12 +1,10 @@
-"""A chain to Envoy's configuration: a whole bootstrap, or only what goes into an existing one.
+"""Renders a chain as Envoy's configuration: a whole bootstrap, or only the parts for an existing one.
 
-Importing this costs most of a second (typed messages for all of Envoy's API); the serving path never does.
+Importing this module costs most of a second (typed messages for all of Envoy's API); the serving path never does.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from betterproto2 import Message
 from envoy_data_plane.envoy.config.bootstrap.v3 import Admin, Bootstrap, BootstrapStaticResources
 from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
@@ -14,17 +12,17 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 )
 
 from authz.render.clusters import clusters, socket
-from authz.render.comments import FILTERS, PLAIN, SECTIONS, SHADOW, WHOLE, notes
+from authz.render.comments import FILTERS, PLAIN, SECTIONS, SHADOW, WHOLE, comments_on
 from authz.render.extensions import guards
 from authz.render.listener import hardening, listener
 from authz.render.model import Chain
 from authz.render.routes import virtual_hosts
 from authz.render.serialize import any_of, plain
-from authz.render.yaml_writer import Path, emit
+from authz.render.yaml_writer import Path, Tree, emit
 
 
 def message(chain: Chain) -> Bootstrap:
-    """The bootstrap as a typed message, before it becomes text."""
+    """Build the bootstrap as a typed message, before it becomes text."""
     admin = Admin(address=socket(chain.admin, default_host="127.0.0.1")) if chain.admin else None
     resources = BootstrapStaticResources(listeners=[listener(chain)], clusters=clusters(chain))
     return Bootstrap(admin=admin, static_resources=resources, overload_manager=_overload(chain))
@@ -41,29 +39,33 @@ def _overload(chain: Chain) -> OverloadManager:
 
 
 def bootstrap(chain: Chain) -> str:
-    """A complete, commented bootstrap in YAML; the same chain gives the same bytes."""
-    return _text(chain, WHOLE if chain.options.clients else WHOLE + PLAIN, message(chain))
+    """Render a complete, commented bootstrap in YAML; the same chain gives the same bytes."""
+    tree, comments = plain(message(chain), comments_on(chain.options))
+    return _text(chain, WHOLE if chain.options.clients else WHOLE + PLAIN, tree, comments)
 
 
 def filters(chain: Chain) -> str:
-    """Only what an operator pastes into an existing chain, as YAML with one section for each place.
+    """Render only what an operator pastes into an existing chain, as YAML with one section for each place.
 
     The sections are `http_connection_manager` (settings to merge), `http_filters` (before the router),
     `virtual_hosts` and `clusters`.
     """
-    sections = {
+    tree, comments = sections(chain)
+    return _text(chain, FILTERS, tree, comments | {(name,): text for name, text in SECTIONS.items()})
+
+
+def sections(chain: Chain) -> tuple[dict[str, Tree], dict[Path, str]]:
+    """Return the sections of `filters` as plain values, and the comments on them by path."""
+    parts = {
         "http_connection_manager": hardening(chain),
         "http_filters": guards(chain),
         "virtual_hosts": virtual_hosts(chain),
         "clusters": clusters(chain),
     }
-    return _text(chain, FILTERS, sections, {(name,): text for name, text in SECTIONS.items()})
+    return plain(parts, comments_on(chain.options))
 
 
-def _text(
-    chain: Chain, head: str, value: Mapping[str, Any] | Message, said: Mapping[Path, str] | None = None
-) -> str:
-    tree, comments = plain(value, notes(chain.options))
+def _text(chain: Chain, head: str, tree: dict[str, Tree], comments: Mapping[Path, str]) -> str:
     head = SHADOW + head if chain.options.shadow else head
     opening = "".join(f"# {line}".rstrip() + "\n" for line in head.splitlines())
-    return opening + "\n" + emit(tree, comments | dict(said or {}))
+    return opening + "\n" + emit(tree, comments)

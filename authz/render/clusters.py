@@ -1,4 +1,4 @@
-"""The clusters of a chain: the service's three faces, one for each MCP server, and the collector of spans.
+"""The clusters of a chain: three for the service, one for each MCP server, and the collector of spans.
 
 The service appears three times on purpose. `authz` is asked before every request and must always have room;
 `rewriter` holds a stream open as long as an SSE response lasts; `authz_http` serves public metadata.
@@ -49,15 +49,14 @@ AUTHZ_HTTP = "authz_http"
 OTEL = "otel"
 
 _BUFFER_BYTES = 32_768
-"""What a connection may hold back of a response that is not read, before Envoy stops reading (soft)."""
-
+"""Unread bytes of a response that a connection buffers before Envoy stops reading (a soft limit)."""
 
 _STREAM_WINDOW = 1_048_576
-"""Bytes that the service may send ahead on one stream. Envoy's default of 256 MiB is what a slow reader could make it hold."""
+"""Bytes that the service may send ahead on one stream. With Envoy's default, a slow reader could make it buffer 256 MiB."""
 
 
 def socket(address: Address, *, default_host: str) -> EnvoyAddress:
-    """An address in Envoy's form; `default_host` stands in where the address names no host."""
+    """Return an address as a message; `default_host` replaces a missing host."""
     if address.path:
         return EnvoyAddress(pipe=Pipe(path=address.path))
     return EnvoyAddress(
@@ -66,14 +65,14 @@ def socket(address: Address, *, default_host: str) -> EnvoyAddress:
 
 
 def clusters(chain: Chain) -> list[Cluster]:
-    """Every cluster that the chain's filters and routes name."""
+    """Return every cluster that the chain's filters and routes name."""
     servers = [_server(endpoint, chain.options.upstream_ca) for endpoint in chain.endpoints]
     traced = chain.options.tracing
     return [*servers, *service_clusters(chain), *([_otel(traced.collector)] if traced else [])]
 
 
 def service_clusters(chain: Chain) -> list[Cluster]:
-    """The clusters that reach the service itself; a shadow rewrites nothing."""
+    """Return the clusters that reach the service itself; a shadow has no rewriter."""
     workers = (chain.service, *chain.more_services)
     asked = [_authz(*workers)] if chain.options.shadow else [_authz(*workers), _rewriter(*workers)]
     if chain.options.service is not None:
@@ -133,7 +132,7 @@ def _authz(*addresses: Address) -> Cluster:
 
 
 def _watched(cluster: Cluster) -> Cluster:
-    """Choose only endpoints whose gRPC health says SERVING."""
+    """Restrict a cluster to endpoints whose gRPC health is SERVING."""
     cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
     cluster.health_checks = [
         HealthCheck(

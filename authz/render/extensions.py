@@ -1,11 +1,11 @@
-"""The HTTP filters of a chain, in the only order that is right: cors, ext_authz, rewrite, router.
+"""The HTTP filters of a chain, in the only safe order: cors, ext_authz, rewrite, router.
 
-cors comes first, so that preflights are answered without a token and denials carry the headers without which a
+cors comes first, so that preflights are answered without a token, and denials carry the headers without which a
 browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set.
-Envoy's own MCP filter, where it is wanted, stands before ext_authz, and the rate limit behind it, whose metadata it
-counts by.
+Envoy's own MCP filter, if it is enabled, comes before ext_authz. The rate limit comes after ext_authz, because it counts
+by its metadata.
 
-A shadow is ext_authz alone, without leave to change a header: a request goes upstream as it would without the service.
+A shadow is ext_authz alone, and may not change headers: a request goes upstream as it would without the service.
 """
 
 from datetime import timedelta
@@ -61,7 +61,7 @@ from authz.render.clusters import AUTHZ, REWRITER
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
 from authz.render.serialize import any_of
-from authz.render.workers import CHECK_AGAIN, STREAM_AGAIN, asks_another
+from authz.render.workers import RETRY_CHECK_ON, RETRY_STREAM_ON, retry_elsewhere
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -71,21 +71,21 @@ NATIVE = "envoy.filters.http.mcp"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
 IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
-"""What an allowed request carries upstream; only the service may set these."""
+"""Headers by which an allowed request carries the identity upstream; only the service may set them."""
 
 _REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
-"""The whole namespace x-mcp-*, in every spelling, is the gateway's: what a client sends of it is removed. Mcp-session-id
-too, which reaches the server only as the server minted it."""
+"""Every spelling of x-mcp-* belongs to the gateway, and is removed if a client sends it. So is mcp-session-id, which
+reaches the server only in the server's own form."""
 _RESPONSE_MUTATIONS = (
     "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
 )
+"""Content-type is included because Envoy applies the rules to the processor's own error replies, too."""
 _STREAM_WAIT = 0.25
-"""Longest time before a stream is begun anew at another worker."""
-"""Content-type too: Envoy holds the processor's own error replies to the same rules."""
+"""Longest wait in seconds before a stream is retried at another worker."""
 
 
 def guards(chain: Chain) -> list[HttpFilter]:
-    """The filters that go in front of a chain's router."""
+    """Return the filters that precede a chain's router."""
     options = chain.options
     filters: list[tuple[str, Message | None]] = [
         (CORS, Cors()),
@@ -100,7 +100,7 @@ def guards(chain: Chain) -> list[HttpFilter]:
 
 
 def http_filters(chain: Chain) -> list[HttpFilter]:
-    """The whole filter chain, router included."""
+    """Return the whole filter chain, with the router."""
     return [*guards(chain), HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router()))]
 
 
@@ -137,7 +137,7 @@ def _ext_authz(chain: Chain) -> ExtAuthz:
 
 
 def _shadow(chain: Chain) -> ExtAuthz:
-    """Asks, notes what was said, and changes nothing about the request."""
+    """Return an ext_authz that asks and records the decision, but does not change the request."""
     config = _ext_authz(chain)
     config.shadow_mode = True
     config.decoder_header_mutation_rules = HeaderMutationRules(disallow_all=True)
@@ -154,14 +154,14 @@ def _check(chain: Chain) -> GrpcService:
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=AUTHZ),
         timeout=timedelta(seconds=chain.check_timeout),
-        retry_policy=_again(chain),
+        retry_policy=_retry(chain),
     )
 
 
-def _again(chain: Chain) -> RetryPolicy:
+def _retry(chain: Chain) -> RetryPolicy:
     longest = chain.check_timeout - TRY_SLACK
     if chain.more_services:
-        return asks_another(CHECK_AGAIN, longest)
+        return retry_elsewhere(RETRY_CHECK_ON, longest)
     return RetryPolicy(
         num_retries=1,
         retry_on="unavailable",
@@ -220,6 +220,6 @@ def _ext_proc(chain: Chain) -> ExternalProcessor:
         disable_clear_route_cache=True,
         grpc_service=GrpcService(
             envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER),
-            retry_policy=asks_another(STREAM_AGAIN, _STREAM_WAIT) if chain.more_services else None,
+            retry_policy=retry_elsewhere(RETRY_STREAM_ON, _STREAM_WAIT) if chain.more_services else None,
         ),
     )

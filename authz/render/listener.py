@@ -55,20 +55,20 @@ METADATA_KEYS = (
     "decision_id",
     "rewrite",
 )
-"""Keys of the service's dynamic metadata that are logged, one by one: the namespace as a whole holds claims."""
+"""Keys of the service's dynamic metadata that are logged one by one, because the whole namespace contains claims."""
 
 _BUFFER_BYTES = 32_768
-"""What a connection may hold back before Envoy stops reading (soft); ext_authz raises it for the body that it judges."""
+"""Bytes that a connection buffers before Envoy stops reading (a soft limit); ext_authz raises it for the request body."""
 
 _ROW = TABLE[Reason.BODY_TOO_LARGE]
 _TOO_LARGE = {"code": _ROW.code, "message": _ROW.text, "data": {"reason": Reason.BODY_TOO_LARGE.value}}
-"""What the service would say; Envoy refuses such a body without asking it."""
+"""The service's own answer: Envoy refuses such a body without asking it."""
 _TOO_MANY = {"code": -32000, "message": "too many calls of this tool"}
-"""Envoy's own refusal, of which the service knows nothing; a code from JSON-RPC's range for implementations."""
+"""Envoy's own refusal, unknown to the service; the code is from JSON-RPC's range for implementations."""
 
 
 def listener(chain: Chain) -> Listener:
-    """The whole listener of a bootstrap."""
+    """Return the whole listener of a bootstrap."""
     manager = hardening(chain)
     manager.stat_prefix = "mcp"
     manager.route_config = route_config(chain)
@@ -84,7 +84,7 @@ def listener(chain: Chain) -> Listener:
 
 
 def hardening(chain: Chain) -> HttpConnectionManager:
-    """The connection manager's own settings, without routes and filters."""
+    """Return the connection manager's own settings, without routes and filters."""
     traced = chain.options.tracing
     return HttpConnectionManager(
         use_remote_address=True,
@@ -124,7 +124,7 @@ _OVERRIDES = (
     "x-http-method",
     "x-method-override",
 )
-"""Headers by which some frameworks take another path or method than the request's."""
+"""Headers by which some frameworks override the path or method of a request."""
 
 
 def _strip() -> TypedExtensionConfig:
@@ -166,7 +166,7 @@ def _local_replies(chain: Chain) -> LocalReplyConfig:
 
 
 def _as_json_rpc(status: int, runtime_key: str, error: dict[str, object]) -> ResponseMapper:
-    """Give Envoy's own reply of this status the body of a JSON-RPC error."""
+    """Return the mapper that gives Envoy's own reply of a status the body of a JSON-RPC error."""
     is_status = ComparisonFilter(
         op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=status, runtime_key=runtime_key)
     )

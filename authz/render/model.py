@@ -1,4 +1,4 @@
-"""What a rendered Envoy configuration is made from: addresses, endpoints, and the chain that joins them.
+"""The input of the renderer: endpoints, and the chain that joins them.
 
 Cheap to import; the renderer itself (`authz.render.bootstrap`) is not, and is never imported to serve requests.
 """
@@ -11,10 +11,10 @@ from authz.render.address import Address, is_host, require
 from authz.render.options import NATIVE_BODY_BYTES, RenderOptions
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
-"""Where protected-resource metadata lives (RFC 9728 section 3.1); reachable without a token."""
+"""The path of protected-resource metadata (RFC 9728 section 3.1), which needs no token."""
 
 TRY_SLACK = 0.1
-"""Seconds of the whole time for a Check that are left for a second try."""
+"""Seconds of a Check's timeout that are reserved for a second try."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,=:@-]+(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?)?")
@@ -23,7 +23,7 @@ _TOKENS = re.compile(r"[A-Za-z0-9-]+(, [A-Za-z0-9-]+)*")
 
 
 def bare_host(host: str) -> str:
-    """A host lower-cased and without its port: the form in which Envoy selects a virtual host."""
+    """Return a host in lower case without its port, the form by which Envoy selects a virtual host."""
     return re.sub(r":[0-9]+$", "", host.lower()) if not host.endswith("]") else host.lower()
 
 
@@ -58,7 +58,7 @@ class Endpoint:
     cors_max_age: int = 600
 
     def __post_init__(self) -> None:
-        """Refuse what could not be routed exactly, or would be routed around the authorization."""
+        """Reject an endpoint that could not be routed exactly, or would bypass the authorization."""
         require(
             bool(_NAME.fullmatch(self.name)),
             f"endpoint name must be letters, digits, '_', '.', '-': {self.name!r}",
@@ -89,7 +89,7 @@ class Endpoint:
 
     @property
     def cluster(self) -> str:
-        """Name of its cluster; the prefix keeps it apart from the service's own clusters."""
+        """The name of its cluster; the prefix avoids a clash with the service's own clusters."""
         return f"mcp-{self.name}"
 
 
@@ -100,19 +100,19 @@ def _distinct(values: Iterable[object]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """One listener, the servers behind it, and the service that guards them.
+    """One listener, the servers behind it, and the service that authorizes them.
 
     Attributes:
         endpoints: at least one; no two may claim the same host and path.
         listen: where clients connect.
         service: the service's gRPC address (ext_authz and ext_proc).
-        more_services: the addresses of its further workers, where each has its own.
+        more_services: addresses of further workers, if each has its own.
         http: the service's HTTP address (protected-resource metadata).
         admin: Envoy's admin interface; None leaves it off.
-        max_request_bytes: the largest request body that is judged; a larger one gets 413.
+        max_request_bytes: the largest request body that is authorized; a larger one gets 413.
         check_timeout: seconds after which an unanswered Check becomes 503.
         access_log: write one JSON line a request to standard output.
-        options: what is added.
+        options: what the operator adds.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -127,7 +127,7 @@ class Chain:
     options: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        """Refuse a chain that Envoy would reject or route ambiguously."""
+        """Reject a chain that Envoy would refuse or route ambiguously."""
         require(bool(self.endpoints), "a chain needs at least one endpoint")
         require(_distinct(e.name for e in self.endpoints), "endpoint names must differ")
         claims = [(host, e.path) for e in self.endpoints for host in {bare_host(h) for h in e.hosts}]

@@ -1,6 +1,6 @@
-"""What an operator may add to a chain: certificates, a first roll-out, limits, tracing, Envoy's own MCP filter.
+"""Options of a chain: certificates, a shadow roll-out, limits, tracing, Envoy's own MCP filter.
 
-Paths are those on Envoy's machine; nothing here is read.
+Paths are on Envoy's machine; nothing here reads them.
 """
 
 import re
@@ -24,10 +24,10 @@ def _files(what: str, *paths: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """How Envoy shows who it is.
+    """How Envoy proves its identity.
 
     Attributes:
-        cert: PEM file with the certificate and those that lead to its authority.
+        cert: PEM file with the certificate and its chain.
         key: PEM file with its private key.
     """
 
@@ -35,42 +35,42 @@ class Certificate:
     key: str
 
     def __post_init__(self) -> None:
-        """Refuse half a certificate."""
+        """Reject a certificate without its key."""
         _files("certificate", self.cert, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutualTls:
-    """How Envoy and the service know each other.
+    """How Envoy and the service authenticate each other.
 
     Attributes:
         ca: PEM bundle that verifies the service's certificate.
-        own: what Envoy shows to the service.
+        own: the certificate that Envoy presents to the service.
     """
 
     ca: str
     own: Certificate
 
     def __post_init__(self) -> None:
-        """Refuse to trust nobody in particular."""
+        """Reject a missing authority."""
         _files("certificate authority", self.ca)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracing:
-    """Where spans go.
+    """Where spans are sent.
 
     Attributes:
         collector: address of an OpenTelemetry collector that takes OTLP over gRPC.
-        percent: share of requests that are traced, 0 to 100; a client can only lower it, by a `traceparent` that is
-            not sampled.
+        percent: share of requests that are traced, 0 to 100; a client can only lower it, with an unsampled
+            `traceparent`.
     """
 
     collector: Address
     percent: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
+        """Reject a share outside 0 to 100 percent."""
         require(0 <= self.percent <= 100, "the share of traced requests must be 0 to 100 percent")
 
 
@@ -79,8 +79,8 @@ class Rate:
     """How many calls of one tool one caller may make.
 
     Attributes:
-        calls: how many, also at once.
-        seconds: in how long.
+        calls: the number of calls, which may come all at once.
+        seconds: the length of the interval.
     """
 
     calls: int
@@ -102,17 +102,17 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
-    """What is added to a chain; the default adds nothing but a bound on connections.
+    """What is added to a chain; the default adds only a limit on connections.
 
     Attributes:
-        clients: what Envoy shows to clients; None for plain HTTP.
+        clients: the certificate that Envoy presents to clients; None for plain HTTP.
         service: mutual TLS to the service's gRPC port; None for plain text.
         upstream_ca: PEM bundle that verifies the certificates of MCP servers behind https.
-        native_filter: put Envoy's own MCP filter in front.
-        shadow: ask the service and refuse nothing.
-        tracing: where spans go; None for nowhere.
+        native_filter: add Envoy's own MCP filter before ext_authz.
+        shadow: ask the service, but enforce nothing.
+        tracing: where spans are sent; None turns tracing off.
         rate: calls of one tool by one caller; None for no limit.
-        max_connections: connections of clients that are open at once.
+        max_connections: client connections open at once.
     """
 
     clients: Certificate | None = None
@@ -125,7 +125,7 @@ class RenderOptions:
     max_connections: int = 10_000
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Reject options that contradict each other."""
         _files("upstream certificate authority", self.upstream_ca)
         refusing = self.native_filter or self.rate is not None
         require(not (self.shadow and refusing), "a shadow refuses nothing: no rate limit, no native filter")

@@ -1,4 +1,4 @@
-"""Settings -> the chain to render."""
+"""Turns settings into the chain to render."""
 
 from urllib.parse import urlsplit
 
@@ -11,11 +11,11 @@ from authz.render.options import RenderOptions
 
 _PORTS = {"http": 80, "https": 443}
 _ENVOY_SLACK = 0.05
-"""Seconds that one try of Envoy waits beyond the service's own deadline, so that the service's answer is what counts."""
+"""Seconds that each try waits beyond the service's own deadline, so that the service's answer arrives in time."""
 
 
 class PlanError(ValueError):
-    """Settings from which no chain follows; the text says what is missing and how to give it."""
+    """Raised for settings that cannot become a chain; the message says what is missing and how to set it."""
 
 
 def plan(
@@ -31,16 +31,16 @@ def plan(
     """Turn settings into a chain.
 
     Args:
-        settings: the policy file's.
-        listen: where clients connect; the port of the servers' `resource` on all addresses when empty.
-        service: the service's gRPC address, the settings' own when empty.
-        http: the service's HTTP address, the settings' own when empty.
-        admin: Envoy's admin address, empty for none.
-        workers: of the service; the settings' own when None. Behind a Unix socket each is an endpoint.
+        settings: those of the policy file.
+        listen: where clients connect; if empty, the port of the servers' `resource` on all addresses.
+        service: the service's gRPC address; if empty, that of the settings.
+        http: the service's HTTP address; if empty, that of the settings.
+        admin: Envoy's admin address; if empty, none.
+        workers: the service's workers; if None, those of the settings. Behind a Unix socket each is an endpoint.
         options: what is added to the chain.
 
     Raises:
-        PlanError: a server has no upstream, or no single listening port follows from the resources.
+        PlanError: a server has no upstream, or the resources do not imply one listening port.
         ValueError: an address or a name cannot be rendered, or options contradict the settings.
     """
     options = options or RenderOptions()
@@ -62,7 +62,7 @@ def plan(
 
 
 def _default_listen(servers: tuple[Server, ...], scheme: str) -> str:
-    """Give the port that clients of the resources use, where Envoy itself speaks the resources' scheme."""
+    """Return the port of the resources' URLs, if Envoy itself serves their scheme."""
     urls = [urlsplit(server.resource) for server in servers]
     ports = {url.port or _PORTS.get(url.scheme, 0) for url in urls}
     if len(ports) != 1 or {url.scheme for url in urls} != {scheme}:
@@ -94,5 +94,5 @@ def _endpoint(server: Server, settings: Settings) -> Endpoint:
 
 
 def _names(names: tuple[str, ...], all_of_mcp: tuple[str, ...]) -> str:
-    """Join header names; `*` becomes MCP's own, because in browsers a `*` does not cover Authorization (Fetch 4.9)."""
+    """Join header names; `*` becomes MCP's own, because in browsers `*` does not cover Authorization (Fetch 4.9)."""
     return ", ".join(all_of_mcp if ANY in names else names)

@@ -1,7 +1,7 @@
-"""A limit on calls of one tool by one caller, counted inside Envoy by what ext_authz said about the request.
+"""A limit on calls of one tool by one caller, counted inside Envoy by the metadata of ext_authz.
 
-Every combination of server, caller and tool has a token bucket of its own. A request without a tool makes no
-descriptor and is not counted; callers without a name, where the policy lets such in, share one bucket a tool.
+Every combination of server, caller and tool has a token bucket of its own. A request without a tool has no
+descriptor and is not counted; anonymous callers, if the policy admits them, share one bucket for each tool.
 """
 
 from datetime import timedelta
@@ -24,13 +24,13 @@ from envoy_data_plane.envoy.type.v3 import FractionalPercent, FractionalPercentD
 from authz.render.options import Rate
 
 _KEYS = {"server": "", "sub": "-", "tool": ""}
-"""Keys of the decision's metadata that make a bucket, each with what stands for a missing one; "" for no bucket."""
+"""Keys of the decision's metadata that select a bucket, with the value for a missing one; "" means no bucket."""
 _BUCKETS = 10_000
-"""Buckets that are kept, some hundred bytes each; beyond them the one unused for longest starts anew."""
+"""Buckets kept, some hundred bytes each; beyond this number the least recently used one is reset."""
 
 
 def local_rate_limit(rate: Rate, namespace: str) -> LocalRateLimit:
-    """The filter; `namespace` is where the decision's metadata stands."""
+    """Return the filter; `namespace` is that of the decision's metadata."""
     bucket = TokenBucket(
         max_tokens=rate.calls, tokens_per_fill=rate.calls, fill_interval=timedelta(seconds=rate.seconds)
     )
@@ -38,7 +38,7 @@ def local_rate_limit(rate: Rate, namespace: str) -> LocalRateLimit:
         stat_prefix="mcp",
         filter_enabled=_always(),
         filter_enforced=_always(),
-        rate_limits=[RateLimit(actions=[_said(namespace, key) for key in _KEYS])],
+        rate_limits=[RateLimit(actions=[_descriptor(namespace, key) for key in _KEYS])],
         descriptors=[
             LocalRateLimitDescriptor(
                 entries=[RateLimitDescriptorEntry(key=key) for key in _KEYS], token_bucket=bucket
@@ -53,7 +53,7 @@ def _always() -> RuntimeFractionalPercent:
     return RuntimeFractionalPercent(default_value=every)
 
 
-def _said(namespace: str, key: str) -> RateLimitAction:
+def _descriptor(namespace: str, key: str) -> RateLimitAction:
     where = MetadataKey(key=namespace, path=[MetadataKeyPathSegment(key=key)])
     return RateLimitAction(
         metadata=RateLimitActionMetaData(

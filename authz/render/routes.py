@@ -3,10 +3,10 @@
 Rules of this module:
 
 * A path is matched exactly, and every virtual host ends in a route that matches everything and answers 404 after
-  ext_authz has spoken. A request that matches no route at all could pass the filters unjudged (envoy issue 44397).
+  ext_authz has spoken. A request that matches no route could pass without authorization (envoy issue 44397).
 * A named host also serves the endpoints of "*", after its own: an endpoint for any host is for that host, too.
-  One that has none of its own needs no virtual host.
-* Ports are ignored in choosing the virtual host. The service compares them.
+  A host without endpoints of its own needs no virtual host.
+* Envoy ignores ports when it selects the virtual host; the service compares them.
 """
 
 from datetime import timedelta
@@ -35,14 +35,14 @@ ANY = "*"
 
 
 def route_config(chain: Chain) -> RouteConfiguration:
-    """All virtual hosts of a chain."""
+    """Return the route configuration with all virtual hosts of a chain."""
     return RouteConfiguration(
         name="mcp", virtual_hosts=virtual_hosts(chain), ignore_port_in_host_matching=True
     )
 
 
 def virtual_hosts(chain: Chain) -> list[VirtualHost]:
-    """One virtual host for each set of hosts that serve the same endpoints, and one for all other hosts."""
+    """Return one virtual host for each set of hosts that serve the same endpoints, and one for all other hosts."""
     served = {host: _at(chain, host) for host in sorted({ANY, *_names(chain)})}
     key = {host: tuple(e.name for e in endpoints) for host, endpoints in served.items()}
     named = (host for host in served if key[host] != key[ANY])
@@ -63,7 +63,7 @@ def _at(chain: Chain, host: str) -> list[Endpoint]:
 
 
 def _not_mcp(chain: Chain) -> dict[str, Any]:
-    """What a route says whose requests are no MCP: to Envoy's MCP filter, where there is one."""
+    """Return the setting that lets other requests than MCP pass Envoy's own MCP filter, if it is enabled."""
     if not chain.options.native_filter:
         return {}
     return {NATIVE: any_of(McpOverride(traffic_mode=McpTrafficMode.PASS_THROUGH))}
@@ -75,7 +75,7 @@ def _virtual_host(hosts: list[str], endpoints: list[Endpoint], not_mcp: dict[str
 
 
 def _routes(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> list[Route]:
-    """The routes of one virtual host; the last one matches everything."""
+    """Return the routes of one virtual host; the last one matches everything."""
     nothing = Route(
         name="none",
         match=RouteMatch(prefix="/"),
@@ -114,7 +114,7 @@ def _endpoint(endpoint: Endpoint) -> Route:
 
 
 def _host_header(endpoint: Endpoint) -> str:
-    """The upstream's own name; the scheme's default port is left out, as clients leave it out."""
+    """Return the upstream's own name, without the scheme's default port, which clients omit."""
     authority = endpoint.upstream.authority
     return authority.removesuffix(":443" if endpoint.upstream_tls else ":80")
 

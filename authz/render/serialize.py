@@ -1,13 +1,13 @@
-"""Typed Envoy messages to plain values in Envoy's own spelling, with the notes that belong to them.
+"""Turns typed Envoy messages into plain values in Envoy's own spelling, and collects the comments on them.
 
 Rules of this module:
 
 * Names are the proto's (lower-snake), enums are names, durations are "0.5s", an `Any` is its content after "@type".
-* A field at its default is left out, unless the notes name it: what security rests on is written down
-  even where Envoy would do the same unasked.
-* A note is said once, where its subject first appears.
+* A field at its default is left out, unless the comments name it: a setting that security depends on is written
+  even if it is Envoy's default.
+* A comment appears once, where its subject first appears.
 
-Notes are keyed `Type.field` for a field, and `Type#name` for a list's element whose `name` field has that value.
+Comments are keyed `Type.field` for a field, and `Type#name` for an element of a list whose `name` is that.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,20 +22,20 @@ from authz.render.yaml_writer import Path, Tree
 
 
 def any_of(message: Message) -> Any:
-    """The message, packed the way Envoy's `typed_config` fields want it."""
+    """Return the message packed for a `typed_config` field."""
     return Any.pack(message)
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
-    notes: Mapping[str, str]
+class _Serializer:
+    texts: Mapping[str, str]
     comments: dict[Path, str] = field(default_factory=dict)
-    said: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
-    def say(self, key: str, path: Path) -> None:
-        if self.notes.get(key) and key not in self.said:
-            self.said.add(key)
-            self.comments[path] = self.notes[key]
+    def comment(self, key: str, path: Path) -> None:
+        if self.texts.get(key) and key not in self.used:
+            self.used.add(key)
+            self.comments[path] = self.texts[key]
 
     def value(self, value: Anything, path: Path) -> Tree:
         for kind, convert in _CONVERT:
@@ -51,10 +51,10 @@ class _Walk:
         tree: dict[str, Tree] = {}
         for name in names:
             value, key = getattr(message, name), f"{kind}.{name}"
-            if not _written(value, getattr(blank, name), named=key in self.notes):
+            if not _written(value, getattr(blank, name), named=key in self.texts):
                 continue
             spelled = name.rstrip("_")
-            self.say(key, (*path, spelled))
+            self.comment(key, (*path, spelled))
             tree[spelled] = self.value(value, (*path, spelled))
         return tree
 
@@ -67,7 +67,7 @@ class _Walk:
 
     def items(self, value: list[Anything], path: Path) -> Tree:
         for index, item in enumerate(value):
-            self.say(f"{type(item).__name__}#{getattr(item, 'name', '')}", (*path, index))
+            self.comment(f"{type(item).__name__}#{getattr(item, 'name', '')}", (*path, index))
         return [self.value(item, (*path, index)) for index, item in enumerate(value)]
 
     def members(self, value: dict[str, Anything], path: Path) -> Tree:
@@ -75,61 +75,61 @@ class _Walk:
 
 
 def _written(value: Anything, default: Anything, *, named: bool) -> bool:
-    """Whether a field is written: absent ones never, defaults only when a note names them.
+    """Whether a field is written: absent ones never, defaults only if a comment names them.
 
-    An optional field's default is None, so a zero or an empty message that was set there differs from it.
+    An optional field's default is None, so an explicit zero or empty message differs from it.
     """
     return value is not None and (named or value != default)
 
 
 def seconds(value: timedelta) -> str:
-    """A duration as Envoy's documentation writes it, "0.5s"."""
+    """Return a duration as Envoy's documentation writes it, "0.5s"."""
     return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
 
 
-def _enum(_: _Walk, value: Enum, __: Path) -> Tree:
+def _enum(_: _Serializer, value: Enum, __: Path) -> Tree:
     return value.proto_name or value.name
 
 
-def _struct(walk: _Walk, value: Struct, path: Path) -> Tree:
-    return walk.members(value.to_dict(), path)
+def _struct(serializer: _Serializer, value: Struct, path: Path) -> Tree:
+    return serializer.members(value.to_dict(), path)
 
 
-def _number(_: _Walk, value: float, __: Path) -> Tree:
-    """A whole number without its ".0": a Struct knows only doubles, and JSON-RPC codes are integers."""
+def _number(_: _Serializer, value: float, __: Path) -> Tree:
+    """Return a whole number as an integer: a Struct has only doubles, and JSON-RPC codes are integers."""
     return int(value) if value.is_integer() else value
 
 
-_CONVERT: tuple[tuple[type, Callable[[_Walk, Anything, Path], Tree]], ...] = (
-    (Any, _Walk.packed),
+_CONVERT: tuple[tuple[type, Callable[[_Serializer, Anything, Path], Tree]], ...] = (
+    (Any, _Serializer.packed),
     (Struct, _struct),
-    (Message, _Walk.message),
+    (Message, _Serializer.message),
     (timedelta, lambda _, value, __: seconds(value)),
     (Enum, _enum),
     (float, _number),
-    (list, _Walk.items),
-    (dict, _Walk.members),
+    (list, _Serializer.items),
+    (dict, _Serializer.members),
 )
-"""First match wins, so the well-known types stand before `Message`."""
+"""The first match wins, so the well-known types come before `Message`."""
 
 
 def plain(
-    value: Mapping[str, Anything] | Message, notes: Mapping[str, str]
+    value: Mapping[str, Anything] | Message, texts: Mapping[str, str]
 ) -> tuple[dict[str, Tree], dict[Path, str]]:
     """Turn messages into plain values.
 
     Args:
         value: a message, or a mapping of names to messages, lists and scalars.
-        notes: what to say about fields and elements, see the module's docstring; an empty text says nothing
-            and still has the field written.
+        texts: the comments on fields and elements, see the module's docstring; an empty text has the field
+            written without a comment.
 
     Returns:
-        The plain mapping, and the comments by path for `yamltext.emit`.
+        The plain mapping, and the comments by path for `yaml_writer.emit`.
     """
-    walk = _Walk(notes)
+    serializer = _Serializer(texts)
     tree = (
-        walk.message(value, ())
+        serializer.message(value, ())
         if isinstance(value, Message)
-        else {k: walk.value(v, (k,)) for k, v in value.items()}
+        else {k: serializer.value(v, (k,)) for k, v in value.items()}
     )
-    return tree, walk.comments
+    return tree, serializer.comments

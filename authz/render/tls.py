@@ -1,7 +1,7 @@
-"""Transport sockets: TLS towards clients, towards MCP servers, and in both directions towards the service.
+"""Transport sockets: TLS for clients, TLS to MCP servers, and mutual TLS to the service.
 
-A peer that Envoy connects to is verified by its authority and by its name: the certificate must be for exactly the
-host that is configured, a name as DNS name and an address as IP address.
+Envoy verifies the authority and the name of a peer: the certificate must be for exactly the configured host, a name as
+DNS name and an address as IP address.
 """
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource, TransportSocket
@@ -26,23 +26,23 @@ _NAME = "envoy.transport_sockets.tls"
 
 
 def to_clients(own: Certificate) -> TransportSocket:
-    """TLS 1.2 or newer for whoever connects; HTTP/2 is offered first."""
+    """Return TLS 1.2 or newer for clients, with HTTP/2 offered first."""
     common = CommonTlsContext(
-        alpn_protocols=["h2", "http/1.1"], tls_certificates=[_shown(own)], tls_params=_modern()
+        alpn_protocols=["h2", "http/1.1"], tls_certificates=[_presented(own)], tls_params=_modern()
     )
     return TransportSocket(name=_NAME, typed_config=any_of(DownstreamTlsContext(common_tls_context=common)))
 
 
 def to_server(peer: Address, ca: str) -> TransportSocket:
-    """TLS to an MCP server whose certificate must be for its host."""
+    """Return TLS to an MCP server, whose certificate must be for its host."""
     return _upstream(peer, CommonTlsContext(validation_context=_trust(peer, ca), tls_params=_modern()))
 
 
 def to_service(peer: Address, tls: MutualTls) -> TransportSocket:
-    """Mutual TLS to the service; gRPC needs HTTP/2 to be agreed on (ALPN)."""
+    """Return mutual TLS to the service; gRPC needs HTTP/2 to be negotiated (ALPN)."""
     common = CommonTlsContext(
         alpn_protocols=["h2"],
-        tls_certificates=[_shown(tls.own)],
+        tls_certificates=[_presented(tls.own)],
         validation_context=_trust(peer, tls.ca),
         tls_params=_modern(),
     )
@@ -56,7 +56,7 @@ def _upstream(peer: Address, common: CommonTlsContext) -> TransportSocket:
     return TransportSocket(name=_NAME, typed_config=any_of(context))
 
 
-def _shown(own: Certificate) -> TlsCertificate:
+def _presented(own: Certificate) -> TlsCertificate:
     return TlsCertificate(
         certificate_chain=DataSource(filename=own.cert), private_key=DataSource(filename=own.key)
     )

@@ -1,4 +1,4 @@
-"""Spans for an OpenTelemetry collector: one a request, tagged with the decision."""
+"""Spans for an OpenTelemetry collector: one for each request, tagged with the decision."""
 
 from datetime import timedelta
 
@@ -22,11 +22,11 @@ from authz.render.options import Tracing
 from authz.render.serialize import any_of
 
 _TAGS = ("decision", "reason", "rule", "server", "method", "tool")
-"""Keys of the decision's metadata that become tags `mcp.KEY`; not the caller, whom a span would carry away."""
+"""Keys of the decision's metadata that become tags `mcp.KEY`; never the caller, because spans leave the gateway."""
 
 
 def tracing(wanted: Tracing) -> HttpConnectionManagerTracing:
-    """The connection manager's tracing."""
+    """Return the connection manager's tracing."""
     exporter = OpenTelemetryConfig(
         service_name="mcp-gateway",
         grpc_service=GrpcService(

@@ -1,11 +1,11 @@
-"""Plain values to commented YAML text.
+"""Writes plain values as YAML text with comments.
 
 Rules of this module:
 
-* The same input gives the same bytes: keys stay in the order given, nothing depends on a clock or on hashing.
+* The same input gives the same bytes: keys keep their order, and nothing depends on a clock or on hashing.
 * A collection without comments inside is written on one line when it fits; everything else is a block.
-* A string is written bare only when it consists of harmless characters and YAML reads it back as that string.
-  Everything else is quoted and escaped.
+* A string is written bare only if it consists of harmless characters and YAML reads it back as that string.
+  All other strings are quoted and escaped.
 
 Not handled: keys of more than 1,000 characters once escaped, which YAML does not read as keys (YAML 1.1 section 7.4).
 """
@@ -15,26 +15,28 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 Tree = dict[str, "Tree"] | list["Tree"] | str | int | float | bool | None
-"""A plain value: what `json.loads` could have returned, without infinities and NaN."""
+"""A plain value: what `json.loads` can return, without infinities and NaN."""
 Path = tuple[str | int, ...]
-"""Where a value stands: the keys and indexes that lead to it."""
+"""The keys and indexes that lead to a value."""
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*")
 
 
 def _quoted(text: str) -> str:
-    """JSON's quoting, but for what lies beyond 16 bits: JSON splits that in two, YAML reads each half for itself."""
+    """Quote like JSON, except beyond 16 bits: JSON splits such a character in two, and YAML reads each half alone."""
     return '"' + "".join(f"\\U{ord(c):08x}" if c > "\uffff" else json.dumps(c)[1:-1] for c in text) + '"'
 
 
 def _scalar(value: Tree) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
-    if _BARE.fullmatch(value) and yaml.safe_load(value) == value:
+    if _BARE.fullmatch(value) and yaml.load(value, Loader=_LOADER) == value:  # noqa: S506 - a safe loader
         return value
     return _quoted(value)
 
@@ -91,7 +93,7 @@ class _YamlWriter:
 
 
 def _dashed(lines: Iterator[str], pad: str) -> Iterator[str]:
-    """Put the dash on the first line that is not a comment; comments before it move out to the dash's column."""
+    """Put the dash on the first line that is not a comment; comments before it move to the dash's column."""
     for line in lines:
         text = line[len(pad) + 2 :]
         if not text.startswith("#"):
@@ -106,7 +108,7 @@ def emit(value: dict[str, Tree], comments: Mapping[Path, str] | None = None, *, 
 
     Args:
         value: the mapping; reading the text back gives an equal one.
-        comments: text to stand before the value at a path; its lines are wrapped.
+        comments: the text to write before the value at a path; its lines are wrapped.
         width: the column at which lines are broken where they can be.
 
     Returns:

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from authz.doctor.report import page
+from authz.doctor.page import page
 from tests.support.chains import EXAMPLES_DIR
 from tests.support.commands import command
 from tests.support.policy_files import NATIVE, POLICY
@@ -13,7 +13,7 @@ from tests.support.policy_files import NATIVE, POLICY
 OURS = (EXAMPLES_DIR / "standalone.yaml").read_text("utf-8")
 OPEN = OURS.replace("failure_mode_allow: false", "failure_mode_allow: true", 1)
 LINE = 1 + OPEN[: OPEN.index("failure_mode_allow: true")].count("\n")
-HEADLINE = "error: authz-fail-open: ext_authz lets requests pass when it gets no answer (is true)"
+HEADLINE = "error: authz-fail-open: ext_authz lets requests pass when the service does not answer (failure_mode_allow is true)"
 SETTINGS = NATIVE.replace(
     "https://mcp.example/mcp\n", "https://mcp.example/mcp\n    upstream: http://127.0.0.1:8080/mcp\n", 1
 )
@@ -46,7 +46,8 @@ def test_a_finding_is_told_with_file_line_path_risk_and_the_lines_that_close_it(
     assert at.startswith(
         "    at   static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[1]"
     )
-    assert "    risk Whoever makes the service slow or unreachable calls every tool without a token." == risk
+    said = "An attacker who makes the service slow or unreachable can call every tool without a token."
+    assert f"    risk {said}" == risk
     assert ("    cure", "      failure_mode_allow: false") == (cure, lines)
     assert f"{file}: not clean: 1 error(s)" == ended.out.splitlines()[-1]
 
@@ -177,7 +178,7 @@ UNREADABLE = [
     ("", ": empty"),
     ("- a\n", ": a mapping is needed at the top"),
     ("just words\n", ": a mapping is needed at the top"),
-    (SETTINGS, ": nothing of Envoy is in it"),
+    (SETTINGS, ": not an Envoy configuration"),
     ("a: b: c\n", ":1: not valid YAML"),
     ("a:\n  - [\n", "not valid YAML"),
     ('{"a": [1,}', "not valid YAML"),
@@ -233,7 +234,7 @@ def test_a_config_dump_is_not_corrected_because_nobody_can_load_it(doctor):
     _, ended = doctor('{"configs": []}', "--fix")
 
     assert (2, "") == (ended.status, ended.out)
-    assert "a config_dump cannot be loaded" in ended.err
+    assert "Envoy cannot load a config_dump" in ended.err
 
 
 def test_words_of_a_file_cannot_steer_the_terminal(doctor):

@@ -167,7 +167,7 @@ def test_a_shadow_is_warned_of_on_stderr_and_at_the_top_of_the_file(envoy):
 
     assert 0 == ended.status
     assert ended.err == (
-        "warning: --shadow: this configuration refuses nothing and protects nothing; render without it to protect\n"
+        "warning: --shadow: this configuration enforces nothing and protects nothing; render again without it\n"
     )
     assert ended.out.startswith("# SHADOW: NOTHING IS PROTECTED BY THIS FILE.")
     assert "shadow" not in envoy().out.lower()
@@ -186,11 +186,11 @@ REFUSED = [
     ),
     (
         ["--shadow", "--native-filter"],
-        "--native-filter: refuses requests, which a shadow must not (leave one of them out)",
+        "--native-filter: refuses requests, but a shadow must not (leave one of them out)",
     ),
     (
         ["--shadow", "--rate-limit", "1/second"],
-        "--rate-limit: refuses requests, which a shadow must not (leave one of them out)",
+        "--rate-limit: refuses requests, but a shadow must not (leave one of them out)",
     ),
     (
         ["--rate-limit", "0/second"],

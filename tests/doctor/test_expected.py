@@ -1,12 +1,23 @@
-"""The doctor's own lines are those that the renderer writes today."""
+"""The right configuration is what the renderer writes today, and the catalog has a row for every check."""
+
+from pathlib import Path
 
 import pytest
 import yaml
 
-from authz.doctor import expected as pieces
+import authz.doctor
+from authz.doctor import expected
+from authz.doctor.data import load_data
+from authz.doctor.field_checks import TESTS
+from authz.doctor.node import Node
+from authz.doctor.registry import ALL, FINDERS
 from authz.render.bootstrap import bootstrap
+from authz.render.sample import sample
 from tests.support.chains import SIDECAR
 from tests.support.holes import Tree
+
+KEPT = Path(authz.doctor.__file__).with_name("expected.yaml")
+ROWS = {id_: row for rows in load_data("catalog.yaml").values() for id_, row in rows.items()}
 
 
 @pytest.fixture(scope="module")
@@ -14,43 +25,57 @@ def tree():
     return Tree(yaml.safe_load(bootstrap(SIDECAR)))
 
 
-def test_the_filters_are_those_that_are_rendered(tree):
-    wrapper = {key: value for key, value in tree.wrapper.items() if key in {"name", "typed_config"}}
+def test_the_data_is_what_the_renderer_writes_today():
+    cure = "write it anew: python -m authz.render.sample > authz/doctor/expected.yaml"
 
-    assert pieces.CORS_FILTER in tree.filters
-    assert wrapper == pieces.rewriter(pieces.processor("rewriter"))
-    assert tree.proc["processing_mode"] == pieces.PROCESSING_MODE
-    assert tree.proc["mutation_rules"] == pieces.RESPONSE_RULES
+    assert sample() == KEPT.read_text("utf-8"), cure
 
 
-def test_the_settings_of_ext_authz_are_those_that_are_rendered(tree):
-    assert pieces.BODY == tree.authz["with_request_body"]
-    assert pieces.UNAVAILABLE == tree.authz["status_on_error"]
-    assert pieces.REQUEST_RULES == tree.authz["decoder_header_mutation_rules"]
-    assert pieces.RETRY_BASE == tree.authz["grpc_service"]["retry_policy"]["retry_back_off"]["base_interval"]
+def test_the_parts_are_those_of_any_rendered_chain(tree):
+    metadata = tree.route("metadata")
+    own = {"typed_per_filter_config": {expected.DECISIONS: expected.UNGUARDED}}
+
+    assert [expected.CORS_FILTER, expected.REWRITER_FILTER] == [tree.filters[0], tree.wrapper]
+    assert expected.AUTHZ == tree.authz
+    assert expected.REWRITER == tree.proc
+    assert expected.wrapped(tree.proc) == tree.wrapper
+    assert expected.METADATA_ROUTE == metadata | own
+    assert expected.LAST_ROUTE == tree.hosts[-1]["routes"][-1]
+    assert expected.ANY_HOST == tree.hosts[-1]
+    assert expected.CLUSTER["health_checks"] == tree.cluster("authz")["health_checks"]
+    assert expected.CLUSTER["typed_extension_protocol_options"].keys() == {expected.HTTP2_KEY}
 
 
-def test_the_routes_are_those_that_are_rendered(tree):
-    metadata, policy = tree.route("metadata"), tree.route("mcp-demo")["typed_per_filter_config"][pieces.CORS]
-    own = {key: metadata["typed_per_filter_config"][key] for key in [pieces.DECISIONS]}
-
-    assert pieces.METADATA_ROUTE == metadata | {"typed_per_filter_config": own}
-    assert pieces.NOTHING == tree.hosts[-1]["routes"][-1]
-    assert pieces.ANY_HOST["domains"] == tree.hosts[-1]["domains"]
-    assert pieces.EXPOSED == policy["expose_headers"]
-
-
-def test_the_settings_of_the_connection_manager_are_those_that_are_rendered(tree):
+def test_the_identity_headers_are_removed_by_the_rendered_chain(tree):
     (strip,) = tree.manager["early_header_mutation_extensions"]
     removed = [mutation["remove"] for mutation in strip["typed_config"]["mutations"]]
 
-    assert pieces.NOBODY_INTERNAL == tree.manager["internal_address_config"]
-    assert set(pieces.IDENTITY_HEADERS) <= set(removed)
-    assert {**pieces.STRIP["typed_config"], "mutations": None} == {**strip["typed_config"], "mutations": None}
+    assert expected.STRIP == strip
+    assert set(expected.IDENTITY_HEADERS) <= set(removed)
 
 
-def test_the_settings_of_clusters_are_those_that_are_rendered(tree):
-    cluster = tree.cluster("authz")
+def test_every_row_of_the_catalog_has_a_field_or_a_function_and_every_function_a_row():
+    assert ROWS.keys() - FINDERS.keys() == {id_ for id_, row in ROWS.items() if "field" in row}
+    assert set() == FINDERS.keys() - ROWS.keys()
+    assert len(ALL) == len(ROWS)
 
-    assert [pieces.HEALTH_CHECK] == cluster["health_checks"]
-    assert pieces.HTTP2 == cluster["typed_extension_protocol_options"][pieces.HTTP2_KEY]
+
+def fields(row):
+    return [row["field"]] if isinstance(row["field"], str) else row["field"]
+
+
+PUT = [
+    (field, row["must_be"])
+    for row in ROWS.values()
+    if "field" in row and row.get("fix", "put") == "put"
+    for field in fields(row)
+]
+
+
+@pytest.mark.parametrize(("field", "must_be"), PUT, ids=[field for field, _ in PUT])
+def test_the_value_that_closes_a_finding_passes_the_check(field, must_be):
+    assert TESTS[must_be](Node(expected.right(field)))
+
+
+def test_no_placeholder_is_left_in_a_cure():
+    assert [] == [check.id for check in ALL if check.cure.startswith("$") or "\n$" in check.cure]

@@ -67,8 +67,8 @@ def test_of_a_config_dump_everything_is_seen_also_what_came_by_xds(dump):
     diagnosis = diagnose(read_text(dump[0], "dump.json"))
 
     assert ["authz-fail-open"] == [finding.check.id for finding in diagnosis.findings]
-    assert ["4 filter(s), judged by ext_authz", "4 cluster(s)"] == [
-        line.rpartition("route(s), ")[2] for line in looked_at(diagnosis.survey)
+    assert ["4 filter(s), with ext_authz", "4 cluster(s)"] == [
+        line.rpartition("route(s), ")[2] for line in looked_at(diagnosis.inventory)
     ]
 
 
@@ -179,7 +179,7 @@ def test_every_listener_and_every_filter_chain_is_looked_at(tree):
     diagnosis = diagnose(read_text(yaml.safe_dump(tree.root), "f"))
 
     assert 2 == len([each for each in diagnosis.findings if each.check.id == "authz-fail-open"])
-    assert 4 == len(looked_at(diagnosis.survey))
+    assert 4 == len(looked_at(diagnosis.inventory))
 
 
 def test_a_listener_that_leads_elsewhere_is_not_our_business(tree):

@@ -9,7 +9,7 @@ import pytest
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 
 from authz.render.bootstrap import bootstrap, message
-from authz.render.comments import NOTES, notes
+from authz.render.comments import COMMENTS, comments_on
 from authz.render.extensions import IDENTITY_HEADERS
 from tests.support.chains import (
     BOOTSTRAPS,
@@ -100,8 +100,8 @@ def test_every_note_is_about_something_that_is_rendered():
     text = "".join(map(bootstrap, ALL.values()))
     words = " ".join(text.replace("#", " ").split())
 
-    said = {key: note for chain in ALL.values() for key, note in notes(chain.options).items()}
-    assert len(NOTES) < len(said)
+    said = {key: note for chain in ALL.values() for key, note in comments_on(chain.options).items()}
+    assert len(COMMENTS) < len(said)
     assert [] == [key for key, note in said.items() if " ".join(note.split()) not in words]
     assert [] == [key for key in said if "." in key and f"{key.split('.')[1]}:" not in text]
 

@@ -1,162 +1,67 @@
 """Checks of the clusters that reach the service."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from authz.doctor import expected as pieces
-from authz.doctor.checks.connection_manager import is_local
-from authz.doctor.field_checks import lines, overrides, said
-from authz.doctor.model import Check, CheckCase, Edit, Hit, Put, Severity
+from authz.doctor import expected
+from authz.doctor.field_checks import is_local
+from authz.doctor.inventory import Inventory
+from authz.doctor.model import CheckCase, Edit, Find, Hit, Insert, Put
 from authz.doctor.node import Node
-from authz.doctor.routes import copied_cluster, scopes
-from authz.render.yaml_writer import emit
-
-ERROR, WARNING, HINT = Severity
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """A filter's reference to a cluster."""
-
-    node: Node
-    user: str
-
-    @property
-    def name(self) -> str:
-        return self.node.text
-
-
-def _uses(case: CheckCase) -> Iterator[_Use]:
-    for chain in case.survey.guarded:
-        for user, found in (("ext_authz", chain.authz), ("ext_proc", chain.rewriter)):
-            if found and found.config.at("grpc_service", "envoy_grpc").present:
-                yield _Use(found.config.at("grpc_service", "envoy_grpc", "cluster_name"), user)
-    for _, scope in scopes(case.survey.guarded):
-        for kind, field, user in _OVERRIDES:
-            for _, _, message in overrides(scope, kind):
-                node = message.at(field, "grpc_service", "envoy_grpc", "cluster_name")
-                if node.present:
-                    yield _Use(node, user)
-
-
-_OVERRIDES = (
-    ("ExtAuthzPerRoute", "check_settings", "ext_authz"),
-    ("ExtProcPerRoute", "overrides", "ext_proc"),
-)
+from authz.doctor.parts import cluster_name, cluster_uses, clusters
 
 
 def _unknown(case: CheckCase) -> Iterator[Hit]:
-    for use in _uses(case):
-        if case.survey.all_clusters and use.name not in case.survey.clusters:
-            yield Hit(use.node, f"{use.user} asks {use.name or 'no cluster'}")
-
-
-def _clusters(case: CheckCase, user: str = "") -> Iterator[Node]:
-    """Give the clusters that reach the service, each once."""
-    seen: set[str] = set()
-    for use in _uses(case):
-        if use.name in case.survey.clusters and use.name not in seen and user in {"", use.user}:
-            seen.add(use.name)
-            yield case.survey.clusters[use.name]
+    for user, node in cluster_uses(case):
+        if case.inventory.all_clusters and node.text not in case.inventory.clusters:
+            yield Hit(node, f"{user} asks {node.text or 'no cluster'}")
 
 
 def _shared(case: CheckCase) -> Iterator[Hit]:
-    asked = {use.name for use in _uses(case) if use.user == "ext_authz"}
-    for use in _uses(case):
-        if use.user == "ext_proc" and use.name in asked:
-            yield Hit(use.node, f"both use {use.name}", _own_cluster(case, use))
+    asked = {node.text for user, node in cluster_uses(case) if user == "ext_authz"}
+    for user, node in cluster_uses(case):
+        if user == "ext_proc" and node.text in asked:
+            yield Hit(node, f"both use {node.text}", _own_cluster(case.inventory, node))
 
 
-def _own_cluster(case: CheckCase, use: _Use) -> tuple[Edit, ...]:
-    """Give what points ext_proc at a cluster of its own, a copy of the shared one where there is none yet."""
-    name = "rewriter" if use.name != "rewriter" else "rewriter-lists"
-    there = name in case.survey.clusters
-    copied = copied_cluster(case.survey, use.name, name)
-    return (Put(use.node.path, name), *copied) if there or copied else ()
+def _own_cluster(inventory: Inventory, used: Node) -> tuple[Edit, ...]:
+    """Return what points ext_proc at a cluster of its own, a copy of the shared one if there is none yet."""
+    name = "rewriter" if used.text != "rewriter" else "rewriter-lists"
+    copied = copied_cluster(inventory, used.text, name)
+    return (Put(used.path, name), *copied) if copied or name in inventory.clusters else ()
+
+
+def copied_cluster(inventory: Inventory, name: str, new: str) -> tuple[Insert, ...]:
+    """Return what adds a copy of a cluster under a new name; nothing if the name is taken or there is no original."""
+    cluster = inventory.clusters.get(name)
+    if cluster is None or new in inventory.clusters or not isinstance(cluster.path[-1], int):
+        return ()
+    copy = {**cluster.value, "name": new}
+    if cluster.at("load_assignment", "cluster_name").present:
+        assignment = cluster.at("load_assignment")
+        copy[assignment.path[-1]] = {**assignment.value, assignment.at("cluster_name").path[-1]: new}
+    return (Insert(cluster.path[:-1], cluster.path[-1] + 1, copy),)
 
 
 def _no_http2(case: CheckCase) -> Iterator[Hit]:
-    for cluster in _clusters(case):
-        options = cluster.at("typed_extension_protocol_options", pieces.HTTP2_KEY)
+    for cluster in clusters(case, "ext_authz", "ext_proc"):
+        options = cluster.at("typed_extension_protocol_options", expected.HTTP2_KEY)
         spoken = any(node.key == "http2_protocol_options" for node in options.walk())
         if not spoken and not cluster.at("http2_protocol_options").present:
-            yield Hit(cluster, f"cluster {cluster.at('name').text}", (Put(options.path, dict(pieces.HTTP2)),))
-
-
-def _no_health(case: CheckCase) -> Iterator[Hit]:
-    for cluster in _clusters(case, "ext_authz"):
-        node = cluster.at("health_checks")
-        if not any(True for _ in node.items()):
-            yield Hit(
-                node, f"cluster {cluster.at('name').text}", (Put(node.path, [dict(pieces.HEALTH_CHECK)]),)
-            )
-
-
-def _panic(case: CheckCase) -> Iterator[Hit]:
-    for cluster in _clusters(case, "ext_authz"):
-        threshold = cluster.at("common_lb_config", "healthy_panic_threshold")
-        node = threshold.at("value")
-        if threshold.value is None or (node.number or 0) != 0:
-            detail = f"{said(node)} in cluster {cluster.at('name').text}; absent is 50"
-            yield Hit(threshold, detail, (Put(threshold.path, {"value": 0}),))
+            right = expected.CLUSTER["typed_extension_protocol_options"][expected.HTTP2_KEY]
+            yield Hit(cluster, cluster_name(cluster), (Put(options.path, right),))
 
 
 def _plain_grpc(case: CheckCase) -> Iterator[Hit]:
-    for cluster in _clusters(case):
+    for cluster in clusters(case, "ext_authz", "ext_proc"):
         addresses = [node.at("address").text for node in cluster.walk() if node.key == "socket_address"]
         away = [address for address in addresses if address and not is_local(address)]
         if away and not cluster.at("transport_socket").present:
-            yield Hit(cluster, f"cluster {cluster.at('name').text} at {', '.join(away)}")
+            yield Hit(cluster, f"{cluster_name(cluster)} at {', '.join(away)}")
 
 
-CHECKS: tuple[Check, ...] = (
-    Check(
-        id="cluster-unknown",
-        severity=ERROR,
-        what="ext_authz or ext_proc asks a cluster that does not exist",
-        risk="Every request is refused, or passes where failure_mode_allow is set; Envoy's own validation says nothing.",
-        cure="grpc_service:\n  envoy_grpc: {cluster_name: authz}   # the name of a cluster in this file\n",
-        find=_unknown,
-    ),
-    Check(
-        id="cluster-shared",
-        severity=WARNING,
-        what="ext_authz and ext_proc share one cluster",
-        risk="Each open event stream of a list takes room from the Checks of all requests, until those get 503.",
-        cure="grpc_service:\n  envoy_grpc: {cluster_name: rewriter}   # a copy of the cluster under its own name\n",
-        find=_shared,
-    ),
-    Check(
-        id="cluster-http2",
-        severity=ERROR,
-        what="the service's cluster does not speak HTTP/2",
-        risk="gRPC does not work without it: every request is refused.",
-        cure=emit({"typed_extension_protocol_options": {pieces.HTTP2_KEY: dict(pieces.HTTP2)}}),
-        find=_no_http2,
-    ),
-    Check(
-        id="cluster-health",
-        severity=WARNING,
-        what="the service is not health-checked",
-        risk="Envoy asks a worker that is starting, draining or dead, and clients get 503 that another would have "
-        "answered.",
-        cure=emit({"health_checks": [dict(pieces.HEALTH_CHECK)]}),
-        find=_no_health,
-    ),
-    Check(
-        id="cluster-panic",
-        severity=WARNING,
-        what="with few healthy workers Envoy asks the unhealthy, too",
-        risk="Requests wait for workers that do not answer, instead of getting 503 at once.",
-        cure=lines("common_lb_config.healthy_panic_threshold", {"value": 0}),
-        find=_panic,
-    ),
-    Check(
-        id="cluster-plain",
-        severity=HINT,
-        what="the service is asked over the network without TLS",
-        risk="Tokens can be read on the way from Envoy to the service.",
-        cure="# use a Unix socket, or give the cluster a transport_socket\n",
-        find=_plain_grpc,
-    ),
-)
+CHECKS: Mapping[str, Find] = {
+    "cluster-unknown": _unknown,
+    "cluster-shared": _shared,
+    "cluster-http2": _no_http2,
+    "cluster-plain": _plain_grpc,
+}
