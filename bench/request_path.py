@@ -49,10 +49,11 @@ def _file(name: str) -> Path | None:
 
 
 def _is_empty(name: str) -> bool:
-    """Whether a module is a package that only has a docstring, which a reader need not open."""
+    """Whether a module is a package that defines nothing, which a reader need not open."""
     file = _file(name)
     assert file is not None
-    return file.name == "__init__.py" and len(ast.parse(file.read_text("utf-8")).body) <= 1
+    statements = ast.parse(file.read_text("utf-8")).body
+    return file.name == "__init__.py" and not any(hasattr(each, "body") for each in statements)
 
 
 def _imported(name: str, file: Path) -> Iterator[str]:
