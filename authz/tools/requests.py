@@ -25,7 +25,7 @@ def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
 
 
 def decide(settings: Settings, request: HttpRequest, who: Caller | TokenRejected) -> Decision:
-    """Take a request through the whole walk, as if its token had given this caller or this refusal."""
+    """Decide a request with the engine, as if its token had led to this caller or this rejection."""
     walk = Walk(
         directory=settings.directory,
         identify=lambda _server, _header: who,
