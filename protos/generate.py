@@ -1,4 +1,4 @@
-"""Generate authz/proto from protos/*.proto with grpcio-tools, or into the directory that is given."""
+"""Generates authz/proto from protos/*.proto with grpcio-tools; an argument names another directory."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def generate(out: Path) -> int:
-    """Run protoc; returns its exit status."""
+    """Run protoc and return its exit status."""
     sources = sorted(path.name for path in (ROOT / "protos").glob("*.proto"))
     out.mkdir(parents=True, exist_ok=True)
     return int(

@@ -63,8 +63,8 @@ class Disagreement:
     second: Truth
 
     def __str__(self) -> str:
-        said = f"cel-cpp says {self.first.value}, cel-python says {self.second.value}"
-        return f"{said} of rule {self.rule}: {self.expression}"
+        answers = f"cel-cpp says {self.first.value}, cel-python says {self.second.value}"
+        return f"{answers} of rule {self.rule}: {self.expression}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ _CUT_LENGTH = 513
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRow:
-    """One thing that somebody wants, and two answers.
+    """One thing that a caller wants, and two answers.
 
     Attributes:
         who: the caller's name.

@@ -51,7 +51,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One thing that somebody wants to do.
+    """One thing that a caller wants to do.
 
     Attributes:
         who: the caller's name in tables.

@@ -26,7 +26,7 @@ def server_named(servers: Mapping[str, Server], name: str) -> Server | None:
 
 
 def decide(settings: Settings, request: HttpRequest, who: Caller | TokenRejected) -> Decision:
-    """Return the decision about a request whose token names this caller, or is rejected so."""
+    """Decide a request with the engine, as if its token had led to this caller or this rejection."""
     snapshot = PolicySnapshot(
         digest=settings.digest,
         directory=settings.directory,

@@ -10,8 +10,8 @@ DOUBTFUL = NATIVE + "        when: jwt.scope.contains('a')\n"
 BAD = NATIVE + "        when: args.n == 1\n        scope: [a]\n"
 WRONG = NATIVE.replace("[main]", "[nobody]") + "        when: args.n == 1\n"
 WARNING = (
-    "servers.files.rules[0].when: tests a scope as a substring of scope, so that other scopes with these letters"
-    ' pass too (write "a" in scopes)'
+    "servers.files.rules[0].when: tests a scope as a substring of scope, so other scopes that contain it match too"
+    ' (write "a" in scopes)'
 )
 
 

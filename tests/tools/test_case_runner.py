@@ -3,7 +3,6 @@ import pytest
 from authz.config.problems import ConfigError
 from authz.tools.case_runner import evaluated, run
 from authz.tools.cases import read_cases
-from authz.tools.coverage import coverage, percent
 from tests.support.policy_files import NATIVE, lines, settings
 
 NOW = 1_800_000_000.0
@@ -155,31 +154,6 @@ def test_a_case_about_no_server_is_an_error_at_its_line(tmp_path, server, says):
         tried(tmp_path, f"{server}claims: {{}}, tool: echo, expect: allow", policy=TWO)
 
     assert [f"FILE:2: case 0: {says} (give server: one of other, files)"] == lines(caught.value.problems)
-
-
-def test_coverage_counts_what_a_rule_decided_apart_from_where_it_only_came_closest(tmp_path):
-    loaded, trials = tried(
-        tmp_path,
-        "claims: {}, tool: echo, expect: allow",
-        "claims: {}, tool: list_files, expect: deny",
-        f"{ADMIN}, {ALL}, visible: [echo, delete_file]",
-        "claims: {}, tool: echo, headers: {x-env: prod}, expect: allow",
-    )
-
-    uses = coverage(loaded, trials)
-
-    assert [
-        ("rule-1", "allow", 3, 0),
-        ("readers", "allow", 0, 2),
-        ("deleters", "allow", 1, 0),
-        ("no-secrets", "deny", 1, 0),
-        ("canary", "deny", 1, 0),
-    ] == [(use.rule, use.effect, use.decided, use.closest) for use in uses]
-    assert 80.0 == percent(uses)
-
-
-def test_of_no_rules_every_one_is_covered():
-    assert 100.0 == percent([])
 
 
 def test_a_second_opinion_is_asked_of_judgements_and_not_of_refused_tokens(tmp_path):

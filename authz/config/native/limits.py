@@ -4,6 +4,7 @@ A field has the name and the default of the setting it fills; its alias is the k
 """
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -19,7 +20,7 @@ def _setting(defaults: object, name: str, key: str, bounds: tuple[int, int], tex
     return Field(getattr(defaults, name), alias=key, ge=low, le=high, description=text)
 
 
-_LIMITS, _FETCHING, _DRAIN = Limits(), Fetching(), Drain()
+_limit, _key, _drain = (partial(_setting, defaults) for defaults in (Limits(), Fetching(), Drain()))
 _MIB = 1_048_576
 _HOUR, _DAY = 3600, 86_400
 
@@ -28,13 +29,11 @@ class LimitsModel(Section):
     """Bounds on messages; a message over one of them is refused."""
 
     max_body: int = Field(_MIB, alias="body_bytes", ge=1024, le=64 * _MIB, description="largest request body")
-    depth: int = _setting(_LIMITS, "depth", "depth", (8, 512), "nesting of JSON containers in a request")
-    name: int = _setting(
-        _LIMITS, "name", "name_chars", (64, 65_536), "length of a name, URI, task id, method or id"
-    )
-    items: int = _setting(_LIMITS, "items", "items", (1, 10_000), "resources one subscription may name")
-    args: int = _setting(
-        _LIMITS, "args", "args_bytes", (1024, _MIB), "largest request whose arguments an expression may read"
+    depth: int = _limit("depth", "depth", (8, 512), "nesting of JSON containers in a request")
+    name: int = _limit("name", "name_chars", (64, 65_536), "length of a name, URI, task id, method or id")
+    items: int = _limit("items", "items", (1, 10_000), "resources one subscription may name")
+    args: int = _limit(
+        "args", "args_bytes", (1024, _MIB), "largest request whose arguments an expression may read"
     )
     max_list: int = Field(
         16 * _MIB,
@@ -58,48 +57,32 @@ class LimitsModel(Section):
 class KeysModel(Section):
     """When and how the issuers' keys are fetched."""
 
-    min_age: int = _setting(
-        _FETCHING, "min_age", "min_age_seconds", (1, _DAY), "shortest time between scheduled fetches"
+    min_age: int = _key("min_age", "min_age_seconds", (1, _DAY), "shortest time between scheduled fetches")
+    max_age: int = _key("max_age", "max_age_seconds", (1, _DAY), "longest, whatever Cache-Control says")
+    default_age: int = _key(
+        "default_age", "default_age_seconds", (1, _DAY), "used where Cache-Control says nothing"
     )
-    max_age: int = _setting(
-        _FETCHING, "max_age", "max_age_seconds", (1, _DAY), "longest, whatever Cache-Control says"
+    cooldown: int = _key(
+        "cooldown", "cooldown_seconds", (1, _HOUR), "shortest time between fetches caused by unknown key ids"
     )
-    default_age: int = _setting(
-        _FETCHING, "default_age", "default_age_seconds", (1, _DAY), "used where Cache-Control says nothing"
-    )
-    cooldown: int = _setting(
-        _FETCHING,
-        "cooldown",
-        "cooldown_seconds",
-        (1, _HOUR),
-        "shortest time between fetches caused by unknown key ids",
-    )
-    unknown_for: int = _setting(
-        _FETCHING,
+    unknown_for: int = _key(
         "unknown_for",
         "unknown_for_seconds",
         (1, _DAY),
         "how long a key id that a fetch did not return is not looked up again",
     )
-    max_unknown: int = _setting(
-        _FETCHING, "max_unknown", "unknown_names", (1, 10_000), "such key ids remembered for an issuer"
+    max_unknown: int = _key(
+        "max_unknown", "unknown_names", (1, 10_000), "such key ids remembered for an issuer"
     )
-    retry: int = _setting(
-        _FETCHING, "retry", "retry_seconds", (1, 600), "first pause after a failed fetch; it doubles"
-    )
-    stale_for: int = _setting(
-        _FETCHING,
+    retry: int = _key("retry", "retry_seconds", (1, 600), "first pause after a failed fetch; it doubles")
+    stale_for: int = _key(
         "stale_for",
         "stale_for_seconds",
         (60, 30 * _DAY),
         "how long keys that could not be refreshed stay in use",
     )
-    timeout: int = _setting(
-        _FETCHING, "timeout", "timeout_seconds", (1, 60), "for one key set, discovery included"
-    )
-    max_bytes: int = _setting(
-        _FETCHING, "max_bytes", "document_bytes", (1024, 16 * _MIB), "largest document fetched"
-    )
+    timeout: int = _key("timeout", "timeout_seconds", (1, 60), "for one key set, discovery included")
+    max_bytes: int = _key("max_bytes", "document_bytes", (1024, 16 * _MIB), "largest document fetched")
 
     @model_validator(mode="after")
     def _in_order(self) -> "KeysModel":
@@ -112,15 +95,14 @@ class KeysModel(Section):
 class DrainModel(Section):
     """How the service shuts down."""
 
-    grace: float = _setting(
-        _DRAIN,
+    grace: float = _drain(
         "grace",
         "grace_seconds",
         (0, 300),
         "how long it keeps answering after its health says NOT_SERVING, so that Envoy notices first",
     )
-    limit: float = _setting(
-        _DRAIN, "limit", "limit_seconds", (0, 300), "how long open calls and streams may then still take"
+    limit: float = _drain(
+        "limit", "limit_seconds", (0, 300), "how long open calls and streams may then still take"
     )
 
 

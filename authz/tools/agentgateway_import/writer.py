@@ -215,7 +215,7 @@ class _PolicyWriter:
 
 
 def _present(**keys: Any) -> dict[str, Any]:
-    """Return the keys that have something to say."""
+    """Return the keys that have a value."""
     return {key: value for key, value in keys.items() if value}
 
 

@@ -141,55 +141,6 @@ ONE_TARGET = (
 PLACE = "FILE:24: spec.mcp.targets"
 
 REFUSED = {
-    "a backend that is not there": (
-        bound("AgentgatewayBackend", "flies") + backend(),
-        ["FILE:5: spec.targetRefs[0]: no AgentgatewayBackend flies is in this stream (add its document)"],
-    ),
-    "two backends by name and none there": (
-        bound("AgentgatewayBackend", "a") + rules_only("AgentgatewayBackend", "b", "other"),
-        [
-            (
-                "FILE:24: spec.targetRefs[0]: AgentgatewayBackend a is targeted too, and what is behind each is not"
-                " known (split the file)"
-            )
-        ],
-    ),
-    "two gateways": (
-        POLICY + rules_only("Gateway", "second", "other"),
-        [
-            (
-                "FILE:24: spec.targetRefs[0]: Gateway gateway is targeted too, and what is behind each is not known"
-                " (split the file)"
-            )
-        ],
-    ),
-    "two routes": (
-        bound("HTTPRoute", "a") + rules_only("HTTPRoute", "b", "other"),
-        [
-            (
-                "FILE:24: spec.targetRefs[0]: HTTPRoute a is targeted too, and what is behind each is not known"
-                " (split the file)"
-            )
-        ],
-    ),
-    "a route before two backends": (
-        bound("HTTPRoute", "to-a") + TWO,
-        [
-            (
-                "FILE:5: spec.targetRefs[0]: which of the backends are behind HTTPRoute to-a is not known"
-                " (target a backend or the Gateway)"
-            )
-        ],
-    ),
-    "tokens for one of two backends": (
-        bound("AgentgatewayBackend", "a") + TWO,
-        [
-            (
-                "FILE:5: spec.targetRefs[0]: traffic would count for every backend"
-                " (target the Gateway, or split the file)"
-            )
-        ],
-    ),
     "two servers at one place": (
         POLICY + backend("a", "one") + backend("b", "two"),
         ["FILE: servers one and two both answer at */mcp (route them by different hosts or paths)"],

@@ -5,14 +5,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from authz.config.native.build import issuer_terms
 from authz.config.native.model import PolicyFile, schema
 from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
-from authz.core.identity.issuer import IssuerTerms
-from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import DenialStyle, Effect
+from authz.core.policy.rule import DenialStyle
 from authz.core.request import Limits
 from tests.support.policy_files import NATIVE, problems, settings, warnings
 
@@ -30,7 +27,6 @@ limits:
   list_bytes: 70000
   check_ms: 200
   tokens: 32
-  calls: 64
 keys:
   min_age_seconds: 30
   max_age_seconds: 300
@@ -149,7 +145,6 @@ def test_every_key_reaches_the_settings():
     )
     assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
-    assert 64 == given.calls
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert (7, True) == (given.stream_grace, given.every_answer)
@@ -175,79 +170,6 @@ def test_every_key_reaches_the_settings():
         server.title,
         server.documentation,
     )
-
-
-def test_every_key_of_an_issuer_reaches_its_terms():
-    (server,) = settings(EVERYTHING).directory.servers
-
-    assert {
-        "http://keys.internal/": IssuerTerms(
-            issuer="http://keys.internal/",
-            audiences=frozenset({"two"}),
-            algorithms=frozenset({"RS256", "ES256"}),
-            leeway=5.0,
-            scopes_claim="scp",
-            roles_claim="groups",
-            client_claim="cid",
-            required_claims={"tenant": "acme", "level": 3, "staff": True, "email": None},
-            max_token_age=900.0,
-            allowed_clients=frozenset({"cli"}),
-        )
-    } == server.issuers
-
-
-def test_every_key_of_a_rule_reaches_the_rule():
-    (server,) = settings(EVERYTHING).directory.servers
-    rule, deny = server.policy.rules
-
-    assert ("readers", Effect.ALLOW, True, DenialStyle.HTTP, True) == (
-        rule.name,
-        rule.effect,
-        rule.shadow,
-        rule.denial,
-        rule.hide,
-    )
-    assert ({"files:read"}, {"a", "b"}, {"admin"}) == (rule.scopes, rule.any_scopes, rule.roles)
-    assert ('client == "cli"', "args.n == 1") == (rule.when.text, rule.args.text)
-    assert [True, True, False, True, True, False] == [
-        rule.selector.selects(item)
-        for item in (
-            Item(Kind.TOOL, "list_files"),
-            Item(Kind.PROMPT, "hello"),
-            Item(Kind.PROMPT, "echo"),
-            Item(Kind.RESOURCE, "file:///a"),
-            Item(Kind.TASK, "any"),
-            Item(Kind.TOOL, "secret"),
-        )
-    ]
-    assert ("rule-2", Effect.DENY) == (deny.name, deny.effect)
-
-
-def test_an_issuer_s_defaults_are_the_safe_ones():
-    (server,) = settings(NATIVE).directory.servers
-
-    assert (
-        IssuerTerms(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
-        == server.issuers["https://issuer.example/"]
-    )
-    assert (False, False, frozenset()) == (
-        server.forward_token,
-        server.policy.open_when_empty,
-        server.origins,
-    )
-
-
-def test_the_digest_follows_the_text():
-    assert settings(NATIVE).digest == settings(NATIVE).digest
-    assert settings(NATIVE).digest != settings(NATIVE.replace("echo", "other")).digest
-
-
-def test_terms_that_nobody_could_meet_cannot_be_written():
-    (document,) = read_documents(NATIVE, "FILE", {})
-    file = validate(PolicyFile, document)
-
-    with pytest.raises(ValueError, match="audience"):
-        issuer_terms(file.issuers["main"], [])
 
 
 MISSPELT = [
@@ -567,38 +489,11 @@ def test_each_mistake_is_named_with_line_key_and_cure(text, expected):
     assert expected == problems(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        NATIVE.replace(ISSUER, "    issuer: http://127.0.0.1:8090/\n"),
-        NATIVE.replace(ISSUER, "    issuer: http://localhost/\n    jwks_uri: http://[::1]:1/jwks\n"),
-        NATIVE.replace(ISSUER, "    issuer: http://issuer.example/\n") + "insecure_hosts: [ISSUER.example]\n",
-    ],
-    ids=["loopback", "loopback twice", "listed"],
-)
-def test_plain_http_is_taken_from_this_machine_and_from_hosts_that_are_listed(text):
-    assert ["http"] == [issuer.partition(":")[0] for issuer in settings(text).keys]
-
-
-def test_two_servers_may_share_a_host_under_different_paths():
-    given = settings(NATIVE + SECOND.replace("example/mcp", "example/other"))
-
-    assert ["/mcp", "/other"] == [server.path for server in given.directory.servers]
-
-
 def test_several_documents_and_none_are_refused():
     assert ["FILE: holds several documents (keep one, or use Kubernetes documents)"] == problems(
         NATIVE + "---\n" + NATIVE
     )
     assert ["FILE: empty (start from k8s/ or the README's example)"] == problems("# nothing\n")
-
-
-def test_an_issuer_that_no_server_uses_is_a_warning():
-    text = NATIVE.replace(
-        "servers:", "  spare:\n    issuer: https://spare.example/\n    audiences: [x]\nservers:"
-    )
-
-    assert ["FILE:5: issuers.spare: no server uses this issuer"] == warnings(text)
 
 
 def test_a_good_file_has_no_warnings():

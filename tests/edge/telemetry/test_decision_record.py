@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from authz.core.decision import Decision
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
 from authz.edge.telemetry.decision_record import Facts, clip, make_record
 from tests.support.core import principal

@@ -1,0 +1,82 @@
+import pytest
+
+from authz.config.native.build import issuer_terms
+from authz.config.native.model import PolicyFile
+from authz.config.validation import validate
+from authz.config.yaml_document import read_documents
+from authz.core.identity.issuer import IssuerTerms
+from tests.config.native.test_model import EVERYTHING, ISSUER, SECOND
+from tests.support.policy_files import NATIVE, settings, warnings
+
+
+def test_every_key_of_an_issuer_reaches_its_terms():
+    (server,) = settings(EVERYTHING).directory.servers
+
+    assert {
+        "http://keys.internal/": IssuerTerms(
+            issuer="http://keys.internal/",
+            audiences=frozenset({"two"}),
+            algorithms=frozenset({"RS256", "ES256"}),
+            leeway=5.0,
+            scopes_claim="scp",
+            roles_claim="groups",
+            client_claim="cid",
+            required_claims={"tenant": "acme", "level": 3, "staff": True, "email": None},
+            max_token_age=900.0,
+            allowed_clients=frozenset({"cli"}),
+        )
+    } == server.issuers
+
+
+def test_an_issuer_s_defaults_are_the_safe_ones():
+    (server,) = settings(NATIVE).directory.servers
+
+    assert (
+        IssuerTerms(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
+        == server.issuers["https://issuer.example/"]
+    )
+    assert (False, False, frozenset()) == (
+        server.forward_token,
+        server.policy.open_when_empty,
+        server.origins,
+    )
+
+
+def test_the_digest_follows_the_text():
+    assert settings(NATIVE).digest == settings(NATIVE).digest
+    assert settings(NATIVE).digest != settings(NATIVE.replace("echo", "other")).digest
+
+
+def test_terms_that_nobody_could_meet_cannot_be_written():
+    (document,) = read_documents(NATIVE, "FILE", {})
+    file = validate(PolicyFile, document)
+
+    with pytest.raises(ValueError, match="audience"):
+        issuer_terms(file.issuers["main"], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NATIVE.replace(ISSUER, "    issuer: http://127.0.0.1:8090/\n"),
+        NATIVE.replace(ISSUER, "    issuer: http://localhost/\n    jwks_uri: http://[::1]:1/jwks\n"),
+        NATIVE.replace(ISSUER, "    issuer: http://issuer.example/\n") + "insecure_hosts: [ISSUER.example]\n",
+    ],
+    ids=["loopback", "loopback twice", "listed"],
+)
+def test_plain_http_is_taken_from_this_machine_and_from_hosts_that_are_listed(text):
+    assert ["http"] == [issuer.partition(":")[0] for issuer in settings(text).keys]
+
+
+def test_two_servers_may_share_a_host_under_different_paths():
+    given = settings(NATIVE + SECOND.replace("example/mcp", "example/other"))
+
+    assert ["/mcp", "/other"] == [server.path for server in given.directory.servers]
+
+
+def test_an_issuer_that_no_server_uses_is_a_warning():
+    text = NATIVE.replace(
+        "servers:", "  spare:\n    issuer: https://spare.example/\n    audiences: [x]\nservers:"
+    )
+
+    assert ["FILE:5: issuers.spare: no server uses this issuer"] == warnings(text)
