@@ -5,14 +5,21 @@ import json
 import httpx
 import pytest
 
-from authz.oauth.device import Asked, Code, Time, begin, wait
+from authz.oauth.device import DeviceCode, PollClock, TokenRequest, poll_token, request_code
 from authz.oauth.endpoints import Endpoints, discover
-from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, words
+from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, printable_line
 
 ISSUER = "https://tenant.example/"
 ENDPOINTS = Endpoints(device=f"{ISSUER}device", token=f"{ISSUER}token")
-ASKED = Asked(client="id", audience="https://mcp-oauth-demo", scope="files:read")
-CODE = Code(device_code="d", user_code="AB-CD", where=ISSUER, complete="", lifetime=900.0, interval=5.0)
+ASKED = TokenRequest(client="id", audience="https://mcp-oauth-demo", scope="files:read")
+CODE = DeviceCode(
+    device_code="d",
+    user_code="AB-CD",
+    verification_uri=ISSUER,
+    verification_uri_complete="",
+    lifetime=900.0,
+    interval=5.0,
+)
 TOKEN = (200, {"access_token": "a.b.c", "token_type": "Bearer"})
 PENDING = (403, {"error": "authorization_pending"})
 SLOW = (429, {"error": "slow_down"})
@@ -25,7 +32,7 @@ class Slept:
         self.pauses = []
 
     def time(self):
-        return Time(now=lambda: sum(self.pauses, 0.0), sleep=self.pauses.append)
+        return PollClock(now=lambda: sum(self.pauses, 0.0), sleep=self.pauses.append)
 
 
 def answering(*answers):
@@ -48,7 +55,7 @@ def waited(*answers, code=CODE):
     slept = Slept()
     with http:
         try:
-            outcome = wait(http, ENDPOINTS, ASKED, code, slept.time())["access_token"]
+            outcome = poll_token(http, ENDPOINTS, ASKED, code, slept.time())["access_token"]
         except OAuthFailure as failure:
             outcome = str(failure)
     return outcome, slept.pauses, seen
@@ -79,7 +86,7 @@ def test_the_error_and_not_the_status_says_whether_and_how_long_to_wait(answers,
         ("access_denied", "the request was denied"),
         ("expired_token", "the code expired before it was confirmed; run the command again"),
         ("invalid_grant", "the issuer no longer knows the code; run the command again"),
-        ("made_up", "the issuer answers with the error made_up"),
+        ("made_up", "the issuer answered with the error made_up"),
     ],
 )
 def test_every_other_error_is_the_end_and_a_sentence(status, error, sentence):
@@ -105,7 +112,7 @@ def test_every_other_error_is_the_end_and_a_sentence(status, error, sentence):
 def test_an_answer_that_is_neither_token_nor_error_is_the_end(answer):
     outcome, slept, _ = waited(answer, TOKEN)
 
-    assert outcome.endswith("neither a code nor a token nor an error")
+    assert outcome.endswith("but with no code, token or error")
     assert [5] == slept
 
 
@@ -133,7 +140,7 @@ GIVEN = {"device_code": "d", "user_code": "AB-CD", "verification_uri": f"{ISSUER
 def begun(*answers):
     http, seen = answering(*answers)
     with http:
-        return begin(http, ENDPOINTS, ASKED), seen
+        return request_code(http, ENDPOINTS, ASKED), seen
 
 
 @pytest.mark.parametrize(
@@ -148,7 +155,7 @@ def begun(*answers):
         ({}, "lifetime", 900.0),
         ({"expires_in": 1e12}, "lifetime", 86_400.0),
         ({"user_code": "AB\x1b[2J\r"}, "user_code", "AB [2J"),
-        ({"verification_uri_complete": f"{ISSUER}a?c=1"}, "complete", f"{ISSUER}a?c=1"),
+        ({"verification_uri_complete": f"{ISSUER}a?c=1"}, "verification_uri_complete", f"{ISSUER}a?c=1"),
     ],
 )
 def test_a_code_is_read_with_care(more, member, value):
@@ -184,9 +191,9 @@ def test_both_names_of_the_audience_are_sent():
             (200, GIVEN | {"verification_uri_complete": "file:///etc/passwd"}),
             "verification_uri_complete is not",
         ),
-        ((200, {"user_code": "AB"}), "neither a code"),
-        ((500, b""), "answers with status 500"),
-        (httpx.ConnectError("secret detail"), r"tenant.example does not answer \(ConnectError\)$"),
+        ((200, {"user_code": "AB"}), "with no code"),
+        ((500, b""), "answered with status 500"),
+        (httpx.ConnectError("secret detail"), r"tenant.example did not answer \(ConnectError\)$"),
     ],
 )
 def test_no_code_is_a_failure_with_a_sentence(answer, sentence):
@@ -294,4 +301,4 @@ def test_an_answer_that_is_too_long_is_given_up():
 
 
 def test_a_servers_words_are_one_line_of_bounded_length():
-    assert ("a b", "", 300) == (words("a\nb"), words(None), len(words("x" * 9999)))
+    assert ("a b", "", 300) == (printable_line("a\nb"), printable_line(None), len(printable_line("x" * 9999)))

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from authz.oauth.token_check import judge
+from authz.oauth.token_check import verify_for_servers
 from tests.support.jwks_server import PATIENCE, IssuerSite, https, page
 from tests.support.policy_files import NATIVE, settings
 from tests.support.tokens import AUDIENCE, NOW, claims, jwk, rsa_key, token
@@ -26,7 +26,9 @@ def reasons(site, more=""):
             issuer = f"{site.url}/"
             site.pages["/jwks"] = page(json.dumps({"keys": [jwk(rsa_key())]}).encode().ljust(2048))
             text = NATIVE.replace("https://issuer.example/", f"{issuer}\n    jwks_uri: {site.url}/jwks", 1)
-            found = await judge(settings(text + more), token(claims(iss=issuer, aud=AUDIENCE)), NOW)
+            found = await verify_for_servers(
+                settings(text + more), token(claims(iss=issuer, aud=AUDIENCE)), NOW
+            )
             return [verdict.reason for verdict in found]
 
     return asyncio.run(asyncio.wait_for(go(), PATIENCE))

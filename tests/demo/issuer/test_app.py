@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, Issuer, IssuerServer, main
+from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer, TokenIssuer, main
 from authz.demo.ports import free_port
 from authz.demo.probes import http_ready
 from authz.demo.processes import Child, Supervisor
@@ -20,7 +20,7 @@ URL = "http://127.0.0.1:8090/"
 
 @pytest.fixture(scope="module")
 def issuer():
-    return Issuer(URL)
+    return TokenIssuer(URL)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_token_verifies_with_the_published_key_and_has_the_shape_of_auth0(issu
 
 
 def test_a_token_takes_its_times_from_the_clock_of_the_issuer():
-    claims = Issuer(URL, clock=lambda: 1_000_000.9).claims(ttl=60)
+    claims = TokenIssuer(URL, clock=lambda: 1_000_000.9).claims(ttl=60)
 
     assert (1_000_000, 1_000_060) == (claims["iat"], claims["exp"])
 
@@ -94,11 +94,11 @@ def test_the_key_set_holds_public_rsa_keys_of_2048_bits(issuer):
 
 
 def test_two_issuers_share_no_key(issuer):
-    assert issuer.jwks()["keys"][0]["n"] != Issuer(URL).jwks()["keys"][0]["n"]
+    assert issuer.jwks()["keys"][0]["n"] != TokenIssuer(URL).jwks()["keys"][0]["n"]
 
 
 def test_after_rotation_the_new_key_signs_and_tokens_of_the_old_one_still_verify():
-    issuer = Issuer(URL)
+    issuer = TokenIssuer(URL)
     old_kid, old = issuer.keys[0].kid, issuer.token()
     new_kid = issuer.rotate()
 
@@ -109,13 +109,13 @@ def test_after_rotation_the_new_key_signs_and_tokens_of_the_old_one_still_verify
 
 
 def test_a_revoked_key_is_no_longer_published_and_signs_nothing():
-    issuer = Issuer(URL)
+    issuer = TokenIssuer(URL)
     old_kid = issuer.keys[0].kid
     new_kid = issuer.rotate()
     issuer.revoke(old_kid)
 
     assert [new_kid] == [key["kid"] for key in issuer.jwks()["keys"]]
-    with pytest.raises(ValueError, match="no key of this kid"):
+    with pytest.raises(ValueError, match="no key with this kid"):
         issuer.token(kid=old_kid)
 
 

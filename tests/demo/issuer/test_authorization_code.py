@@ -13,11 +13,11 @@ import jwt
 import pytest
 
 from authz.demo.client import tool_names
-from authz.demo.issuer.app import AUDIENCE, ROLES_CLAIM, Issuer, IssuerServer
+from authz.demo.issuer.app import AUDIENCE, ROLES_CLAIM, IssuerServer, TokenIssuer
 from authz.demo.issuer.authorization_code import Flows
 from authz.demo.issuer.grants import OAuthError
 from authz.demo.issuer.tokens import SigningKey
-from authz.demo.scenarios.login import Person, listed
+from authz.demo.scenarios.login import BrowserUser, list_tools
 from authz.demo.stack import Stack
 
 LIMIT = 30.0
@@ -53,7 +53,7 @@ def key():
 
 @pytest.fixture
 def flows(clock, key):
-    return Flows(Issuer(URL, clock=clock, key=key), interval=5, lifetime=900)
+    return Flows(TokenIssuer(URL, clock=clock, key=key), interval=5, lifetime=900)
 
 
 def claims_of(flows, answer):
@@ -334,7 +334,7 @@ def test_there_is_no_default_secret(flows, secret):
     }
 
     assert (401, "invalid_client") == refused(flows.token, form, None)
-    assert flows.clients.service.secret != Flows(Issuer(URL)).clients.service.secret
+    assert flows.clients.service.secret != Flows(TokenIssuer(URL)).clients.service.secret
 
 
 def test_a_client_may_use_its_own_grant_types_only(flows):
@@ -502,17 +502,17 @@ def test_the_mcp_sdk_finds_registers_logs_in_and_lists_its_tools_with_nothing_bu
     gateway, hint, tools
 ):
     stack, own = gateway
-    person = Person(hint)
-    names = asyncio.run(asyncio.wait_for(listed(own.url, person), LIMIT))
-    asked_for = person.asked
-    claims = jwt.decode(person.tokens.access_token, options={"verify_signature": False})
+    user = BrowserUser(hint)
+    names = asyncio.run(asyncio.wait_for(list_tools(own.url, user), LIMIT))
+    asked_for = user.last_request
+    claims = jwt.decode(user.tokens.access_token, options={"verify_signature": False})
 
     assert tools == names
-    assert 1 == len(person.pages)
+    assert 1 == len(user.pages)
     assert ("S256", own.url) == (asked_for["code_challenge_method"], asked_for["resource"])
-    assert stack.issuer == person.registration.issuer
+    assert stack.issuer == user.registration.issuer
     assert own.url in claims["aud"]
-    assert person.registration.client_id == claims["azp"]
+    assert user.registration.client_id == claims["azp"]
 
 
 @pytest.mark.envoy
