@@ -1,15 +1,13 @@
-"""The device flow's client against servers that answer in every way, with time that passes when slept through."""
-
-import json
+"""The device flow's client against servers that answer in every way, with a clock that only sleeping moves."""
 
 import httpx
 import pytest
 
 from authz.oauth.device import DeviceCode, PollClock, TokenRequest, poll_token, request_code
-from authz.oauth.endpoints import Endpoints, discover
-from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, printable_line
+from authz.oauth.endpoints import Endpoints
+from authz.oauth.exchange import OAuthFailure
+from tests.support.oauth_server import ISSUER, PENDING, answering
 
-ISSUER = "https://tenant.example/"
 ENDPOINTS = Endpoints(device=f"{ISSUER}device", token=f"{ISSUER}token")
 ASKED = TokenRequest(client="id", audience="https://mcp-oauth-demo", scope="files:read")
 CODE = DeviceCode(
@@ -21,7 +19,6 @@ CODE = DeviceCode(
     interval=5.0,
 )
 TOKEN = (200, {"access_token": "a.b.c", "token_type": "Bearer"})
-PENDING = (403, {"error": "authorization_pending"})
 SLOW = (429, {"error": "slow_down"})
 
 
@@ -33,21 +30,6 @@ class Slept:
 
     def time(self):
         return PollClock(now=lambda: sum(self.pauses, 0.0), sleep=self.pauses.append)
-
-
-def answering(*answers):
-    """Return a client whose server gives these answers in turn, and the requests it saw."""
-    left, seen = list(answers), []
-
-    def handle(request):
-        seen.append(request)
-        answer = left.pop(0) if left else PENDING
-        if isinstance(answer, Exception):
-            raise answer
-        status, body = answer
-        return httpx.Response(status, content=body if isinstance(body, bytes) else json.dumps(body))
-
-    return httpx.Client(transport=httpx.MockTransport(handle)), seen
 
 
 def waited(*answers, code=CODE):
@@ -199,106 +181,3 @@ def test_both_names_of_the_audience_are_sent():
 def test_no_code_is_a_failure_with_a_sentence(answer, sentence):
     with pytest.raises(OAuthFailure, match=sentence):
         begun(answer)
-
-
-# Discovery
-
-DOCUMENT = {
-    "issuer": ISSUER,
-    "device_authorization_endpoint": f"{ISSUER}d",
-    "token_endpoint": f"{ISSUER}t",
-}
-FALLBACK = Endpoints(device=f"{ISSUER}oauth/device/code", token=f"{ISSUER}oauth/token")
-
-
-def discovered(*answers, issuer=ISSUER):
-    http, seen = answering(*answers)
-    with http:
-        return discover(http, issuer), [str(request.url) for request in seen]
-
-
-@pytest.mark.parametrize("issuer", [ISSUER, ISSUER.rstrip("/")])
-def test_the_discovery_document_names_the_endpoints(issuer):
-    assert (
-        Endpoints(device=f"{ISSUER}d", token=f"{ISSUER}t"),
-        [f"{ISSUER}.well-known/openid-configuration"],
-    ) == (discovered((200, DOCUMENT), issuer=issuer))
-
-
-def test_the_second_document_is_asked_for_where_rfc_8414_puts_it():
-    issuer = "https://tenant.example/realms/demo"
-    found, seen = discovered((404, b""), (200, DOCUMENT | {"issuer": issuer}), issuer=issuer)
-
-    assert f"{ISSUER}d" == found.device
-    assert [
-        f"{issuer}/.well-known/openid-configuration",
-        "https://tenant.example/.well-known/oauth-authorization-server/realms/demo",
-    ] == seen
-
-
-@pytest.mark.parametrize(
-    "answers", [[(404, b""), (404, b"")], [(200, {"issuer": ISSUER})], [(302, b""), (200, b"<html>")]]
-)
-def test_where_discovery_is_silent_the_paths_are_those_of_auth0(answers):
-    assert FALLBACK == discovered(*answers)[0]
-
-
-@pytest.mark.parametrize(
-    ("document", "sentence"),
-    [
-        (DOCUMENT | {"issuer": "https://other.example/"}, "another issuer's"),
-        ({"token_endpoint": f"{ISSUER}t"}, "another issuer's"),
-        (DOCUMENT | {"token_endpoint": "http://tenant.example/t"}, "token_endpoint is not an https URL"),
-        (
-            DOCUMENT | {"device_authorization_endpoint": 7},
-            "device_authorization_endpoint is not an https URL",
-        ),
-    ],
-)
-def test_a_document_that_cannot_be_believed_is_a_failure(document, sentence):
-    with pytest.raises(OAuthFailure, match=sentence):
-        discovered((200, document))
-
-
-# The exchange
-
-
-@pytest.mark.parametrize(
-    ("url", "good"),
-    [
-        ("https://tenant.example/", True),
-        ("http://127.0.0.1:8090/", True),
-        ("http://localhost:8090/", True),
-        ("http://[::1]:8090/", True),
-        ("http://tenant.example/", False),
-        ("http://localhost.example/", False),
-        ("http://127.0.0.1.example/", False),
-        ("http://127.0.0.1@tenant.example/", False),
-        ("https://user@tenant.example/", False),
-        ("ftp://127.0.0.1/", False),
-        ("https://", False),
-        ("https://[", False),
-        ("https://a b/", False),
-        ("https://a/\x1b[2J", False),
-        ("tenant.example", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_https_anywhere_and_http_on_loopback_alone(url, good):
-    try:
-        accepted = check_url(url, "it") == url
-    except OAuthFailure:
-        accepted = False
-
-    assert good == accepted
-
-
-def test_an_answer_that_is_too_long_is_given_up():
-    http, _ = answering((200, b" " * 300_000))
-    with http, pytest.raises(Unreachable, match="too long"):
-        exchange(http, ISSUER)
-
-
-def test_a_servers_words_are_one_line_of_bounded_length():
-    assert ("a b", "", 300) == (printable_line("a\nb"), printable_line(None), len(printable_line("x" * 9999)))
