@@ -24,8 +24,8 @@ from tests.support.running import shared_stack
 
 pytestmark = pytest.mark.envoy
 
-_LIMIT = 90.0
-"""Seconds after which a test gives up: the whole demo takes about ten, and several times that on a busy machine."""
+_LIMIT = 300.0
+"""Seconds after which a test gives up: the whole demo takes some ten, and a minute or two on a busy machine."""
 
 
 @pytest.fixture
