@@ -1,4 +1,4 @@
-"""The documentation says what the code does: its examples load, its lists are complete, its links lead somewhere."""
+"""The documentation says what the code does: its examples load, its lists are complete, its links and names exist."""
 
 import base64
 import re
@@ -13,13 +13,14 @@ from authz.config.native.model import PolicyFile
 from authz.core.mcp.methods import METHODS
 from authz.core.reasons import TABLE
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from tests.support.package_index import has_dotted, has_path, top_level
 from tests.support.tracked import ROOT, tracked
 
 DOCUMENTS = tracked("*.md", "docs/*.md", "envoy/*.md", "k8s/*.md")
 
 
 def block(document: Path, first_words: str) -> str:
-    """Give the fenced block of a document that begins with the given words."""
+    """Return the fenced block of a document that begins with the given words."""
     for found in re.findall(r"```[a-z]*\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
         if found.startswith(first_words):
             return found
@@ -109,7 +110,7 @@ def test_every_relative_link_leads_to_a_file(document):
 
 
 def _row(method, row):
-    """What the table of methods says about one."""
+    """Return a method's row as the document writes it."""
     eras = "both" if len(row.eras) > 1 else row.eras[0].value
     return method, eras, row.extract_items is not None, row.lists
 
@@ -123,3 +124,81 @@ def test_the_table_of_methods_is_the_one_that_decides():
     written = [(method, eras, named != "nothing", bool(read)) for method, eras, named, read in rows]
 
     assert [_row(method, row) for method, row in METHODS.items()] == written
+
+
+FOREIGN_HEADS = {
+    # Settings of a policy file, and what its expressions read.
+    *PolicyFile.model_fields,
+    *("claims", "mcp", "request", "source"),
+    # Members of messages and of Kubernetes documents.
+    *("_meta", "backend", "error", "jwks", "policy", "traffic"),
+    # Envoy's extensions and statistics, and its messages.
+    *("cluster", "envoy", "http", "HeaderValue"),
+    # Python, its libraries and the system.
+    *("gc", "glibc", "grpc", "sys"),
+}
+"""What a dotted name in a document begins with if it is not a name of this package."""
+FILE = re.compile(r".*\.(?:md|yaml|json|jsonl|txt|env|key|crt|sock|toml|com)")
+FENCED = re.compile(r"```.*?```", re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(\))?")
+PATH = re.compile(r"[A-Za-z_]\w*(?:/[\w-]+)+(?:\.\w+)*/?(?:\(\))?")
+
+
+def _is_missing(span: str) -> bool:
+    """Tell whether a code span names a file, module, function or class that does not exist here."""
+    name = span.removesuffix("()")
+    head = re.split(r"[./]", name)[0]
+    if PATH.fullmatch(span) and name not in METHODS:
+        if head in {"tests", "bench"}:
+            return not (ROOT / name).exists()
+        return head in top_level() | {"authz"} and not has_path(name.removeprefix("authz/"))
+    if DOTTED.fullmatch(span) and not FILE.fullmatch(span):
+        return head not in FOREIGN_HEADS and not has_dotted(name.removeprefix("authz."))
+    return False
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_function_and_class_that_a_document_names_exists(document):
+    spans = SPAN.findall(FENCED.sub("", document.read_text(encoding="utf-8")))
+
+    assert [] == [span for span in spans if _is_missing(span)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_program_that_a_document_starts_with_python_exists(document):
+    modules = re.findall(r"python3? -m ((?:authz|bench|tests)[\w.]*)", document.read_text(encoding="utf-8"))
+    files = {name: ROOT / name.rstrip(".").replace(".", "/") for name in modules}
+
+    assert [] == [
+        name for name, file in files.items() if not (file.with_suffix(".py").exists() or file.is_dir())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("span", "missing"),
+    [
+        ("core/engine", False),
+        ("core/engine.py", False),
+        ("core/engine.check", False),
+        ("authz/core", False),
+        ("authz.core.policy.policy", False),
+        ("engine.check", False),
+        ("Policy.judge()", False),
+        ("tools/call", False),
+        ("limits.tokens", False),
+        ("policy.yaml", False),
+        ("core/motor", True),
+        ("edge/envoy/motor.py", True),
+        ("core/engine.guess", True),
+        ("authz.core.motor", True),
+        ("engine.guess", True),
+        ("motor.check", True),
+        ("Policy.guess", True),
+        ("Motor.judge", True),
+        ("tools/motor", True),
+        ("tests/test_motor.py", True),
+    ],
+)
+def test_the_check_of_names_tells_a_name_of_the_package_from_one_that_is_gone(span, missing):
+    assert missing == _is_missing(span)

@@ -1,4 +1,4 @@
-"""`mcp-authz demo`: the story on real parts, on this machine."""
+"""`mcp-authz demo`: run the scenarios with real processes on this machine."""
 
 import asyncio
 import signal
@@ -18,13 +18,14 @@ _PORT = 10_000
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Stay up afterwards; prints URLs and ready tokens.")
+        bool, typer.Option("--keep", help="Keep running afterwards, and print URLs and tokens.")
     ] = False,
     port: Annotated[int, typer.Option("--port", help="Envoy's port.", min=1, max=65_534)] = _PORT,
 ) -> None:
-    """Run a local issuer, a five-tool MCP server, the service and a real Envoy, and show that the story holds.
+    """Run a local issuer, a five-tool MCP server, the service and a real Envoy, and check what the gateway does.
 
-    Exit status: 0 when every row held, 1 when not. Everything is on loopback and ends with the command.
+    It prints a table of claims with the expected and the actual result. Everything runs on loopback and ends with the
+    command. Exit status: 0 if every row holds, 1 if not.
 
     Example: mcp-authz demo --keep
     """
@@ -41,14 +42,14 @@ def demo(
             console.status("starting issuer, MCP server, service and Envoy") as status,
             Stack(preferred_port(port)) as stack,
         ):
-            status.update("running the story")
+            status.update("running the scenarios")
             rows = asyncio.run(_rows(stack))
             held = all(row.held for row in rows)
             stack.supervisor.failed |= not held
             status.stop()
             console.print(_table(rows))
             if keep and held:
-                _stay(stack, console)
+                _keep_running(stack, console)
     except StartFailed as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -57,9 +58,9 @@ def demo(
 
 
 async def _rows(stack: "Stack") -> "list[ScenarioRow]":
-    from authz.demo.scenarios.run import tell  # noqa: PLC0415 - needs the demo extra
+    from authz.demo.scenarios.run import run_all  # noqa: PLC0415 - needs the demo extra
 
-    return [row async for row in tell(stack)]
+    return [row async for row in run_all(stack)]
 
 
 def _table(rows: "list[ScenarioRow]") -> Table:
@@ -80,7 +81,7 @@ _TOKENS: dict[str, dict[str, Any]] = {
 }
 
 
-def _stay(stack: "Stack", console: Console) -> None:
+def _keep_running(stack: "Stack", console: Console) -> None:
     gateway = stack.gateways["native"]
     console.print(
         f"\nMCP endpoint   {gateway.url}   (guarded)\nMCP server     {stack.upstream}   (bare: all five tools)"
@@ -93,6 +94,6 @@ def _stay(stack: "Stack", console: Console) -> None:
     for what, fields in _TOKENS.items():
         console.print(f"{what}:", style="bold")
         console.print(stack.token(ttl=86_400, **fields) + "\n", soft_wrap=True, highlight=False)
-    console.print("Ctrl-C ends it.")
+    console.print("Ctrl-C ends the demo.")
     with suppress(KeyboardInterrupt):
         signal.pause()

@@ -19,7 +19,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
-from authz.oauth.token_check import TAKEN, verdicts
+from authz.oauth.token_check import ACCEPTED, check_token
 from authz.tools.arguments import headers_of, json_object, read_bytes, server_of
 from authz.tools.explanation import (
     DescribedCaller,
@@ -129,8 +129,8 @@ def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenR
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     now = time.time()
-    found = next(each for each in verdicts(settings, token, now) if each.server == server.name)
-    if found.reason != TAKEN:
+    found = next(each for each in check_token(settings, token, now) if each.server == server.name)
+    if found.reason != ACCEPTED:
         return TokenRejected(reason=Reason(found.reason), detail=found.detail)
     jws = read_compact(token)
     claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)

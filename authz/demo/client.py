@@ -1,4 +1,4 @@
-"""The official MCP client, reduced to what the story asks of it."""
+"""The official MCP client, reduced to what the scenarios need."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +9,12 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 ERAS = ("legacy", "2026-07-28")
-"""Modes of the client: the handshake of 2025 and before, and per-request metadata."""
+"""Modes of the client: the handshake (2025-11-25 and earlier), and per-request metadata (2026-07-28)."""
 
 
 @asynccontextmanager
 async def session(url: str, token: str | None, mode: str) -> AsyncIterator[Client]:
-    """Connect to a server with a bearer token, in one era."""
+    """Connect to a server with a bearer token, in one era of the protocol."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=20.0) as http:
         transport = streamable_http_client(url, http_client=http)
@@ -23,13 +23,13 @@ async def session(url: str, token: str | None, mode: str) -> AsyncIterator[Clien
 
 
 async def tool_names(url: str, token: str | None, mode: str) -> list[str]:
-    """List the tools' names."""
+    """Return the names of the tools in the server's list."""
     async with session(url, token, mode) as client:
         return [tool.name for tool in (await client.list_tools()).tools]
 
 
 async def call(client: Client, tool: str, arguments: dict[str, Any]) -> str:
-    """Call a tool; gives "allowed", or the reason of the denial."""
+    """Call a tool and return "allowed", or the reason for the denial."""
     try:
         result = await client.call_tool(tool, arguments)
     except MCPError as error:

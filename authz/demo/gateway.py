@@ -1,4 +1,4 @@
-"""The parts in front of the MCP server, as the demo and the tests start them: the service over a Unix socket, and Envoy."""
+"""The gateway of the demo and the tests: the service on a Unix socket, and Envoy in front of an MCP server."""
 
 import dataclasses
 import json
@@ -36,12 +36,12 @@ class Gateway:
     Attributes:
         name: prefix of the processes' names, unique in its supervisor.
         policy: the policy file.
-        environment: values for the file's `${NAME}`.
+        environment: values for `${NAME}` in the policy file.
         upstream: URL of the MCP server.
-        ports: where it listens.
-        jwks: `iss` to key set URL, for Kubernetes documents.
+        ports: the ports that it listens on.
+        jwks: key set URL by issuer, for Kubernetes documents.
         supervisor: starts and ends the processes.
-        grace: seconds that the service answers on once it was told to end.
+        grace: seconds for which the service still answers after SIGTERM.
         grpc_server: as the service's flag `--grpc-server`.
     """
 
@@ -57,22 +57,22 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The URL for clients."""
         return f"http://localhost:{self.ports.envoy}/mcp"
 
     @property
     def service_name(self) -> str:
-        """Name of the service's process."""
+        """The name of the service's process."""
         return f"{self.name}-service"
 
     @property
     def envoy_name(self) -> str:
-        """Name of Envoy's process."""
+        """The name of Envoy's process."""
         return f"{self.name}-envoy"
 
     @property
     def http(self) -> str:
-        """Base URL of the service's metrics and health."""
+        """The base URL of the service's metrics and health."""
         return f"http://127.0.0.1:{self.ports.http}"
 
     @property
@@ -80,7 +80,7 @@ class Gateway:
         return self.supervisor.logs / f"{self.name}.sock"
 
     def start(self) -> None:
-        """Start both and wait until they are ready.
+        """Start the service and Envoy, and wait until they are ready.
 
         Raises:
             StartFailed: one of them did not come up.
@@ -89,20 +89,20 @@ class Gateway:
         self.supervisor.start(self.envoy())
 
     def service(self) -> Child:
-        """Say how the service is started."""
+        """Return the command that starts the service."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
-        where = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
-        where += ["--grace", f"{self.grace:g}", "--grpc-server", self.grpc_server]
+        addresses = ["--grpc", f"unix:{self._socket}", "--http", f"127.0.0.1:{self.ports.http}"]
+        addresses += ["--grace", f"{self.grace:g}", "--grpc-server", self.grpc_server]
         socket_up, ready = socket_ready(self._socket), http_ready(f"{self.http}/readyz")
         return Child(
             name=self.service_name,
-            argv=[sys.executable, "-m", "authz", "serve", "-c", self.policy, *where, *keys],
+            argv=[sys.executable, "-m", "authz", "serve", "-c", self.policy, *addresses, *keys],
             env=self.environment,
             ready=lambda: socket_up() and ready(),
         )
 
     def envoy(self) -> Child:
-        """Render Envoy's configuration and say how Envoy is started."""
+        """Render Envoy's configuration, and return the command that starts Envoy."""
         settings = load(str(self.policy), environment=self.environment)
         settings = dataclasses.replace(
             settings,
@@ -133,13 +133,13 @@ class Gateway:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """Give the audit records written so far."""
+        """Return the audit records written so far."""
         lines = self.supervisor.log(self.service_name).read_text(encoding="utf-8").split("\n")
         return [record for line in lines for record in _objects(line) if "decision_id" in record]
 
 
 def _objects(line: str) -> list[dict[str, Any]]:
-    """Read the JSON objects of a line; log and audit log share this file, and a line of each may stand in one."""
+    """Return the JSON objects of a line; the log and the audit log share the file, so one line can hold both."""
     objects: list[dict[str, Any]] = []
     decode, at = json.JSONDecoder().raw_decode, 0
     try:

@@ -1,7 +1,7 @@
-"""A process that outlives a killed parent just long enough to kill what the parent started.
+"""A process that outlives a killed parent just long enough to kill the processes that the parent started.
 
-It is a bare interpreter that only reads a pipe. The parent tells it the process groups; when the pipe closes, for
-whatever reason, it kills those that are left.
+It is a bare interpreter that only reads a pipe. The parent writes its process groups to the pipe. When the pipe closes,
+for any reason, the guard kills the groups that are left.
 """
 
 import contextlib
@@ -29,16 +29,16 @@ class Guard:
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, start_new_session=True)
 
     def watch(self, group: int) -> None:
-        """Kill a process group when the parent is gone."""
+        """Add a process group, which is killed when the parent is gone."""
         self._tell(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """Spare a process group, whose number may come to mean another."""
+        """Remove a process group, because the system may reuse its number."""
         with contextlib.suppress(BrokenPipeError):
             self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """End the guard; groups it still watches are killed."""
+        """End the guard and kill the groups that it still watches."""
         self._process.communicate()
 
     def _tell(self, line: str) -> None:

@@ -1,11 +1,11 @@
-"""The demo's MCP server: five tools on the official SDK, in both eras on /mcp, and a record of what reached it.
+"""The demo's MCP server: five tools on the official SDK, in both eras at /mcp, and a log of the requests that arrive.
 
-It trusts every request, because only a gateway is meant to reach it; so it serves loopback alone, unless `--expose`
-says by which name a gateway calls it and that something else keeps everybody else away. Files are a table and nothing
-is ever deleted. It knows no tokens: whoever calls is whom the gateway's headers name.
+The server trusts every request, because only a gateway is meant to reach it. It therefore listens on loopback only,
+unless `--expose` gives the name that a gateway calls it by; something else must then keep other clients out. It knows no
+tokens: the caller is the one that the gateway's headers name. Its files are a table, and nothing is ever deleted.
 
-The arrival log has one JSON line for each HTTP request, written before the request is looked at any further. With it
-a test shows that a refused request never arrived. It holds names only, no header's and no argument's value.
+The arrival log has one JSON line per HTTP request, written before the request is processed. With it, a test can show
+that a denied request never arrived. It holds names, but no value of a header or an argument.
 """
 
 import argparse
@@ -45,13 +45,13 @@ async def echo(message: str) -> str:
 
 
 async def get_user_info(context: Context[Any, Any]) -> dict[str, str]:
-    """Tell who calls, as the gateway hands it over; empty where it hands over nothing."""
+    """Return who calls, as the gateway's headers say; empty strings if there are none."""
     headers = context.headers or {}
     return {name: headers.get(f"x-mcp-{name}", "") for name in ("subject", "client", "scopes")}
 
 
 async def list_files(path: str = "/") -> list[str]:
-    """List a directory of the demo; names of directories end in a slash."""
+    """List a directory of the demo; the name of a directory ends in a slash."""
     try:
         return list(_FILES[path.rstrip("/") + "/"])
     except KeyError:
@@ -60,12 +60,12 @@ async def list_files(path: str = "/") -> list[str]:
 
 
 async def delete_file(filename: str) -> str:
-    """Say that a file was deleted. This demo deletes nothing."""
+    """Pretend to delete a file. The demo deletes nothing."""
     return f"deleted {filename} (simulated: nothing was deleted)"
 
 
 async def system_status() -> dict[str, str | int]:
-    """Report on this server's process; uptime in whole seconds."""
+    """Return the state of this server's process, with the uptime in whole seconds."""
     return {"status": "ok", "python": platform.python_version(), "uptime": int(time.monotonic() - _STARTED)}
 
 
@@ -78,10 +78,10 @@ class Arrival:
 
     Attributes:
         http_method: GET, POST, DELETE, ...
-        path: without the query string.
-        method: the JSON-RPC method, None when the body is not a JSON object that has one.
-        tool: `params.name` of a tools/call, None otherwise.
-        headers: names of all headers in lower case, sorted.
+        path: the path without the query string.
+        method: the JSON-RPC method; None if the body is not a JSON object with a method.
+        tool: `params.name` of a tools/call; None for any other method.
+        headers: the names of all headers, in lower case and sorted.
         authorization: whether there was an Authorization header.
     """
 
@@ -93,8 +93,8 @@ class Arrival:
     authorization: bool
 
     @classmethod
-    def of(cls, scope: Scope, body: bytes) -> Self:
-        """Describe a request by its ASGI scope and its body."""
+    def from_request(cls, scope: Scope, body: bytes) -> Self:
+        """Return the arrival of a request with this ASGI scope and body."""
         message = _object(_decoded(body))
         method, name = _text(message.get("method")), _text(_object(message.get("params")).get("name"))
         headers = tuple(sorted({key.decode("latin-1") for key, _ in scope["headers"]}))
@@ -109,7 +109,7 @@ class Arrival:
 
 
 def arrivals(log: Path) -> list[Arrival]:
-    """Read an arrival log; a log that nothing was written to is empty."""
+    """Return the requests in an arrival log; none if the file does not exist yet."""
     if not log.exists():
         return []
     rows = map(json.loads, log.read_text().splitlines())
@@ -117,10 +117,10 @@ def arrivals(log: Path) -> list[Arrival]:
 
 
 class ArrivalLog:
-    """ASGI middleware that appends an `Arrival` to a file for each HTTP request, then passes the request on."""
+    """ASGI middleware that appends an `Arrival` to a file for each HTTP request, and then forwards the request."""
 
     def __init__(self, app: ASGIApp, log: Path) -> None:
-        """Wrap `app`; `log` is created by the first request."""
+        """Wrap `app`; the first request creates `log`."""
         self._app = app
         self._log = log
 
@@ -130,7 +130,7 @@ class ArrivalLog:
             await self._app(scope, receive, send)
             return
         first = await _read(receive)
-        self._append(Arrival.of(scope, first["body"]))
+        self._append(Arrival.from_request(scope, first["body"]))
         pending = [first]
 
         async def replay() -> Message:
@@ -144,7 +144,7 @@ class ArrivalLog:
 
 
 async def _read(receive: Receive) -> Message:
-    """Read a body as one message: whole, or up to where the client left or the SDK's own limit is passed."""
+    """Read a body as one message, up to its end, the client's disconnect or the SDK's own limit."""
     body, more = bytearray(), True
     while more and len(body) <= DEFAULT_MAX_REQUEST_BODY_SIZE:
         message = await receive()
@@ -156,7 +156,7 @@ async def _read(receive: Receive) -> Message:
 
 
 def _decoded(body: bytes) -> Any:
-    # Lenient on purpose: this is what the SDK's parser makes of the bytes, which is what would have been executed.
+    # Lenient on purpose: the SDK's parser would read the bytes the same way, and execute that.
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -175,10 +175,10 @@ def app(*, json_response: bool = False, log: Path | None = None, name: str = "")
     """Return the server as an ASGI application.
 
     Args:
-        name: host name that it answers to beside those of loopback.
-        json_response: legacy results as JSON and not as an event stream; modern ones are JSON either way here,
-            because no tool notifies.
-        log: the arrival log, none by default.
+        json_response: send legacy results as JSON and not as an event stream. Modern results are JSON in both cases,
+            because no tool sends notifications.
+        log: the arrival log; none by default.
+        name: a host name that the server accepts besides those of loopback.
     """
     server = MCPServer("mcp-authz-demo", log_level="WARNING")
     for tool in TOOLS:
@@ -190,7 +190,8 @@ def app(*, json_response: bool = False, log: Path | None = None, name: str = "")
 
 
 def _hosts(name: str) -> TransportSecuritySettings:
-    # Behind a gateway the Host is the gateway's, whose port is not known here; a web page's own name is still refused.
+    # Behind a gateway, the Host header has the gateway's port, which is unknown here. The name of a web page that
+    # resolves to this machine (DNS rebinding) is still refused.
     names = ("127.0.0.1", "localhost", "[::1]", *([name] if name else []))
     hosts = [f"{host}{port}" for host in names for port in ("", ":*")]
     return TransportSecuritySettings(
@@ -199,7 +200,7 @@ def _hosts(name: str) -> TransportSecuritySettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the server until it is told to stop."""
+    """Run the server until it gets a signal to stop."""
     parser = argparse.ArgumentParser(
         prog="python -m authz.demo.mcp_server", description="MCP server with five tools"
     )
@@ -211,11 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--expose",
         metavar="NAME",
         default="",
-        help="allow a host beyond loopback, and answer to this name; only where nobody but a gateway gets in",
+        help="allow a host beyond loopback, and accept this name; use it only where no one but a gateway gets in",
     )
-    parser.add_argument(
-        "--log", type=Path, help="append one JSON line for each request that arrives to this file"
-    )
+    parser.add_argument("--log", type=Path, help="append one JSON line per request to this file")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--sse", dest="json_response", action="store_false", help="legacy results as events (default)"

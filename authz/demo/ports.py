@@ -1,14 +1,14 @@
-"""Addresses that the demo and the tests listen on: loopback, on ports that nobody holds."""
+"""Addresses that the demo and the tests listen on: loopback, on free ports."""
 
 import ipaddress
 import socket
 
 
 def loopback(host: str) -> str:
-    """Return `host` when it is a loopback address of IPv4; usable as an argparse type.
+    """Return `host` if it is an IPv4 loopback address; usable as an argparse type.
 
     Raises:
-        ValueError: for any other address, and for a name, because a name may resolve to anything.
+        ValueError: `host` is another address, or a name, because a name can resolve to any address.
     """
     if ipaddress.IPv4Address(host).is_loopback:
         return host
@@ -20,9 +20,9 @@ _handed_out: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on, never the same twice in one process.
+    """Return a free TCP port of 127.0.0.1, and never the same one twice in one process.
 
-    Another process may take the port before it is bound; `Supervisor.start` notices.
+    Another process can take the port before it is bound; `Supervisor.start` detects that.
     """
     while True:
         with socket.socket() as probe:
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def preferred_port(port: int) -> int:
-    """Return `port` when nobody listens on it, else a free one."""
+    """Return `port` if it is free, and another free port otherwise."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Whether something is up: what listens on a URL, a port or a socket."""
+"""Probes for a process that listens on a URL, a port or a socket."""
 
 import os
 import socket
@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 
 Probe = Callable[[], bool]
-"""Whether something is up, asked again and again; answers within about a second and raises nothing."""
+"""Tells whether a process is up; called repeatedly, returns within about a second, and raises nothing."""
 
 _PROBE_SECONDS = 1.0
 
 
 def http_ready(url: str) -> Probe:
-    """Return a probe for a 2xx answer to GET `url`. Proxies of the environment are not used."""
+    """Return a probe for a 2xx answer to GET `url`; proxies of the environment are not used."""
 
     def probe() -> bool:
         try:
@@ -26,7 +26,7 @@ def http_ready(url: str) -> Probe:
 
 
 def port_ready(host: str, port: int) -> Probe:
-    """Return a probe for a TCP port that accepts."""
+    """Return a probe for a TCP port that accepts connections."""
 
     def probe() -> bool:
         try:
@@ -39,7 +39,7 @@ def port_ready(host: str, port: int) -> Probe:
 
 
 def socket_ready(path: Path) -> Probe:
-    """Return a probe for a Unix stream socket that accepts; a stale socket file does not."""
+    """Return a probe for a Unix stream socket that accepts connections, which a stale socket file does not."""
 
     def probe() -> bool:
         with socket.socket(socket.AF_UNIX) as client:

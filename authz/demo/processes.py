@@ -1,17 +1,18 @@
-"""The demo's and the tests' child processes: started in turn, watched, and ended with their parent.
+"""Child processes of the demo and the tests: started one after another, watched, and ended with their parent.
 
 Rules of this module:
 
-* A child counts as started when its own probe says so, within a deadline. One that ends early, is late, or whose
-  port somebody else already answers on is a `StartFailed` that shows the end of its log.
-* Every child leads a session, so that a signal reaches its workers as well, and a Ctrl-C in the terminal reaches the
-  children only through their parent, which ends them in order: terminate, then kill after a limit.
-* A parent that is killed cannot tidy up. A guard, a bare interpreter that only reads a pipe, is told the groups; when
-  the pipe closes, for whatever reason, it kills what is left. Linux's PR_SET_PDEATHSIG would do without a process,
-  but follows the thread that forked, spares grandchildren, and exists on Linux alone.
-* Between the fork and the line to the guard nobody knows of a child. So it begins as a shell that waits for a word,
-  and becomes its program only then; a parent that is interrupted or killed before leaves a shell that reads its end.
-* Logs are kept when something failed, and removed otherwise.
+* A child has started when its own probe holds, within a deadline. A child that ends early, is late, or finds another
+  process on its port is a `StartFailed`, which shows the end of its log.
+* Every child leads a session, so that a signal also reaches its workers. A Ctrl-C in the terminal reaches only the
+  parent, which ends the children in order: it terminates them, and kills them after a limit.
+* A parent that is killed cannot clean up. It therefore tells its process groups to a guard, which kills them when the
+  parent is gone. Linux's PR_SET_PDEATHSIG would need no process, but it follows the thread that forked, spares
+  grandchildren, and exists only on Linux.
+* Between the fork and the message to the guard, no one knows about a child. A child therefore starts as a shell that
+  waits for a line, and only then becomes its program. If the parent dies before it sends the line, the shell reads the
+  end of its input and exits.
+* Logs are kept if something failed, and removed otherwise.
 
 Not handled: a child that leaves its session on purpose.
 """
@@ -38,23 +39,23 @@ from authz.demo.probes import Probe
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 20
 _TERMINATED = 128 + signal.SIGTERM
-_WHEN_TOLD = ("/bin/sh", "-c", 'read -r word && exec "$@" </dev/null', "sh")
+_WAIT_FOR_LINE = ("/bin/sh", "-c", 'read -r word && exec "$@" </dev/null', "sh")
 
 
 class StartFailed(RuntimeError):  # noqa: N818 - reads as what happened
-    """A child did not come up: it ended, was late, or its place is taken. The text ends with the tail of its log."""
+    """A child did not start: it ended, was late, or its port is taken. The text ends with the tail of its log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """How one child process is started.
+    """The command that starts a child process.
 
     Attributes:
-        name: what errors call it, and the name of its log file.
+        name: the name in errors and of the log file.
         argv: the program and its arguments.
-        ready: probe that holds once it is up, and does not hold before it is started.
-        env: variables on top of the parent's.
-        deadline: seconds it may take to come up.
+        ready: a probe that holds when the child is up, and does not hold before it is started.
+        env: variables in addition to the parent's.
+        deadline: seconds that it may take to start.
     """
 
     name: str
@@ -65,20 +66,20 @@ class Child:
 
 
 class Supervisor:
-    """Context manager that starts children and ends all of them on the way out, whatever the way.
+    """Context manager that starts children and ends all of them on exit, also on an exception or a signal.
 
-    In the main thread SIGTERM becomes SystemExit(143) while it is open, and signals cannot interrupt the ending.
+    In the main thread, SIGTERM becomes SystemExit(143) while it is open, and signals cannot interrupt the exit.
 
     Attributes:
-        logs: directory of the children's logs (stdout and stderr), one file a name, appended to by restarts.
-        failed: keep the logs; set by a failed start, a leaving exception and a child that died, or by the caller.
+        logs: the directory of the children's logs (stdout and stderr), one file per name; a restart appends to it.
+        failed: whether to keep the logs; set by a failed start, an exception, a child that died, or the caller.
     """
 
     def __init__(self, *, grace: float = 3.0) -> None:
-        """Prepare; nothing is started before the context is entered.
+        """Start nothing before the context is entered.
 
         Args:
-            grace: seconds between asking children to end and killing them.
+            grace: seconds between SIGTERM and SIGKILL.
         """
         self.logs = Path()
         self.failed = False
@@ -109,10 +110,10 @@ class Supervisor:
         """Start a child and wait until it is ready.
 
         Returns:
-            Seconds until it was ready.
+            The seconds until it was ready.
 
         Raises:
-            StartFailed: it did not come up; it has been ended.
+            StartFailed: the child did not start and was ended.
             ValueError: a child of this name is running.
         """
         if self.running(child.name):
@@ -130,30 +131,30 @@ class Supervisor:
         return time.monotonic() - began
 
     def restart(self, name: str) -> float:
-        """End a child if it is running and start it again as it was; see `start`."""
+        """End a child if it is running, and start it again with the same command; see `start`."""
         self.stop(name)
         return self.start(self._children[name])
 
     def stop(self, name: str) -> None:
-        """End one child and its descendants; nothing when it is not there."""
+        """End one child and its descendants, if it is running."""
         if name in self._running:
             self._end([name])
 
     def send(self, name: str, signum: signal.Signals) -> None:
-        """Send a signal to a child and its descendants, for instance SIGSTOP to make it hang."""
+        """Send a signal to a child and its descendants, for example SIGSTOP to make it hang."""
         _signal_group(self._running[name], signum)
 
     def running(self, name: str) -> bool:
-        """Whether the child was started and has not ended."""
+        """Tell whether the child was started and has not ended."""
         return name in self._running and self._running[name].poll() is None
 
     def log(self, name: str) -> Path:
-        """Return the file that holds a child's output."""
+        """Return the file with a child's output."""
         return self.logs / f"{name}.log"
 
     def _bring_up(self, child: Child, deadline: float) -> None:
         if child.ready():
-            raise self._start_failed(child.name, "was not started: something else answers in its place")
+            raise self._start_failed(child.name, "was not started: another process answers in its place")
         process = self._spawn(child)
         while True:
             if process.poll() is not None:
@@ -170,7 +171,7 @@ class Supervisor:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         with self.log(child.name).open("ab") as output:
             process = subprocess.Popen(
-                [*_WHEN_TOLD, *argv],
+                [*_WAIT_FOR_LINE, *argv],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -209,14 +210,14 @@ class Supervisor:
 
 
 def _tell(process: subprocess.Popen[bytes]) -> None:
-    """Let a process become its program, now that whoever ends it knows of it."""
+    """Send the line that lets a process become its program, after the guard knows about it."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin:
         process.stdin.write(b"go\n")
 
 
 def _signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
-    # A group lives as long as any member. macOS says EPERM where Linux says ESRCH when only a zombie is left.
+    # A group exists as long as one of its members. If only a zombie is left, Linux says ESRCH and macOS EPERM.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signum)
 
@@ -232,7 +233,7 @@ def _is_failure(error: BaseException | None) -> bool:
 
 
 def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
-    """Install signal handlers and return those they replace; only the main thread may, elsewhere nothing happens."""
+    """Install signal handlers and return the previous ones; do nothing outside the main thread, as Python requires."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {signum: signal.signal(signum, handler) or signal.SIG_DFL for signum, handler in handlers.items()}

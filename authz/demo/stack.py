@@ -1,4 +1,4 @@
-"""Everything the demo runs: issuer, MCP server, and two gateways, one for each form of the policy."""
+"""All processes of the demo: the issuer, the MCP server, and two gateways, one for each form of the policy."""
 
 import shutil
 import sys
@@ -21,12 +21,16 @@ _TIMEOUT = 10.0
 
 @dataclass(slots=True)
 class Stack:
-    """The running parts; a context manager that ends them all.
+    """Context manager that runs all processes and ends them on exit.
 
     Attributes:
         port: Envoy's port for the native policy; 0 for a free one.
-        mcp_arguments: further arguments of the MCP server.
-        forms: which gateways to start, `native` and `agentgateway`.
+        mcp_arguments: additional arguments of the MCP server.
+        forms: the gateways to start: `native`, `agentgateway` or both.
+        supervisor: starts and ends the processes.
+        gateways: the gateways by form, once started.
+        issuer: the URL of the issuer, once started.
+        upstream: the URL of the MCP server, once started.
     """
 
     port: int = 0
@@ -104,47 +108,47 @@ class Stack:
         )
 
     def _policy(self, form: str) -> Path:
-        """Copy a form's policy file to where it may be edited while the service runs."""
+        """Copy a form's policy file to a place where a scenario can edit it."""
         original = NATIVE if form == "native" else AGENTGATEWAY
         return Path(shutil.copyfile(original, self.supervisor.logs / f"{form}-policy.yaml"))
 
     def identifier(self, form: str) -> str:
-        """Give the issuer that a form's policy trusts; the walkthrough's document writes it with https."""
+        """Return the issuer that a form's policy trusts; the agentgateway policy writes it with https."""
         return self.issuer if form == "native" else self.issuer.replace("http://", "https://", 1)
 
     @property
     def arrival_log(self) -> Path:
-        """Where the MCP server notes every request that reaches it."""
+        """The file in which the MCP server records every request that reaches it."""
         return self.supervisor.logs / "arrivals.jsonl"
 
     def arrivals(self) -> list[Arrival]:
-        """Give every request that reached the MCP server."""
+        """Return every request that reached the MCP server."""
         return arrivals(self.arrival_log)
 
     def token(self, form: str = "native", **fields: Any) -> str:
-        """Get a token from the issuer; see `authz.demo.issuer.app.TokenFields`."""
+        """Return a token from the issuer; see `authz.demo.issuer.tokens.TokenFields`."""
         claims = {"iss": self.identifier(form), **fields.pop("claims", {})}
-        return self._ask("demo/token", {**fields, "claims": claims})
+        return self._fetch_token("demo/token", {**fields, "claims": claims})
 
     def bad_token(self, kind: str) -> str:
-        """Get a token that must be refused; see `authz.demo.issuer.app.BAD_TOKENS`."""
-        return self._ask(f"demo/token/{kind}", {})
+        """Return a token that must be rejected; see `authz.demo.issuer.tokens.BAD_TOKENS`."""
+        return self._fetch_token(f"demo/token/{kind}", {})
 
     def rotate(self) -> str:
-        """Let the issuer sign with a new key from now on; gives its kid."""
-        return str(self._tell("demo/rotate").json()["kid"])
+        """Make the issuer sign with a new key, and return the key's id."""
+        return str(self._post("demo/rotate").json()["kid"])
 
     def revoke(self, kid: str) -> None:
-        """Let the issuer publish an older key no longer."""
-        self._tell(f"demo/revoke/{kid}")
+        """Make the issuer stop publishing an older key."""
+        self._post(f"demo/revoke/{kid}")
 
     def outage(self, mode: str) -> None:
-        """Let the issuer's documents fail, a mode of `authz.demo.issuer.faults.MODES`, or `off`."""
-        self._tell(f"demo/outage/{mode}")
+        """Make the issuer's documents fail in a mode of `authz.demo.issuer.faults.MODES`, or stop that with `off`."""
+        self._post(f"demo/outage/{mode}")
 
-    def _ask(self, path: str, body: dict[str, Any]) -> str:
-        return str(self._tell(path, body).json()["access_token"])
+    def _fetch_token(self, path: str, body: dict[str, Any]) -> str:
+        return str(self._post(path, body).json()["access_token"])
 
-    def _tell(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         response = httpx.post(f"{self.issuer}{path}", json=body or {}, timeout=_TIMEOUT, trust_env=False)
         return response.raise_for_status()

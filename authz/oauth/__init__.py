@@ -1,1 +1,1 @@
-"""The client's side of OAuth for the command line: getting a token, and reading one."""
+"""OAuth on the client's side, for the command line: get a token, decode one, check one."""

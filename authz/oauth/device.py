@@ -1,11 +1,11 @@
-"""The device authorization grant (RFC 8628), the client's side.
+"""The client's side of the device authorization grant (RFC 8628).
 
 Rules of this module:
 
-* The `error` member says what an answer means, never the status: Auth0 has 403 and 429 where the RFC has 400.
-* Between the receipt of one answer and the next poll lies the interval. `slow_down` lengthens it by 5 seconds for
-  good, a poll that was not answered doubles it (section 3.5).
-* The code's lifetime bounds everything. Whatever answer is not one of the two that mean "wait" is an end.
+* The `error` member decides what an answer means, not the status: Auth0 sends 403 and 429 where the RFC says 400.
+* The client waits for the interval between an answer and the next poll. `slow_down` adds 5 seconds for good, and a
+  poll without an answer doubles the interval (section 3.5).
+* The lifetime of the code bounds the whole wait. Every answer other than the two that mean "wait" ends it.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from authz.oauth.endpoints import Endpoints
-from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, words
+from authz.oauth.exchange import OAuthFailure, Unreachable, check_url, exchange, printable_line
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL, _SLOWER = 5.0, 5.0
@@ -37,13 +37,13 @@ _SENTENCES = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a token is asked for.
+class TokenRequest:
+    """The client and the token that it requests.
 
     Attributes:
         client: the OAuth client's id.
         audience: the API identifier.
-        scope: scopes, separated by spaces; empty for the issuer's choice.
+        scope: scopes, separated by spaces; empty for the issuer's default.
     """
 
     client: str
@@ -59,75 +59,77 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """A code that waits for its user (RFC 8628 section 3.2).
+class DeviceCode:
+    """A code that its user has not confirmed yet (RFC 8628 section 3.2).
 
     Attributes:
-        device_code: what is polled with.
-        user_code: what the user compares or enters.
-        where: the URL to open.
-        complete: the same with the user code in it; empty when the issuer gives none.
-        lifetime: seconds until it expires.
+        device_code: the code that the client polls with.
+        user_code: the code that the user compares or enters.
+        verification_uri: the URL to open.
+        verification_uri_complete: the same with the user code in it; empty if the issuer sends none.
+        lifetime: seconds until the code expires.
         interval: seconds between polls.
     """
 
     device_code: str = field(repr=False)
     user_code: str
-    where: str
-    complete: str
+    verification_uri: str
+    verification_uri_complete: str
     lifetime: float
     interval: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Time:
-    """How to wait.
+class PollClock:
+    """The clock that polling waits by.
 
     Attributes:
-        now: seconds, monotonic.
-        sleep: for so many seconds.
+        now: returns monotonic seconds.
+        sleep: sleeps for a number of seconds.
     """
 
     now: Callable[[], float]
     sleep: Callable[[float], None]
 
 
-def begin(http: httpx.Client, endpoints: Endpoints, asked: Asked) -> Code:
-    """Ask for a code.
+def request_code(http: httpx.Client, endpoints: Endpoints, request: TokenRequest) -> DeviceCode:
+    """Request a device code.
 
     Raises:
-        OAuthFailure: none is given.
+        OAuthFailure: the issuer sends none.
     """
-    status, answer = exchange(http, endpoints.device, asked.form())
-    code, user_code = answer.get("device_code"), words(answer.get("user_code"))
+    status, answer = exchange(http, endpoints.device, request.form())
+    code, user_code = answer.get("device_code"), printable_line(answer.get("user_code"))
     if not isinstance(code, str) or not code or not user_code:
-        raise OAuthFailure(_sentence(status, answer))
+        raise OAuthFailure(_describe_failure(status, answer))
     complete = answer.get("verification_uri_complete")
     # Google and older servers write "url" for "uri".
-    where = answer.get("verification_uri") or answer.get("verification_url")
-    return Code(
+    uri = answer.get("verification_uri") or answer.get("verification_url")
+    return DeviceCode(
         device_code=code,
         user_code=user_code,
-        where=check_url(where, "the verification_uri"),
-        complete=check_url(complete, "the verification_uri_complete") if complete else "",
+        verification_uri=check_url(uri, "the verification_uri"),
+        verification_uri_complete=check_url(complete, "the verification_uri_complete") if complete else "",
         lifetime=min(_seconds(answer.get("expires_in"), _LIFETIME), _MAX_LIFETIME),
         interval=_seconds(answer.get("interval"), _INTERVAL),
     )
 
 
-def wait(http: httpx.Client, endpoints: Endpoints, asked: Asked, code: Code, time: Time) -> dict[str, Any]:
+def poll_token(
+    http: httpx.Client, endpoints: Endpoints, request: TokenRequest, code: DeviceCode, clock: PollClock
+) -> dict[str, Any]:
     """Poll until the user has answered.
 
     Returns:
-        The token endpoint's answer; `access_token` is a string that is not empty.
+        The token endpoint's answer; its `access_token` is a non-empty string.
 
     Raises:
         OAuthFailure: the user denied, the code expired, or the issuer refused.
     """
-    form = {"grant_type": GRANT, "device_code": code.device_code, "client_id": asked.client}
-    interval, end = code.interval, time.now() + code.lifetime
-    while time.now() + interval < end:
-        time.sleep(interval)
+    form = {"grant_type": GRANT, "device_code": code.device_code, "client_id": request.client}
+    interval, end = code.interval, clock.now() + code.lifetime
+    while clock.now() + interval < end:
+        clock.sleep(interval)
         try:
             status, answer = exchange(http, endpoints.token, form)
         except Unreachable:
@@ -136,7 +138,7 @@ def wait(http: httpx.Client, endpoints: Endpoints, asked: Asked, code: Code, tim
         if _is_token(status, answer):
             return answer
         if answer.get("error") not in {"authorization_pending", "slow_down"}:
-            raise OAuthFailure(_sentence(status, answer))
+            raise OAuthFailure(_describe_failure(status, answer))
         interval += _SLOWER if answer["error"] == "slow_down" else 0.0
     raise OAuthFailure(_EXPIRED)
 
@@ -155,15 +157,15 @@ def _is_token(status: int, answer: dict[str, Any]) -> bool:
     )
 
 
-def _sentence(status: int, answer: dict[str, Any]) -> str:
-    error, description = words(answer.get("error")), words(answer.get("error_description"))
+def _describe_failure(status: int, answer: dict[str, Any]) -> str:
+    error, description = (printable_line(answer.get(name)) for name in ("error", "error_description"))
     if not error:
-        return f"the issuer answers with status {status} and neither a code nor a token nor an error"
-    sentence = _SENTENCES.get(error, f"the issuer answers with the error {error}")
+        return f"the issuer answered with status {status}, but with no code, token or error"
+    sentence = _SENTENCES.get(error, f"the issuer answered with the error {error}")
     return f"{sentence} ({description})" if description else sentence
 
 
-def _seconds(value: object, otherwise: float) -> float:
-    # A bool is an int in Python and no duration.
+def _seconds(value: object, default: float) -> float:
+    # In Python a bool is an int, but it is not a duration.
     good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return float(value) if good and isinstance(value, int | float) else otherwise
+    return float(value) if good and isinstance(value, int | float) else default

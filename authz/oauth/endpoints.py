@@ -1,4 +1,4 @@
-"""Where an issuer gives device codes and tokens: what its discovery document says, else the paths that Auth0 has."""
+"""An issuer's endpoints for device codes and tokens: from its discovery document, or else the paths that Auth0 uses."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,8 @@ class Endpoints:
     """Endpoints of the device flow.
 
     Attributes:
-        device: gives device codes (RFC 8628 section 3.1).
-        token: gives tokens.
+        device: URL that issues device codes (RFC 8628 section 3.1).
+        token: URL that issues tokens.
     """
 
     device: str
@@ -23,10 +23,10 @@ class Endpoints:
 
 
 def discover(http: httpx.Client, issuer: str) -> Endpoints:
-    """Ask an issuer's discovery document (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
+    """Read the endpoints from an issuer's discovery document (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
 
     Raises:
-        OAuthFailure: the document is another issuer's, names an endpoint that is not https, or no server answers.
+        OAuthFailure: the document belongs to another issuer or names an endpoint without https, or no server answers.
     """
     base = issuer.rstrip("/")
     for url in metadata_urls(issuer):
@@ -38,7 +38,7 @@ def discover(http: httpx.Client, issuer: str) -> Endpoints:
 
 def _endpoints(document: dict[str, Any], base: str) -> Endpoints:
     if str(document.get("issuer", "")).rstrip("/") != base:
-        msg = "the discovery document is another issuer's; give --issuer as the document's `issuer` has it"
+        msg = "the discovery document is another issuer's; pass --issuer exactly as the document's `issuer`"
         raise OAuthFailure(msg)
     device = document.get("device_authorization_endpoint", f"{base}/oauth/device/code")
     token = document.get("token_endpoint", f"{base}/oauth/token")

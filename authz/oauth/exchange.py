@@ -1,4 +1,4 @@
-"""One bounded exchange of JSON with an authorization server: https, no redirects, so many bytes and seconds."""
+"""One exchange of JSON with an authorization server: https, no redirects, and limits on bytes and seconds."""
 
 import json
 import time
@@ -13,15 +13,15 @@ from authz.config.addresses import is_loopback
 TIMEOUT = 10.0
 """Seconds for one exchange."""
 _MAX_BYTES = 262_144
-_MAX_WORDS = 300
+_MAX_LINE = 300
 
 
 class OAuthFailure(Exception):  # noqa: N818 - reads as what happened
-    """No token; the text is a sentence for the user."""
+    """There is no token; the text is a sentence for the user."""
 
 
 class Unreachable(OAuthFailure):
-    """No answer, or none of the server's own: trying again may help."""
+    """The server did not answer, or something in front of it did; another attempt may help."""
 
 
 def check_url(url: object, what: str) -> str:
@@ -29,10 +29,10 @@ def check_url(url: object, what: str) -> str:
 
     Args:
         url: any value.
-        what: names it in the failure.
+        what: the name of the URL for the failure.
 
     Raises:
-        OAuthFailure: it is neither.
+        OAuthFailure: the URL is neither.
     """
     if isinstance(url, str) and _is_plain(url) and (url.startswith("https://") or _is_local(url)):
         return url
@@ -53,26 +53,26 @@ def _is_local(url: str) -> bool:
     return url.startswith("http://") and is_loopback(url)
 
 
-def client(url: str) -> httpx.Client:
-    """Return an HTTP client for this server; what is on this machine is not asked for through a proxy."""
+def http_client(url: str) -> httpx.Client:
+    """Return an HTTP client for this server; a server on this machine is not contacted through a proxy."""
     return httpx.Client(follow_redirects=False, timeout=TIMEOUT, trust_env=not is_loopback(url))
 
 
 def exchange(
     http: httpx.Client, url: str, form: Mapping[str, str] | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Get a document, or post a form.
+    """Fetch a document, or post a form.
 
     Args:
         http: must not follow redirects.
-        url: where.
-        form: what to post; None to get.
+        url: the endpoint.
+        form: the parameters to post; None for a GET.
 
     Returns:
-        The status, and the JSON object of the answer; empty when it holds none.
+        The status, and the answer's JSON object; an empty one if the answer is no JSON object.
 
     Raises:
-        Unreachable: no answer, or one that is too long, too slow or the server's own failure (5xx).
+        Unreachable: there is no answer, or it is too long, too slow or a server error (5xx).
     """
     method = "GET" if form is None else "POST"
     host = urlsplit(url).netloc
@@ -80,10 +80,10 @@ def exchange(
         with http.stream(method, url, data=form, headers={"accept": "application/json"}) as response:
             body, status = _read(response, host), response.status_code
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        msg = f"{host} does not answer ({type(error).__name__})"
+        msg = f"{host} did not answer ({type(error).__name__})"
         raise Unreachable(msg) from None
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        msg = f"{host} answers with status {status}"
+        msg = f"{host} answered with status {status}"
         raise Unreachable(msg)
     return status, _object(body)
 
@@ -106,7 +106,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def words(value: object) -> str:
-    """Return a server's text as one printable line of bounded length, which cannot steer a terminal."""
+def printable_line(value: object) -> str:
+    """Return a server's text as one printable line of bounded length, so that it cannot control a terminal."""
     text = value if isinstance(value, str) else ""
-    return "".join(char if char.isprintable() else " " for char in text[:_MAX_WORDS]).strip()
+    return "".join(char if char.isprintable() else " " for char in text[:_MAX_LINE]).strip()

@@ -1,4 +1,4 @@
-"""What a token says of itself. Nothing is verified: any token that can be read at all is read, however wrong."""
+"""Decode a token without verifying anything, however wrong the token is."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -12,27 +12,27 @@ _SEGMENTS = {
 
 
 class UnreadableError(ValueError):
-    """Not a token that can be read; the text says why and holds nothing of it."""
+    """The token cannot be decoded; the text says why and contains no part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenInspection:
-    """A token's two documents.
+    """A decoded token.
 
     Attributes:
         header: the JOSE header.
-        claims: the claims.
+        claims: the claims set.
     """
 
     header: dict[str, Any]
     claims: dict[str, Any]
 
 
-def read(token: str) -> TokenInspection:
-    """Read a token (RFC 7519 section 3).
+def decode(token: str) -> TokenInspection:
+    """Return a token's header and claims (RFC 7519 section 3).
 
     Raises:
-        UnreadableError: it is not a signed token of JSON objects.
+        UnreadableError: the token is not a signed token whose header and payload are JSON objects.
     """
     segments = token.split(".")
     if len(segments) != 3:

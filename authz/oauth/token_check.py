@@ -1,4 +1,4 @@
-"""Whether the service would take a token: its own settings, its own key fetching, its own verification, run once."""
+"""Check a token as the service would: with the same settings, the same key fetching and the same verification."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,22 +8,23 @@ from authz.config.settings import Settings
 from authz.core.identity.jwks import KeySet
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import bearer, verify
+from authz.core.servers import Server
 from authz.edge.jwks.store import KeyStore, Schedule
-from authz.oauth.inspect_token import UnreadableError, read
+from authz.oauth.inspect_token import UnreadableError, decode
 
-TAKEN = "accepted"
+ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenVerdict:
-    """What one server makes of a token.
+    """The result of checking a token for one server.
 
     Attributes:
         server: the server's name in the file.
-        reason: `accepted`, or the word of the closed list.
-        detail: why, for the operator; empty when accepted.
-        scopes: what rules would see as `scopes`.
-        roles: what rules would see as `roles`.
+        reason: `accepted`, or a reason of the closed list.
+        detail: why the token is rejected, for the operator; empty if it is accepted.
+        scopes: the `scopes` that rules would see.
+        roles: the `roles` that rules would see.
     """
 
     server: str
@@ -33,47 +34,46 @@ class TokenVerdict:
     roles: tuple[str, ...] = ()
 
 
-class _Quiet:
-    """Takes the key store's figures, which nobody reads here."""
+class _NoMetrics:
+    """An observer of the key store that drops everything, because no one reads metrics here."""
 
     def fetched(self, issuer: str, outcome: str) -> None:
-        """Drop a figure."""
+        """Drop the result of a fetch."""
 
     def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
-        """Drop figures."""
+        """Drop the counts of skipped keys."""
 
 
-async def judge(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
+async def verify_for_servers(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
     """Verify a token as each server of the file would; `now` is seconds since the epoch.
 
-    Only the keys of the issuer that the token names are fetched, and only if the file trusts it.
+    Only the keys of the issuer that the token names are fetched, and only if the file trusts that issuer.
     """
-    keys = await _keys(settings, token)
+    keys = await _fetch_keys(settings, token)
+    return [_verify(server, keys, token, now) for server in settings.directory.servers]
+
+
+def _verify(server: Server, keys: Mapping[str, KeySet | None], token: str, now: float) -> TokenVerdict:
     given = bearer(f"Bearer {token}")
-    verdicts = []
-    for server in settings.directory.servers:
-        trusts = {issuer: (trust, keys.get(issuer)) for issuer, trust in server.issuers.items()}
-        found = given if isinstance(given, TokenRejected) else verify(given, trusts, now)
-        if isinstance(found, TokenRejected):
-            verdict = TokenVerdict(server=server.name, reason=found.reason, detail=found.detail)
-        else:
-            verdict = TokenVerdict(
-                server=server.name, reason=TAKEN, scopes=tuple(found.scopes), roles=tuple(found.roles)
-            )
-        verdicts.append(verdict)
-    return verdicts
+    trusts = {issuer: (terms, keys.get(issuer)) for issuer, terms in server.issuers.items()}
+    found = given if isinstance(given, TokenRejected) else verify(given, trusts, now)
+    if isinstance(found, TokenRejected):
+        return TokenVerdict(server=server.name, reason=found.reason, detail=found.detail)
+    return TokenVerdict(
+        server=server.name, reason=ACCEPTED, scopes=tuple(found.scopes), roles=tuple(found.roles)
+    )
 
 
-async def _keys(settings: Settings, token: str) -> Mapping[str, KeySet | None]:
+async def _fetch_keys(settings: Settings, token: str) -> Mapping[str, KeySet | None]:
     try:
-        issuer = read(token).claims.get("iss")
+        issuer = decode(token).claims.get("iss")
     except UnreadableError:
         return {}
     if not isinstance(issuer, str) or issuer not in settings.keys:
         return {}
     store = KeyStore(
         {issuer: settings.keys[issuer]},
-        observer=_Quiet(),
+        observer=_NoMetrics(),
         schedule=Schedule(**asdict(settings.fetching)),
         insecure_hosts=settings.insecure_hosts,
         ca_file=settings.ca_file,
@@ -85,6 +85,6 @@ async def _keys(settings: Settings, token: str) -> Mapping[str, KeySet | None]:
         await store.close()
 
 
-def verdicts(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
-    """Run `judge` to its end."""
-    return asyncio.run(judge(settings, token, now))
+def check_token(settings: Settings, token: str, now: float) -> list[TokenVerdict]:
+    """Run `verify_for_servers` in an event loop of its own."""
+    return asyncio.run(verify_for_servers(settings, token, now))

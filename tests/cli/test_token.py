@@ -19,7 +19,7 @@ from authz.core.reasons import Reason
 from authz.demo.gateway import NATIVE
 from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer
 from authz.demo.ports import free_port
-from authz.oauth.token_check import verdicts
+from authz.oauth.token_check import check_token
 from tests.support.waiting import DEADLINE
 
 AUTH0_MD = Path(__file__).parents[2] / "docs" / "auth0.md"
@@ -135,7 +135,7 @@ ASK = {"--issuer": "https://tenant.example/", "--client-id": "c", "--audience": 
 def test_an_option_that_is_missing_is_named(missing):
     done = run(*[part for name, value in ASK.items() if name != missing for part in (name, value)])
 
-    assert (2, "", f"missing {missing} (or give --decode TOKEN)\n") == (
+    assert (2, "", f"missing {missing} (or pass --decode TOKEN)\n") == (
         done.returncode,
         done.stdout,
         done.stderr,
@@ -160,7 +160,7 @@ def test_an_issuer_that_does_not_answer_is_a_sentence():
     port = free_port()
     done = run(*asked(**{"--issuer": f"http://127.0.0.1:{port}/"}))
 
-    assert (1, "", f"127.0.0.1:{port} does not answer (ConnectError)\n") == (
+    assert (1, "", f"127.0.0.1:{port} did not answer (ConnectError)\n") == (
         done.returncode,
         done.stdout,
         done.stderr,
@@ -293,7 +293,7 @@ def rows():
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_each_mistake_in_auth0_gives_the_reason_that_its_documentation_names(issuer, environment, mistake):
     make, reason = MISTAKES[mistake]
-    found = verdicts(load(str(NATIVE), environment=environment), make(issuer), time.time())
+    found = check_token(load(str(NATIVE), environment=environment), make(issuer), time.time())
 
     assert [reason] == [verdict.reason for verdict in found]
     assert [f"`{reason}`"] == [row[1] for row in rows() if row[0] == mistake]

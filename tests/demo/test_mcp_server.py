@@ -303,7 +303,7 @@ def test_every_body_makes_a_record_that_is_read_back_and_is_passed_on_whole(tmp_
     received = passed_on(log, [part(body[:cut], more=True), part(body[cut:], more=False)])
 
     assert [part(body, more=False)] == received
-    assert [Arrival.of(SCOPE, body)] == arrivals(log)
+    assert [Arrival.from_request(SCOPE, body)] == arrivals(log)
 
 
 def test_a_client_that_leaves_within_its_body_is_on_record_and_the_application_sees_it_leave(tmp_path):
@@ -311,7 +311,7 @@ def test_a_client_that_leaves_within_its_body_is_on_record_and_the_application_s
     received = passed_on(log, [part(b'{"method"', more=True)])
 
     assert [part(b'{"method"', more=True), {"type": "http.disconnect"}] == received
-    assert [Arrival.of(SCOPE, b"")] == arrivals(log)
+    assert [Arrival.from_request(SCOPE, b"")] == arrivals(log)
 
 
 def test_no_more_of_a_body_is_held_than_the_sdk_takes(tmp_path):

@@ -230,7 +230,7 @@ def test_a_child_that_is_late_is_a_failed_start_and_is_ended(lives):
 
 def test_a_child_whose_place_is_taken_is_not_started():
     with Supervisor() as supervisor, socket.create_server(("127.0.0.1", 0)) as other:
-        with pytest.raises(StartFailed, match="something else answers in its place"):
+        with pytest.raises(StartFailed, match="another process answers in its place"):
             supervisor.start(child(port=other.getsockname()[1]))
 
         assert not supervisor.log("server").exists()

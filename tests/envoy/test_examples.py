@@ -14,7 +14,7 @@ from authz.demo.client import call as sdk_call
 from authz.demo.scenarios.login import login
 from authz.demo.scenarios.requests import bodies, calls, lists, without_token
 from authz.demo.scenarios.result import ALL
-from authz.demo.scenarios.run import tell
+from authz.demo.scenarios.run import run_all
 from authz.demo.stack import Stack
 from authz.render.bootstrap import bootstrap
 from authz.render.options import Rate, RenderOptions
@@ -64,7 +64,7 @@ def _failed(rows):
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "mtls.yaml"])
 def test_the_whole_story_holds(parts, name):
     with gateways(parts, name.partition(".")[0].replace(" ", "-"), EXAMPLES[name]) as stack:
-        rows = asyncio.run(_told(tell(stack)))
+        rows = asyncio.run(_told(run_all(stack)))
 
     assert (True, []) == (50 < len(rows), _failed(rows))
 
@@ -75,7 +75,7 @@ def test_the_whole_story_holds_with_tls_to_clients_service_and_server(parts, tmp
         monkeypatch.setattr(certifi, "where", lambda: str(security.authority.cert))
         monkeypatch.setattr(httpcore2, "default_ssl_context", lambda **_: trust)
         with gateways(parts, "mtls", EXAMPLES["mtls.yaml"], security) as stack:
-            rows = asyncio.run(_told(tell(stack)))
+            rows = asyncio.run(_told(run_all(stack)))
 
     assert (True, []) == (50 < len(rows), _failed(rows))
 

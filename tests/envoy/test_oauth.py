@@ -8,7 +8,7 @@ import jwt
 import pytest
 from mcp.client.auth import utils
 
-from authz.demo.scenarios.login import Person, listed
+from authz.demo.scenarios.login import BrowserUser, list_tools
 from authz.demo.scenarios.run import ALL
 from tests.support.running import another_gateway
 from tests.support.waiting import DEADLINE
@@ -105,8 +105,8 @@ def test_the_document_names_what_to_ask_for_and_of_whom(stack, gateway, metadata
 
 
 def logged_in(url):
-    person = Person()
-    names = asyncio.run(asyncio.wait_for(listed(url, person), DEADLINE))
+    person = BrowserUser()
+    names = asyncio.run(asyncio.wait_for(list_tools(url, person), DEADLINE))
     return names, person
 
 
@@ -116,7 +116,10 @@ def test_a_client_that_knows_the_url_alone_logs_in_and_lists_its_tools(stack, ga
 
     assert ALL[:3] == names
     assert stack.issuer == person.registration.issuer
-    assert ("S256", gateway.url) == (person.asked["code_challenge_method"], person.asked["resource"])
+    assert ("S256", gateway.url) == (
+        person.last_request["code_challenge_method"],
+        person.last_request["resource"],
+    )
     assert gateway.url in claims["aud"]
     assert {*FIRST_SCOPES.split()} == {*claims["scope"].split()} - {"offline_access"}
 

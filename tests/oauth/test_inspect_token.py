@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.oauth.inspect_token import UnreadableError, read
+from authz.oauth.inspect_token import UnreadableError, decode
 
 JSON = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
 
@@ -18,7 +18,7 @@ def segment(value):
 
 @given(header=JSON, claims=JSON, signature=st.sampled_from(["", "AAAA", "not base64!"]))
 def test_header_and_claims_are_read_whatever_the_signature(header, claims, signature):
-    found = read(f"{segment(header)}.{segment(claims)}.{signature}")
+    found = decode(f"{segment(header)}.{segment(claims)}.{signature}")
 
     assert (header, claims) == (found.header, found.claims)
 
@@ -26,7 +26,7 @@ def test_header_and_claims_are_read_whatever_the_signature(header, claims, signa
 @given(st.text() | st.text(alphabet="ey.AJW0_-="))
 def test_any_text_is_read_or_is_unreadable(text):
     try:
-        found = read(text)
+        found = decode(text)
     except UnreadableError:
         return
 
@@ -51,6 +51,6 @@ def test_any_text_is_read_or_is_unreadable(text):
 )
 def test_what_cannot_be_read_is_said_without_showing_it(token, why):
     with pytest.raises(UnreadableError, match=why) as found:
-        read(token)
+        decode(token)
 
     assert "secret" not in str(found.value)

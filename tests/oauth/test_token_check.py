@@ -5,11 +5,10 @@ import json
 
 import pytest
 
-from authz.oauth.token_check import judge
-from tests.support.jwks_server import IssuerSite, https, page
+from authz.oauth.token_check import verify_for_servers
+from tests.support.jwks_server import PATIENCE, IssuerSite, https, page
 from tests.support.policy_files import NATIVE, settings
 from tests.support.tokens import AUDIENCE, NOW, claims, jwk, rsa_key, token
-from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +26,12 @@ def reasons(site, more=""):
             issuer = f"{site.url}/"
             site.pages["/jwks"] = page(json.dumps({"keys": [jwk(rsa_key())]}).encode().ljust(2048))
             text = NATIVE.replace("https://issuer.example/", f"{issuer}\n    jwks_uri: {site.url}/jwks", 1)
-            found = await judge(settings(text + more), token(claims(iss=issuer, aud=AUDIENCE)), NOW)
+            found = await verify_for_servers(
+                settings(text + more), token(claims(iss=issuer, aud=AUDIENCE)), NOW
+            )
             return [verdict.reason for verdict in found]
 
-    return asyncio.run(asyncio.wait_for(go(), DEADLINE))
+    return asyncio.run(asyncio.wait_for(go(), PATIENCE))
 
 
 def test_keys_are_fetched_under_the_authorities_of_the_file_and_no_others(tmp_path):

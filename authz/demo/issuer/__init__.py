@@ -1,1 +1,1 @@
-"""The demo issuer: an OpenID provider on loopback, with faults on request."""
+"""The demo issuer: an OpenID provider on loopback, which can fail on request."""

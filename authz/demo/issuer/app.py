@@ -1,8 +1,8 @@
-"""An OpenID issuer for demos and tests only: it gives any token to anybody who asks, and so serves loopback alone.
+"""An OpenID issuer for demos and tests only: it issues any token to anyone, and therefore listens on loopback only.
 
-`authz.demo.issuer.tokens` makes the tokens, `authz.demo.issuer.authorization_code` the OAuth flows, and `authz.demo.issuer.pages` lists what is served.
-`IssuerServer` runs it in a thread, `python -m authz.demo.issuer.app --port N` in a process. Keys and secrets are made at
-start and die with it.
+`authz.demo.issuer.tokens` makes the tokens, `authz.demo.issuer.authorization_code` has the OAuth flows, and
+`authz.demo.issuer.pages` lists the paths. `IssuerServer` runs the issuer in a thread, and
+`python -m authz.demo.issuer.app --port N` runs it in a process. Keys and secrets are created at start and never stored.
 """
 
 import argparse
@@ -28,21 +28,21 @@ _STOP_SECONDS = 5.0
 
 
 class IssuerServer:
-    """Context manager that runs an issuer in a thread and gives the `TokenIssuer`.
+    """Context manager that runs an issuer in a thread; entering it returns the `TokenIssuer`.
 
     Attributes:
-        flows: its OAuth flows, once entered; for reading the clients.
+        flows: the OAuth flows, once entered; tests read the clients there.
 
     Raises:
-        ValueError: from the constructor, for an address that is not loopback.
-        OSError: on entering, when the port is taken.
-        TimeoutError: on entering, when the server is not up within ten seconds.
+        ValueError: from the constructor, if the address is not loopback.
+        OSError: on entering, if the port is taken.
+        TimeoutError: on entering, if the server is not up within ten seconds.
     """
 
     flows: Flows
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, interval: float = 5.0) -> None:
-        """Prepare; port 0 takes a free one, `interval` is for device codes, in seconds."""
+        """Prepare to listen; port 0 takes a free one, and `interval` is the seconds between polls of a device code."""
         self._address = (loopback(host), port)
         self._interval = interval
 
@@ -70,7 +70,7 @@ class IssuerServer:
 
 
 def _listen(host: str, port: int) -> tuple[socket.socket, TokenIssuer]:
-    # Bound here and not by the server, because the identifier holds the port.
+    # Bound here and not by the server, because the issuer's identifier contains the port.
     listening = socket.create_server((host, port))
     return listening, TokenIssuer(f"http://{host}:{listening.getsockname()[1]}/")
 
@@ -89,7 +89,7 @@ def _server(flows: Flows) -> uvicorn.Server:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run an issuer until it is told to stop."""
+    """Run an issuer until it gets a signal to stop."""
     parser = argparse.ArgumentParser(prog="python -m authz.demo.issuer.app", description=NOTICE)
     parser.add_argument("--port", type=int, default=8090, help="0 for any free one (default: %(default)s)")
     parser.add_argument("--host", type=loopback, default="127.0.0.1", help="a loopback address of IPv4")

@@ -2,11 +2,11 @@
 
 Rules of this module:
 
-* Nobody logs in. The user is the one that `login_hint` names, and consents to everything that the table of users
-  lets them have; asking for more is no error and gives no more.
-* A code is for one client, one redirect URI, one PKCE verifier (S256, no other), one use, one minute.
-* `audience` or `resource` chooses what a token is for; with neither the token is opaque, as Auth0's is.
-* Nothing is kept longer than the process.
+* No one logs in. `login_hint` names the user, who consents to everything that the table of users allows. Requesting
+  more is not an error, and grants no more.
+* A code is for one client, one redirect URI, one PKCE verifier (S256 only), one use and one minute.
+* `audience` or `resource` selects the audience of a token. With neither, the token is opaque, as at Auth0.
+* Nothing outlives the process.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from authz.demo.issuer.clients import CODE, CREDENTIALS, DEVICE, METHODS, REFRESH, Client, Clients
-from authz.demo.issuer.device_flow import Devices
+from authz.demo.issuer.device_flow import DeviceCodes
 from authz.demo.issuer.grants import (
     OFFLINE,
     USERS,
     Form,
     Grant,
     OAuthError,
-    audience_of,
-    granted,
+    find_user,
+    grantable_scopes,
     refuse,
-    user_of,
+    requested_audience,
 )
 from authz.demo.issuer.tokens import TokenIssuer
 
@@ -42,9 +42,9 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
         "registration_endpoint": "oidc/register",
     }
 )
-"""Member of the discovery document to path, both as Auth0 has them."""
+"""Path by member of the discovery document, both with Auth0's names."""
 ACTIVATE = "activate"
-"""Path where a device's user confirms."""
+"""Path where the user of a device confirms its code."""
 SCOPES = tuple(sorted(frozenset[str]().union(*(user.scopes for user in USERS.values()))))
 
 _CODE_SECONDS = 60
@@ -60,18 +60,18 @@ class _Code:
 
 
 class Flows:
-    """The authorization server's state. It belongs to one thread.
+    """The state of the authorization server, for use in one thread.
 
     Attributes:
         issuer: signs the tokens.
-        clients: who may ask.
+        clients: the registered clients.
     """
 
     def __init__(self, issuer: TokenIssuer, *, interval: float = 5.0, lifetime: float = 900.0) -> None:
-        """Prepare; `interval` and `lifetime` are those of device codes, in seconds."""
+        """Start without any code; `interval` and `lifetime` are those of device codes, in seconds."""
         self.issuer = issuer
         self.clients = Clients()
-        self._devices = Devices(issuer.clock, interval=interval, lifetime=lifetime)
+        self._devices = DeviceCodes(issuer.clock, interval=interval, lifetime=lifetime)
         self._codes: dict[str, _Code] = {}
         self._refresh: dict[str, Grant] = {}
         self._grants: Mapping[str, Callable[[Client, Form], Grant]] = {
@@ -99,10 +99,10 @@ class Flows:
         }
 
     def authorize(self, form: Form) -> str:
-        """Answer an authorization request at once; returns the URL to redirect to, with `iss` (RFC 9207).
+        """Answer an authorization request, and return the URL to redirect to, with `iss` (RFC 9207).
 
         Raises:
-            OAuthError: the client or its redirect URI is unknown, so nobody may be redirected.
+            OAuthError: the client or its redirect URI is unknown, so a redirect would be unsafe.
         """
         client = self.clients.find(form.get("client_id", ""))
         redirect = form.get("redirect_uri", "")
@@ -122,12 +122,12 @@ class Flows:
         challenge = form.get("code_challenge", "")
         if form.get("code_challenge_method") != "S256" or not challenge:
             refuse("invalid_request", "PKCE with code_challenge_method S256 is required")
-        user, may = user_of(form), {OFFLINE} if REFRESH in client.grants else frozenset[str]()
+        user, offline = find_user(form), {OFFLINE} if REFRESH in client.grants else frozenset[str]()
         grant = Grant(
             client=client.id,
             sub=user.sub,
-            scope=granted(form.get("scope", ""), user.scopes | may),
-            audience=audience_of(form),
+            scope=grantable_scopes(form.get("scope", ""), user.scopes | offline),
+            audience=requested_audience(form),
             roles=user.roles,
         )
         code, expires = secrets.token_urlsafe(32), self.issuer.clock() + _CODE_SECONDS
@@ -135,35 +135,35 @@ class Flows:
         return code
 
     def device_code(self, form: Form) -> dict[str, Any]:
-        """Begin a device flow (RFC 8628 section 3.1).
+        """Start a device flow (RFC 8628 section 3.1).
 
         Raises:
-            OAuthError: the client is unknown or may not.
+            OAuthError: the client is unknown, or may not use this flow.
         """
         client = self.clients.find(form.get("client_id", ""))
         _check_grant(client, DEVICE)
         return self._devices.begin(client.id, form, f"{self.issuer.url}{ACTIVATE}")
 
     def activate(self, form: Form) -> None:
-        """Let a device's user answer: `user_code`, `answer` (approve or deny), `login_hint`, `roles`.
+        """Record the answer of a device's user: `user_code`, `answer` (approve or deny), `login_hint`, `roles`.
 
         Raises:
-            OAuthError: there is no such code, answer or user.
+            OAuthError: the code, the answer or the user is unknown.
         """
         answer = form.get("answer", "")
         if answer not in {"approve", "deny"}:
             refuse("invalid_request", "answer must be approve or deny")
-        self._devices.answer(form.get("user_code", ""), user_of(form), approve=answer == "approve")
+        self._devices.answer(form.get("user_code", ""), find_user(form), approve=answer == "approve")
 
     def token(self, form: Form, authorization: str | None) -> dict[str, Any]:
         """Answer a token request (RFC 6749 sections 4 to 6, RFC 8628 section 3.4).
 
         Args:
             form: the body's parameters.
-            authorization: the header, None when there is none.
+            authorization: the Authorization header; None if there is none.
 
         Raises:
-            OAuthError: no token is given.
+            OAuthError: the request gets no token.
         """
         redeem = self._grants.get(form.get("grant_type", ""))
         if redeem is None:
@@ -194,23 +194,23 @@ class Flows:
             refuse("invalid_grant", "redirect_uri is not that of the authorization request")
         if not hmac.compare_digest(_s256(form.get("code_verifier", "")), code.challenge.encode()):
             refuse("invalid_grant", "code_verifier does not match the code_challenge")
-        return _narrowed(code.grant, form)
+        return _for_same_audience(code.grant, form)
 
     def _by_refresh(self, client: Client, form: Form) -> Grant:
-        # Each refresh token is for one use (OAuth 2.1 section 4.3.1: rotation for public clients).
+        # A refresh token can be used once (OAuth 2.1 section 4.3.1: rotation for public clients).
         grant = self._refresh.pop(form.get("refresh_token", ""), None)
         if grant is None or grant.client != client.id:
             refuse("invalid_grant", "unknown or used refresh token")
-        return _narrowed(grant, form)
+        return _for_same_audience(grant, form)
 
     def _by_credentials(self, client: Client, form: Form) -> Grant:
-        audience = audience_of(form)
+        audience = requested_audience(form)
         if not audience:
             refuse("invalid_request", "audience or resource is required")
         return Grant(
             client=client.id,
             sub=f"{client.id}@clients",
-            scope=granted(form.get("scope") or " ".join(SCOPES), frozenset(SCOPES)),
+            scope=grantable_scopes(form.get("scope") or " ".join(SCOPES), frozenset(SCOPES)),
             audience=audience,
             claims={"aud": audience, "gty": "client-credentials"},
         )
@@ -221,13 +221,13 @@ def _check_grant(client: Client, grant: str) -> None:
         refuse("unauthorized_client", "this grant type is not among the client's")
 
 
-def _narrowed(grant: Grant, form: Form) -> Grant:
-    """Refuse another audience than the one granted (RFC 8707 section 2.2)."""
-    if audience_of(form) not in {"", grant.audience}:
+def _for_same_audience(grant: Grant, form: Form) -> Grant:
+    """Return the grant, unless the request names another audience (RFC 8707 section 2.2)."""
+    if requested_audience(form) not in {"", grant.audience}:
         refuse("invalid_target", "the resource is not the one that was granted")
     return grant
 
 
 def _s256(verifier: str) -> bytes:
-    """Return the challenge of a verifier (RFC 7636 section 4.2)."""
+    """Return the PKCE challenge for a verifier (RFC 7636 section 4.2)."""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")

@@ -1,4 +1,4 @@
-"""OAuth clients of the demo issuer: two made at start, and those that register themselves (RFC 7591)."""
+"""OAuth clients of the demo issuer: two that always exist, and those that register themselves (RFC 7591)."""
 
 import binascii
 import hmac
@@ -15,7 +15,7 @@ from authz.demo.issuer.grants import Form, refuse
 CODE, REFRESH, CREDENTIALS = "authorization_code", "refresh_token", "client_credentials"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 METHODS = ("none", "client_secret_post", "client_secret_basic")
-"""How a client may authenticate itself (RFC 7591 section 2)."""
+"""Methods by which a client can authenticate itself (RFC 7591 section 2)."""
 NATIVE_ID, SERVICE_ID = "demo-native", "demo-service"
 """The public client for the device flow, and the confidential one for client credentials."""
 
@@ -24,15 +24,15 @@ _MAX_CLIENTS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client.
+    """An OAuth client.
 
     Attributes:
-        id: its id.
-        secret: its secret, empty for a public client.
-        redirects: redirect URIs, compared to the letter.
-        grants: grant types that it may use.
-        method: one of `METHODS`, the only one that it may use.
-        name: for people.
+        id: the client id.
+        secret: the client secret; empty for a public client.
+        redirects: redirect URIs, compared exactly.
+        grants: grant types that the client may use.
+        method: the one of `METHODS` that the client must use.
+        name: a name for people.
     """
 
     id: str
@@ -57,10 +57,10 @@ class Client:
 
 
 class Clients:
-    """Every client. The secret of the confidential one is drawn anew at each start."""
+    """All clients. The confidential one gets a new secret at each start."""
 
     def __init__(self) -> None:
-        """Make the two that are always there."""
+        """Create the two clients that always exist."""
         self.native = Client(id=NATIVE_ID, grants=frozenset({DEVICE, REFRESH}), name="mcp-authz token")
         self.service = Client(
             id=SERVICE_ID,
@@ -72,40 +72,40 @@ class Clients:
         self._clients = {client.id: client for client in (self.native, self.service)}
 
     def find(self, client_id: str) -> Client:
-        """Return a client.
+        """Return the client with this id.
 
         Raises:
-            OAuthError: there is none of this id.
+            OAuthError: there is none.
         """
         client = self._clients.get(client_id)
         if client is None:
             refuse("invalid_client", "unknown client")
         return client
 
-    def register(self, asked: Mapping[str, Any]) -> Client:
+    def register(self, metadata: Mapping[str, Any]) -> Client:
         """Register a client for the authorization code flow (RFC 7591 section 3).
 
         Raises:
-            OAuthError: for a redirect URI that is neither https nor on loopback, and metadata that is not supported.
+            OAuthError: a redirect URI is neither https nor on loopback, or the metadata is not supported.
         """
-        redirects = asked.get("redirect_uris")
+        redirects = metadata.get("redirect_uris")
         if not isinstance(redirects, list) or not redirects or not all(map(_may_redirect, redirects)):
             refuse("invalid_redirect_uri", "redirect_uris must be https, or http on loopback")
-        method = asked.get("token_endpoint_auth_method") or "none"
-        grants = asked.get("grant_types") or [CODE]
+        method = metadata.get("token_endpoint_auth_method") or "none"
+        grants = metadata.get("grant_types") or [CODE]
         if (
             method not in METHODS
             or not isinstance(grants, list)
             or not {CODE, REFRESH}.issuperset(map(str, grants))
         ):
-            refuse("invalid_client_metadata", "this method or grant type is not for registration")
+            refuse("invalid_client_metadata", "this method or grant type cannot be registered")
         client = Client(
             id=secrets.token_urlsafe(16),
             secret="" if method == "none" else secrets.token_urlsafe(32),
             redirects=tuple(redirects),
             grants=frozenset(map(str, grants)),
             method=method,
-            name=str(asked.get("client_name") or ""),
+            name=str(metadata.get("client_name") or ""),
         )
         return self._keep(client)
 
@@ -116,10 +116,10 @@ class Clients:
         return client
 
     def authenticate(self, form: Form, authorization: str | None) -> Client:
-        """Return the client that makes a token request, by its one method (RFC 6749 section 2.3).
+        """Return the client that makes a token request (RFC 6749 section 2.3).
 
         Raises:
-            OAuthError: it is unknown, or does not authenticate itself as it registered to.
+            OAuthError: the client is unknown, or does not authenticate itself by its registered method.
         """
         if authorization is not None:
             method, client_id, secret = "client_secret_basic", *_basic(authorization)

@@ -1,8 +1,8 @@
-"""The device authorization grant (RFC 8628) with the answers of Auth0.
+"""The device authorization grant (RFC 8628), with Auth0's answers.
 
-A code lives through: pending, then approved or denied by its user, or expired. A poll that is not the last finds
-it pending, or came too early: then the interval grows, for this code, for good. The poll that finds an end is the
-last one; from then on the code is unknown, so an expired code is `expired_token` once and `invalid_grant` after that.
+A code is pending until its user approves or denies it, or it expires. A poll that comes too early lengthens the interval
+of this code for good. The first poll after the end of the code gets the result and removes the code. An expired code is
+therefore `expired_token` once, and `invalid_grant` after that.
 """
 
 import secrets
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from authz.demo.issuer.grants import OFFLINE, Form, Grant, User, audience_of, granted, refuse
+from authz.demo.issuer.grants import OFFLINE, Form, Grant, User, grantable_scopes, refuse, requested_audience
 
 SLOWER_SECONDS = 5.0
-"""By how much an interval grows with each `slow_down` (RFC 8628 section 3.5)."""
+"""Seconds that each `slow_down` adds to the interval (RFC 8628 section 3.5)."""
 
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
@@ -32,16 +32,16 @@ class _Pending:
     denied: bool = False
 
 
-class Devices:
-    """Codes that were given out and are not yet used up."""
+class DeviceCodes:
+    """The device codes that were issued and not yet redeemed."""
 
     def __init__(self, clock: Callable[[], float], *, interval: float, lifetime: float) -> None:
-        """Prepare; all in seconds.
+        """Start without any code.
 
         Args:
-            clock: the time.
-            interval: between polls, at first.
-            lifetime: of a code.
+            clock: returns the time in seconds.
+            interval: seconds between polls at first.
+            lifetime: seconds until a code expires.
         """
         self._clock = clock
         self._interval = interval
@@ -49,13 +49,13 @@ class Devices:
         self._codes: dict[str, _Pending] = {}
 
     def begin(self, client: str, form: Form, activate: str) -> dict[str, Any]:
-        """Give out a code (RFC 8628 section 3.2); `activate` is the URL where the user confirms it."""
+        """Issue a code (RFC 8628 section 3.2); `activate` is the URL where the user confirms it."""
         device_code = secrets.token_urlsafe(32)
         pending = _Pending(
             client=client,
             user_code=_user_code(),
             scope=form.get("scope", ""),
-            audience=audience_of(form),
+            audience=requested_audience(form),
             expires=self._clock() + self._lifetime,
             interval=self._interval,
         )
@@ -70,10 +70,10 @@ class Devices:
         }
 
     def answer(self, user_code: str, user: User, *, approve: bool) -> None:
-        """Let the user confirm or deny.
+        """Record that the user approves or denies.
 
         Raises:
-            OAuthError: no such code waits for an answer.
+            OAuthError: no code with this user code is pending.
         """
         for pending in self._codes.values():
             if pending.user_code == user_code.strip().upper() and self._clock() < pending.expires:
@@ -82,10 +82,10 @@ class Devices:
         refuse("invalid_request", "no such code waits for an answer")
 
     def redeem(self, client: str, form: Form) -> Grant:
-        """Return what was granted (RFC 8628 section 3.4).
+        """Return the grant for an approved code (RFC 8628 section 3.4).
 
         Raises:
-            OAuthError: nothing was, or not yet (section 3.5).
+            OAuthError: the code is not approved, or not yet (section 3.5).
         """
         code = form.get("device_code", "")
         pending = self._codes.get(code)
@@ -102,7 +102,7 @@ class Devices:
         if pending.denied:
             refuse("access_denied", "the user denied the request")
         user = pending.user
-        scope = granted(pending.scope, user.scopes | {OFFLINE})
+        scope = grantable_scopes(pending.scope, user.scopes | {OFFLINE})
         return Grant(client=client, sub=user.sub, scope=scope, audience=pending.audience, roles=user.roles)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Ways in which an issuer's documents can fail, each as it happens on real networks: mode to answer."""
+"""Ways in which an issuer's documents can fail, as they do on real networks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -9,16 +9,16 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 HUGE_BYTES = 100 * 1024 * 1024
 DRIP_SECONDS = 0.25
-"""Between two bytes of the `drip` mode; a key set takes minutes."""
+"""Seconds between two bytes in the `drip` mode, in which a key set takes minutes."""
 FOLLOWED = "followed"
-"""Query parameter of the `redirect` mode's target, where the document is as ever: to follow is to be served."""
+"""Query parameter of the redirect's target in the `redirect` mode; the target serves the document."""
 
 _CHUNK = b" " * 65_536
-Answer = Callable[[Request, Response], Awaitable[Response]]
-"""Takes the request and what would be answered in good times."""
+Fault = Callable[[Request, Response], Awaitable[Response]]
+"""Turns a request and its good response into a failure."""
 
 
-def _status(status: int) -> Answer:
+def _status(status: int) -> Fault:
     async def answer(_request: Request, _good: Response) -> Response:
         return Response("out of order\n", status_code=status)
 
@@ -64,7 +64,7 @@ async def _drops(body: bytes) -> AsyncIterator[bytes]:
         await asyncio.sleep(DRIP_SECONDS)
 
 
-MODES: Mapping[str, Answer] = MappingProxyType(
+MODES: Mapping[str, Fault] = MappingProxyType(
     {
         "on": _status(503),
         "500": _status(500),
@@ -76,5 +76,5 @@ MODES: Mapping[str, Answer] = MappingProxyType(
         "nothing": _nothing,
     }
 )
-"""`on` is 503, `huge` a stream of 100 MB, `drip` a byte at a time, `empty` a set without keys, `redirect` leads to the
-document, `nothing` takes the request and never answers."""
+"""Fault by mode. `on` is a 503, `huge` a stream of 100 MB, `drip` one byte at a time, `empty` a set without keys,
+`redirect` a redirect to the document, and `nothing` accepts the request and never answers."""

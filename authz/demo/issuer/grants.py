@@ -1,4 +1,4 @@
-"""Who may be granted what, and the words in which a flow says no."""
+"""Users, what each may be granted, and the errors of the OAuth flows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from authz.demo.issuer.tokens import TokenIssuer
 OFFLINE = "offline_access"
 """The scope that asks for a refresh token (OpenID Connect Core section 11)."""
 Form = Mapping[str, str]
-"""Parameters of a request, each given once."""
+"""The parameters of a request; each occurs once."""
 
-# Auth0 has 403 and 429 where RFC 6749 section 5.2 and RFC 8628 section 3.5 have 400.
+# Auth0 sends 403 and 429 where RFC 6749 section 5.2 and RFC 8628 section 3.5 say 400.
 _STATUS = MappingProxyType(
     {
         "authorization_pending": 403,
@@ -27,22 +27,22 @@ _STATUS = MappingProxyType(
 
 
 class OAuthError(Exception):
-    """A flow that ends in an error.
+    """An OAuth flow ends in an error.
 
     Attributes:
-        error: the word for it (RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5, RFC 7591 section 3.2.2).
-        description: a sentence for the developer, with nothing secret in it.
+        error: the error code (RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5, RFC 7591 section 3.2.2).
+        description: a sentence for the developer, without any secret.
     """
 
     def __init__(self, error: str, description: str) -> None:
-        """Say what went wrong."""
+        """Store the error code and its description."""
         self.error = error
         self.description = description
         super().__init__(f"{error}: {description}")
 
     @property
     def status(self) -> int:
-        """The HTTP status with which Auth0 answers this."""
+        """The HTTP status that Auth0 sends with this error."""
         return _STATUS.get(self.error, 400)
 
     def body(self) -> dict[str, str]:
@@ -51,18 +51,18 @@ class OAuthError(Exception):
 
 
 def refuse(error: str, description: str) -> NoReturn:
-    """Raise the `OAuthError`."""
+    """Raise an `OAuthError`."""
     raise OAuthError(error, description)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who is always logged in and always consents.
+    """A user who is always logged in and always consents.
 
     Attributes:
         sub: the subject of the tokens.
-        scopes: what may be granted; asking for more gives no more, as Auth0 has it with RBAC enabled.
-        roles: value of the roles claim.
+        scopes: the scopes that may be granted; other requested scopes are dropped, as at Auth0 with RBAC.
+        roles: the value of the roles claim.
     """
 
     sub: str
@@ -78,7 +78,7 @@ USERS: Mapping[str, User] = MappingProxyType(
         "admin": User(sub="auth0|admin", scopes=_FILES, roles=("admin",)),
     }
 )
-"""The demo's users, by the name that `login_hint` gives (OpenID Connect Core section 3.1.2.1)."""
+"""The demo's users, by their name in `login_hint` (OpenID Connect Core section 3.1.2.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +87,11 @@ class Grant:
 
     Attributes:
         client: the client's id.
-        sub: on whose behalf.
+        sub: the subject that the client acts for.
         scope: scopes, separated by spaces.
-        audience: the API identifier; empty when none was asked for.
-        roles: value of the roles claim.
-        claims: further claims of the token.
+        audience: the API identifier; empty if none was requested.
+        roles: the value of the roles claim.
+        claims: additional claims of the token.
     """
 
     client: str
@@ -102,7 +102,7 @@ class Grant:
     claims: Mapping[str, Any] = field(default_factory=dict)
 
     def token(self, issuer: TokenIssuer, ttl: int) -> str:
-        """Return an access token for it that lives for `ttl` seconds."""
+        """Return an access token for this grant that lives for `ttl` seconds."""
         return issuer.token(
             sub=self.sub,
             scope=self.scope,
@@ -114,8 +114,8 @@ class Grant:
         )
 
 
-def user_of(form: Form) -> User:
-    """Return the user that `login_hint` names, the demo user when it is absent; `roles` replaces the user's roles.
+def find_user(form: Form) -> User:
+    """Return the user that `login_hint` names, or the demo user without it; `roles` replaces the user's roles.
 
     Raises:
         OAuthError: there is no such user.
@@ -127,11 +127,11 @@ def user_of(form: Form) -> User:
     return User(sub=user.sub, scopes=user.scopes, roles=roles)
 
 
-def audience_of(form: Form) -> str:
-    """Return what the token shall be for: `audience`, else `resource` (RFC 8707), as Auth0's compatibility profile."""
+def requested_audience(form: Form) -> str:
+    """Return the requested audience: `audience`, or else `resource` (RFC 8707), as with Auth0's compatibility profile."""
     return form.get("audience") or form.get("resource", "")
 
 
-def granted(asked: str, may: frozenset[str]) -> str:
-    """Return the scopes among those asked for, in their order, that may be granted."""
-    return " ".join(scope for scope in dict.fromkeys(asked.split()) if scope in may)
+def grantable_scopes(requested: str, allowed: frozenset[str]) -> str:
+    """Return the requested scopes that are allowed, in the order of the request."""
+    return " ".join(scope for scope in dict.fromkeys(requested.split()) if scope in allowed)

@@ -4,16 +4,16 @@
 |---|---|
 | GET /.well-known/openid-configuration, /.well-known/oauth-authorization-server | the endpoints |
 | GET /.well-known/jwks.json | the published keys |
-| GET /authorize | a redirect with a code, at once: nobody logs in |
+| GET /authorize | a redirect with a code, without a login |
 | POST /oauth/token | a token for a code, a device code, a refresh token or a client's secret |
 | POST /oauth/device/code | a device code |
-| GET /activate?user_code=C&answer=approve or deny | what the device's user says |
+| GET /activate?user_code=C&answer=approve or deny | records the answer of the device's user |
 | POST /oidc/register | a new client |
-| POST /demo/token, JSON object of `TokenFields` | a token |
-| POST /demo/token/KIND, KIND of `BAD_TOKENS` | a token that must be refused |
-| POST /demo/rotate | a new key signs from now on, the old ones stay published |
-| POST /demo/revoke/KID | that key is no longer published |
-| POST /demo/outage/MODE, /demo/outage/off | how the well-known documents fail, MODE of `authz.demo.issuer.faults.MODES` |
+| POST /demo/token with a JSON object of `TokenFields` | a token |
+| POST /demo/token/KIND, a KIND of `BAD_TOKENS` | a token that must be rejected |
+| POST /demo/rotate | signs with a new key; the old ones stay published |
+| POST /demo/revoke/KID | stops publishing that key |
+| POST /demo/outage/MODE, /demo/outage/off | makes the well-known documents fail in a MODE of `faults.MODES`, or stops that |
 """
 
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ from authz.demo.issuer.grants import OAuthError, refuse
 from authz.demo.issuer.tokens import BAD_TOKENS, TokenFields
 
 KEYS_MAX_AGE = 300
-"""Seconds that the key set may be cached, by its Cache-Control."""
-NOTICE = "for demos and tests only: this issuer gives any token to anybody"
+"""Seconds for which Cache-Control lets clients cache the key set."""
+NOTICE = "for demos and tests only: this issuer issues any token to anyone"
 
 _NO_STORE = {"cache-control": "no-store"}
 
 
-class _Pages:
-    """The handlers of `app`; all run on the server's one loop, so that no two change anything at once."""
+class _Handlers:
+    """The handlers of `app`. All run on one event loop, so that no two change the state at once."""
 
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
@@ -57,7 +57,9 @@ class _Pages:
         return await self._document(request, self._issuer.jwks())
 
     async def authorize(self, request: Request) -> Response:
-        return RedirectResponse(self._flows.authorize(_once(request.url.query)), 302, headers=_NO_STORE)
+        return RedirectResponse(
+            self._flows.authorize(_parse_parameters(request.url.query)), 302, headers=_NO_STORE
+        )
 
     async def oauth_token(self, request: Request) -> Response:
         answer = self._flows.token(await _form(request), request.headers.get("authorization"))
@@ -67,20 +69,20 @@ class _Pages:
         return JSONResponse(self._flows.device_code(await _form(request)), headers=_NO_STORE)
 
     async def activate(self, request: Request) -> Response:
-        form = _once(request.url.query)
+        form = _parse_parameters(request.url.query)
         if "answer" not in form:
             return PlainTextResponse("Add &answer=approve or &answer=deny to this URL.\n")
         self._flows.activate(form)
         return PlainTextResponse("Done. You may close this page.\n")
 
     async def register(self, request: Request) -> Response:
-        asked = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        client = self._flows.clients.register(asked)
+        metadata = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        client = self._flows.clients.register(metadata)
         return JSONResponse(client.document(), status_code=201, headers=_NO_STORE)
 
     async def token(self, request: Request) -> Response:
-        asked = msgspec.json.decode(await request.body(), type=TokenFields)
-        return _token_response(self._issuer.token(**msgspec.structs.asdict(asked)), expires_in=asked.ttl)
+        fields = msgspec.json.decode(await request.body(), type=TokenFields)
+        return _token_response(self._issuer.token(**msgspec.structs.asdict(fields)), expires_in=fields.ttl)
 
     async def bad_token(self, request: Request) -> Response:
         make = BAD_TOKENS.get(request.path_params["kind"])
@@ -108,31 +110,31 @@ class _Pages:
 
 
 def app(flows: Flows) -> Starlette:
-    """Return the issuer's HTTP side; the module's docstring lists its paths."""
-    pages = _Pages(flows)
+    """Return the issuer as an ASGI application; the module's docstring lists its paths."""
+    handlers = _Handlers(flows)
     path = {member: f"/{place}" for member, place in ENDPOINTS.items()}
     routes = [
-        Route("/.well-known/openid-configuration", pages.metadata),
-        Route("/.well-known/oauth-authorization-server", pages.metadata),
-        Route("/.well-known/jwks.json", pages.jwks),
-        Route(path["authorization_endpoint"], pages.authorize),
-        Route(path["token_endpoint"], pages.oauth_token, methods=["POST"]),
-        Route(path["device_authorization_endpoint"], pages.device_code, methods=["POST"]),
-        Route(path["registration_endpoint"], pages.register, methods=["POST"]),
-        Route(f"/{ACTIVATE}", pages.activate),
-        Route("/demo/token", pages.token, methods=["POST"]),
-        Route("/demo/token/{kind}", pages.bad_token, methods=["POST"]),
-        Route("/demo/rotate", pages.rotate, methods=["POST"]),
-        Route("/demo/revoke/{kid}", pages.revoke, methods=["POST"]),
-        Route("/demo/outage/{mode}", pages.outage, methods=["POST"]),
+        Route("/.well-known/openid-configuration", handlers.metadata),
+        Route("/.well-known/oauth-authorization-server", handlers.metadata),
+        Route("/.well-known/jwks.json", handlers.jwks),
+        Route(path["authorization_endpoint"], handlers.authorize),
+        Route(path["token_endpoint"], handlers.oauth_token, methods=["POST"]),
+        Route(path["device_authorization_endpoint"], handlers.device_code, methods=["POST"]),
+        Route(path["registration_endpoint"], handlers.register, methods=["POST"]),
+        Route(f"/{ACTIVATE}", handlers.activate),
+        Route("/demo/token", handlers.token, methods=["POST"]),
+        Route("/demo/token/{kind}", handlers.bad_token, methods=["POST"]),
+        Route("/demo/rotate", handlers.rotate, methods=["POST"]),
+        Route("/demo/revoke/{kid}", handlers.revoke, methods=["POST"]),
+        Route("/demo/outage/{mode}", handlers.outage, methods=["POST"]),
     ]
     refusals = {OAuthError: _refusal, ValueError: _bad_request, msgspec.DecodeError: _bad_request}
     return Starlette(routes=routes, middleware=_middleware(), exception_handlers=refusals)
 
 
 def _middleware() -> list[Middleware]:
-    # A web page must not get tokens by letting its own name resolve to this machine; an MCP client that is a page of
-    # this machine, such as the Inspector, may ask.
+    # The check of the host stops DNS rebinding: a web page must not get tokens by making its own name resolve to this
+    # machine. An MCP client that is a page of this machine, such as the Inspector, may request them.
     return [
         Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
         Middleware(
@@ -145,14 +147,14 @@ def _middleware() -> list[Middleware]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Read a form body (RFC 6749 appendix B)."""
+    """Return the parameters of a form body (RFC 6749 appendix B)."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         refuse("invalid_request", "the body must be application/x-www-form-urlencoded")
-    return _once((await request.body()).decode("utf-8"))
+    return _parse_parameters((await request.body()).decode("utf-8"))
 
 
-def _once(text: str) -> dict[str, str]:
-    """Read parameters, none of which may be repeated (RFC 6749 section 3.1)."""
+def _parse_parameters(text: str) -> dict[str, str]:
+    """Parse parameters; a repeated one is an error (RFC 6749 section 3.1)."""
     pairs = parse_qsl(text, errors="strict", max_num_fields=50)
     form = dict(pairs)
     if len(form) != len(pairs):

@@ -1,6 +1,6 @@
-"""Keys and the tokens they sign, of the shape Auth0 gives; good ones, and ones that are wrong in one way each.
+"""Signing keys and tokens in the shape of Auth0's: good tokens, and tokens that are each wrong in one way.
 
-Nothing here listens or asks who wants a token: `authz.demo.issuer.app` serves it, on loopback alone.
+Nothing here listens, and nothing checks who requests a token; `authz.demo.issuer.app` serves the tokens, on loopback only.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 AUDIENCE = "https://mcp-oauth-demo"
-"""The API identifier that tokens are for when none is asked for."""
+"""The audience of a token for which none is requested."""
 ROLES_CLAIM = "https://mcp-demo/roles"
 
 _RSA_BITS = 2048
 
 
 class TokenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be asked of a token.
+    """The fields that a token can be requested with.
 
     Attributes:
         sub: the subject.
         scope: scopes, separated by spaces.
-        roles: value of `ROLES_CLAIM`.
-        audience: the API identifier; `aud` is a list of it and the issuer's userinfo.
-        client: `azp`.
-        ttl: seconds from now to `exp`; negative for a token that expired.
-        kid: which published key signs; empty for the newest.
-        claims: claims to set as they are, last; None takes a claim out.
+        roles: the value of `ROLES_CLAIM`.
+        audience: the API identifier; `aud` is a list of it and the issuer's userinfo endpoint.
+        client: the value of `azp`.
+        ttl: seconds from now to `exp`; negative for an expired token.
+        kid: the id of the published key that signs; empty for the newest.
+        claims: claims that replace the others; None removes a claim.
     """
 
     sub: str = "auth0|user"
@@ -52,7 +52,7 @@ class TokenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey:
-    """An RSA key and its name in the key set."""
+    """An RSA key and its id in the key set."""
 
     kid: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     private: rsa.RSAPrivateKey = field(
@@ -61,41 +61,41 @@ class SigningKey:
     )
 
     def jwk(self) -> dict[str, str]:
-        """Return the public half (RFC 7517 section 4, RFC 7518 section 6.3.1)."""
+        """Return the public key as a JWK (RFC 7517 section 4, RFC 7518 section 6.3.1)."""
         numbers = self.private.public_key().public_numbers()
         n, e = _number(numbers.n), _number(numbers.e)
         return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": n, "e": e}
 
     def pem(self) -> bytes:
-        """Return the public half in PEM."""
+        """Return the public key in PEM."""
         pem, info = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         return self.private.public_key().public_bytes(pem, info)
 
     def sign(self, data: bytes) -> bytes:
-        """Sign as RS256 does (RFC 7518 section 3.3)."""
+        """Return the RS256 signature of the data (RFC 7518 section 3.3)."""
         return self.private.sign(data, padding.PKCS1v15(), SHA256())
 
 
 class TokenIssuer:
-    """Keys and the tokens they sign. Any thread may read while one changes it.
+    """Signing keys, and the tokens that they sign. Any thread may read while one thread changes the keys.
 
     Attributes:
-        url: the issuer identifier, with a final slash as Auth0 has it.
-        keys: what is published; the first signs.
-        clock: seconds since the epoch.
+        url: the issuer identifier, with a trailing slash like Auth0's.
+        keys: the published keys; the first one signs.
+        clock: returns seconds since the epoch.
     """
 
     def __init__(
         self, url: str, *, clock: Callable[[], float] = time.time, key: SigningKey | None = None
     ) -> None:
-        """Begin with `key`, a new one when None. `clock` gives seconds since the epoch."""
+        """Start with `key`, or with a new key if it is None. `clock` returns seconds since the epoch."""
         self.url = url
         self.keys: tuple[SigningKey, ...] = (key or SigningKey(),)
         self.clock = clock
 
     @property
     def jwks_uri(self) -> str:
-        """Where the key set is served."""
+        """The URL of the key set."""
         return f"{self.url}.well-known/jwks.json"
 
     def now(self) -> int:
@@ -103,16 +103,16 @@ class TokenIssuer:
         return int(self.clock())
 
     def rotate(self) -> str:
-        """Sign with a new key from now on, keep the old ones published, and return the new key's kid."""
+        """Switch to a new signing key, keep the old ones published, and return the new key's id."""
         key = SigningKey()
         self.keys = (key, *self.keys)
         return key.kid
 
     def revoke(self, kid: str) -> None:
-        """Publish a key no longer.
+        """Stop publishing a key.
 
         Raises:
-            ValueError: it is not published, or it is the one that signs (rotate first).
+            ValueError: the key is not published, or it is the one that signs (rotate first).
         """
         if self._key(kid) is self.keys[0]:
             msg = "the key that signs cannot be revoked"
@@ -129,17 +129,17 @@ class TokenIssuer:
         Raises:
             TypeError: there is no such field.
         """
-        asked, now = TokenFields(**fields), self.now()
+        wanted, now = TokenFields(**fields), self.now()
         claims = {
             "iss": self.url,
-            "sub": asked.sub,
-            "aud": [asked.audience, f"{self.url}userinfo"],
-            "azp": asked.client,
-            "iat": min(now, now + asked.ttl),
-            "exp": now + asked.ttl,
-            "scope": asked.scope,
-            ROLES_CLAIM: list(asked.roles),
-            **asked.claims,
+            "sub": wanted.sub,
+            "aud": [wanted.audience, f"{self.url}userinfo"],
+            "azp": wanted.client,
+            "iat": min(now, now + wanted.ttl),
+            "exp": now + wanted.ttl,
+            "scope": wanted.scope,
+            ROLES_CLAIM: list(wanted.roles),
+            **wanted.claims,
         }
         return {name: value for name, value in claims.items() if value is not None}
 
@@ -148,7 +148,7 @@ class TokenIssuer:
 
         Raises:
             TypeError: there is no such field.
-            ValueError: no key of that `kid` is published.
+            ValueError: no key with that `kid` is published.
         """
         key = self._key(fields.get("kid") or self.keys[0].kid)
         return _compact({"alg": "RS256", "typ": "JWT", "kid": key.kid}, self.claims(**fields), key.sign)
@@ -157,7 +157,7 @@ class TokenIssuer:
         for key in self.keys:
             if key.kid == kid:
                 return key
-        msg = "no key of this kid is published"
+        msg = "no key with this kid is published"
         raise ValueError(msg)
 
 
@@ -209,7 +209,7 @@ BAD_TOKENS: Mapping[str, Callable[[TokenIssuer], str]] = MappingProxyType(
         "hs256_public_key": _hs256_public_key,
     }
 )
-"""Tokens that must be refused, each wrong in one way: kind to maker."""
+"""Makers of tokens that must be rejected, by what is wrong with the token."""
 
 
 def _compact(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:

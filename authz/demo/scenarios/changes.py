@@ -1,4 +1,4 @@
-"""What a gateway does when something around it changes: keys, the issuer, the policy file, the service itself."""
+"""Scenarios in which something around the gateway changes: keys, the issuer, the policy file, the service itself."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from authz.demo.stack import Stack
 
 _PATIENCE_SECONDS, _RETRY_SECONDS = 10.0, 0.1
 _RELOAD_SECONDS = 5.0
-"""Bound on a reload in the story: the service looks at its file once a second, and this machine is busy."""
+"""Limit on a reload: the service checks its file once a second, and the machine is busy."""
 _STATUS_FOR_ALL = """
       - name: status-for-all
         allow: {tools: [system_status]}
@@ -23,10 +23,10 @@ _STATUS_FOR_ALL = """
 
 
 async def rotation(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show a key's beginning and end.
+    """Show that a new key is accepted and a revoked key is not.
 
-    Each service asks the issuer once here: the first for a key that it does not know, and the second for the same, by
-    which it also learns that an older one is gone.
+    Each service fetches the keys once here, because it does not know the new key. The second service fetches after the
+    old key was revoked, so it also learns that.
     """
     first, second = stack.gateways["native"].url, stack.gateways["agentgateway"].url
     old = {form: stack.token(form) for form in stack.gateways}
@@ -54,7 +54,7 @@ def _both(stack: Stack, tokens: dict[str, str]) -> str:
 
 
 async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that an edited policy counts at once, and that a broken one counts for nothing."""
+    """Show that an edited policy takes effect, and that a broken one does not."""
     gateway = stack.gateways["native"]
     token, good = stack.token(), gateway.policy.read_text(encoding="utf-8")
 
@@ -93,7 +93,7 @@ async def _reload_problem(service: str) -> str:
 
 
 async def service_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that without the service nobody gets through, and that it comes back."""
+    """Show that no request passes without the service, and that requests pass again when it is back."""
     gateway = stack.gateways["native"]
     token = stack.token(scope="files:read")
     stack.supervisor.stop(gateway.service_name)
@@ -105,14 +105,14 @@ async def service_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
     async def status() -> str:
         return outcome(post(gateway.url, token))
 
-    # Envoy takes a service back with its next health check.
+    # Envoy uses the service again after its next health check.
     await _until(status, lambda seen: seen == "200")
     names = await tool_names(gateway.url, token, "legacy")
     yield ScenarioRow("service back: tools listed", join(ALL[:3]), join(names))
 
 
 async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that known keys outlive the issuer."""
+    """Show that known keys still verify while the issuer is down."""
     gateway = stack.gateways["native"]
     token, unknown = stack.token(scope="files:read"), stack.bad_token("unknown_kid")
     stack.outage("on")
@@ -132,7 +132,7 @@ async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
 
 
 async def _failures(service: str) -> str:
-    """Count fetches of keys that failed, as the service's metrics have it; empty for none."""
+    """Return the number of failed key fetches from the service's metrics; empty for none."""
     async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
         text = (await client.get(f"{service}/metrics")).text
     failed = re.findall(
@@ -142,7 +142,7 @@ async def _failures(service: str) -> str:
 
 
 async def _until(attempt: Callable[[], Awaitable[str]], enough: Callable[[str], Any]) -> str:
-    """Try again until the answer is enough; the last answer when time is up."""
+    """Return the first answer that is good enough, or the last one when the time is up."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         seen = await attempt()

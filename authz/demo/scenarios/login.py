@@ -1,7 +1,8 @@
-"""A client that knows one URL and has no token: the official SDK finds its way to one.
+"""A client that knows only one URL and has no token: the official SDK gets one by itself.
 
-The challenge names the metadata document, that names the issuer, the issuer registers the client and, where a person
-would log in, redirects with a code at once; the code and its verifier (PKCE) become a token for the gateway alone.
+The challenge names the metadata document, and the document names the issuer. The issuer registers the client. Where a
+person would log in, the issuer redirects with a code immediately. The client exchanges the code and its PKCE verifier
+for a token that is valid only for the gateway.
 """
 
 from collections.abc import AsyncIterator
@@ -23,34 +24,34 @@ from authz.demo.scenarios.result import ALL, ScenarioRow, join
 from authz.demo.stack import Stack
 
 _CALLBACK = "http://127.0.0.1:3030/callback"
-"""Nothing listens there: the redirect is read and not followed."""
+"""Nothing listens there, because the redirect is read and not followed."""
 _SECONDS = 20.0
 
 
-class Person:
-    """The client's storage and its browser, in which somebody logs in.
+class BrowserUser:
+    """The client's storage, and the browser in which its user logs in.
 
     Attributes:
         pages: URLs of the authorization pages that were opened.
-        tokens: what the client was given.
-        registration: what the client registered as.
+        tokens: the tokens that the client got.
+        registration: the client's registration.
     """
 
     def __init__(self, hint: str = "") -> None:
-        """Be whom `hint` names to the issuer, its first user when empty."""
+        """Log in as the user that `hint` names, or as the issuer's first user if it is empty."""
         self._hint = hint
         self.pages: list[str] = []
         self.tokens: OAuthToken | None = None
         self.registration: OAuthClientInformationFull | None = None
-        self._landed: dict[str, str] = {}
+        self._redirect: dict[str, str] = {}
 
     @property
-    def asked(self) -> dict[str, str]:
-        """Parameters of the last authorization request, none when there was none."""
+    def last_request(self) -> dict[str, str]:
+        """The parameters of the last authorization request; none if there was no request."""
         return _query(self.pages[-1]) if self.pages else {}
 
     async def get_tokens(self) -> OAuthToken | None:
-        """Give what was stored."""
+        """Return the stored tokens."""
         return self.tokens
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
@@ -58,7 +59,7 @@ class Person:
         self.tokens = tokens
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
-        """Give what was stored."""
+        """Return the stored registration."""
         return self.registration
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
@@ -66,40 +67,40 @@ class Person:
         self.registration = client_info
 
     async def browse(self, url: str) -> None:
-        """Open the authorization page, which logs in at once."""
+        """Open the authorization page, which redirects without a login form."""
         self.pages.append(url)
         hint = {"login_hint": self._hint} if self._hint else {}
         async with httpx2.AsyncClient(trust_env=False, timeout=_SECONDS) as browser:
             answer = await browser.get(httpx2.URL(url).copy_merge_params(hint))
-        self._landed = _query(answer.headers.get("location", ""))
+        self._redirect = _query(answer.headers.get("location", ""))
 
-    async def come_back(self) -> AuthorizationCodeResult:
-        """Give what the redirect brought."""
-        return AuthorizationCodeResult(**self._landed)
+    async def read_redirect(self) -> AuthorizationCodeResult:
+        """Return the parameters of the redirect."""
+        return AuthorizationCodeResult(**self._redirect)
 
 
 async def login(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that a client needs nothing but the URL."""
-    url, person = stack.gateways["native"].url, Person()
-    names = await listed(url, person)
+    """Show that a client needs only the URL."""
+    url, user = stack.gateways["native"].url, BrowserUser()
+    names = await list_tools(url, user)
     yield ScenarioRow("client that knows the URL alone: tools listed", join(ALL[:3]), join(names))
-    yield ScenarioRow("  … having registered", "yes", "no" if person.registration is None else "yes")
+    yield ScenarioRow("  … having registered", "yes", "no" if user.registration is None else "yes")
     challenge = {"code_challenge_method": "S256", "resource": url}
-    seen = {name: person.asked.get(name, "") for name in challenge}
+    seen = {name: user.last_request.get(name, "") for name in challenge}
     yield ScenarioRow(
         "  … and asked, with PKCE, for a token for this URL",
         join([*challenge.values()]),
         join([*seen.values()]),
     )
     wanted = ["files:delete", "files:read"]
-    scopes = sorted({*person.asked.get("scope", "").split()} - {"offline_access"})
+    scopes = sorted({*user.last_request.get("scope", "").split()} - {"offline_access"})
     yield ScenarioRow("  … of the scopes that the challenge names", join(wanted), join(scopes))
 
 
-async def listed(url: str, person: Person) -> list[str]:
-    """Connect with nothing but the URL and list the tools' names."""
+async def list_tools(url: str, user: BrowserUser) -> list[str]:
+    """Connect with only the URL, and return the names of the tools in the list."""
     metadata = OAuthClientMetadata(redirect_uris=[AnyUrl(_CALLBACK)], client_name="mcp-authz demo")
-    auth = OAuthClientProvider(url, metadata, person, person.browse, person.come_back)
+    auth = OAuthClientProvider(url, metadata, user, user.browse, user.read_redirect)
     async with (
         httpx2.AsyncClient(auth=auth, trust_env=False, timeout=_SECONDS) as http,
         Client(streamable_http_client(url, http_client=http)) as client,

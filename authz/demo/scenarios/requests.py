@@ -1,4 +1,4 @@
-"""What a gateway lists, allows and refuses while nothing around it changes."""
+"""Scenarios in which nothing around the gateway changes: what it lists, allows and denies."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ from authz.demo.stack import Stack
 
 
 async def alone(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show what there is to guard: everybody may do everything."""
+    """Show the unguarded MCP server, at which anyone may do anything."""
     for mode in ERAS:
         names = await tool_names(stack.upstream, None, mode)
         yield ScenarioRow(f"MCP server alone, {mode}: tools listed", join(ALL), join(names))
 
 
 async def without_token(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show where a client without a token is sent."""
+    """Show that a client without a token is told where to get one."""
     url = stack.gateways["native"].url
     response = post(url, None)
     challenge = response.headers.get("www-authenticate", "")
@@ -44,7 +44,7 @@ BAD_TOKENS = {
 
 
 async def bad_tokens(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that a token that is wrong in one way is refused for that."""
+    """Show that each wrong token is rejected, with the reason that fits."""
     url = stack.gateways["native"].url
     before = len(stack.arrivals())
     for kind, reason in BAD_TOKENS.items():
@@ -62,7 +62,7 @@ _CALLERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 async def lists(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show who sees which tools, in both forms of the policy and both eras of the protocol."""
+    """Show which caller sees which tools, in both forms of the policy and both eras of the protocol."""
     for form, gateway in stack.gateways.items():
         for who, (fields, expected) in _CALLERS.items():
             token = stack.token(form, **fields)
@@ -72,7 +72,7 @@ async def lists(stack: Stack) -> AsyncIterator[ScenarioRow]:
 
 
 async def near_misses(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that a scope is a word and not a piece of text."""
+    """Show that a scope is compared as a whole word and not as a substring."""
     url = stack.gateways["native"].url
     for scope in ("profiles:read", "xfiles:readonly"):
         names = await tool_names(url, stack.token(scope=scope), "legacy")
@@ -84,7 +84,7 @@ _OUTSIDE = {"filename": "/etc/passwd"}
 
 
 async def calls(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that what is not listed cannot be called, and where arguments decide."""
+    """Show that a tool that is not listed cannot be called, and that arguments can decide."""
     for form, gateway in stack.gateways.items():
         token = stack.token(form, scope="files:read files:delete")
         for mode in ERAS:
@@ -132,7 +132,7 @@ _BODIES: dict[str, tuple[bytes, dict[str, str], str]] = {
 
 
 async def bodies(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Show that what two readers could read differently is not passed on."""
+    """Show that a body is refused if two parsers could read it differently."""
     url, token = stack.gateways["native"].url, stack.token(scope="files:read", roles=["admin"])
     before = len(stack.arrivals())
     for what, (body, headers, expected) in _BODIES.items():

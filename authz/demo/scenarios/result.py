@@ -1,4 +1,4 @@
-"""Rows of the story, and the bare HTTP requests that chapters fill them with."""
+"""The rows of the demo's table, and the plain HTTP requests with which scenarios fill them."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,9 +33,9 @@ class ScenarioRow:
     """One claim about the gateway.
 
     Attributes:
-        claim: in a user's words.
-        expected: what should be seen.
-        seen: what was seen.
+        claim: the claim in the words of a user.
+        expected: the expected result.
+        seen: the actual result.
     """
 
     claim: str
@@ -44,16 +44,16 @@ class ScenarioRow:
 
     @property
     def held(self) -> bool:
-        """Whether it was so."""
+        """Whether the claim holds."""
         return self.expected == self.seen
 
 
-Chapter = Callable[[Stack], AsyncIterator[ScenarioRow]]
-"""Makes some requests and says what they showed."""
+Scenario = Callable[[Stack], AsyncIterator[ScenarioRow]]
+"""Makes some requests, and yields a row for each claim that they check."""
 
 
 def nothing_arrived(stack: Stack, before: int) -> ScenarioRow:
-    """Give the row that the MCP server saw no request since there were `before` of them."""
+    """Return the row that no request has reached the MCP server since it had seen `before` of them."""
     claim = "  … and the MCP server saw none of it"
     return ScenarioRow(claim, "0 requests", f"{len(stack.arrivals()) - before} requests")
 
@@ -64,26 +64,26 @@ def post(
     body: Mapping[str, Any] | bytes = INITIALIZE,
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Send one message: bytes as they are, a mapping as JSON."""
+    """Post one message: bytes unchanged, a mapping as JSON."""
     sent = {**_MCP, **({} if token is None else {"authorization": f"Bearer {token}"}), **(headers or {})}
     content = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
     return httpx.post(url, content=content, headers=sent, trust_env=False, timeout=_SECONDS)
 
 
 def outcome(response: httpx.Response) -> str:
-    """Say the status and the reason of a denial; the status alone where there is none."""
+    """Return the status and the reason of a denial, or only the status if there is no reason."""
     reason = _reason(response)
     return f"{response.status_code} {reason}" if reason else str(response.status_code)
 
 
 def get(url: str) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Fetch a JSON object; return an empty one for any other answer."""
     value = httpx.get(url, trust_env=False, timeout=_SECONDS).json()
     return value if isinstance(value, dict) else {}
 
 
 def join(names: Sequence[str]) -> str:
-    """Write names in a row's cell."""
+    """Return names as the text of a cell."""
     return ", ".join(names)
 
 

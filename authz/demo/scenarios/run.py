@@ -1,8 +1,8 @@
-"""The story: what is expected of the gateway, and what was seen on the running parts, row by row.
+"""All scenarios in order: each yields rows with the expected and the actual result on the running processes.
 
-The order of the chapters matters in one place. A token that names an unknown key makes a service ask its issuer at most
-once in a while (the key store's cool-down), so the chapter that rotates keys comes before the one that sends such a
-token, and the outage of the issuer after the restart of the service, which begins anew.
+The order matters in one place. A token with an unknown key makes a service fetch keys at most once per cool-down of the
+key store. The scenario that rotates keys therefore comes before the one that sends such a token, and the outage of the
+issuer comes after the restart of the service, which resets the cool-down.
 """
 
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 from authz.demo.scenarios.changes import issuer_outage, policy_edit, rotation, service_outage
 from authz.demo.scenarios.login import login
 from authz.demo.scenarios.requests import alone, bad_tokens, bodies, calls, lists, near_misses, without_token
-from authz.demo.scenarios.result import ALL, Chapter, ScenarioRow
+from authz.demo.scenarios.result import ALL, Scenario, ScenarioRow
 from authz.demo.stack import Stack
 
-__all__ = ["ALL", "CHAPTERS", "ScenarioRow", "tell"]
+__all__ = ["ALL", "SCENARIOS", "ScenarioRow", "run_all"]
 
-CHAPTERS: tuple[Chapter, ...] = (
+SCENARIOS: tuple[Scenario, ...] = (
     alone,
     without_token,
     login,
@@ -31,8 +31,8 @@ CHAPTERS: tuple[Chapter, ...] = (
 )
 
 
-async def tell(stack: Stack) -> AsyncIterator[ScenarioRow]:
-    """Run the whole story."""
-    for chapter in CHAPTERS:
-        async for row in chapter(stack):
+async def run_all(stack: Stack) -> AsyncIterator[ScenarioRow]:
+    """Run all scenarios and yield their rows."""
+    for scenario in SCENARIOS:
+        async for row in scenario(stack):
             yield row
