@@ -5,7 +5,7 @@ What is found is what can be found without false alarms; each rule says in its d
 
 import ast
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from tests.support.tracked import ROOT, tracked
 TESTS = tracked("tests/**/*.py")
 WAITING = ROOT / "tests" / "support" / "waiting.py"
 TRACKED = ROOT / "tests" / "support" / "tracked.py"
-EACH = pytest.mark.parametrize("file", TESTS, ids=lambda file: file.relative_to(ROOT / "tests").as_posix())
 
 CLOCKS = frozenset(
     f"time.{name}{ending}"
@@ -24,8 +23,8 @@ CLOCKS = frozenset(
     for ending in ("", "_ns")
 )
 DATES = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today"})
-SHORT_LIVED = frozenset({"current", "tokens.current", "good_token"})
-"""Makers of tokens, and of claims by the host's clock, in tests.support."""
+SHORT_LIVED = frozenset({"current", "tokens.current"})
+"""Makers, in tests.support, of claims by the host's clock."""
 FOLDERS = frozenset({"ROOT", "TESTS", "K8S", "HERE", "DOCS"})
 """Names by which modules of tests call folders of the repository in which other things may lie."""
 LEAST = 60.0
@@ -37,14 +36,21 @@ def tree(file: Path) -> ast.Module:
 
 
 def called(node: ast.AST) -> str:
-    """The name of what a call calls: `time.time`, `dt.datetime.now` as `datetime.now`; empty for no call."""
-    if not isinstance(node, ast.Call):
+    """The last two names of what a call calls: `time.time`, `dt.datetime.now` as `datetime.now`; empty for no call."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Name):
+        return function.id
+    if not isinstance(function, ast.Attribute):
         return ""
-    return ".".join(ast.unparse(node.func).split(".")[-2:])
+    owner = function.value
+    if isinstance(owner, ast.Attribute):
+        return f"{owner.attr}.{function.attr}"
+    return f"{owner.id}.{function.attr}" if isinstance(owner, ast.Name) else f".{function.attr}"
 
 
-def calls(nodes: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(nodes) if isinstance(node, ast.Call))
+@cache
+def calls(file: Path) -> list[ast.Call]:
+    return [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
 
 
 def number(node: ast.expr | None) -> float | None:
@@ -67,8 +73,13 @@ def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def lines(found: Iterator[ast.AST]) -> list[int]:
+def lines(found: Iterable[ast.AST]) -> list[int]:
     return [node.lineno for node in found]
+
+
+def offences(rule: Callable[[Path], Iterable[int]], *, but: Path | None = None) -> list[str]:
+    """Where the tests break a rule, which reads one file and gives the lines."""
+    return [f"{file.relative_to(ROOT)}:{line}" for file in TESTS if file != but for line in rule(file)]
 
 
 def test_the_rules_are_held_against_every_file():
@@ -76,18 +87,31 @@ def test_the_rules_are_held_against_every_file():
     assert len(TESTS) > 150
 
 
-@EACH
-def test_no_test_sleeps(file):
+def sleeps(file):
+    return lines(node for node in calls(file) if called(node) == "time.sleep")
+
+
+def test_no_test_sleeps():
     """A sleep is too short on a busy machine and too long on every other; `eventually` waits for the condition."""
-    assert [] == lines(node for node in calls(tree(file)) if called(node) == "time.sleep")
+    assert [] == offences(sleeps)
 
 
-@EACH
-def test_no_clock_is_read_and_no_token_made_when_a_module_is_imported(file):
+def too_early(file):
+    return lines(node for node in at_import(tree(file)) if called(node) in CLOCKS | DATES | SHORT_LIVED)
+
+
+def test_no_clock_is_read_and_no_token_made_when_a_module_is_imported():
     """What is made then has expired when the run takes longer than its maker thought."""
-    early = CLOCKS | DATES | SHORT_LIVED
+    assert [] == offences(too_early)
 
-    assert [] == lines(node for node in at_import(tree(file)) if called(node) in early)
+
+def reads_a_clock(node: ast.AST, names: set[str]) -> bool:
+    """Whether an expression has a clock's value in it; a call that is given one makes something else of it."""
+    if isinstance(node, ast.Call):
+        return called(node) in CLOCKS
+    if isinstance(node, ast.Name):
+        return node.id in names
+    return any(reads_a_clock(child, names) for child in ast.iter_child_nodes(node))
 
 
 def timed(function: ast.AST) -> set[str]:
@@ -98,61 +122,46 @@ def timed(function: ast.AST) -> set[str]:
         for node in assigned:
             if reads_a_clock(node.value, names):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names |= {
-                    name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
-                }
+                written = (name for target in targets for name in ast.walk(target))
+                names |= {name.id for name in written if isinstance(name, ast.Name)}
     return names
 
 
-def reads_a_clock(node: ast.AST, names: set[str]) -> bool:
-    """Whether an arithmetic expression has a clock's value in it; a call given one makes something else of it."""
-    if isinstance(node, ast.Call):
-        return called(node) in CLOCKS
-    if isinstance(node, ast.Name):
-        return node.id in names
-    return any(reads_a_clock(child, names) for child in ast.iter_child_nodes(node))
+def clocked_assertions(file):
+    if not any(called(node) in CLOCKS for node in calls(file)):
+        return
+    for function in functions(file):
+        names = timed(function)
+        checks = (node for node in ast.walk(function) if isinstance(node, ast.Assert))
+        yield from lines(check for check in checks if reads_a_clock(check.test, names))
 
 
-@EACH
-def test_no_assertion_compares_what_a_clock_says(file):
+def test_no_assertion_compares_what_a_clock_says():
     """It would fail on a busy machine, and pass on a fast one whatever the code does: count work (tests.support.work)."""
-    found = [
-        check.lineno
-        for function in functions(file)
-        for check in ast.walk(function)
-        if isinstance(check, ast.Assert) and reads_a_clock(check.test, timed(function))
-    ]
-
-    assert [] == found
+    assert [] == offences(clocked_assertions)
 
 
 BINDING = frozenset({"bind", "listen", "create_server", "start_server", "serve"})
 
 
-@EACH
-def test_nothing_listens_at_a_fixed_port(file):
+def last_name(node: ast.Call) -> str:
+    return called(node).rpartition(".")[2]
+
+
+def fixed_ports(file):
+    binding = (node for node in calls(file) if last_name(node) in BINDING)
+    pairs = (part for node in binding for part in ast.walk(node) if isinstance(part, ast.Tuple))
+    yield from lines(pair for pair in pairs if len(pair.elts) == 2 and (number(pair.elts[1]) or 0) > 0)
+    for node in calls(file):
+        if last_name(node) == "add_insecure_port" and isinstance(node.args[0], ast.Constant):
+            yield from [] if node.args[0].value.endswith(":0") else [node.lineno]
+
+
+def test_nothing_listens_at_a_fixed_port():
     """Another run, or anything else on the machine, may listen there: port 0, or `free_port`."""
-    fixed = [
-        node.lineno
-        for node in calls(tree(file))
-        if ast.unparse(node.func).split(".")[-1] in BINDING
-        for part in ast.walk(node)
-        if isinstance(part, ast.Tuple) and len(part.elts) == 2 and (number(part.elts[1]) or 0) > 0
-    ]
-    added = [
-        node.lineno
-        for node in calls(tree(file))
-        if ast.unparse(node.func).split(".")[-1] == "add_insecure_port"
-        and isinstance(node.args[0], ast.Constant)
-        and not node.args[0].value.endswith(":0")
-    ]
-
-    assert [] == fixed + added
+    assert [] == offences(fixed_ports)
 
 
-HTTPX = frozenset(
-    f"httpx.{name}" for name in ("get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient")
-)
 BOUNDED = {"subprocess.run": "timeout", "asyncio.wait_for": "timeout", "asyncio.timeout": "delay"}
 """Calls that wait for something to be done, and the keyword of their bound."""
 
@@ -161,63 +170,100 @@ def bound(node: ast.Call) -> ast.expr | None:
     """The bound of a call that waits, where it is told one."""
     name = called(node)
     for keyword in node.keywords:
-        if keyword.arg == BOUNDED.get(name, "timeout"):
+        if keyword.arg == BOUNDED[name]:
             return keyword.value
     position = {"asyncio.wait_for": 1, "asyncio.timeout": 0}.get(name, math.inf)
     return node.args[position] if position < len(node.args) else None
 
 
-@EACH
-def test_what_waits_waits_as_long_as_the_suite_does(file):
+def short_waits(file):
+    waits = (node for node in calls(file) if called(node) in BOUNDED)
+    return lines(node for node in waits if (number(bound(node)) or LEAST) < LEAST)
+
+
+def test_what_waits_waits_as_long_as_the_suite_does():
     """A bound of its own is outlasted by a slow machine; a hang is found as well by one that is generous."""
-    waits = [node for node in calls(tree(file)) if called(node) in BOUNDED]
-
-    assert [] == [node.lineno for node in waits if (number(bound(node)) or LEAST) < LEAST]
+    assert [] == offences(short_waits)
 
 
-@EACH
-def test_no_request_has_the_short_bound_that_httpx_has_by_itself(file):
-    asked = [node for node in calls(tree(file)) if called(node) in HTTPX]
-    told = {"timeout", "transport", None}  # None: keywords that come from elsewhere
+HTTPX = frozenset(
+    f"httpx.{name}" for name in ("get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient")
+)
+TOLD = {"timeout", "transport", None}
+"""Keywords that set httpx' bound or make it needless; None is what comes from elsewhere, as `**more`."""
 
-    assert [] == [node.lineno for node in asked if told.isdisjoint(word.arg for word in node.keywords)]
+
+def unbounded_requests(file):
+    asked = (node for node in calls(file) if called(node) in HTTPX)
+    return lines(node for node in asked if TOLD.isdisjoint(word.arg for word in node.keywords))
 
 
-@EACH
-def test_no_loop_of_its_own_polls_until_a_moment(file):
-    """There is one such loop, with one bound: `attempts` in tests.support.waiting."""
+def test_no_request_has_the_short_bound_that_httpx_has_by_itself():
+    assert [] == offences(unbounded_requests)
+
+
+def polling(file):
     loops = (node for node in ast.walk(tree(file)) if isinstance(node, ast.While))
-    found = lines(loop for loop in loops if any(called(node) in CLOCKS for node in calls(loop.test)))
-
-    assert ([] if file != WAITING else 1) == (found if file != WAITING else len(found))
+    return lines(loop for loop in loops if any(called(node) in CLOCKS for node in ast.walk(loop.test)))
 
 
-@EACH
-def test_no_test_reads_whatever_lies_in_the_checkout(file):
+def test_no_loop_of_its_own_polls_until_a_moment():
+    """There is one such loop, with one bound: `attempts` in tests.support.waiting."""
+    assert 1 == len(polling(WAITING))
+    assert [] == offences(polling, but=WAITING)
+
+
+def listings(file):
+    """Folders of the repository that are listed; a folder below one, such as authz/proto, is the code's own."""
+    for node in calls(file):
+        lists = isinstance(node.func, ast.Attribute) and node.func.attr in {
+            "glob",
+            "rglob",
+            "iterdir",
+            "walk",
+        }
+        if lists and isinstance(node.func.value, ast.Name) and node.func.value.id in FOLDERS:
+            yield node.lineno
+
+
+def test_no_test_reads_whatever_lies_in_the_checkout():
     """A build/ folder, a virtual environment, somebody's trial: `tracked` names what git has."""
-    found = [
-        node.lineno
-        for node in calls(tree(file))
-        if isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"glob", "rglob", "iterdir", "walk"}
-        and FOLDERS & {name.id for name in ast.walk(node.func.value) if isinstance(name, ast.Name)}
-    ]
-
-    assert file == TRACKED or [] == found
+    assert 1 == len(list(listings(TRACKED)))
+    assert [] == offences(listings, but=TRACKED)
 
 
-@EACH
-def test_a_skip_says_what_is_missing_and_how_to_get_it(file):
-    """So that whoever reads the summary can run what was not run."""
-    skips = [
-        node for node in calls(tree(file)) if called(node) in {"pytest.skip", "mark.skipif", "mark.skip"}
-    ]
-    bare = [
-        node.lineno
-        for node in skips
-        if not (
-            node.args if called(node) == "pytest.skip" else [k for k in node.keywords if k.arg == "reason"]
-        )
-    ]
+def wordless_skips(file):
+    for node in calls(file):
+        if called(node) == "pytest.skip" and not node.args:
+            yield node.lineno
+        if called(node) in {"mark.skipif", "mark.skip"} and all(
+            word.arg != "reason" for word in node.keywords
+        ):
+            yield node.lineno
 
-    assert [] == bare
+
+def test_every_skip_says_why():
+    assert [] == offences(wordless_skips)
+
+
+BROKEN = {
+    sleeps: "time.sleep(1)",
+    too_early: "def made(at=time.time()): ...",
+    clocked_assertions: "def test():\n    began = time.monotonic()\n    took = time.monotonic() - began\n    assert took < 1",
+    fixed_ports: "socket.create_server(('127.0.0.1', 9001))",
+    short_waits: "subprocess.run(['true'], timeout=5)",
+    unbounded_requests: "httpx.get('http://127.0.0.1/')",
+    polling: "while time.monotonic() < end: ...",
+    listings: "ROOT.rglob('*.yaml')",
+    wordless_skips: "pytest.skip()",
+}
+
+
+@pytest.mark.parametrize(("rule", "text"), BROKEN.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_rule_finds_what_breaks_it_and_nothing_in_a_file_that_is_sound(tmp_path, rule, text):
+    broken, sound = tmp_path / "broken.py", tmp_path / "sound.py"
+    broken.write_text(text)
+    sound.write_text("def test():\n    assert eventually(lambda: time.time() > 0)\n")
+
+    assert [len(text.splitlines())] == list(rule(broken))
+    assert [] == list(rule(sound))
