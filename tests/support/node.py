@@ -88,7 +88,7 @@ def node_or_skip() -> Node:
     try:
         return find_node()
     except NotInstalledError as reason:
-        pytest.skip(f"npm packages are not installed: {reason}")
+        pytest.skip(f"needs npm and its registry, for the packages of tests/node: {reason}")
 
 
 def _install(place: Path) -> None:
