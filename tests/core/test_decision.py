@@ -3,9 +3,8 @@
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.policy.context import Caller
 from authz.core.reasons import Reason
-from tests.support.core import principal
+from tests.support.core import occasion, principal
 
 
 def test_a_decision_is_a_denial_until_it_is_built_otherwise():
@@ -28,14 +27,14 @@ def test_an_allow_has_its_reason():
 def test_the_principal_is_the_callers_where_there_is_one():
     who = principal("a")
 
-    assert who is Decision(caller=Caller.of(who, "demo")).principal
+    assert who is Decision(caller=occasion(who).caller).principal
     assert None is Decision().principal
 
 
 def test_a_denial_by_default_names_nobody_and_nothing():
     made = Decision()
 
-    assert (None, None, None, None) == (made.principal, made.item, made.request_id, made.session)
+    assert (None, None, None) == (made.principal, made.item, made.request_id)
     assert ("", "", "", (), ()) == (made.server, made.method, made.rule, made.scopes, made.shadows)
     assert (False, False) == (made.rewrite, made.hide)
 
