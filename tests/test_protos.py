@@ -17,6 +17,7 @@ from authz.core.request import Limits
 from authz.edge.telemetry.decision_record import Facts, Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
 from tests.support.core import check, message, post, principal, rule, server, snapshot
+from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
@@ -27,7 +28,9 @@ SAMPLES = {str: "text", bool: True, int: 7, tuple[str, ...]: ("one", "two")}
 def made(tmp_path_factory):
     """What the generator makes now."""
     out = tmp_path_factory.mktemp("proto")
-    subprocess.run([sys.executable, str(ROOT / "protos" / "generate.py"), str(out)], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, str(ROOT / "protos" / "generate.py"), str(out)], check=True, timeout=DEADLINE
+    )
     return out
 
 

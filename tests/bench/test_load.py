@@ -3,7 +3,6 @@
 import itertools
 import socket
 import threading
-import time
 from functools import partial
 
 import pytest
@@ -41,7 +40,7 @@ class Server:
                 if self._stall is None:
                     continue
                 if next(self._first) == 0:
-                    time.sleep(self._stall)
+                    threading.Event().wait(self._stall)
                 self.answered += 1
                 connection.sendall(ANSWER)
 

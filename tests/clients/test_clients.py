@@ -15,6 +15,7 @@ import pytest
 from tests.support.node import node_or_skip, run_to_end
 from tests.support.python_1 import python_1_or_skip
 from tests.support.running import shared_stack
+from tests.support.tracked import tracked
 from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
@@ -43,7 +44,7 @@ def administrator(stack):
 def scripts(tmp_path_factory):
     """A directory from which the scripts find the npm packages."""
     directory = tmp_path_factory.mktemp("scripts")
-    for script in HERE.glob("*.mjs"):
+    for script in tracked("tests/clients/*.mjs"):
         shutil.copy(script, directory)
     (directory / "node_modules").symlink_to(node_or_skip().modules, target_is_directory=True)
     return directory

@@ -33,7 +33,7 @@ _SECONDS = 120
 def chromium():
     found = shutil.which("chromium")
     if found is None:
-        pytest.skip("there is no chromium on the path")
+        pytest.skip("needs chromium on the PATH: apt-get install chromium")
     return found
 
 

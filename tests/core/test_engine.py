@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from authz.core.decision import Decision
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
@@ -463,16 +462,3 @@ def test_each_server_decides_by_its_own_rules():
 
 def test_the_limits_of_the_walk_are_those_of_its_messages():
     assert Reason.BAD_MESSAGE is reason(call("x" * 9), snapshot(server(ALLOW_ALL), limits=Limits(name=8)))
-
-
-def test_a_decision_is_a_denial_until_it_is_built_otherwise():
-    assert (False, Reason.INTERNAL) == (Decision().allowed, Decision().reason)
-
-
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
-def test_a_decision_that_contradicts_itself_cannot_be_built(reason):
-    assert not Decision(reason=reason).allowed
-    with pytest.raises(ValueError, match="exactly when"):
-        Decision(reason=reason, allowed=True)
-    with pytest.raises(ValueError, match="exactly when"):
-        Decision(reason=Reason.ALLOWED, allowed=False)

@@ -55,7 +55,7 @@ def growth(evaluations, leak=0):
         [sys.executable, "-c", PROGRAM, str(evaluations // 5), str(leak)],
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=4 * DEADLINE,
         check=False,
         cwd=ROOT,
     )

@@ -51,7 +51,7 @@ def server(request, supervisor):
 def converse(url, mode, talk, **headers):
     async def conversation():
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(DEADLINE),
             httpx2.AsyncClient(headers=headers, trust_env=False) as http,
             Client(streamable_http_client(url, http_client=http), mode=mode) as client,
         ):

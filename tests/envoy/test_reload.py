@@ -16,7 +16,7 @@ pytestmark = pytest.mark.envoy
 OPEN = "tools: [echo, get_user_info]"
 BAD = "        scoops: [a]\n"
 RELOADS = "mcp_authz_policy_reloads_total"
-FILES = 100
+FILES = 40
 
 
 class Reloaded:

@@ -295,7 +295,9 @@ def _stopped(server):
     return before == server.sent
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs /proc, from which memory is read: Linux"
+)
 @pytest.mark.parametrize(
     "asked", [ASKED["GET, which the rewriter reads"], ASKED["list, which the rewriter reads"]]
 )

@@ -24,6 +24,7 @@ from tests.support.chains import (
 )
 from tests.support.real_envoy import validate
 from tests.support.rendered import EXT_AUTHZ, found, manager, tree
+from tests.support.waiting import DEADLINE
 
 ALL = {**BOOTSTRAPS, "native filter": NATIVE, "shadow": SHADOW}
 CHAINS = pytest.mark.parametrize("chain", ALL.values(), ids=ALL)
@@ -109,4 +110,4 @@ def test_every_note_is_about_something_that_is_rendered():
 def test_the_renderer_is_not_imported_with_the_package():
     """Importing it costs most of a second, which the serving path must not pay."""
     code = "import sys, authz.render.model; sys.exit('envoy_data_plane' in sys.modules)"
-    assert 0 == subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode
+    assert 0 == subprocess.run([sys.executable, "-c", code], timeout=DEADLINE, check=False).returncode

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.support.manifests import Object, built, copied, named, of_kind
+from tests.support.waiting import DEADLINE
 
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _MANAGER = "envoy.filters.network.http_connection_manager"
@@ -46,7 +47,9 @@ def envoy_gateway(port: int, places: dict[str, Object], *, without: str = "") ->
     """
     egctl = shutil.which("egctl")
     if egctl is None:
-        pytest.skip("egctl is not installed: go install github.com/envoyproxy/gateway/cmd/egctl@v1.9.1")
+        pytest.skip(
+            "needs egctl on the PATH, which takes Go a while: go install github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
+        )
     objects = [one for one in built("overlays/envoy-gateway") if one["kind"] != without]
     file = copied() / f"envoy-gateway-without-{without}.yaml"
     file.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
@@ -64,7 +67,7 @@ def envoy_gateway(port: int, places: dict[str, Object], *, without: str = "") ->
         "-f",
         str(file),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
     [dumps] = yaml.load(done.stdout, yaml.CSafeLoader)["xds"].values()
     found = {
         key: value for dump in dumps["configs"] for key, value in dump.items() if isinstance(value, list)

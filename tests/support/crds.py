@@ -30,11 +30,23 @@ def _cache() -> Path:
     return Path(os.environ.get("GOMODCACHE") or gopath / "pkg" / "mod")
 
 
+def _listed() -> list[list[str]]:
+    lines = (K8S / "crds.txt").read_text("utf-8").splitlines()
+    return [line.split() for line in lines if not line.startswith("#")]
+
+
+@functools.cache
+def _missing() -> tuple[str, ...]:
+    """The modules that are not there; another program may have brought some of them."""
+    return tuple(
+        module for module, version, _ in _listed() if not (_cache() / f"{module}@{version}").exists()
+    )
+
+
 @functools.cache
 def _files() -> tuple[Path, ...]:
-    lines = (K8S / "crds.txt").read_text("utf-8").splitlines()
     found: list[Path] = []
-    for module, version, pattern in (line.split() for line in lines if not line.startswith("#")):
+    for module, version, pattern in _listed():
         found += sorted(_cache().glob(f"{module}@{version}/{pattern}"))
     return tuple(found)
 
@@ -78,9 +90,11 @@ def problems(one: Object) -> list[str]:
     """What a custom resource's schema finds; skips where the schema is not to be had."""
     key = (one["apiVersion"], one["kind"])
     if key not in schemas():
-        if schemas():
+        if not _missing():
             return [f"no schema for {key}"]
-        pytest.skip("the schemas of custom resources are not in Go's module cache: make crds")
+        pytest.skip(
+            f"not in Go's module cache: {', '.join(_missing())}; `make crds` gets them, with Go and a network"
+        )
     schema = _strict(schemas()[key])
     of_all = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
     schema["properties"] = {**schema["properties"], **of_all}
@@ -92,7 +106,7 @@ def proto_fields(message: str) -> set[str]:
     """Names, as JSON spells them, of a message's fields in Istio's mesh configuration; skips where it is not to be had."""
     files = list(_cache().glob("istio.io/api@*/mesh/v1alpha1/config.proto"))
     if not files:
-        pytest.skip("istio.io/api is not in Go's module cache: make crds")
+        pytest.skip("not in Go's module cache: istio.io/api; `make crds` gets it, with Go and a network")
     body = re.search(rf"message {message} \{{(.*?)\n\s*\}}\n", files[-1].read_text("utf-8"), re.DOTALL)
     assert body
     snake = re.findall(r"^\s*[\w.]+ (\w+) = \d+", body[1], re.MULTILINE)

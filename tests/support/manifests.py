@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.waiting import DEADLINE
+
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 BUILT = (
@@ -51,9 +53,9 @@ def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:
     """`kubectl kustomize` of a folder; skips where there is no kubectl."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        pytest.skip("kubectl is not installed")
+        pytest.skip("needs kubectl on the PATH: https://kubernetes.io/docs/tasks/tools/")
     return subprocess.run(
-        [kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+        [kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=DEADLINE, check=False
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installed import ROOT, NotInstalledError, installed, run
+from tests.support.waiting import DEADLINE
 
 _PACKAGES = ROOT / "tests" / "node"
 _FILES = [_PACKAGES / "package.json", _PACKAGES / "package-lock.json"]
@@ -87,7 +88,7 @@ def node_or_skip() -> Node:
     try:
         return find_node()
     except NotInstalledError as reason:
-        pytest.skip(f"npm packages are not installed: {reason}")
+        pytest.skip(f"needs npm and its registry, for the packages of tests/node: {reason}")
 
 
 def _install(place: Path) -> None:
@@ -101,7 +102,9 @@ def _install(place: Path) -> None:
 
 def _version(binary: Path) -> tuple[int, ...]:
     try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)
+        said = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
     except OSError:
         return ()
     return tuple(map(int, re.findall(r"\d+", said.stdout)))

@@ -23,7 +23,7 @@ def python_1_or_skip() -> Path:
     try:
         return _find()
     except NotInstalledError as reason:
-        pytest.skip(f"mcp 1.x is not installed: {reason}")
+        pytest.skip(f"needs a package index, for tests/clients/mcp-1.txt: {reason}")
 
 
 def _install(place: Path) -> None:

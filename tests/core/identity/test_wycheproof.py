@@ -22,7 +22,8 @@ from tests.support.tokens import b64, jwk, key_set, rsa_key, sign
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "wycheproof_json_web_signature.json"
 pytestmark = pytest.mark.skipif(
     not VECTORS.exists(),
-    reason="Wycheproof's vectors are not beside the checkout (shared/vectors/wycheproof_json_web_signature.json)",
+    reason="needs ../shared/vectors/wycheproof_json_web_signature.json: testvectors_v1/json_web_signature_test.json of "
+    "https://github.com/C2SP/wycheproof",
 )
 
 ALIENS = {372, 373}

@@ -397,14 +397,6 @@ def ended(head, *chunks, reading=ASKED):
     return last, [*rewriter.chunk(b"data: x\n\n"), *rewriter.end(), *rewriter.expire()]
 
 
-@given(request_ids)
-def test_what_ends_a_stream_is_one_line_of_a_json_rpc_error_with_the_requests_id(request_id):
-    error = json.loads(expired(request_id))
-
-    assert ("2.0", request_id, 40100) == (error["jsonrpc"], error["id"], error["error"]["code"])
-    assert [expired(request_id)] == expired(request_id).splitlines()
-
-
 @pytest.mark.parametrize("chunks", [(), (b": ping\n\n",), (b"data: 1\n\ndata: half",)])
 def test_an_expired_stream_ends_with_an_answer_and_nothing_follows(chunks):
     answer = Body(b"data: " + expired(7) + b"\n\n")

@@ -13,7 +13,7 @@ from authz.core.wire.strict_json import StrictJSONError, loads
 from tests.support.work import counted
 
 SUITE = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "json-test-suite"
-NO_SUITE = "JSONTestSuite is not beside the checkout (shared/vectors/json-test-suite)"
+NO_SUITE = "needs ../shared/vectors/json-test-suite: test_parsing of https://github.com/nst/JSONTestSuite"
 
 scalars = (
     st.none()

@@ -1,0 +1,139 @@
+"""The value of an expression: the CEL value true is true, false is false, and all else is an error that nobody sees."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.core.policy.expression import CALLER_NAMES, VARIABLES, Truth, activate
+from tests.support.core import condition
+
+EMPTY = {
+    "jwt": {},
+    "scopes": [],
+    "roles": [],
+    "client": "",
+    "server": "",
+    "mcp": {},
+    "args": {},
+    "request": {},
+    "source": {},
+}
+
+
+def value(text, **values):
+    return condition(text).value(activate({**EMPTY, **values}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("true", Truth.TRUE),
+        ("false", Truth.FALSE),
+        ("jwt.flag", Truth.TRUE),
+        ("!jwt.flag", Truth.FALSE),
+        ('"a" in scopes', Truth.TRUE),
+        ("jwt.missing || true", Truth.TRUE),
+        ("jwt.missing && false", Truth.FALSE),
+        ("jwt.one", Truth.ERROR),
+        ("jwt.word", Truth.ERROR),
+        ("jwt.none", Truth.ERROR),
+        ("jwt.list", Truth.ERROR),
+        ("jwt.missing", Truth.ERROR),
+        ("jwt.missing == 1", Truth.ERROR),
+        ("jwt.one / 0 == 1", Truth.ERROR),
+        ("jwt.list[9] == 1", Truth.ERROR),
+        ('jwt.word.matches("(")', Truth.ERROR),
+        ("jwt.one + 9223372036854775807 == 0", Truth.ERROR),
+    ],
+)
+def test_only_true_is_true_and_only_false_is_false(text, expected):
+    claims = {"flag": True, "one": 1, "word": "true", "none": None, "list": [1]}
+
+    assert expected is value(text, jwt=claims, scopes=["a"])
+
+
+def test_what_costs_more_than_the_engines_budget_is_an_error():
+    text = "args.a.exists(x, args.a.exists(y, args.a.exists(z, x + y + z == -1)))"
+
+    assert Truth.ERROR is value(text, args={"a": list(range(1000))})
+    assert Truth.FALSE is value(text, args={"a": [1, 2]})
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_name_that_is_not_bound_is_an_error_for_what_reads_it_alone(name):
+    bound = {key: empty for key, empty in EMPTY.items() if key != name}
+
+    assert Truth.ERROR is condition(f"{name} == {name}").value(activate(bound))
+    assert Truth.TRUE is condition("true").value(activate(bound))
+
+
+def test_what_is_bound_serves_any_number_of_expressions():
+    bound = activate({**EMPTY, "jwt": {"level": 3}})
+
+    assert [Truth.TRUE, Truth.FALSE, Truth.TRUE] == [
+        condition(text).value(bound) for text in ("jwt.level == 3", "jwt.level == 4", "jwt.level == 3")
+    ]
+
+
+@pytest.mark.parametrize(
+    "claim", [object(), {1, 2}, 1j, -(2**63) - 1], ids=["object", "set", "complex", "too small"]
+)
+def test_what_cel_cannot_express_is_an_error_and_nothing_is_raised(claim):
+    assert Truth.ERROR is value("jwt.n == jwt.n", jwt={"n": claim})
+
+
+@pytest.mark.parametrize(
+    ("text", "reads", "headers", "claims", "arguments"),
+    [
+        ("true", set(), set(), set(), set()),
+        ('jwt.a == 1 && "x" in scopes', {"jwt", "scopes"}, set(), {"a"}, set()),
+        ('jwt["a"]["b"] == 1', {"jwt"}, set(), {"a"}, set()),
+        ("size(jwt) == 1", {"jwt"}, set(), None, set()),
+        ("jwt[client] == 1", {"jwt", "client"}, set(), None, set()),
+        ("args.n == 1 && has(args.m)", {"args"}, set(), set(), {"n", "m"}),
+        ("args[server] == 1", {"args", "server"}, set(), set(), None),
+        ('request.headers["x-a"] == ""', {"request"}, {"x-a"}, set(), set()),
+        ('request.headers[server] == ""', {"request", "server"}, None, set(), set()),
+        ("scopes.exists(word, word == server)", {"scopes", "server"}, set(), set(), set()),
+    ],
+)
+def test_an_expression_knows_what_it_reads(text, reads, headers, claims, arguments):
+    read = condition(text)
+
+    assert (reads, headers, claims, arguments) == (read.reads, read.headers, read.claims, read.arguments)
+
+
+def test_the_names_of_the_caller_are_names_that_can_be_read():
+    assert set(VARIABLES) - {"mcp", "args", "request", "source"} == CALLER_NAMES
+
+
+def test_two_expressions_of_one_text_are_two_keys():
+    one, other = condition("jwt.a == 1"), condition.__wrapped__("jwt.a == 1")
+
+    assert one.text == other.text
+    assert one != other
+    assert 2 == len({one, other})
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+TEXTS = [
+    "jwt.v",
+    "jwt.v == 1",
+    'jwt.v["k"] < 2',
+    "size(jwt.v) > 0",
+    '"a" in jwt.v',
+    'jwt.v.startsWith("a")',
+    "jwt.v[0]",
+]
+
+
+@given(st.sampled_from(TEXTS), json_values)
+def test_whatever_a_claim_holds_there_is_one_of_three_outcomes_and_nothing_is_raised(text, claim):
+    found = value(text, jwt={"v": claim})
+
+    assert isinstance(found, Truth)
+    assert text != "jwt.v" or (found is Truth.TRUE) == (claim is True)

@@ -1,0 +1,46 @@
+"""A decision denies until it is built otherwise, and cannot contradict itself."""
+
+import pytest
+
+from authz.core.decision import Decision
+from authz.core.reasons import Reason
+from tests.support.core import occasion, principal
+
+
+def test_a_decision_is_a_denial_until_it_is_built_otherwise():
+    assert (False, Reason.INTERNAL) == (Decision().allowed, Decision().reason)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
+def test_a_decision_that_contradicts_itself_cannot_be_built(reason):
+    assert not Decision(reason=reason).allowed
+    with pytest.raises(ValueError, match="exactly when"):
+        Decision(reason=reason, allowed=True)
+    with pytest.raises(ValueError, match="exactly when"):
+        Decision(reason=Reason.ALLOWED, allowed=False)
+
+
+def test_an_allow_has_its_reason():
+    assert Decision(reason=Reason.ALLOWED, allowed=True).allowed
+
+
+def test_the_principal_is_the_callers_where_there_is_one():
+    who = principal("a")
+
+    assert who is Decision(caller=occasion(who).caller).principal
+    assert None is Decision().principal
+
+
+def test_a_denial_by_default_names_nobody_and_nothing():
+    made = Decision()
+
+    assert (None, None, None) == (made.principal, made.item, made.request_id)
+    assert ("", "", "", (), ()) == (made.server, made.method, made.rule, made.scopes, made.shadows)
+    assert (False, False) == (made.rewrite, made.hide)
+
+
+@pytest.mark.parametrize("name", Decision.__struct_fields__)
+def test_a_decision_cannot_be_changed_afterwards(name):
+    made = Decision()
+    with pytest.raises(AttributeError):
+        setattr(made, name, getattr(made, name))
