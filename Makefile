@@ -39,13 +39,16 @@ k8s: $(VENV)/dev.stamp
 crds:
 	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
 
-# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only for whoever changes a dependency).
+# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only to change a dependency).
+# Pins that are in a lock file stay until a range or `LOCK_FLAGS=--upgrade` asks for others.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS)
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo pyproject.toml -o requirements/demo.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --no-emit-package mcp-authz pyproject.toml -o requirements/dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
+	$(LOCK) pyproject.toml -o requirements/base.txt
+	$(LOCK) --group serve --constraint requirements/base.txt -o requirements/serve.txt
+	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
+	$(LOCK) --extra demo --extra dev --no-emit-package envoy-mcp-authz pyproject.toml -o requirements/dev.txt
+	$(LOCK) requirements/build.in -o requirements/build.txt
+	$(LOCK) tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
 	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 $(VENV)/bin/python:
