@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from authz.cli.options import Jwks, Resource, read_settings
+from authz.cli.options import Jwks, Resource
+from authz.cli.policy_file import read_settings
 from authz.config.problems import ConfigError, Problem
 from authz.tools.case_runner import CaseResult, asked, run
 from authz.tools.cases import Case, read_cases
