@@ -118,6 +118,7 @@ def _row(method, row):
     return method, eras, row.names is not None, row.lists
 
 
+@pytest.mark.requirement("protocol.method-table")
 def test_the_table_of_methods_is_the_one_that_decides():
     rows = re.findall(
         r"^\| `([\w/]+)` \| (\w+) \| ([^|]+) \| (yes)? ?\|$",

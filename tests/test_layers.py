@@ -168,6 +168,7 @@ def functions_that_pass(word):
     return found
 
 
+@pytest.mark.requirement("security.one-allow")
 def test_an_allow_is_made_in_one_place():
     assert [("authz.core.engine", "_decide")] == functions_that_pass("allowed")
 

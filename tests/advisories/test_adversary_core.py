@@ -230,6 +230,7 @@ COSTLY = {
 
 
 @pytest.mark.parametrize(("text", "arguments"), COSTLY.values(), ids=COSTLY.keys())
+@pytest.mark.requirement("security.bounded-evaluation")
 def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_nothing(text, arguments):
     target = walk(server(rule("allow", "echo", args=text)), max_body=MEBIBYTE)
     began = time.perf_counter()

@@ -327,6 +327,7 @@ def _stopped(server):
 @pytest.mark.parametrize(
     "asked", [ASKED["GET, which the rewriter reads"], ASKED["list, which the rewriter reads"]]
 )
+@pytest.mark.requirement("protocol.slow-readers")
 def test_readers_that_do_not_read_hold_the_server_up_and_fill_no_memory(
     stack, gateway, server, port, tokens, asked
 ):
@@ -370,6 +371,7 @@ ROUTE_TIMEOUT = 15.0
 """Seconds after which Envoy ends a response where a route does not say otherwise."""
 
 
+@pytest.mark.requirement("protocol.idle-streams")
 def test_a_call_may_take_longer_than_envoys_own_time_limit(server, port, tokens):
     """Three calls side by side: without an event before the end, with one, and read by the rewriter."""
     end = threading.Timer(ROUTE_TIMEOUT + 1, lambda: None)
