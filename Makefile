@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Branches of the package that ran in any process of the tests; status 2 below the floor of pyproject.toml.
+coverage: $(VENV)/dev.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -52,7 +59,7 @@ lock:
 	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "envoy-mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(VENV)/bin/python requirements/demo.txt pyproject.toml
@@ -66,4 +73,4 @@ $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .coverage .coverage.* .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
