@@ -22,15 +22,15 @@ COPY pyproject.toml README.md LICENSE ./
 COPY authz/ authz/
 RUN /opt/tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist .
 
-# --- the service's environment: no pip in it ---
+# --- the service's environment: what `serve` needs, and no pip ---
 FROM build AS service-env
 RUN python3 -m venv --without-pip /opt/mcp-authz && \
-    /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r requirements/base.txt && \
+    /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r requirements/serve.txt && \
     /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --no-index --no-deps /dist/*.whl && \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /opt/mcp-authz/sbom.cdx.json /opt/mcp-authz/bin/python
 
-# --- the same with the demo's packages, among them an Envoy ---
+# --- the same with what the other commands and the demo need, among it an Envoy ---
 FROM service-env AS demo-env
 RUN /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r requirements/demo.txt && \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \

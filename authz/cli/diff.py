@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import read_settings
+from authz.cli.policy_file import read_settings
 from authz.cli.replay import ClaimsFor
 from authz.config.problems import mistake
 from authz.config.settings import Settings

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import AllowAnonymous, Jwks, Resource, read_settings
+from authz.cli.options import AllowAnonymous, Jwks, Resource
+from authz.cli.policy_file import read_settings
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.doctor.diagnosis import Diagnosis, diagnose

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from authz.cli import envoyflags as flag
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, checked, read_settings
+from authz.cli.options import AllowAnonymous, File, Jwks, Resource
+from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address
 from authz.config.settings import MAX_WORKERS
 

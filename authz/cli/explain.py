@@ -9,7 +9,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from authz.cli.options import File, Jwks, read_settings
+from authz.cli.options import File, Jwks
+from authz.cli.policy_file import read_settings
 from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.identity.claims import principal

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import checked
+from authz.cli.policy_file import checked
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.files import read_text
 from authz.tools.agentgateway_import.writer import ImportChoices, native_text

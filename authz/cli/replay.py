@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from authz.cli.options import File, read_settings
+from authz.cli.options import File
+from authz.cli.policy_file import read_settings
 from authz.tools.audit_reader import read_records
 from authz.tools.cases import read_cases
 from authz.tools.comparison import compare, questions_of_records

@@ -2,15 +2,15 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from io import FileIO
 from secrets import token_bytes
-from typing import Annotated
 
 import structlog
-import typer
 from msgspec import structs
 
-from authz.cli.options import AllowAnonymous, File, Jwks, Resource, SessionKeys, checked
+from authz.cli import serve_flags
+from authz.cli.policy_file import checked
 from authz.cli.serving import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
 from authz.config.settings import MAX_WORKERS, Settings
@@ -26,59 +26,25 @@ _LOG = structlog.get_logger("authz.serve")
 NO_KEY = "no key for session ids, so a random one is used: sessions end with this service, and no replica knows them"
 
 
-def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    config: File,
-    grpc: Annotated[
-        str, typer.Option("--grpc", metavar="ADDR", help="gRPC address: host:port or unix:/path.")
-    ] = "",
-    http: Annotated[str, typer.Option("--http", metavar="ADDR", help="HTTP address: host:port.")] = "",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            max=MAX_WORKERS,
-            help="Processes that decide; default the file's, else one a core, and one behind a Unix socket.",
-        ),
-    ] = None,
-    grace: Annotated[
-        float | None,
-        typer.Option(
-            "--grace", min=0, max=300, help="Seconds to answer on after SIGTERM; default the file's, else 3."
-        ),
-    ] = None,
-    grpc_server: Annotated[
-        ServerChoice,
-        typer.Option(
-            "--grpc-server",
-            help="native: fast, on private names of grpcio; aio: on its public API; auto: native where it works, else aio.",
-        ),
-    ] = ServerChoice.AUTO,
-    resource: Resource = "",
-    jwks: Jwks = None,
-    allow_anonymous: AllowAnonymous = False,
-    session_key_file: SessionKeys = None,
-) -> None:
-    """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
+def serve(arguments: Sequence[str]) -> None:
+    """Serve as the flags say, until told to end.
 
-    One audit record a decision goes to stdout as a JSON line; the service's own log goes to stderr.
-    On SIGTERM health says NOT_SERVING, calls are answered for the grace, and what is under way is finished within a
-    limit; a second SIGTERM ends at once. SIGHUP reads the policy file again.
-
-    Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock
+    Raises:
+        ConfigError: the policy file or a flag cannot be used.
     """
-    checked("--grpc", grpc or "localhost:1", check_address, "")
-    checked("--http", http or "localhost:1", check_tcp_address, "")
+    flags = serve_flags.parse(arguments)
+    checked("--grpc", flags.grpc or "localhost:1", check_address, "")
+    checked("--http", flags.http or "localhost:1", check_tcp_address, "")
     task = Task(
-        config=config,
-        resource=resource,
-        jwks=jwks or [],
-        allow_anonymous=allow_anonymous,
-        grpc=grpc,
-        http=http,
-        grace=grace,
-        session_keys=session_key_file or [],
-        grpc_server=grpc_server,
+        config=flags.config,
+        resource=flags.resource,
+        jwks=flags.jwks,
+        allow_anonymous=flags.allow_anonymous,
+        grpc=flags.grpc,
+        http=flags.http,
+        grace=flags.grace,
+        session_keys=flags.session_key_file,
+        grpc_server=flags.grpc_server,
     )
     settings = read_task(task)
     configure(sys.stderr)
@@ -88,11 +54,11 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
-    _run(settings, task, workers or settings.workers or _usual(settings))
+    _run(settings, task, flags.workers or settings.workers or _usual(settings))
 
 
 def _usual(settings: Settings) -> int:
-    """Give how many workers there are when nobody says: a Unix socket is a sidecar's, which shares its pod's cores."""
+    """Return the default number of workers: a Unix socket is a sidecar's, which shares its pod's cores."""
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
@@ -107,7 +73,7 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
             _together(settings, file, task, workers, out)
     except BindError as error:
         sys.stderr.write(f"{error}\n")
-        raise typer.Exit(2) from None
+        sys.exit(2)
 
 
 def _alone(settings: Settings, file: WatchedFile, out: FileIO, grpc_server: ServerChoice) -> None:
@@ -140,7 +106,7 @@ def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, o
         asyncio.run(supervise(settings, tasks, command, out, file=file, started=started))
     except StartError as error:
         sys.stderr.write(f"{error}\n")
-        raise typer.Exit(2) from None
+        sys.exit(2)
 
 
 def _announce(settings: Settings, workers: int) -> None:

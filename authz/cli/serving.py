@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from authz.cli.options import read_settings
+from authz.cli.policy_file import read_settings
 from authz.config.settings import Settings
 from authz.edge.workers.ipc import Task
 

@@ -10,7 +10,7 @@ import typer
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from authz.cli.options import checked
+from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
 from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
 from authz.edge.http.console.tables import sections

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from authz.cli.options import Jwks, Resource, read_settings
+from authz.cli.options import Jwks, Resource
+from authz.cli.policy_file import read_settings
 from authz.config.files import write_text
 from authz.config.problems import mistake
 from authz.tools.case_runner import CaseResult, evaluated, run

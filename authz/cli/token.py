@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from authz.cli.options import Jwks, read_settings
+from authz.cli.options import Jwks
+from authz.cli.policy_file import read_settings
 from authz.edge.telemetry.service_log import configure
 from authz.oauth import device
 from authz.oauth.endpoints import discover

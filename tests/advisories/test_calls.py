@@ -127,6 +127,7 @@ FLAWS = {
 
 
 @pytest.mark.parametrize(("code", "body", "change"), FLAWS.values(), ids=FLAWS.keys())
+@pytest.mark.requirement("protocol.modern-order")
 def test_a_flaw_in_headers_or_version_is_400_with_its_own_code_and_nothing_arrives(
     stack, port, admin, code, body, change
 ):
@@ -145,6 +146,7 @@ def test_a_flaw_in_headers_or_version_is_400_with_its_own_code_and_nothing_arriv
 @pytest.mark.parametrize(
     "method", ["vendor/x", "tools/Call", "rpc.discover", "notifications/made_up", "ping"]
 )
+@pytest.mark.requirement("protocol.unknown-method")
 def test_a_method_that_the_era_does_not_know_is_404_with_the_requests_id(stack, port, admin, method):
     answers = []
 
@@ -249,6 +251,7 @@ def test_on_a_part_of_a_body_no_rule_is_asked(stack, port, admin, channel, chang
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x01", b""])
+@pytest.mark.requirement("reason.internal", "security.unknown-denies")
 def test_bytes_that_are_no_check_are_denied_and_recorded_and_harm_nothing_else(
     stack, port, admin, channel, garbage
 ):
@@ -281,6 +284,7 @@ def hiding(stack):
 
 
 @pytest.mark.parametrize("era", ["2025-06-18", "2025-11-25", MODERN])
+@pytest.mark.requirement("protocol.hide")
 def test_a_hidden_tool_is_denied_as_one_that_does_not_exist_to_the_byte(stack, hiding, era):
     """Lacking a role, lacking a scope, wrong arguments, no such tool: one answer but for the name that was asked for."""
     seen, token = set(), stack.token(scope="files:delete", roles=["admin"])

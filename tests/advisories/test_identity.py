@@ -52,6 +52,7 @@ NAMES = ("subject", "client", "scopes", "issuer")
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.requirement("protocol.server-knows-the-caller")
 def test_the_server_is_told_the_verified_identity_and_no_other(stack, port, spelling):
     token = stack.token(sub="auth0|alice", client="c-1", scope="files:read")
     twins = [(spelling.format(name), EVIL) for name in NAMES for _ in range(2)]

@@ -194,6 +194,7 @@ def _defined(path: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("identifier", TABLE)
+@pytest.mark.requirement("security.published-failures")
 def test_a_published_failure_is_answered_by_tests_that_exist(identifier):
     named = [test.partition("::") for test in TABLE[identifier]]
 

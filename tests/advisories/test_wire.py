@@ -198,6 +198,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("status", "change"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.requirement("security.exact-bytes")
 def test_nothing_of_a_refused_request_arrives(stack, port, admin, status, change):
     """None stands for a refusal that is Envoy's own and may change its status from version to version."""
     answers = []

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from unittest.mock import patch
 
 import pytest
 
@@ -24,12 +25,16 @@ COMMANDS = [
 
 
 def loaded_by(name):
-    """Give the modules of a process that looked a command up as the command line does."""
-    code = f"import sys, authz.cli; authz.cli._Commands()[{name!r}]; print(*sys.modules)"
+    """Give the modules of a process that showed a command's help."""
+    code = (
+        f"import sys, authz.cli; sys.argv = ['mcp-authz', {name!r}, '--help']\n"
+        "try: authz.cli.main()\n"
+        "except SystemExit: print('loaded', *sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True
     )
-    return set(done.stdout.split())
+    return set(done.stdout.rpartition("loaded ")[2].split())
 
 
 def test_the_help_lists_every_command_in_order():
@@ -57,12 +62,11 @@ def test_an_unknown_command_ends_with_the_one_that_was_meant():
 
 def test_who_serves_holds_no_other_command_and_none_of_their_tools():
     loaded = loaded_by("serve")
-    others = ("authz.tools", "authz.oauth", "authz.render", "authz.demo", "typer.rich_utils")
+    others = ("authz.tools", "authz.oauth", "authz.render", "authz.demo", "typer", "rich")
+    own = ("", ".lean", ".policy_file", ".serve", ".serve_flags", ".serving")
 
     assert "authz.edge.http.app" not in loaded
-    assert {"authz.cli", "authz.cli.lean", "authz.cli.options", "authz.cli.serve", "authz.cli.serving"} == {
-        name for name in loaded if name.startswith("authz.cli")
-    }
+    assert {f"authz.cli{name}" for name in own} == {name for name in loaded if name.startswith("authz.cli")}
     assert [] == [name for name in loaded if name.startswith(others)]
 
 
@@ -71,3 +75,35 @@ def test_the_service_is_not_loaded_to_check_a_file():
 
     assert "authz.tools.case_runner" in loaded
     assert [] == [name for name in loaded if name.startswith(("authz.edge", "grpc"))]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "the following arguments are required: -c/--config"),
+        (["-c", "policy.yaml", "--workers", "0"], "argument --workers: 0 is not between 1 and "),
+        (["-c", "policy.yaml", "--workers", "two"], "argument --workers: invalid number value: 'two'"),
+        (["-c", "policy.yaml", "--grace", "nan"], "argument --grace: nan is not between 0 and 300"),
+        (["-c", "policy.yaml", "--work", "2"], "unrecognized arguments: --work 2"),
+    ],
+)
+def test_a_wrong_flag_of_serve_is_named_and_ends_it_with_status_2(flags, said):
+    ended = command("serve", *flags)
+
+    assert 2 == ended.status
+    assert f"mcp-authz serve: error: {said}" in ended.err
+
+
+def test_serve_takes_the_same_flags_wherever_it_stands():
+    ended = command("--", "serve", "--workers", "0")
+
+    assert (2, True) == (ended.status, "0 is not between 1 and" in ended.err)
+
+
+def test_without_the_packages_of_other_commands_they_end_with_what_is_missing():
+    with patch.dict(sys.modules, {"typer": None, "authz.cli.commands": None}):
+        del sys.modules["authz.cli.commands"]
+        ended = command("check", "policy.yaml")
+
+    assert (2, "") == (ended.status, ended.out)
+    assert "mcp-authz: this installation only serves" in ended.err

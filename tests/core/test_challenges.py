@@ -236,6 +236,7 @@ def test_a_server_that_asks_for_no_scope_first_names_none():
     assert (METADATA, None, None) == read(*seen[1:])
 
 
+@pytest.mark.requirement("reason.keys_unavailable")
 def test_an_issuer_without_keys_is_the_services_trouble_and_challenges_nobody():
     def identified(_server, authorization):
         return verify(bearer(authorization), {tokens.ISSUER: (tokens.trust(), None)}, tokens.NOW)

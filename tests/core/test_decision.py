@@ -7,6 +7,7 @@ from authz.core.reasons import Reason
 from tests.support.core import occasion, principal
 
 
+@pytest.mark.requirement("security.one-allow")
 def test_a_decision_is_a_denial_until_it_is_built_otherwise():
     assert (False, Reason.INTERNAL) == (Decision().allowed, Decision().reason)
 

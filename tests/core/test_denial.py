@@ -207,6 +207,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize(("kind", "text"), HIDDEN.items())
 @pytest.mark.parametrize("reason", POLICY)
+@pytest.mark.requirement("protocol.hide")
 def test_a_hidden_denial_is_an_unknown_name_and_says_nothing_else(reason, kind, text):
     decision = Decision(
         reason=reason,

@@ -56,6 +56,7 @@ def stream(method="GET", headers=None, **changes):
     return post(b"", {"content-type": ..., **(headers or {})}, **{"method": method, **changes})
 
 
+@pytest.mark.requirement("reason.allowed")
 def test_a_sound_request_by_a_valid_token_is_allowed():
     assert Reason.ALLOWED is reason(post(PING))
     assert Reason.ALLOWED is reason(call("echo"), ECHO)
@@ -91,6 +92,14 @@ def test_a_sound_request_by_a_valid_token_is_allowed():
         ({"body": b"[" * 4096}, Reason.BAD_JSON),
         ({"body": b"[]"}, Reason.BATCH),
     ],
+)
+@pytest.mark.requirement(
+    "reason.unknown_endpoint",
+    "reason.unknown_method",
+    "reason.partial_body",
+    "reason.bad_json",
+    "reason.body_too_large",
+    "reason.batch",
 )
 def test_a_flaw_of_the_request_has_its_reason(changes, expected):
     assert expected is reason(replaced(post(PING), changes))
@@ -133,6 +142,14 @@ def test_a_flaw_of_the_request_has_its_reason(changes, expected):
         ({"mcp-method": "tools/call"}, Reason.HEADER_MISMATCH),
     ],
 )
+@pytest.mark.requirement(
+    "reason.bad_content_type",
+    "reason.bad_encoding",
+    "reason.bad_origin",
+    "reason.missing_token",
+    "reason.malformed_token",
+    "reason.header_mismatch",
+)
 def test_a_flaw_of_the_headers_has_its_reason(headers, expected):
     assert expected is reason(post(PING, headers))
 
@@ -158,6 +175,7 @@ def test_the_headers_that_may_stand_only_once_are_these():
 
 
 @pytest.mark.parametrize(("header", "expected"), ONCE.items())
+@pytest.mark.requirement("reason.session_mismatch")
 def test_a_header_that_may_stand_only_once_is_refused_when_repeated(header, expected):
     assert expected is reason(post(PING, repeated=frozenset({header})))
     assert expected is reason(stream(repeated=frozenset({header})))
@@ -177,6 +195,7 @@ def test_any_other_header_may_be_repeated():
         ({"content-length": "x"}, {}),
     ],
 )
+@pytest.mark.requirement("reason.bad_message")
 def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_handed_over(
     method, headers, changes
 ):
@@ -235,6 +254,13 @@ def test_no_message_of_any_method_passes_without_a_token(method, version):
         ({"exp": ...}, Reason.BAD_CLAIMS),
     ],
 )
+@pytest.mark.requirement(
+    "reason.expired_token",
+    "reason.not_yet_valid",
+    "reason.unknown_issuer",
+    "reason.wrong_audience",
+    "reason.bad_claims",
+)
 def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(changes, expected):
     token = tokens.token(tokens.claims(**changes))
     decision = check(
@@ -250,6 +276,7 @@ def test_a_refused_token_gives_its_reason_and_the_requests_id_and_names_nobody(c
     )
 
 
+@pytest.mark.requirement("reason.unknown_key")
 def test_an_unknown_key_says_which_one_to_look_for_and_shows_its_name_to_nobody():
     token = tokens.token(None, None, kid="rotated")
     decision = check(post(PING, {"authorization": f"Bearer {token}"}), OPEN)
@@ -267,6 +294,7 @@ def test_the_id_of_a_refused_request_is_not_looked_for_in_a_large_body():
     assert (Reason.MISSING_TOKEN, None) == (decision.reason, decision.request_id)
 
 
+@pytest.mark.requirement("reason.deadline")
 def test_a_yes_that_comes_too_late_is_a_no():
     assert Reason.DEADLINE is check(call(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
     assert Reason.DEADLINE is check(stream(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
@@ -277,6 +305,7 @@ def test_a_no_keeps_its_reason_however_late():
 
 
 @pytest.mark.parametrize("method", sorted(name for name, row in METHODS.items() if row.extract_items is None))
+@pytest.mark.requirement("protocol.method-table")
 def test_a_method_that_names_nothing_needs_a_token_and_no_rule(method):
     row = METHODS[method]
     identity = {"id": ...} if row.notification else {}
@@ -303,6 +332,7 @@ def test_a_method_that_names_nothing_needs_a_token_and_no_rule(method):
         ("completion/complete", {"ref": {"type": "ref/resource", "uri": "x"}}, Kind.RESOURCE),
     ],
 )
+@pytest.mark.requirement("protocol.method-table")
 def test_a_method_that_names_something_needs_a_rule_about_exactly_that(method, params, kind):
     for allowed in Kind:
         context = snapshot(server(rule("allow", names={allowed: ("x",)})))
@@ -325,6 +355,7 @@ def test_every_thing_that_a_message_names_must_be_allowed(wanted, allowed):
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.requirement("protocol.method-table", "protocol.results-are-not-read")
 def test_the_response_is_rewritten_for_methods_that_list_open_a_session_or_stay_open_alone(method):
     row = METHODS[method]
     params = {"name": "x", "uri": "x", "taskId": "x", "ref": {"type": "ref/prompt", "name": "x"}}
@@ -356,11 +387,13 @@ def test_a_stream_request_declares_a_version_that_is_known_or_none(method, versi
 
 
 @pytest.mark.parametrize(("method", "rewrite"), [("GET", True), ("DELETE", False)])
+@pytest.mark.requirement("protocol.get-is-read")
 def test_the_response_to_a_get_is_rewritten_because_it_can_redeliver_a_list(method, rewrite):
     assert rewrite is check(stream(method), OPEN).rewrite
     assert not check(stream(method, {"authorization": ...}), OPEN).rewrite
 
 
+@pytest.mark.requirement("protocol.session-answers-are-read")
 def test_in_a_session_the_answer_to_any_request_is_read_and_what_a_response_or_notification_gets_is_not():
     session, context = (
         {"mcp-session-id": SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), "s")},
@@ -442,6 +475,7 @@ def test_a_rule_overrides_how_its_server_denies(rule_says, server_says, expected
     assert expected == (decision.denial, decision.hide)
 
 
+@pytest.mark.requirement("protocol.opened-method")
 def test_a_server_opens_a_method_for_itself_alone():
     elsewhere = server(name="elsewhere", path="/other")
     context = snapshot(server(methods=frozenset({"vendor/x"})), elsewhere)

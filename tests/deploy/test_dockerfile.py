@@ -18,17 +18,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.demo.probes import http_ready
 from authz.demo.processes import Child, Supervisor
 from tests.support import dockerfile
 from tests.support.real_envoy import free_port
+from tests.support.serving import METHOD, Served, channel, check_request
 from tests.support.waiting import DEADLINE, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "Dockerfile"
 STAGES = dockerfile.read(FILE.read_text("utf-8"))
 IMAGES = ("service", "demo")
+NOT_SERVED = {"cel-python", "envoy-data-plane", "rich", "ruamel.yaml", "typer"}
+"""Distributions that only commands other than `serve` need."""
 
 
 def test_hadolint_finds_nothing():
@@ -82,19 +86,33 @@ def test_packages_come_as_wheels_with_known_hashes_or_from_no_index(name):
         assert hashed or "--no-index" in command, command
 
 
-def test_no_image_holds_what_only_builds_it():
-    built = {
-        line.split("==")[0]
-        for line in (ROOT / "requirements/build.txt").read_text("utf-8").splitlines()
-        if "==" in line
-    }
-    base = {
-        line.split("==")[0]
-        for line in (ROOT / "requirements/base.txt").read_text("utf-8").splitlines()
-        if "==" in line
-    }
+def pins(lock):
+    """Give the `name==version` of a lock file, with their markers."""
+    lines = (ROOT / "requirements" / lock).read_text("utf-8").splitlines()
+    return {line.rstrip(" \\") for line in lines if re.match(r"[\w.-]+==", line)}
 
-    assert {"setuptools", "cyclonedx-bom"} <= built - base
+
+def names(lock):
+    return {pin.split("==")[0] for pin in pins(lock)}
+
+
+def test_no_image_holds_what_only_builds_it():
+    assert {"setuptools", "cyclonedx-bom"} <= names("build.txt") - names("demo.txt")
+
+
+def test_the_service_is_built_of_the_pins_that_the_whole_distribution_has():
+    assert "grpcio" in names("serve.txt")
+    assert set() == pins("serve.txt") - pins("base.txt")
+
+
+def test_the_group_of_what_serves_leaves_out_only_what_other_commands_import():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    whole = {re.match(r"[\w.-]+", line)[0] for line in project["project"]["dependencies"]}
+    group = set(project["dependency-groups"]["serve"])
+
+    assert set() == group - whole
+    assert NOT_SERVED == whole - group
+    assert set() == NOT_SERVED & {name.replace("ruamel-yaml", "ruamel.yaml") for name in names("serve.txt")}
 
 
 def test_a_build_is_sent_only_what_is_copied():
@@ -130,14 +148,51 @@ def test_the_entry_point_answers_help_and_the_bill_of_materials_lists_what_is_in
     entry = arguments(built, dockerfile.last(STAGES, "service", "ENTRYPOINT"))
     bill = json.loads(built.inside("/opt/mcp-authz/sbom.cdx.json").read_text("utf-8"))
 
-    done = subprocess.run([*entry, "--help"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = subprocess.run(
+        [*entry, "serve", "--help"], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
 
-    assert (0, True) == (done.returncode, "serve" in done.stdout)
+    assert (0, True) == (done.returncode, "mcp-authz serve [OPTIONS]" in done.stdout)
     packages = built.inside("/opt/mcp-authz").glob("lib/python*/site-packages/*.dist-info")
     installed = {path.name.split("-")[0].lower().replace("_", "-").replace(".", "-") for path in packages}
     listed = {part["name"].lower().replace("_", "-").replace(".", "-") for part in bill["components"]}
     assert ("CycloneDX", installed) == (bill["bomFormat"], listed)
+    assert "envoy-mcp-authz" in installed
     assert not {"pip", "setuptools", "cyclonedx-bom", "pytest"} & installed
+
+
+@pytest.mark.parametrize("module", ["celpy", "envoy_data_plane", "rich", "ruamel.yaml", "typer"])
+def test_the_service_has_no_package_that_only_other_commands_need(built, tmp_path, module):
+    python = built.inside("/opt/mcp-authz/bin/python")
+
+    done = subprocess.run(
+        [python, "-c", f"import {module}"], cwd=tmp_path, capture_output=True, timeout=DEADLINE, check=False
+    )
+
+    assert (1, True) == (done.returncode, b"ModuleNotFoundError" in done.stderr)
+
+
+def test_another_command_says_that_the_service_only_serves(built, tmp_path):
+    entry = arguments(built, dockerfile.last(STAGES, "service", "ENTRYPOINT"))
+
+    done = subprocess.run(
+        [*entry, "check", "policy.yaml"], cwd=tmp_path, capture_output=True, timeout=DEADLINE, check=False
+    )
+
+    assert (2, b"") == (done.returncode, done.stdout)
+    assert b"this installation only serves" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_check_is_answered_by_a_service_that_has_only_what_serves(built, tmp_path, workers):
+    entry = arguments(built, dockerfile.last(STAGES, "service", "ENTRYPOINT"))
+
+    with Served(tmp_path, workers=workers, program=entry) as served, channel(served.grpc) as connected:
+        answer = connected.unary_unary(METHOD)(check_request(), timeout=DEADLINE, wait_for_ready=True)
+        ended = served.stop()
+
+    assert 401 == external_auth_pb2.CheckResponse.FromString(answer).denied_response.status.code
+    assert (0, ["missing_token"]) == (ended, [record["reason"] for record in served.records()])
 
 
 @pytest.fixture(scope="module")

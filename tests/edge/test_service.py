@@ -143,6 +143,7 @@ def visible(reader):
     return [name for name in ("echo", "list_files") if reader.visible(Item(Kind.TOOL, name))]
 
 
+@pytest.mark.requirement("protocol.policy-of-the-stream")
 def test_a_list_is_trimmed_by_the_policy_of_its_check(serve, tmp_path):
     service, _ = serve(settings(tmp_path))
     before = listing(service, service.snapshots.current)

@@ -69,6 +69,7 @@ def active(gateway):
     [(b"", without_body("GET"), b""), (LISTEN, {}, ENDED % b'"l"'), (call(), {}, ENDED % b"1")],
     ids=["GET", "subscriptions/listen", "tools/call"],
 )
+@pytest.mark.requirement("security.stream-ends-with-token", "protocol.expired-streams")
 def test_a_stream_ends_cleanly_when_the_token_expires(stack, raw, ending, held, body, changes, last):
     raw.script = [stream_head() + EVENT, EVENT, held]
     before = metrics(ending).get('mcp_authz_rewrites_total{outcome="expired"}', 0)
@@ -93,6 +94,7 @@ def test_half_an_event_at_the_end_is_not_sent(stack, raw, ending, held):
     assert (True, EVENT + ENDED % b'"l"') == (answer.whole, answer.body)
 
 
+@pytest.mark.requirement("security.stream-ends-with-token")
 def test_a_call_in_a_session_that_is_answered_by_events_ends_with_the_token(stack, raw, ending, held):
     opening = b'{"jsonrpc":"2.0","id":1,"result":{}}', "application/json", "200 OK", "mcp-session-id: s"
 

@@ -53,6 +53,7 @@ def _served_again(broken, gateway, token, before):
     return {arrival.tool for arrival in broken.arrivals()[before:]}
 
 
+@pytest.mark.requirement("security.failure-denies")
 def test_a_killed_service_means_503_until_it_is_back(broken, gateway):
     token, before = broken.token(**EVERYTHING), len(broken.arrivals())
     broken.supervisor.send(gateway.service_name, signal.SIGKILL)
@@ -67,6 +68,7 @@ def test_a_killed_service_means_503_until_it_is_back(broken, gateway):
     assert {"echo"} == _served_again(broken, gateway, token, before)
 
 
+@pytest.mark.requirement("security.failure-denies")
 def test_a_service_that_hangs_means_503_and_what_it_says_later_counts_for_nothing(broken, gateway):
     token, before = broken.token(**EVERYTHING), len(broken.arrivals())
     broken.supervisor.send(gateway.service_name, signal.SIGSTOP)

@@ -89,6 +89,7 @@ def test_whatever_scope_the_server_gives_its_list_is_private(raw, raw_port, admi
 
 
 @pytest.mark.parametrize("ttl", [b"999999999999", b"1e300", b'"1"', b"null"])
+@pytest.mark.requirement("protocol.lists-die-with-the-token")
 def test_a_list_may_not_be_kept_longer_than_the_token_lives(stack, raw, raw_port, ttl):
     token = stack.token(ttl=100)
     raw.script = [response(result(SEEN, more=b'"cacheScope":"public","ttlMs":' + ttl))]
@@ -103,6 +104,7 @@ def test_a_ttl_shorter_than_the_tokens_life_stays(raw, raw_port, user):
     assert b'"ttlMs":1500.0' in ask(raw_port, user, LIST).body
 
 
+@pytest.mark.requirement("protocol.events-pass")
 def test_an_event_that_is_no_list_passes_at_once_and_unchanged(raw, raw_port, user):
     """The server goes on only when the client has read the first event."""
     read, first = threading.Event(), b'data: {"jsonrpc":"2.0", "method":"notifications/progress"}\n\n'
@@ -162,6 +164,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.requirement("protocol.unjudgeable-list")
 def test_a_list_that_cannot_be_judged_is_502_and_shows_nothing(raw, raw_port, user, sent):
     raw.script = [sent]
     answer = ask(raw_port, user, LIST)
@@ -190,6 +193,7 @@ JUDGED = {
 
 
 @pytest.mark.parametrize("sent", JUDGED.values(), ids=JUDGED.keys())
+@pytest.mark.requirement("protocol.lists-are-trimmed")
 def test_in_whatever_form_it_comes_a_list_is_trimmed(raw, raw_port, user, sent):
     raw.script = [sent]
     answer = ask(raw_port, user, LIST)
@@ -234,6 +238,7 @@ def test_however_the_stream_is_cut_the_list_is_trimmed_alike(raw, raw_port, user
     assert sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")) == ask(raw_port, user, LIST).body
 
 
+@pytest.mark.requirement("protocol.lists-by-shape", "protocol.get-is-read")
 def test_a_list_that_a_get_stream_redelivers_is_trimmed(raw, raw_port, user):
     raw.script = [stream_head() + sse(FULL)]
     again = {"last-event-id": "6", "content-type": None, "mcp-protocol-version": "2025-06-18"}
@@ -251,6 +256,7 @@ def test_an_error_of_the_server_passes_as_it_is(raw, raw_port, user, status):
     assert (status[:3], body) == (str(answer.status), answer.body)
 
 
+@pytest.mark.requirement("security.list-is-callable")
 def test_a_list_is_trimmed_by_the_same_rules_as_calls(stack, port):
     """Of each of four callers: what is listed is what can be called with some arguments."""
     callers = [

@@ -81,6 +81,7 @@ def _canary() -> str:
     return f"canary{uuid.uuid4().hex}"
 
 
+@pytest.mark.requirement("security.nothing-secret-is-written")
 def test_no_token_claim_argument_or_header_value_is_written_anywhere(stack):
     """In nothing that Envoy and the service write or publish, and in no denial."""
     gateway = another_gateway(stack, "discreet")

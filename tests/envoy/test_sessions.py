@@ -109,6 +109,7 @@ def test_a_client_gets_the_servers_id_behind_a_tag_also_where_the_server_repeats
     assert own == notified.headers["mcp-session-id"]
 
 
+@pytest.mark.requirement("protocol.delete")
 def test_a_session_that_was_ended_is_the_servers_404(one, alice):
     own = opened(one.port, alice)
 
@@ -130,6 +131,7 @@ USES = {
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.requirement("security.session-is-the-openers")
 def test_a_session_is_nobody_elses_and_the_server_hears_nothing(stack, one, alice, who, use):
     own, (body, changes, request_id) = opened(one.port, alice), USES[use]
     stranger, answers = stack.token(**STRANGERS[who]), []
@@ -160,6 +162,7 @@ def forged(own):
     ]
 
 
+@pytest.mark.requirement("security.session-is-the-openers", "security.session-is-verified")
 def test_an_id_without_its_own_tag_is_no_session_and_the_server_hears_nothing(stack, one, alice):
     own, answers = opened(one.port, alice), []
 
@@ -184,6 +187,7 @@ def test_a_modern_request_goes_up_without_the_session_id_that_it_has_no_use_for(
     assert "mcp-session-id" not in arrival.headers
 
 
+@pytest.mark.requirement("security.session-is-verified")
 def test_a_session_id_in_another_spelling_does_not_go_up(stack, one, alice):
     own = opened(one.port, alice)
 
@@ -252,6 +256,7 @@ def test_an_id_that_cannot_be_bound_is_a_502(raw, raw_port, user, headers):
     assert "mcp-session-id" not in answer.headers
 
 
+@pytest.mark.requirement("security.nothing-secret-is-written")
 def test_no_key_and_no_session_id_is_in_a_log(stack, one, alice):
     own = opened(one.port, alice)
     called(one.port, alice, own)

@@ -301,6 +301,7 @@ def _stopped(server):
 @pytest.mark.parametrize(
     "asked", [ASKED["GET, which the rewriter reads"], ASKED["list, which the rewriter reads"]]
 )
+@pytest.mark.requirement("protocol.slow-readers")
 def test_readers_that_do_not_read_hold_the_server_up_and_fill_no_memory(
     stack, gateway, server, port, tokens, asked
 ):
@@ -350,6 +351,7 @@ def _routes(config):
     return here + _routes(list(config.values()))
 
 
+@pytest.mark.requirement("protocol.idle-streams")
 def test_no_route_to_the_server_has_envoys_own_time_limit_of_15_seconds(gateway):
     admin = f"http://127.0.0.1:{gateway.ports.admin}/config_dump"
     routes = _routes(httpx.get(admin, trust_env=False, timeout=DEADLINE).json())

@@ -111,6 +111,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
+@pytest.mark.requirement("security.failure-denies")
 def test_no_answer_that_is_not_a_sound_yes_lets_a_request_pass(faked, check):
     fake, server, port = faked
     fake.check, server.script, before = check, [response(UNTRIMMED)], len(server.seen)
@@ -124,6 +125,7 @@ def test_no_answer_that_is_not_a_sound_yes_lets_a_request_pass(faked, check):
     assert (200, 1) == (after.status, len(server.seen) - before)
 
 
+@pytest.mark.requirement("security.failure-denies")
 def test_a_yes_that_comes_too_late_is_503(faked):
     """Envoy answers while the service still holds the call."""
     fake, server, port = faked

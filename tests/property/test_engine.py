@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ REQUESTS = st.builds(
 
 @UNHURRIED
 @given(request=REQUESTS)
+@pytest.mark.requirement("security.exact-bytes")
 def test_every_request_gets_a_decision_and_none_is_allowed_without_the_valid_token(request):
     decision = check(request, CONTEXT)
 

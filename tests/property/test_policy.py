@@ -6,6 +6,7 @@ truth value at all. The oracle is a plain loop over all rules, without an index 
 
 from fnmatch import fnmatchcase
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -166,6 +167,7 @@ def test_what_was_asked_before_changes_no_answer(rules, calls):
 
 @UNHURRIED
 @given(rules=RULES, who=CALLERS, arguments=ARGUMENTS, name=NAMES)
+@pytest.mark.requirement("security.list-is-callable")
 def test_what_is_callable_with_some_arguments_is_listed(rules, who, arguments, name):
     if allowed(rules, who, arguments, name):
         assert allowed(rules, who, None, name)
@@ -173,6 +175,7 @@ def test_what_is_callable_with_some_arguments_is_listed(rules, who, arguments, n
 
 @UNHURRIED
 @given(rules=RULES, who=CALLERS, name=NAMES)
+@pytest.mark.requirement("security.list-is-callable")
 def test_an_item_is_listed_exactly_when_the_rules_without_their_args_would_let_it_be_called(rules, who, name):
     silent = [each for each in rules if each.effect is not Effect.DENY or each.args is None]
     without_args = [changed(each, args=None) for each in silent]

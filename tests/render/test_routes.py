@@ -31,6 +31,7 @@ def test_every_virtual_host_ends_in_404_for_everything(chain):
 
 
 @CHAINS
+@pytest.mark.requirement("protocol.idle-streams")
 def test_an_sse_response_is_not_cut_by_the_routes_timeout(chain):
     routed = [route["route"] for _, route in routes(chain) if route["name"].startswith("mcp-")]
 

@@ -39,13 +39,19 @@ def command(*arguments, environment=None):
 
 
 def spawn(*arguments, environment=None):
-    """Run a command in a process of its own to its end."""
+    """Run a command in a process of its own to its end, with no variables but the given ones and coverage's."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     ended = subprocess.run(
         [sys.executable, "-m", "authz", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **measured,
+            **(environment or {}),
+        },
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)

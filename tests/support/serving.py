@@ -37,7 +37,7 @@ def check_request(source=""):
 class Served:
     """A service of several workers, ended with the block."""
 
-    def __init__(self, folder, *options, workers=2, grpc_address="", text=INLINE, stdout=None):
+    def __init__(self, folder, *options, workers=2, grpc_address="", text=INLINE, stdout=None, program=()):
         self.file = Path(folder) / "policy.yaml"
         self.file.write_text(text)
         self.log = Path(folder) / "service.log"
@@ -45,13 +45,15 @@ class Served:
         self.http = f"127.0.0.1:{free_port()}"
         self.grpc = grpc_address or f"127.0.0.1:{free_port()}"
         self.options = ["--workers", str(workers), "--grpc", self.grpc, "--http", self.http, *options]
+        self.program = program or [sys.executable, "-m", "authz"]
+        self.cwd = folder if program else None  # another installation must not find this checkout
         self._stdout, self._stack = stdout, ExitStack()
 
     def __enter__(self):
         err = self._stack.enter_context(self.log.open("ab"))
         out = self._stdout or self._stack.enter_context(self.audit.open("ab"))
-        argv = [sys.executable, "-m", "authz", "serve", "-c", str(self.file), *self.options]
-        self.process = subprocess.Popen(argv, stdout=out, stderr=err, start_new_session=True)
+        argv = [*self.program, "serve", "-c", str(self.file), *self.options]
+        self.process = subprocess.Popen(argv, stdout=out, stderr=err, start_new_session=True, cwd=self.cwd)
         self._stack.callback(self.end)
         assert eventually(lambda: self.events("serving") or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()

@@ -50,6 +50,7 @@ def test_who_opened_a_session_may_use_it_whatever_else_a_later_token_says(one, s
 
 
 @given(CALLERS, CALLERS, IDS)
+@pytest.mark.requirement("security.session-is-the-openers")
 def test_nobody_else_may(one, other, session):
     assume(who(one) != who(other))
 
@@ -167,6 +168,7 @@ def test_a_session_of_ones_own_goes_up_as_the_server_named_it(method, body):
 
 @pytest.mark.parametrize(("method", "body"), EACH)
 @pytest.mark.parametrize("sent", ["", "abc", own_session("abc")[:-1], SESSIONS.bind(caller(), "abc")])
+@pytest.mark.requirement("reason.session_mismatch")
 def test_any_other_session_is_refused_with_the_requests_id(method, body, sent):
     decision = check(asked({"mcp-session-id": sent}, body, method), TARGET)
 

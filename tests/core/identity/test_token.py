@@ -171,6 +171,7 @@ def test_another_key_under_the_same_name_does_not_verify():
     assert R.BAD_SIGNATURE == reason(token(private=rsa_key(serial=1)))
 
 
+@pytest.mark.requirement("reason.bad_signature")
 def test_a_changed_claim_breaks_the_signature():
     header, _, signature = token().split(".")
 
@@ -266,6 +267,7 @@ def test_no_single_changed_character_is_accepted(position, character):
 
 
 @given(st.text(alphabet="xyzXYZ0189", min_size=12, max_size=40))
+@pytest.mark.requirement("security.nothing-secret-is-written")
 def test_a_refusal_quotes_nothing_of_the_token(secret):
     texts = (
         token(claims(iss=secret)),

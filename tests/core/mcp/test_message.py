@@ -82,6 +82,7 @@ def test_a_method_is_accepted_in_the_eras_that_know_it_and_unknown_in_the_other(
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.requirement("protocol.ids")
 def test_a_request_needs_an_id_and_a_notification_must_not_have_one(method):
     wrong = {"id": 1} if METHODS[method].notification else {"id": ...}
     era = Era.LEGACY if Era.LEGACY in METHODS[method].eras else Era.MODERN
@@ -100,6 +101,7 @@ def test_an_id_is_a_string_or_an_integer(given_id, read_id):
 
 
 @pytest.mark.parametrize("bad", [None, True, False, 1.5, 1.0, [], {}, [1], "x" * 2049])
+@pytest.mark.requirement("protocol.ids")
 def test_any_other_id_is_refused_and_never_taken_for_a_notification(bad):
     assert refused(Reason.BAD_MESSAGE, message("ping", id=bad)).request_id is None
     assert refused(Reason.BAD_MESSAGE, message("notifications/initialized", id=bad)).request_id is None
@@ -132,11 +134,13 @@ def test_what_is_not_strict_json_is_refused_without_an_id(body):
     "body", [b"[]", b' \r\n\t[{"jsonrpc":"2.0","id":1,"method":"ping"}]', b"[[]]", b"[1]"]
 )
 @pytest.mark.parametrize("version", [..., "2025-03-26", LEGACY, MODERN])
+@pytest.mark.requirement("protocol.batch", "reason.batch")
 def test_a_batch_is_refused_in_every_version(body, version):
     refused(Reason.BATCH, body, {"mcp-protocol-version": version})
 
 
 @pytest.mark.parametrize("body", [b"null", b"1", b'"ping"', b"true", b"{}"])
+@pytest.mark.requirement("security.unknown-denies")
 def test_a_value_that_is_no_message_is_refused(body):
     refused(Reason.BAD_MESSAGE, body)
 
@@ -154,6 +158,7 @@ def test_a_method_is_a_non_empty_string_of_bounded_length(method):
 @pytest.mark.parametrize(
     "extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}]
 )
+@pytest.mark.requirement("protocol.ids")
 def test_a_message_with_a_method_and_an_outcome_is_refused(extra):
     refused(Reason.BAD_MESSAGE, message("tools/list", **extra))
 
@@ -161,6 +166,7 @@ def test_a_message_with_a_method_and_an_outcome_is_refused(extra):
 @pytest.mark.parametrize(
     "outcome", [{"result": {}}, {"result": None}, {"error": {"code": 1, "message": "no"}}]
 )
+@pytest.mark.requirement("protocol.client-responses")
 def test_a_clients_response_passes_in_the_legacy_era_and_names_nothing(outcome):
     response = accepted({"jsonrpc": "2.0", "id": 7, **outcome}, {"mcp-protocol-version": LEGACY})
 
@@ -168,6 +174,7 @@ def test_a_clients_response_passes_in_the_legacy_era_and_names_nothing(outcome):
 
 
 @pytest.mark.parametrize("version", [MODERN, "2099-01-01", "nonsense"])
+@pytest.mark.requirement("protocol.client-responses")
 def test_a_clients_response_is_refused_in_the_modern_era(version):
     refused(Reason.BAD_MESSAGE, {"jsonrpc": "2.0", "id": 7, "result": {}}, {"mcp-protocol-version": version})
 
@@ -347,6 +354,7 @@ def test_a_modern_request_whose_headers_are_missing_or_differ_is_refused(change)
         ({"mcp-name": "nope"}, False),
     ],
 )
+@pytest.mark.requirement("protocol.legacy-headers")
 def test_a_legacy_request_needs_no_headers_and_those_it_sends_must_not_lie(version, headers, agree):
     outcome = read(message("tools/call", {"name": "echo"}), {"mcp-protocol-version": version, **headers})
 
@@ -384,6 +392,7 @@ def test_a_body_that_names_its_version_is_held_to_the_modern_rules(value):
         (META, mirrored("initialize"), "initialize", Reason.UNKNOWN_METHOD, None),
     ],
 )
+@pytest.mark.requirement("protocol.modern-order")
 def test_the_first_flaw_in_the_specifications_order_is_the_reason(meta, headers, method, reason, code):
     outcome = refused(reason, message(method, {"_meta": dict(meta)}), headers)
 
@@ -392,6 +401,7 @@ def test_the_first_flaw_in_the_specifications_order_is_the_reason(meta, headers,
 
 @pytest.mark.parametrize("version", ["2099-01-01", "1.0", "2026-07-28 ", "2025-11-26", "draft"])
 @pytest.mark.parametrize("identity", [{"id": 1}, {"id": ...}])
+@pytest.mark.requirement("protocol.unknown-version", "reason.unsupported_version")
 def test_an_unknown_version_is_refused_whatever_carries_it(version, identity):
     """A later version may put a tool's name where this reader does not look."""
     opened = frozenset({"vendor/x"})
@@ -417,6 +427,7 @@ def test_a_modern_notification_needs_neither_meta_nor_headers_to_be_told_unknown
 @pytest.mark.parametrize(
     "method", ["tools/Call", "tools/call ", "tools", "rpc.discover", "notifications/x", "GET"]
 )
+@pytest.mark.requirement("protocol.unknown-method", "security.unknown-denies")
 def test_a_method_outside_the_table_is_unknown_unless_configuration_opens_it(method):
     outcome = refused(Reason.UNKNOWN_METHOD, message(method))
 
@@ -446,11 +457,13 @@ def test_opening_a_method_of_the_table_opens_nothing():
         (message("ping", {"_meta": {"a": {"b": {"c": {}}}}}), Reason.BAD_JSON),
     ],
 )
+@pytest.mark.requirement("security.bounded-names")
 def test_what_is_larger_than_the_limits_is_refused(body, reason):
     refused(reason, body, limits=Limits(name=8, depth=5))
 
 
 @pytest.mark.parametrize(("count", "kind"), [(3, Message), (4, MessageRejected)])
+@pytest.mark.requirement("security.bounded-items")
 def test_one_message_may_name_only_so_many_things(count, kind):
     wanted = {"notifications": {"resourceSubscriptions": [f"u{number}" for number in range(count)]}}
     body = modern("subscriptions/listen", wanted)

@@ -68,6 +68,7 @@ def test_a_client_notifies_only_in_the_legacy_era_and_names_nothing(method):
     assert (LEGACY, True, None, False) == (row.eras, row.notification, row.extract_items, row.lists)
 
 
+@pytest.mark.requirement("protocol.method-table")
 def test_exactly_the_methods_whose_response_can_name_what_was_not_asked_for_are_trimmed():
     assert {name for name, row in METHODS.items() if row.lists} == LISTS | UNASKED
 

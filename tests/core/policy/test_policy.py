@@ -27,6 +27,7 @@ def listed(rules, who=None, name="echo", **options):
     return judge(rules, who, LISTED, name, **options).reason is Reason.ALLOWED
 
 
+@pytest.mark.requirement("reason.no_rule")
 def test_without_a_rule_nothing_is_allowed():
     assert Verdict(Reason.NO_RULE) == judge([], arguments={})
 
@@ -113,6 +114,7 @@ def test_only_true_is_true(text, holds):
         ("jwt.missing == 1", Reason.RULE_ERROR),
     ],
 )
+@pytest.mark.requirement("reason.denied_by_rule", "reason.rule_error")
 def test_a_deny_that_holds_or_fails_denies(text, reason):
     who = principal(level=1, word="true", flag=True)
     rules = [rule("allow", "echo"), rule("deny", "echo", when=text)]
@@ -178,6 +180,7 @@ def test_a_list_takes_args_as_satisfiable_and_a_call_does_not(allow, deny, argum
         ({"scopes": ["s"], "args": "args.n == 1"}, {"n": 1}, Reason.MISSING_SCOPE),
     ],
 )
+@pytest.mark.requirement("reason.missing_scope", "reason.missing_role", "reason.args_not_allowed")
 def test_the_reason_is_a_missing_scope_only_where_nothing_else_is_missing(conditions, arguments, reason):
     assert reason is called([rule("allow", "echo", **conditions)], arguments=arguments)
 

@@ -67,6 +67,7 @@ def test_an_id_of_another_type_is_no_handover_at_all(request_id):
         (Kind.TASK, "..", True),
     ],
 )
+@pytest.mark.requirement("protocol.unnameable")
 def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
     everything = policies.rule(names=dict.fromkeys(Kind, ("*",)))
     text = encoded()
@@ -90,6 +91,7 @@ def until(ends, **more):
     return decoded(text, **more).seconds
 
 
+@pytest.mark.requirement("security.stream-ends-with-token", "protocol.expired-streams")
 def test_a_response_may_stay_open_until_the_token_is_refused_and_the_grace_is_over():
     assert None is until(None)
     assert (10.0, 15.0) == (until(tokens.NOW + 10), until(tokens.NOW + 10, grace=5.0))

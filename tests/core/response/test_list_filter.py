@@ -37,6 +37,7 @@ def test_the_rows_below_name_every_list():
 
 
 @pytest.mark.parametrize(("member", "kind", "name"), NAMED_BY)
+@pytest.mark.requirement("protocol.lists-are-trimmed")
 def test_a_list_loses_the_items_its_reader_may_not_see(member, kind, name):
     asked = []
 
@@ -61,6 +62,7 @@ def test_a_list_loses_the_items_its_reader_may_not_see(member, kind, name):
     assert [Item(kind, "shown"), Item(kind, "hidden")] == asked
 
 
+@pytest.mark.requirement("protocol.kept-bytes")
 def test_kept_items_and_other_members_stand_byte_for_byte_and_in_order():
     document = (
         b'{ "result" : {"nextCursor":"", "x" : [1.10, 1E2, 99999999999999999999], "tools" : [ '
@@ -108,6 +110,7 @@ def test_every_list_of_one_result_is_trimmed():
         (b"", b""),
     ],
 )
+@pytest.mark.requirement("protocol.lists-are-private")
 def test_a_list_of_the_modern_era_is_private_even_when_nothing_is_cut(given_members, sent_members):
     assert (
         message(b'{"tools":[]' + sent_members + b"}")
@@ -129,6 +132,7 @@ def test_a_list_of_the_modern_era_is_private_even_when_nothing_is_cut(given_memb
         (b"60000", -3, b"0"),
     ],
 )
+@pytest.mark.requirement("protocol.lists-die-with-the-token")
 def test_a_list_is_kept_no_longer_than_we_allow(theirs, ours, sent):
     document = message(b'{"tools":[],"cacheScope":"private","ttlMs":' + theirs + b"}")
 
@@ -147,6 +151,7 @@ def test_a_list_is_kept_no_longer_than_we_allow(theirs, ours, sent):
         (b'{"k":1}', b'{"k":1}'),
     ],
 )
+@pytest.mark.requirement("protocol.hidden-references")
 def test_a_kept_tool_does_not_point_to_a_hidden_interface(meta, sent):
     before = message(b'{"tools":[{"name":"a","_meta":' + meta + b',"z":1}]}')
     after = message(b'{"tools":[{"name":"a","_meta":' + sent + b',"z":1}]}')
@@ -159,6 +164,7 @@ FILES = [b'{"uri":"skill://a/SKILL.md","digest":"sha256:0"}', b'{"uri":"hidden",
 
 
 @pytest.mark.parametrize("place", [b'{"skills":[%b]}', b'{"skill":%b}'])
+@pytest.mark.requirement("protocol.hidden-references")
 def test_a_kept_skill_does_not_name_files_that_may_not_be_read(place):
     before = message(place % (SKILL % b",".join(FILES)))
     verdict = trimmed(before, "hidden")
@@ -195,6 +201,7 @@ NOTICE = b'{"jsonrpc":"2.0","method":"notifications/%b","params":%b}'
         (b"resources/updated", b'{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"uri":"%b"}'),
     ],
 )
+@pytest.mark.requirement("protocol.notifications")
 def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, params):
     assert Untouched() == trim(NOTICE % (method, params % b"shown"), all_but("hidden"), ttl_ms=None)
     assert Withheld() == trim(NOTICE % (method, params % b"hidden"), all_but("hidden"), ttl_ms=None)
@@ -213,6 +220,7 @@ SUBSCRIBED = b'{"notifications":{"toolsListChanged":true,"resourceSubscriptions"
     ("uri", "task", "verdict"),
     [(b"shown", b"t", Untouched), (b"hidden", b"t", ListRejected), (b"shown", b"hidden", ListRejected)],
 )
+@pytest.mark.requirement("protocol.notifications")
 def test_an_acknowledgement_repeats_only_what_its_reader_may_subscribe_to(uri, task, verdict):
     document = NOTICE % (b"subscriptions/acknowledged", SUBSCRIBED % (uri, task))
 
@@ -255,6 +263,7 @@ UNTOUCHED = {
 
 
 @pytest.mark.parametrize("document", UNTOUCHED.values(), ids=UNTOUCHED)
+@pytest.mark.requirement("protocol.other-notifications")
 def test_what_holds_no_list_is_untouched(document):
     assert Untouched() == trim(document, all_but(), ttl_ms=0)
 
@@ -333,6 +342,7 @@ def test_a_refusal_quotes_nothing_of_the_message():
         assert "\\" not in verdict.why
 
 
+@pytest.mark.requirement("security.bounded-bytes")
 def test_a_message_of_just_the_limit_is_read_and_one_byte_more_is_refused():
     document = message(LIST)
 

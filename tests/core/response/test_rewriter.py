@@ -84,6 +84,7 @@ def test_a_list_of_which_nothing_is_cut_counts_as_unchanged():
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
+@pytest.mark.requirement("protocol.lists-are-trimmed")
 def test_json_is_judged_under_any_2xx_status_and_any_spelling(label, status):
     assert [TRIMMED, Headers(length=len(CUT), rewritten=True), Body(CUT)] == flat(
         rewritten(ResponseHead(status=status, content_type=label), LIST)
@@ -105,6 +106,7 @@ def test_json_is_judged_under_any_2xx_status_and_any_spelling(label, status):
     ],
     ids=str,
 )
+@pytest.mark.requirement("protocol.unjudgeable-list")
 def test_a_body_that_cannot_be_judged_is_refused_at_its_first_byte(head):
     assert [[], [], [REFUSED, BadGateway()], [], []] == rewritten(head, b"", b"{", LIST)
 
@@ -180,6 +182,7 @@ def test_the_time_to_live_is_lowered():
     )
 
 
+@pytest.mark.requirement("protocol.events-pass")
 def test_events_pass_one_by_one_each_judged_by_itself():
     progress = b'id: 1\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress"}\r\n\r\n'
 
@@ -282,6 +285,7 @@ UPDATED = b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params"
         (b"id: 7\ndata: " + UPDATED % b"shown" + b"\n\n", b"id: 7\ndata: " + UPDATED % b"shown" + b"\n\n"),
     ],
 )
+@pytest.mark.requirement("protocol.notifications")
 def test_a_notification_of_what_its_reader_may_not_see_keeps_its_id_and_says_nothing(event, sent):
     rest = b"data: " + LIST + b"\n\n" if event.endswith(b"\n\n") else b""
 
@@ -366,6 +370,7 @@ def test_an_event_beyond_the_bound_answers_the_request_before_the_stream_ends():
     ] == rewritten(SSE, b": ping\ndata: " + LIST, b"\n\n", reading=reading)
 
 
+@pytest.mark.requirement("protocol.comments")
 def test_an_event_that_hides_a_brace_beside_its_data_is_dropped_and_the_request_answered():
     assert b"data: " + refusal(7) + b"\n\n" == answered(b"id: {}\ndata: " + OTHER + b"\n\n")
 

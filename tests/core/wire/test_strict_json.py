@@ -132,6 +132,7 @@ def test_what_every_parser_agrees_on_is_accepted(data, value):
     assert value == loads(data)
 
 
+@pytest.mark.requirement("security.bounded-depth")
 def test_as_many_levels_as_the_limit_are_accepted_and_one_more_is_not():
     assert accepted(b"[" * 64 + b"]" * 64)
     assert not accepted(b"[" * 65 + b"]" * 65)

@@ -433,6 +433,7 @@ def test_an_issuer_that_is_not_fetched_is_not_refetched(issuer):
     assert run(go()) is False
 
 
+@pytest.mark.requirement("security.bounded-fetches")
 def test_ten_thousand_requests_with_names_of_their_own_cause_one_fetch():
     async def go():
         async with world() as here:

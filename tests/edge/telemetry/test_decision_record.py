@@ -36,6 +36,7 @@ def test_a_denial_without_a_caller_says_only_what_is_known():
     } == recorded(reason=Reason.MISSING_TOKEN, seconds=0.0015)
 
 
+@pytest.mark.requirement("security.records-name-the-caller")
 def test_a_caller_is_named_by_subject_client_and_issuer_and_by_no_other_claim():
     caller = Caller.of(principal("files:read", roles=("admin",), secret="s3cret"), "demo")
     record = recorded(caller=caller)

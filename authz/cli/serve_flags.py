@@ -1,0 +1,105 @@
+"""The flags of `serve`.
+
+argparse reads them and not typer, because a container that only serves does not install typer.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from authz.config.load import SESSION_KEY
+from authz.config.settings import MAX_WORKERS
+from authz.edge.grpc.startup import ServerChoice
+
+_DESCRIPTION = """\
+Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
+
+Each decision is written to stdout as one JSON line; the service's own log goes to stderr.
+On SIGTERM the service reports NOT_SERVING and still answers during the grace; calls in flight may then finish within a
+limit. A second SIGTERM ends it at once. SIGHUP reads the policy file again."""
+_EXAMPLE = "Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock"
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the flags by name; print the help, or what is wrong with them, and exit."""
+    parser = argparse.ArgumentParser(
+        prog="mcp-authz serve",
+        usage="mcp-authz serve [OPTIONS]",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_addresses_and_workers(parser.add_argument)
+    _add_policy(parser.add_argument)
+    return parser.parse_args(arguments)
+
+
+def _add_addresses_and_workers(add: Callable[..., object]) -> None:
+    add("--grpc", metavar="ADDR", default="", help="gRPC address: host:port or unix:/path.")
+    add("--http", metavar="ADDR", default="", help="HTTP address: host:port.")
+    add(
+        "--workers",
+        metavar="N",
+        type=_between(int, 1, MAX_WORKERS),
+        help="Number of worker processes; default the file's, else one per core, and one behind a Unix socket.",
+    )
+    add(
+        "--grace",
+        metavar="SECONDS",
+        type=_between(float, 0, 300),
+        help="Seconds to keep answering after SIGTERM; default the file's, else 3.",
+    )
+
+    add(
+        "--grpc-server",
+        type=ServerChoice,
+        choices=list(ServerChoice),
+        default=ServerChoice.AUTO,
+        help="gRPC server: native is faster but needs private names of grpcio; aio is public; auto picks native if it works.",
+    )
+
+
+def _add_policy(add: Callable[..., object]) -> None:
+    add(
+        "-c",
+        "--config",
+        metavar="FILE",
+        required=True,
+        help="Policy file: native, or Kubernetes documents. Required.",
+    )
+    add(
+        "--resource",
+        metavar="URL",
+        default="",
+        help="Public URL of the server; Kubernetes documents only.",
+    )
+    add(
+        "--jwks",
+        metavar="ISSUER=URL",
+        action="append",
+        default=[],
+        help="Fetch this issuer's keys here; Kubernetes documents only.",
+    )
+    add(
+        "--allow-anonymous",
+        action="store_true",
+        help="Accept mode Optional or Permissive, which admit callers without a valid token; Kubernetes documents only.",
+    )
+    add(
+        SESSION_KEY,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="Key that binds session ids; given twice, the first signs and both verify. Kubernetes documents only.",
+    )
+
+
+def _between(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            msg = f"{text} is not between {least} and {most}"
+            raise argparse.ArgumentTypeError(msg)
+        return value
+
+    return number
