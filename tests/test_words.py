@@ -13,22 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-NOT_YET = (
-    "authz/core",
-    "authz/config",
-    "authz/edge",
-    "authz/render",
-    "authz/doctor",
-    "authz/tools",
-    "authz/cli",
-    "docs/architecture.md",
-    "docs/doctor.md",
-    "docs/envoy.md",
-    "docs/performance.md",
-)
-"""Parts of the repository that still have retired words. It only ever gets shorter."""
-HELD = ("authz/cli/demo.py", "authz/cli/token.py")
-"""Files of those parts that are free of them."""
 
 RETIRED = {
     r"\b[Oo]ccasions?\b": "evaluation context",
@@ -60,15 +44,11 @@ OPENINGS = re.compile(r"(?:Give|Gives|Says|Takes)\b")
 CONSOLE = re.compile(r"^```console\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
-def _is_held(file: str) -> bool:
-    return file in HELD or not file.startswith(NOT_YET)
-
-
 def _tracked(*patterns: str) -> list[str]:
     listed = subprocess.run(
         ["git", "ls-files", "--", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return [file for file in listed.stdout.split() if _is_held(file)]
+    return listed.stdout.split()
 
 
 PYTHON = _tracked("authz/*.py", ":!authz/proto/*")
@@ -112,7 +92,3 @@ def test_every_docstring_is_in_the_imperative(file):
 )
 def test_the_check_of_words_finds_a_retired_word_and_nothing_else(line, found):
     assert found == len(_retired(line))
-
-
-def test_what_is_not_held_yet_exists():
-    assert [] == [part for part in (*NOT_YET, *HELD) if not (ROOT / part).exists()]

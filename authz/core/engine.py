@@ -87,7 +87,7 @@ def check(
         snapshot: what to decide with.
         now: seconds since the epoch, for the validity of tokens.
         deadline: moment after which an allow is too late.
-        mark: told that the step `token` is done, by whoever measures steps.
+        mark: called when the step `token` is done, so that steps can be timed.
 
     Returns:
         The decision. There is one for every input, and unless every step agrees it is a denial.

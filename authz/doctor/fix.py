@@ -1,9 +1,9 @@
-"""Closes what a machine can close, and writes the file anew.
+"""Closes what a machine can close, and rewrites the file.
 
 Rules of this module:
 
 * A file in which nothing changes stays as it is, byte for byte; so fixing a fixed file changes nothing.
-* A changed file is written anew: comments stay with the value that they stood before or beside, but the layout does
+* A changed file is rewritten: comments stay with the value that they stood before or beside, but the layout does
   not survive, and aliases are expanded. A round trip with ruamel.yaml would keep the layout, but it ties a comment to
   the value above it: where a setting is removed or filters are reordered, comments end up on the wrong ones.
 * Edits are applied in rounds, each on a fresh reading. In one round no two findings touch the same part, because an

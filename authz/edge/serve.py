@@ -104,7 +104,7 @@ async def serve(
         audit: takes a record of every decision; closed by the caller.
         started: called once everything is bound and served.
         shutdown: ends the service; by signals when None.
-        file: where the settings come from, to be loaded anew when it changes and on SIGHUP; None for never.
+        file: where the settings come from, to be loaded again when it changes and on SIGHUP; None for never.
         control: answers about the service; the settings' HTTP port when None.
         options: how this process serves as one of several.
 
@@ -152,7 +152,7 @@ async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
 
 
 async def _keys(service: Service, seconds: float) -> None:
-    """Wait until no issuer lacks keys, or for so many seconds."""
+    """Wait until no issuer lacks keys, but no longer than `seconds`."""
     if not seconds:
         return
     with contextlib.suppress(TimeoutError):

@@ -1,6 +1,6 @@
 """The parts of a sample chain, with which `mcp-authz doctor` compares a configuration that somebody wrote.
 
-The doctor reads them as data, because importing the renderer costs most of a second. Write them anew with
+The doctor reads them as data, because importing the renderer costs most of a second. Write them again with
 `python -m authz.render.sample > authz/doctor/expected.yaml`; a test fails while they differ.
 """
 

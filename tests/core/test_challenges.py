@@ -100,7 +100,7 @@ REFUSED = {
     "another issuer": (
         _claims(iss="https://other.example/"),
         R.UNKNOWN_ISSUER,
-        "iss is not a configured issuer, compared to the letter",
+        "iss is not a configured issuer, compared exactly",
     ),
     "alg none": (_header(alg="none"), R.BAD_SIGNATURE, NOT_ACCEPTED),
     "HS256": (_header(alg="HS256"), R.BAD_SIGNATURE, NOT_ACCEPTED),

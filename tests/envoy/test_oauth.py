@@ -49,7 +49,7 @@ def read(answer):
         ("expired", "expired_token", "exp has passed"),
         ("not_yet_valid", "not_yet_valid", "nbf or iat is in the future"),
         ("wrong_audience", "wrong_audience", "aud names none of the configured audiences"),
-        ("wrong_issuer", "unknown_issuer", "iss is not a configured issuer, compared to the letter"),
+        ("wrong_issuer", "unknown_issuer", "iss is not a configured issuer, compared exactly"),
         ("foreign_key", "bad_signature", "the signature does not verify"),
         ("hs256_public_key", "bad_signature", "the header's alg is not accepted for this issuer"),
         ("alg_none", "malformed_token", "a segment is empty or not canonical base64url"),

@@ -13,7 +13,7 @@ class IssuerTerms:
     """The terms on which one issuer's access tokens are accepted.
 
     Attributes:
-        issuer: what `iss` must be, to the letter.
+        issuer: the exact value that `iss` must have.
         audiences: one of them must be in `aud` (RFC 7519 section 4.1.3; RFC 8707).
         algorithms: the only signature algorithms accepted, all asymmetric.
         types: accepted `typ` header values in lower case; "" stands for an absent one (RFC 9068 section 4).

@@ -36,7 +36,7 @@ class Principal:
     """A caller, as one verified access token describes it.
 
     Attributes:
-        issuer: the token's `iss`, equal to the configured issuer to the letter.
+        issuer: the token's `iss`, exactly the configured issuer.
         subject: `sub`, empty when the token has none.
         client: the OAuth client (`azp`, else `client_id`, or the configured claim), empty when none is named.
         scopes: whole words, in the token's order.

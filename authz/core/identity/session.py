@@ -1,13 +1,13 @@
 """A legacy session id, bound to the caller who opened the session.
 
-An MCP server of the handshake versions mints a session id and takes it from whoever knows it (MCP 2025-11-25, Security
+An MCP server of the handshake versions mints a session id and accepts it from anyone who knows it (MCP 2025-11-25, Security
 Best Practices, "Session Hijacking"). So a client is never given that id as it is, but behind a tag that only we can make:
 
     TAG.ID      TAG = base64url(HMAC-SHA-256(key, server, issuer, subject, client, ID))     43 characters
 
 Rules of this module:
 
-* Nothing is stored. Whoever has the key verifies what any other process with that key bound.
+* Nothing is stored. Any process with the key verifies what another process with that key bound.
 * An id that was verified for a caller is cached with the caller, because verifying takes some microseconds.
 * The first key signs, every key verifies: so a key is replaced without ending a session.
 * Before each field stands its length, so no two different lists of fields are the same bytes.
@@ -102,7 +102,7 @@ class Sessions:
             session: the server's id.
 
         Raises:
-            ValueError: the server's id is none that can be bound.
+            ValueError: the server's id cannot be bound.
         """
         if len(session) > self._longest or not _ID.fullmatch(session):
             msg = "a session id must be visible ASCII without a comma, and not too long"

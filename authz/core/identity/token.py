@@ -3,7 +3,7 @@
 The steps, in the order in which a token fails them:
 
 1. Form and header (`jws`); the claims are a strict JSON object.
-2. Issuer: the claim selects the terms of trust, compared to the letter. It is not believed yet: it only chooses whose
+2. Issuer: the claim selects the terms of trust, compared exactly. It is not believed yet: it only chooses whose
    keys the signature must satisfy. An unknown issuer never causes a key to be looked up, let alone fetched.
 3. Algorithm, key and signature (`jws`), under the terms.
 4. Claims (`claims`).
@@ -82,7 +82,7 @@ def verify(
     found = issuers.get(issuer) if isinstance(issuer, str) else None
     if found is None or found[0].issuer != issuer:
         return TokenRejected(
-            reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared to the letter"
+            reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared exactly"
         )
     terms, keys = found
     verified = (

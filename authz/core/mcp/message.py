@@ -7,7 +7,7 @@ Rules of this file:
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
   other letters (see `confusables`), a message with both `method` and `result`, ids that are no string and no integer,
   argument names that collide when case is folded.
-* The version decides the era, whoever names it, header or body (see `versions`).
+* The version decides the era, whether header or body names it (see `methods`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
   headers against body (-32020), then the version (-32022), then the method (404, -32601).
 """

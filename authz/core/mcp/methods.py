@@ -25,7 +25,7 @@ from authz.core.mcp.item import Item, Kind, is_nameable
 
 # MCP protocol versions, and the era that a declared one belongs to.
 #
-# A version outside the four handshake versions is held to the modern rules, whoever names it. So an unknown version
+# A version outside the four handshake versions is held to the modern rules, wherever it is named. So an unknown version
 # meets the stricter checks first, and is refused after them: what a message of a version that is not known here means
 # to a server cannot be judged, for a later version may name a tool in another place.
 

@@ -62,7 +62,7 @@ class EvaluationContext(msgspec.Struct, eq=False):
 
 
 def visible_headers(request: HttpRequest) -> dict[str, str]:
-    """Return the headers that conditions may read: none that holds a credential, no pseudo-header."""
+    """Return the headers that conditions may read, without credentials and pseudo-headers."""
     return {
         name: value
         for name, value in request.headers.items()

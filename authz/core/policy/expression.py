@@ -3,7 +3,7 @@
 Rules of this file:
 
 * Only the CEL value `true` is true. An error, a number, a string, an overrun of the engine's budget is `ERROR`:
-  neither true nor false, and whoever asks decides what is safe (an allow does not hold, a deny does).
+  neither true nor false, and the caller decides what is safe (an allow does not hold, a deny does).
 * An expression knows which top-level names it reads. What reads only the caller (`CALLER_NAMES`) has one value per
   token and policy; what reads `args` has no value for an item of a list.
 * Text becomes an expression in `authz.config.cel.compile`, where its tree is checked; here it is only evaluated.

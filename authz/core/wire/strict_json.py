@@ -1,6 +1,6 @@
 """Bytes to a JSON value, where every parser that could read the same bytes agrees on the value.
 
-The only reader of request bodies, token segments and key sets. Whoever reads the bytes after us (an MCP server in
+The only reader of request bodies, token segments and key sets. A later reader of the bytes (an MCP server in
 Go, TypeScript, Java) must not see another message than the one that was judged. Parsers differ in the corners of
 JSON, so the corners are refused and not interpreted (RFC 8259, narrowed to I-JSON, RFC 7493):
 

@@ -8,7 +8,7 @@ Rules of this module:
 * Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
   costs ten times as much to read here, and shows little more: Envoy's inline headers (Authorization and others) arrive
   joined in either form. So a comma in a header that may stand only once counts as a repetition, but not in the two
-  that hold free text: `Mcp-Name` must equal the name in the body to the letter, and of `Last-Event-ID` nothing follows.
+  that hold free text: `Mcp-Name` must equal the name in the body exactly, and of `Last-Event-ID` nothing follows.
 * Of the identity headers every copy and every spelling that a client sent is removed (see `check_response`).
 """
 
@@ -44,10 +44,10 @@ FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
 """Begins the search for the key that a rejected token names; None if it would be in vain. Takes when the Check began."""
 
 Write = Callable[[Decision, Facts, float], None]
-"""Writes the record of a decision that took so many seconds."""
+"""Writes the record of a decision; takes the seconds that it took."""
 
 Count = Callable[[Decision, float], None]
-"""Counts a decision that took so many seconds."""
+"""Counts a decision; takes the seconds that it took."""
 
 
 class Checker:
