@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from authz.core.engine import check
 from tests.support import tokens
 from tests.support.commands import command
-from tests.support.core import check, modern
+from tests.support.core import modern
 from tests.support.operators import POLICY, write
 
 SECRET = "argument-value-4711"
@@ -329,4 +330,4 @@ def test_the_decision_shown_is_made_by_the_engine(file, monkeypatch):
     monkeypatch.setattr("authz.tools.requests.check", lambda *given: asked.append(given) or check(*given))
     explained(file, "--tool", "echo", claims={})
 
-    assert ["/mcp"] == [request.path for request, _ in asked]
+    assert ["/mcp"] == [request.path for request, *_ in asked]
