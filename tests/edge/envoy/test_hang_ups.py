@@ -18,7 +18,7 @@ STRANGE = f"Bearer {tokens.token(kid='unknown')}"
 
 
 class Lookup:
-    """A look for a key that lasts until the call is over."""
+    """A search for a key that lasts until the call is over."""
 
     def __init__(self):
         self.begun, self.ended = asyncio.Event(), asyncio.Event()
@@ -33,16 +33,16 @@ class Lookup:
 
 async def hung_up(running):
     """Ask, hang up in the middle, then ask a second time with a token that is allowed to nothing; returns the log."""
-    running.may_find_key, running.look_for_key = lambda _: True, Lookup()
+    running.find_key = lookup = Lookup()
     async with (
         serving(unary=running.checker().unary) as (server, port),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         check = channel.unary_unary(f"/{SERVICE}/Check")
         call = check(check_request("POST", b"{}", authorization=STRANGE))
-        await running.look_for_key.begun.wait()
+        await lookup.begun.wait()
         call.cancel()
-        await running.look_for_key.ended.wait()
+        await lookup.ended.wait()
         await check(check_request("POST", b"{}"))
         await server.stop(0)
 
