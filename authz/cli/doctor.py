@@ -24,7 +24,7 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: Annotated[
         str,
         typer.Argument(
-            metavar="ENVOY", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
+            metavar="FILE", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
         ),
     ],
     config: Annotated[
@@ -32,26 +32,30 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("-c", "--config", metavar="FILE", help="Policy file to compare limits and paths with."),
     ] = "",
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write a corrected file; list what is left on stderr.")
+        bool, typer.Option("--fix", help="Print a corrected file; list what is left on stderr.")
     ] = False,
     out: Annotated[
-        str, typer.Option("-o", "--out", metavar="OUT", help="With --fix, write here instead of stdout.")
+        str,
+        typer.Option("-o", "--out", metavar="FILE", help="With --fix, write to this file instead of stdout."),
     ] = "",
-    as_json_: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
-            "--ignore", metavar="ID[:TEXT]", help="Leave out a finding, or only those that mention TEXT."
+            "--ignore",
+            metavar="ID[:TEXT]",
+            help="Leave out findings with this id or, with TEXT, those that mention it; repeatable.",
         ),
     ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Find the security holes of an Envoy configuration, with what can happen and the lines that close each.
+    """Find the security holes in an Envoy configuration.
 
-    Exit status: 0 clean (hints do not count), 1 findings, 2 unusable file or option.
-    With --fix, the status of the corrected file.
+    Each finding says what can happen, and shows the lines that close the hole.
+    Exit status: 0 clean (hints do not count), 1 findings, 2 a file or option is unusable. With --fix, it is the status of
+    the corrected file.
 
     Example: mcp-authz doctor envoy.yaml -c policy.yaml
     """

@@ -29,18 +29,25 @@ _SHADOW = (
 def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: File,
     out: Annotated[
-        str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
+        str, typer.Option("-o", "--out", metavar="FILE", help="Write to this file instead of stdout.")
     ] = "",
     part: Annotated[
-        RenderPart, typer.Option("--part", help="The whole bootstrap, or the parts for an existing chain.")
+        RenderPart,
+        typer.Option(
+            "--part",
+            metavar="|".join(RenderPart),
+            help="The whole bootstrap, or what an existing configuration needs.",
+        ),
     ] = RenderPart.BOOTSTRAP,
-    listen: Annotated[str, typer.Option("--listen", metavar="ADDR", help="Where clients connect.")] = "",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDR", help="Address that clients connect to.")
+    ] = "",
     service: Annotated[
         str, typer.Option("--service", metavar="ADDR", help="The service's gRPC address.")
     ] = "",
     http: Annotated[str, typer.Option("--http", metavar="ADDR", help="The service's HTTP address.")] = "",
     admin: Annotated[
-        str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default none.")
+        str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default: none.")
     ] = "",
     tls_cert: flag.TlsCert = "",
     tls_key: flag.TlsKey = "",
@@ -58,16 +65,19 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         int | None,
         typer.Option(
             "--workers",
+            metavar="N",
             min=1,
             max=MAX_WORKERS,
-            help="Workers behind a Unix socket, each an endpoint; default from the policy file, else one.",
+            help="Workers behind a Unix socket, one endpoint each; default: the policy file's, else one.",
         ),
     ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Render Envoy's configuration: the whole bootstrap, or only the filters, routes and clusters.
+    """Render Envoy's configuration for a policy file: the whole bootstrap, or only the filters, routes and clusters.
+
+    Exit status: 0, or 2 if a file or option is unusable.
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
     """

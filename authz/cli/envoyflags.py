@@ -18,20 +18,20 @@ def _text(flag: str, shape: str, text: str) -> Any:
 
 
 TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Serve TLS to clients with this certificate (PEM).")]
-TlsKey = Annotated[str, _text("--tls-key", "FILE", "Its private key (PEM).")]
+TlsKey = Annotated[str, _text("--tls-key", "FILE", "The private key of --tls-cert (PEM).")]
 ServiceCa = Annotated[
-    str, _text("--service-ca", "FILE", "Mutual TLS to the service: its certificate authority (PEM).")
+    str, _text("--service-ca", "FILE", "Use mutual TLS to the service, and trust this CA for it (PEM).")
 ]
 ServiceCert = Annotated[
     str, _text("--service-cert", "FILE", "The certificate that Envoy presents to the service (PEM).")
 ]
-ServiceKey = Annotated[str, _text("--service-key", "FILE", "Its private key (PEM).")]
+ServiceKey = Annotated[str, _text("--service-key", "FILE", "The private key of --service-cert (PEM).")]
 UpstreamCa = Annotated[
     str,
     _text(
         "--upstream-ca",
         "FILE",
-        "Certificate authority of MCP servers behind https (PEM); default Debian's bundle.",
+        "Trust these CAs for MCP servers behind https (PEM); default: Debian's bundle.",
     ),
 ]
 NativeFilter = Annotated[
@@ -39,22 +39,23 @@ NativeFilter = Annotated[
 ]
 Shadow = Annotated[
     bool,
-    typer.Option("--shadow", help="For a first roll-out: ask the service, enforce NOTHING, change nothing."),
+    typer.Option("--shadow", help="For a first rollout: ask the service, but enforce NOTHING."),
 ]
 Otel = Annotated[str, _text("--otel", "ADDR", "Send spans to this OpenTelemetry collector (OTLP over gRPC).")]
 OtelPercent = Annotated[
-    float, typer.Option("--otel-percent", min=0, max=100, help="Percentage of requests that are traced.")
+    float,
+    typer.Option("--otel-percent", metavar="N", min=0, max=100, help="Percentage of requests to trace."),
 ]
 RateLimit = Annotated[
     str,
     _text(
         "--rate-limit",
         "N/UNIT",
-        "Limit calls of one tool by one caller, for example 20/second or 600/minute.",
+        "Limit one caller's calls of one tool, for example to 20/second or 600/minute.",
     ),
 ]
 MaxConnections = Annotated[
-    int, typer.Option("--max-connections", min=1, help="Client connections open at once.")
+    int, typer.Option("--max-connections", metavar="N", min=1, help="Most client connections open at once.")
 ]
 
 FILES = "a path on Envoy's machine"
