@@ -52,10 +52,9 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
 
     add(
         "--grpc-server",
-        type=ServerChoice,
-        choices=list(ServerChoice),
+        choices=[choice.value for choice in ServerChoice],
         metavar="|".join(ServerChoice),
-        default=ServerChoice.AUTO,
+        default=ServerChoice.AUTO.value,
         help="gRPC server: native is faster but uses private names of grpcio; aio uses its public API; auto takes native if it works.",
     )
 
