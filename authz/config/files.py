@@ -8,19 +8,19 @@ from authz.config.problems import mistake
 _MAX_BYTES = 16 * 1024 * 1024
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, max_bytes: int = _MAX_BYTES) -> str:
     """Return the text of a file.
 
     Raises:
-        ConfigError: it cannot be read, is larger than 16 MiB, or is not UTF-8.
+        ConfigError: it cannot be read, is larger than `max_bytes`, or is not UTF-8.
     """
     try:
         with Path(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+            raw = file.read(max_bytes + 1)
     except OSError as error:
         raise mistake(path, f"cannot be read: {error.strerror}") from None
-    if len(raw) > _MAX_BYTES:
-        raise mistake(path, f"larger than {_MAX_BYTES} bytes")
+    if len(raw) > max_bytes:
+        raise mistake(path, f"larger than {max_bytes} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
