@@ -2,7 +2,6 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from authz.cli import envoyflags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource
 from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address
+from authz.config.files import write_out
 from authz.config.settings import MAX_WORKERS
 
 
@@ -109,15 +109,4 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(2) from None
     if shadow:
         sys.stderr.write(_SHADOW)
-    _write(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))
-
-
-def _write(out: str, text: str) -> None:
-    if not out:
-        sys.stdout.write(text)
-        return
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        typer.echo(f"{out}: cannot be written: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
+    write_out(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.render.address import Address
 from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 
@@ -90,9 +90,7 @@ class Flags:
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
         if clients and not listener:
-            raise _refused(
-                _flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out"
-            )
+            raise mistake(_flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
         return RenderOptions(
             clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,
@@ -111,9 +109,7 @@ class Flags:
     def _refuse_in_shadow(self) -> None:
         for name in ("native_filter", "rate_limit"):
             if self.shadow and getattr(self, name):
-                raise _refused(
-                    _flag(name), "refuses requests, but a shadow must not", "leave one of them out"
-                )
+                raise mistake(_flag(name), "refuses requests, but a shadow must not", "leave one of them out")
 
     def _together(self, *names: str) -> bool:
         """Whether flags that need each other were given.
@@ -124,7 +120,7 @@ class Flags:
         missing = [name for name in names if not getattr(self, name)]
         given = [name for name in names if name not in missing]
         if given and missing:
-            raise _refused(_flag(given[0]), f"needs {' and '.join(map(_flag, missing))}", f"give {FILES}")
+            raise mistake(_flag(given[0]), f"needs {' and '.join(map(_flag, missing))}", f"give {FILES}")
         return bool(given)
 
 
@@ -139,8 +135,4 @@ def _read(flag: str, parse: Callable[[str], Read], text: str, cure: str) -> Read
     try:
         return parse(text) if text else None
     except ValueError as error:
-        raise _refused(flag, str(error), cure) from None
-
-
-def _refused(flag: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(file=flag, message=message, cure=cure)])
+        raise mistake(flag, str(error), cure) from None

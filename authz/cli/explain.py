@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Annotated
 
-import structlog
 import typer
 
 from authz.cli.options import File, Jwks
@@ -137,8 +136,7 @@ def _who(
 
 def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenRejected:
     """Verify a token and read its claims as the service does."""
-    configure(sys.stderr)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    configure(sys.stderr, "warning")
     now = time.time()
     found = next(each for each in check_token(settings, token, now) if each.server == server.name)
     if found.reason != ACCEPTED:

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -165,8 +164,7 @@ def _decode(token: str, config: str, jwks: list[str] | None, as_json: bool) -> N
 
 
 def _check(token: str, config: str, jwks: list[str] | None, now: float) -> list[TokenVerdict]:
-    configure(sys.stderr)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    configure(sys.stderr, "warning")
     return check_token(read_settings(config, "", jwks), token, now)
 
 

@@ -1,6 +1,7 @@
 """Files that a user writes, read whole."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 from authz.config.problems import mistake
@@ -37,6 +38,18 @@ def write_text(path: str, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise mistake(path, f"cannot be written: {error.strerror}") from None
+
+
+def write_out(path: str, text: str) -> None:
+    """Write to a file, or to stdout if no file is named.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if path:
+        write_text(path, text)
+    else:
+        sys.stdout.write(text)
 
 
 def fingerprint(content: bytes) -> str:
