@@ -176,11 +176,6 @@ def to_file(requests: Sequence[bytes]) -> bytes:
     return b"\0".join(requests)
 
 
-def from_file(content: bytes) -> list[bytes]:
-    """Undo `to_file`."""
-    return content.split(b"\0")
-
-
 def check_request(request: bytes) -> bytes:
     """Return the CheckRequest that Envoy's ext_authz filter makes of a request, serialised."""
     head, _, body = request.partition(b"\r\n\r\n")

@@ -8,8 +8,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from authz import __version__
 from authz.config.problems import ConfigError
 
+VERSION = f"mcp-authz {__version__}"
 _ONLY_SERVES = (
     "mcp-authz: this installation only serves; the packages that other commands need are not installed\n"
 )
@@ -34,6 +36,9 @@ def _run(arguments: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         if error.name != "typer":
             raise
+        if arguments[:1] == ["--version"]:
+            sys.stdout.write(f"{VERSION}\n")
+            return
         sys.stderr.write(_ONLY_SERVES)
         sys.exit(2)
     commands.app()

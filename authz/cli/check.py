@@ -21,15 +21,15 @@ def check(
         str, typer.Argument(metavar="FILE", help="Policy file: native, or Kubernetes documents.")
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if there are warnings.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Parse, type-check and lint a policy file. Exit status: 0 clean, 1 warnings with --strict, 2 errors.
+    """Parse, type-check and lint a policy file.
 
-    If the file has `tests:`, two CEL implementations evaluate their conditions, and a difference is a warning. To see
-    whether the tests pass, run `mcp-authz test`.
+    If the file has `tests:`, two CEL implementations evaluate the conditions, and any difference is a warning. To see
+    whether the tests pass, run `mcp-authz test`. Exit status: 0 clean, 1 warnings with --strict, 2 errors.
 
     Example: mcp-authz check policy.yaml --strict
     """

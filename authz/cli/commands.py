@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from authz.cli import VERSION
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,12 +32,29 @@ _FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True}
 """Passes the flags of `serve` on as they are, to its own parser."""
 
 
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Leave Python's types out of the help: a flag takes no value, and an argument has its metavar."""
+    for parameter in parameters:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = lambda **_: ""  # type: ignore[method-assign]
+        elif parameter.is_flag:
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    """A command whose help shows metavars and no types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
 class _Commands(Mapping[str, Any]):
     """The commands of the table, each made when it is looked up, so that one does not load what another needs."""
 
     def __getitem__(self, name: str) -> Any:
         one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        one.command(name, context_settings=_FORWARD if name == "serve" else None)(
+        one.command(name, cls=_Command, context_settings=_FORWARD if name == "serve" else None)(
             resolve_name(_COMMANDS[name])
         )
         return typer.main.get_command(one)
@@ -54,6 +73,9 @@ class _Group(TyperGroup):
         super().__init__(**attributes)
         self.commands: Mapping[str, Any] = _Commands()  # type: ignore[assignment]  # read, never added to
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
 
 app = typer.Typer(
     cls=_Group,
@@ -64,13 +86,24 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
     """Per-tool authorization for MCP servers behind Envoy."""
 
 
 def serve(context: typer.Context) -> None:
-    """Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console)."""
+    """Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console)."""
     from authz.cli.serve import serve as run  # noqa: PLC0415 - `main` runs it without this module; here it is listed
 
     run(context.args)

@@ -20,11 +20,13 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep running afterwards, and print URLs and tokens.")
     ] = False,
-    port: Annotated[int, typer.Option("--port", help="Envoy's port.", min=1, max=65_534)] = _PORT,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", help="Envoy's port.", min=1, max=65_534)
+    ] = _PORT,
 ) -> None:
     """Run a local issuer, a five-tool MCP server, the service and a real Envoy, and check what the gateway does.
 
-    It prints a table of claims with the expected and the actual result. Everything runs on loopback and ends with the
+    Prints a table of claims with the expected and the actual result. Everything runs on loopback and ends with the
     command. Exit status: 0 if every row holds, 1 if not.
 
     Example: mcp-authz demo --keep

@@ -22,33 +22,34 @@ _RECORDS = "--records"
 
 
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Policy file.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Policy file.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The policy file in use.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The policy file that would replace it.")],
     records: Annotated[
         str,
         typer.Option(
             "--records",
-            metavar="AUDIT.jsonl",
-            help="Repeat the requests in these audit records; - for stdin.",
+            metavar="FILE",
+            help="Compare the requests in these audit records; - reads stdin.",
         ),
     ] = "",
     cases: Annotated[
         str,
         typer.Option(
             "--cases",
-            metavar="CASES",
-            help="Compare these cases; with --records, only their personas are used.",
+            metavar="FILE",
+            help="Compare these test cases; with --records, only use their personas.",
         ),
     ] = "",
     claims_for: ClaimsFor = None,
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show who gains and who loses access when NEW replaces OLD.
 
-    With --cases, both files answer every case, and for every persona whether each tool that one of them names in full
-    is in the persona's list. With --records, recorded requests are decided again. Records hold no claims, arguments or
-    headers: claims come from personas with the same `sub` or from --claims-for, and what remains unknown is counted as
-    undecidable, never guessed. Exit status: 0 same, 1 different, 2 for a bad file or if nothing could be compared.
+    With --cases, both policies decide every case, and which tools each persona sees listed (tools that either file names
+    in full). With --records, both decide the recorded requests. Audit records hold no claims, arguments or headers:
+    claims come from personas with the same `sub` or from --claims-for. A request whose outcome depends on anything
+    unknown is counted as undecidable, never guessed.
+    Exit status: 0 same, 1 different, 2 a file is unusable or nothing could be compared.
 
     Example: mcp-authz diff policy.yaml next.yaml --cases cases.yaml
     """

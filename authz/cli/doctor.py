@@ -1,15 +1,14 @@
 """`mcp-authz doctor`: finds the security holes of an Envoy configuration."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from authz.cli.options import AllowAnonymous, Jwks, Resource
 from authz.cli.policy_file import read_settings
-from authz.config.problems import ConfigError, Problem
+from authz.config.files import write_out
+from authz.config.problems import ConfigError, mistake
 from authz.config.settings import Settings
 from authz.doctor.diagnosis import Diagnosis, diagnose
 from authz.doctor.fix import fix as close
@@ -17,6 +16,7 @@ from authz.doctor.registry import ALL
 from authz.doctor.report import as_json, as_text, headline
 from authz.doctor.source import Source, read_file
 
+_IGNORE = "--ignore"
 _ACCEPTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
 
 
@@ -24,7 +24,7 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: Annotated[
         str,
         typer.Argument(
-            metavar="ENVOY", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
+            metavar="FILE", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
         ),
     ],
     config: Annotated[
@@ -32,26 +32,30 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("-c", "--config", metavar="FILE", help="Policy file to compare limits and paths with."),
     ] = "",
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write a corrected file; list what is left on stderr.")
+        bool, typer.Option("--fix", help="Print a corrected file; list what is left on stderr.")
     ] = False,
     out: Annotated[
-        str, typer.Option("-o", "--out", metavar="OUT", help="With --fix, write here instead of stdout.")
+        str,
+        typer.Option("-o", "--out", metavar="FILE", help="With --fix, write to this file instead of stdout."),
     ] = "",
-    as_json_: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
-            "--ignore", metavar="ID[:TEXT]", help="Leave out a finding, or only those that mention TEXT."
+            "--ignore",
+            metavar="ID[:TEXT]",
+            help="Leave out findings with this id or, with TEXT, those that mention it; repeatable.",
         ),
     ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Find the security holes of an Envoy configuration, with what can happen and the lines that close each.
+    """Find the security holes in an Envoy configuration.
 
-    Exit status: 0 clean (hints do not count), 1 findings, 2 unusable file or option.
-    With --fix, the status of the corrected file.
+    Each finding says what can happen, and shows the lines that close the hole.
+    Exit status: 0 clean (hints do not count), 1 findings, 2 a file or option is unusable. With --fix, it is the status of
+    the corrected file.
 
     Example: mcp-authz doctor envoy.yaml -c policy.yaml
     """
@@ -75,16 +79,14 @@ def _check_ignored(ignore: list[str]) -> list[str]:
     known = {check.id for check in ALL}
     for entry in ignore:
         if entry.partition(":")[0] not in known:
-            raise ConfigError(
-                [Problem(file="--ignore", message=f"no finding has the id {entry.partition(':')[0]}")]
-            )
+            raise mistake(_IGNORE, f"no finding has the id {entry.partition(':')[0]}")
     return ignore
 
 
 def _examine(source: Source, settings: Settings | None, ignored: list[str]) -> Diagnosis:
     diagnosis = diagnose(source, settings, ignored)
     if not diagnosis.inventory.of_envoy:
-        raise ConfigError([Problem(file=source.file, message="not an Envoy configuration", cure=_ACCEPTED)])
+        raise mistake(source.file, "not an Envoy configuration", _ACCEPTED)
     return diagnosis
 
 
@@ -98,31 +100,13 @@ def _show(diagnosis: Diagnosis, as_json_: bool) -> None:
 
 def _fix(source: Source, settings: Settings | None, ignored: list[str], out: str) -> Diagnosis:
     if "configs" in source.tree:
-        cure = "correct the files that it was loaded from"
-        raise ConfigError(
-            [
-                Problem(
-                    file=source.file,
-                    message="Envoy cannot load a config_dump, so it is not corrected",
-                    cure=cure,
-                )
-            ]
-        )
+        message = "Envoy cannot load a config_dump, so it is not corrected"
+        raise mistake(source.file, message, "correct the files that it was loaded from")
     before = diagnose(source, settings, ignored).findings
     closed, diagnosis = close(source, settings, ignored)
-    _write(diagnosis.source.text, out)
+    write_out(out, diagnosis.source.text)
     for finding in closed:
         typer.echo(f"closed {headline(source, finding, placed=finding in before)}", err=True)
     for finding in diagnosis.findings:
         typer.echo(f"left   {headline(diagnosis.source, finding)}", err=True)
     return diagnosis
-
-
-def _write(text: str, out: str) -> None:
-    if not out:
-        sys.stdout.write(text)
-        return
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(file=out, message=f"cannot be written: {error.strerror}")]) from None

@@ -2,7 +2,6 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from authz.cli import envoyflags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource
 from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address
+from authz.config.files import write_out
 from authz.config.settings import MAX_WORKERS
 
 
@@ -29,18 +29,25 @@ _SHADOW = (
 def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: File,
     out: Annotated[
-        str, typer.Option("-o", "--out", metavar="OUT", help="Write here instead of stdout.")
+        str, typer.Option("-o", "--out", metavar="FILE", help="Write to this file instead of stdout.")
     ] = "",
     part: Annotated[
-        RenderPart, typer.Option("--part", help="The whole bootstrap, or the parts for an existing chain.")
+        RenderPart,
+        typer.Option(
+            "--part",
+            metavar="|".join(RenderPart),
+            help="The whole bootstrap, or what an existing configuration needs.",
+        ),
     ] = RenderPart.BOOTSTRAP,
-    listen: Annotated[str, typer.Option("--listen", metavar="ADDR", help="Where clients connect.")] = "",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDR", help="Address that clients connect to.")
+    ] = "",
     service: Annotated[
         str, typer.Option("--service", metavar="ADDR", help="The service's gRPC address.")
     ] = "",
     http: Annotated[str, typer.Option("--http", metavar="ADDR", help="The service's HTTP address.")] = "",
     admin: Annotated[
-        str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default none.")
+        str, typer.Option("--admin", metavar="ADDR", help="Envoy's admin address; default: none.")
     ] = "",
     tls_cert: flag.TlsCert = "",
     tls_key: flag.TlsKey = "",
@@ -58,16 +65,19 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         int | None,
         typer.Option(
             "--workers",
+            metavar="N",
             min=1,
             max=MAX_WORKERS,
-            help="Workers behind a Unix socket, each an endpoint; default from the policy file, else one.",
+            help="Workers behind a Unix socket, one endpoint each; default: the policy file's, else one.",
         ),
     ] = None,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
-    """Render Envoy's configuration: the whole bootstrap, or only the filters, routes and clusters.
+    """Render Envoy's configuration for a policy file: the whole bootstrap, or only the filters, routes and clusters.
+
+    Exit status: 0, or 2 if a file or option is unusable.
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
     """
@@ -99,15 +109,4 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(2) from None
     if shadow:
         sys.stderr.write(_SHADOW)
-    _write(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))
-
-
-def _write(out: str, text: str) -> None:
-    if not out:
-        sys.stdout.write(text)
-        return
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        typer.echo(f"{out}: cannot be written: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
+    write_out(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))

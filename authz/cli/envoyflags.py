@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.render.address import Address
 from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
 
@@ -18,20 +18,20 @@ def _text(flag: str, shape: str, text: str) -> Any:
 
 
 TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Serve TLS to clients with this certificate (PEM).")]
-TlsKey = Annotated[str, _text("--tls-key", "FILE", "Its private key (PEM).")]
+TlsKey = Annotated[str, _text("--tls-key", "FILE", "The private key of --tls-cert (PEM).")]
 ServiceCa = Annotated[
-    str, _text("--service-ca", "FILE", "Mutual TLS to the service: its certificate authority (PEM).")
+    str, _text("--service-ca", "FILE", "Use mutual TLS to the service, and trust this CA for it (PEM).")
 ]
 ServiceCert = Annotated[
     str, _text("--service-cert", "FILE", "The certificate that Envoy presents to the service (PEM).")
 ]
-ServiceKey = Annotated[str, _text("--service-key", "FILE", "Its private key (PEM).")]
+ServiceKey = Annotated[str, _text("--service-key", "FILE", "The private key of --service-cert (PEM).")]
 UpstreamCa = Annotated[
     str,
     _text(
         "--upstream-ca",
         "FILE",
-        "Certificate authority of MCP servers behind https (PEM); default Debian's bundle.",
+        "Trust these CAs for MCP servers behind https (PEM); default: Debian's bundle.",
     ),
 ]
 NativeFilter = Annotated[
@@ -39,22 +39,23 @@ NativeFilter = Annotated[
 ]
 Shadow = Annotated[
     bool,
-    typer.Option("--shadow", help="For a first roll-out: ask the service, enforce NOTHING, change nothing."),
+    typer.Option("--shadow", help="For a first rollout: ask the service, but enforce NOTHING."),
 ]
 Otel = Annotated[str, _text("--otel", "ADDR", "Send spans to this OpenTelemetry collector (OTLP over gRPC).")]
 OtelPercent = Annotated[
-    float, typer.Option("--otel-percent", min=0, max=100, help="Percentage of requests that are traced.")
+    float,
+    typer.Option("--otel-percent", metavar="N", min=0, max=100, help="Percentage of requests to trace."),
 ]
 RateLimit = Annotated[
     str,
     _text(
         "--rate-limit",
         "N/UNIT",
-        "Limit calls of one tool by one caller, for example 20/second or 600/minute.",
+        "Limit one caller's calls of one tool, for example to 20/second or 600/minute.",
     ),
 ]
 MaxConnections = Annotated[
-    int, typer.Option("--max-connections", min=1, help="Client connections open at once.")
+    int, typer.Option("--max-connections", metavar="N", min=1, help="Most client connections open at once.")
 ]
 
 FILES = "a path on Envoy's machine"
@@ -89,9 +90,7 @@ class Flags:
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
         if clients and not listener:
-            raise _refused(
-                _flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out"
-            )
+            raise mistake(_flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
         return RenderOptions(
             clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,
@@ -110,9 +109,7 @@ class Flags:
     def _refuse_in_shadow(self) -> None:
         for name in ("native_filter", "rate_limit"):
             if self.shadow and getattr(self, name):
-                raise _refused(
-                    _flag(name), "refuses requests, but a shadow must not", "leave one of them out"
-                )
+                raise mistake(_flag(name), "refuses requests, but a shadow must not", "leave one of them out")
 
     def _together(self, *names: str) -> bool:
         """Whether flags that need each other were given.
@@ -123,7 +120,7 @@ class Flags:
         missing = [name for name in names if not getattr(self, name)]
         given = [name for name in names if name not in missing]
         if given and missing:
-            raise _refused(_flag(given[0]), f"needs {' and '.join(map(_flag, missing))}", f"give {FILES}")
+            raise mistake(_flag(given[0]), f"needs {' and '.join(map(_flag, missing))}", f"give {FILES}")
         return bool(given)
 
 
@@ -138,8 +135,4 @@ def _read(flag: str, parse: Callable[[str], Read], text: str, cure: str) -> Read
     try:
         return parse(text) if text else None
     except ValueError as error:
-        raise _refused(flag, str(error), cure) from None
-
-
-def _refused(flag: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(file=flag, message=message, cure=cure)])
+        raise mistake(flag, str(error), cure) from None

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Annotated
 
-import structlog
 import typer
 
 from authz.cli.options import File, Jwks
@@ -46,31 +45,41 @@ _LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     config: File,
     server: Annotated[
-        str, typer.Option("--server", metavar="NAME", help="The server; default: the only one.")
+        str, typer.Option("--server", metavar="NAME", help="The server; needed if there are several.")
     ] = "",
     claims: Annotated[
-        str, typer.Option("--claims", metavar="JSON", help="The claims of the caller's token; not verified.")
+        str,
+        typer.Option(
+            "--claims", metavar="JSON", help="The claims of the caller's token; no signature is checked."
+        ),
     ] = "",
     token: Annotated[
-        str, typer.Option("--token", metavar="T", help="The caller's token, which is verified; - for stdin.")
+        str,
+        typer.Option(
+            "--token", metavar="TOKEN", help="The caller's token, which is verified; - reads stdin."
+        ),
     ] = "",
     tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="The tool to call.")] = "",
     prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="The prompt to get.")] = "",
     resource: Annotated[str, typer.Option("--resource", metavar="URI", help="The resource to read.")] = "",
     args: Annotated[str, typer.Option("--args", metavar="JSON", help="The call's arguments.")] = "",
     request: Annotated[
-        str, typer.Option("--request", metavar="FILE", help="A file with a JSON-RPC body; - for stdin.")
+        str,
+        typer.Option(
+            "--request", metavar="FILE", help="A file with the JSON-RPC body of a request; - reads stdin."
+        ),
     ] = "",
     header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="K=V", help="A header of the request.")
+        list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="A request header; repeatable.")
     ] = None,
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     jwks: Jwks = None,
 ) -> None:
-    """Explain one decision; without an item, show which of the items that the rules name are listed.
+    """Explain one decision: the rules that were considered, and what would have to change for an allow.
 
-    Shows every rule that selects the item, with the value of each of its conditions, then what would have to change for
-    an allow. Values of arguments are never shown. Exit status: 0 allow, 3 deny, 2 for a mistake in the options.
+    Shows every rule that applies to the item, with the value of each condition. Without --tool, --prompt, --resource or
+    --request, it shows which of the items named in rules the caller sees in lists. Argument values are never shown.
+    Exit status: 0 allowed, 3 denied, 2 a file or option is unusable.
 
     Example: mcp-authz explain -c policy.yaml --claims '{"sub": "alice", "scope": "files:read"}' --tool delete_file
     """
@@ -127,8 +136,7 @@ def _who(
 
 def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenRejected:
     """Verify a token and read its claims as the service does."""
-    configure(sys.stderr)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    configure(sys.stderr, "warning")
     now = time.time()
     found = next(each for each in check_token(settings, token, now) if each.server == server.name)
     if found.reason != ACCEPTED:

@@ -16,10 +16,11 @@ from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 
 def import_(
     file: Annotated[
-        str, typer.Argument(metavar="K8S.yaml", help="Kubernetes documents with an AgentgatewayPolicy.")
+        str, typer.Argument(metavar="FILE", help="Kubernetes documents with an AgentgatewayPolicy.")
     ],
     fix_scopes: Annotated[
-        bool, typer.Option("--fix-scopes", help="Compare whole scopes where the documents search a string.")
+        bool,
+        typer.Option("--fix-scopes", help="Compare whole scopes where the documents search for a substring."),
     ] = False,
     resource: Annotated[
         str, typer.Option("--resource", metavar="URL", help="Public URL of the server.")
@@ -28,12 +29,13 @@ def import_(
         str, typer.Option("--upstream", metavar="URL", help="URL of the MCP server behind Envoy.")
     ] = "",
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write the file's text and the warnings as JSON.")
+        bool, typer.Option("--json", help="Print JSON: the text of the policy file, and the warnings.")
     ] = False,
 ) -> None:
-    """Write to stdout a native policy file that decides as the documents do; warnings go to stderr.
+    """Convert an AgentgatewayPolicy to a native policy file that makes the same decisions.
 
-    With --fix-scopes it is stricter on purpose: a scope that merely contains the required one no longer counts.
+    The file goes to stdout, warnings to stderr. With --fix-scopes the result is stricter on purpose: a scope that merely
+    contains the required one no longer counts.
 
     Example: mcp-authz import agentgateway-policy.yaml --fix-scopes > policy.yaml
     """

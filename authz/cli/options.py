@@ -17,13 +17,13 @@ Jwks = Annotated[
     typer.Option(
         "--jwks",
         metavar="ISSUER=URL",
-        help="Fetch this issuer's keys from this URL; Kubernetes documents only.",
+        help="Fetch this issuer's keys from this URL; repeatable; Kubernetes documents only.",
     ),
 ]
 AllowAnonymous = Annotated[
     bool,
     typer.Option(
         "--allow-anonymous",
-        help="Accept mode Optional or Permissive, which admit callers without a valid token; Kubernetes documents only.",
+        help="Accept the modes Optional and Permissive, which admit callers without a valid token; Kubernetes documents only.",
     ),
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.load import LoadOptions, load
-from authz.config.problems import ConfigError, Problem
+from authz.config.problems import mistake
 from authz.config.settings import Settings
 
 
@@ -45,4 +45,4 @@ def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> Non
     try:
         check(text)
     except ValueError as error:
-        raise ConfigError([Problem(file=flag, message=str(error), cure=cure)]) from None
+        raise mistake(flag, str(error), cure) from None

@@ -17,28 +17,30 @@ from authz.tools.personas import by_subject
 
 CasesOption = Annotated[
     str,
-    typer.Option("--cases", metavar="CASES", help="File whose personas say what the callers' tokens hold."),
+    typer.Option("--cases", metavar="FILE", help="Take the callers' claims from the personas in this file."),
 ]
 ClaimsFor = Annotated[
     list[str] | None,
-    typer.Option("--claims-for", metavar="SUB=JSON", help="Claims in the token of this `sub`."),
+    typer.Option(
+        "--claims-for", metavar="SUB=JSON", help="Claims of the caller with this `sub`; repeatable."
+    ),
 ]
 
 
 def replay(
     config: File,
     records: Annotated[
-        str, typer.Argument(metavar="AUDIT.jsonl", help="Audit records; - reads them from stdin.")
+        str, typer.Argument(metavar="RECORDS", help="Audit records, one JSON object per line; - reads stdin.")
     ],
     cases: CasesOption = "",
     claims_for: ClaimsFor = None,
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Decide recorded requests again by a policy file, and show what differs.
+    """Decide recorded requests again under a policy file, and show what would change.
 
-    Records hold no claims: they come from personas with the same `sub`, or from --claims-for. If the decision depends on
-    claims, arguments or headers that are unknown, the record is counted as undecidable, never guessed.
-    Exit status: 0 same, 1 different, 2 for a bad file or if nothing could be compared.
+    Audit records hold no claims, arguments or headers: claims come from personas with the same `sub` or from
+    --claims-for. A request whose outcome depends on anything unknown is counted as undecidable, never guessed.
+    Exit status: 0 same, 1 different, 2 a file is unusable or nothing could be compared.
 
     Example: mcp-authz replay -c policy.yaml --claims-for 'alice={"scope": "files:read"}' audit.jsonl
     """

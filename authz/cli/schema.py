@@ -7,7 +7,7 @@ from authz.config.native.model import schema as native_schema
 
 
 def schema() -> None:
-    """Write the JSON Schema of the native policy file to stdout; editors complete and check keys by it.
+    """Print the JSON Schema of the native policy file, with which editors complete and check its keys.
 
     To use it, begin a policy file with: # yaml-language-server: $schema=policy.schema.json
 

@@ -11,11 +11,11 @@ from authz.config.settings import MAX_WORKERS
 from authz.edge.grpc.startup import ServerChoice
 
 _DESCRIPTION = """\
-Decide for Envoy: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
+Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
 
-Each decision is written to stdout as one JSON line; the service's own log goes to stderr.
-On SIGTERM the service reports NOT_SERVING and still answers during the grace; calls in flight may then finish within a
-limit. A second SIGTERM ends it at once. SIGHUP reads the policy file again."""
+Each decision is written to stdout as one line of JSON; the service's own log goes to stderr.
+On SIGTERM the service reports NOT_SERVING and keeps answering for a grace period; then calls in flight have a limited time
+to finish. A second SIGTERM ends it at once. SIGHUP reloads the policy file."""
 _EXAMPLE = "Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock"
 
 
@@ -41,21 +41,21 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
         "--workers",
         metavar="N",
         type=_between(int, 1, MAX_WORKERS),
-        help="Number of worker processes; default the file's, else one per core, and one behind a Unix socket.",
+        help="Number of worker processes; default: the policy file's, else one per core, but one behind a Unix socket.",
     )
     add(
         "--grace",
         metavar="SECONDS",
         type=_between(float, 0, 300),
-        help="Seconds to keep answering after SIGTERM; default the file's, else 3.",
+        help="How long to keep answering after SIGTERM; default: the policy file's, else 3.",
     )
 
     add(
         "--grpc-server",
-        metavar="SERVER",
+        metavar="|".join(ServerChoice),
         type=_server,
         default=ServerChoice.AUTO,
-        help="gRPC server: native, aio or auto (default). native is faster and uses private names of grpcio; aio uses its public API; auto takes native if it works.",
+        help="gRPC server: native is faster but uses private names of grpcio; aio uses its public API; auto takes native if it works.",
     )
 
 
@@ -78,12 +78,12 @@ def _add_policy(add: Callable[..., object]) -> None:
         metavar="ISSUER=URL",
         action="append",
         default=[],
-        help="Fetch this issuer's keys here; Kubernetes documents only.",
+        help="Fetch this issuer's keys from this URL; repeatable; Kubernetes documents only.",
     )
     add(
         "--allow-anonymous",
         action="store_true",
-        help="Accept mode Optional or Permissive, which admit callers without a valid token; Kubernetes documents only.",
+        help="Accept the modes Optional and Permissive, which admit callers without a valid token; Kubernetes documents only.",
     )
     add(
         SESSION_KEY,

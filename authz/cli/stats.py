@@ -30,18 +30,21 @@ def stats(
             metavar="SECONDS",
             min=0.2,
             max=3600,
-            help="Show rates, repeatedly, over this interval.",
+            help="Keep showing rates, each over this interval.",
         ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", min=1, help="End after this many rounds of --watch.")
+        int | None,
+        typer.Option("--count", metavar="N", min=1, help="With --watch, stop after this many intervals."),
     ] = None,
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one line a round.")] = False,
+    as_data: Annotated[
+        bool, typer.Option("--json", help="Print JSON; with --watch, one line per interval.")
+    ] = False,
 ) -> None:
     """Read the metrics of a running service and show them as tables.
 
-    Shows decisions by rule and reason, tools, times, the token cache, the issuers' keys, lists, reloads, shadow rules and lost
-    audit records; since the start of the service, or with --watch as rates over each interval.
+    Shows decisions by rule and reason, tools, latency, the token cache, the issuers' keys, list filtering, reloads, shadow
+    rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
     Exit status: 0, or 2 if the metrics cannot be read.
 
     Example: mcp-authz stats --url http://127.0.0.1:9002 --watch 5

@@ -40,7 +40,7 @@ def run_cases(
         str, typer.Argument(metavar="FILE", help="Policy file: native, or Kubernetes documents.")
     ],
     cases: Annotated[
-        str, typer.Argument(metavar="[CASES.yaml]", help="Cases in a file of their own.", show_default=False)
+        str, typer.Argument(metavar="CASES", help="A separate file of test cases.", show_default=False)
     ] = "",
     min_coverage: Annotated[
         float,
@@ -53,19 +53,20 @@ def run_cases(
         ),
     ] = 0.0,
     junit_file: Annotated[
-        str, typer.Option("--junit", metavar="OUT", help="Write the results as JUnit XML.")
+        str,
+        typer.Option("--junit", metavar="FILE", help="Also write the results to this file, as JUnit XML."),
     ] = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Also fail if the two CEL implementations differ.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     resource: Resource = "",
     jwks: Jwks = None,
 ) -> None:
-    """Run a policy's cases, those below `tests:` in FILE and those of CASES.yaml. Nothing is fetched or served.
+    """Run a policy's test cases: those under `tests:` in FILE, and those in CASES.
 
-    A second CEL implementation also evaluates each condition; differences are reported. Exit status: 0 pass, 1 fail,
-    2 a file cannot be used.
+    Nothing is fetched or served. A second CEL implementation also evaluates each condition, and any difference is
+    reported. Exit status: 0 pass, 1 fail, 2 a file or option is unusable.
 
     Example: mcp-authz test policy.yaml cases.yaml --min-coverage 100 --junit policy.xml
     """

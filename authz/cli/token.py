@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -39,10 +38,14 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         ),
     ] = "",
     audience: Annotated[
-        str, typer.Option("--audience", metavar="A", help="The identifier of the API that the token is for.")
+        str,
+        typer.Option(
+            "--audience", metavar="AUDIENCE", help="The identifier of the API that the token is for."
+        ),
     ] = "",
     scope: Annotated[
-        str, typer.Option("--scope", help="Scopes to request, separated by spaces, in quotes.")
+        str,
+        typer.Option("--scope", metavar="SCOPES", help="Scopes to request, separated by spaces, in quotes."),
     ] = "",
     open_browser: Annotated[bool, typer.Option("--open", help="Open the link in a browser.")] = False,
     decode: Annotated[
@@ -50,24 +53,24 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         typer.Option(
             "--decode",
             metavar="TOKEN",
-            help="Show this token's header and claims; - reads the token from stdin.",
+            help="Show this token's header and claims; - reads stdin.",
         ),
     ] = "",
     config: Annotated[
         str,
         typer.Option(
-            "-c", "--config", metavar="FILE", help="With --decode: check the token for this policy file."
+            "-c", "--config", metavar="FILE", help="With --decode, check the token against this policy file."
         ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="With --decode: print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --decode, print JSON.")] = False,
     jwks: Jwks = None,
 ) -> None:
     """Get an access token, or decode one.
 
-    It shows a link and a code on stderr, waits until you have logged in, and prints only the token on stdout.
-    With --decode it requests nothing: it shows the header and the claims of a token without verifying them. With -c it
-    also says for each server of the file whether the server would accept the token, and why.
-    Exit status: 0, or 1 if there is no token, or no server accepts it.
+    Shows a link and a code on stderr, waits until you have logged in, and prints only the token to stdout.
+    With --decode, it requests nothing: it shows a token's header and claims without verifying them. With -c as well, it
+    says for each server in the policy file whether the server would accept the token, and why.
+    Exit status: 0 done, 1 no token was issued or no server accepts it, 2 a file or option is unusable.
 
     Example: mcp-authz token --issuer https://TENANT.auth0.com/ --client-id ID --audience https://mcp-oauth-demo
     """
@@ -161,8 +164,7 @@ def _decode(token: str, config: str, jwks: list[str] | None, as_json: bool) -> N
 
 
 def _check(token: str, config: str, jwks: list[str] | None, now: float) -> list[TokenVerdict]:
-    configure(sys.stderr)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    configure(sys.stderr, "warning")
     return check_token(read_settings(config, "", jwks), token, now)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.reader import ReaderError
 
 from authz.config.problems import ConfigError, Problem, mistake
+from authz.config.yaml_nodes import compose, too_deep
 
 Path = tuple[str | int, ...]
 
@@ -85,22 +85,8 @@ def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list
     Raises:
         ConfigError: the text is not valid YAML, repeats a key, or names an unset variable.
     """
-    try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise mistake(file, "a character that YAML forbids", line=line) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "not YAML"
-        raise mistake(file, f"not valid YAML: {reason}", line=mark.line + 1 if mark else 0) from None
-    except RecursionError:
-        raise mistake(file, _TOO_DEEP) from None
-    documents = [_DocumentBuilder(file, environment).build(node) for node in nodes]
+    documents = [_DocumentBuilder(file, environment).build(node) for node in compose(text, file, _MAX_DEPTH)]
     return [document for document in documents if document.value is not None]
-
-
-_TOO_DEEP = f"nested deeper than {_MAX_DEPTH} levels"
 
 
 class _DocumentBuilder:
@@ -139,7 +125,7 @@ class _DocumentBuilder:
         if self.nodes > _MAX_NODES:
             raise mistake(self.document.file, f"more than {_MAX_NODES} values", "use fewer aliases")
         if len(path) > _MAX_DEPTH:
-            raise mistake(self.document.file, _TOO_DEEP, line=node.start_mark.line + 1)
+            raise mistake(self.document.file, too_deep(_MAX_DEPTH), line=node.start_mark.line + 1)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -5,8 +5,7 @@ from typing import Any
 
 import yaml
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The loader of libyaml where PyYAML has it: twenty times faster."""
+from authz.config.yaml_nodes import LOADER
 
 
 def load_data(name: str) -> dict[str, Any]:

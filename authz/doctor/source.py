@@ -12,14 +12,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path as File
 from typing import Any
 
 import yaml
-from yaml.reader import ReaderError
 
-from authz.config.problems import ConfigError, Problem
-from authz.doctor.data import LOADER
+from authz.config import files
+from authz.config.problems import ConfigError, mistake
+from authz.config.yaml_nodes import LOADER, compose, too_deep
 from authz.doctor.node import Path
 
 MAX_DEPTH = 120
@@ -67,16 +66,7 @@ def read_file(name: str) -> Source:
     Raises:
         ConfigError: it cannot be read, is neither YAML nor JSON, or is not a mapping.
     """
-    try:
-        data = File(name).read_bytes()
-    except OSError as error:
-        raise _unreadable(name, f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise _unreadable(name, f"longer than {MAX_BYTES} bytes")
-    try:
-        return read_text(data.decode("utf-8-sig"), name)
-    except UnicodeDecodeError:
-        raise _unreadable(name, "not UTF-8", cure="give a configuration in YAML or JSON") from None
+    return read_text(files.read_text(name, MAX_BYTES).removeprefix("\ufeff"), name)
 
 
 def read_text(text: str, file: str) -> Source:
@@ -93,16 +83,10 @@ def read_text(text: str, file: str) -> Source:
         loaded = _json(text)
         source = _from_json(text, file, loaded) if loaded is not None else _from_yaml(text, file)
     except RecursionError:
-        raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels") from None
+        raise mistake(file, too_deep(MAX_DEPTH)) from None
     if not isinstance(source.tree, dict):
-        raise _unreadable(
-            file, "a mapping is needed at the top", cure="give a bootstrap, a listener or a config_dump"
-        )
+        raise mistake(file, "a mapping is needed at the top", "give a bootstrap, a listener or a config_dump")
     return source
-
-
-def _unreadable(file: str, message: str, line: int = 0, cure: str = "") -> ConfigError:
-    return ConfigError([Problem(file=file, line=line, message=message, cure=cure)])
 
 
 def _json(text: str) -> Any:
@@ -126,7 +110,7 @@ def _from_json(text: str, file: str, loaded: Any) -> Source:
 def _bound(loaded: Any, file: str) -> None:
     """Reject a value that is nested too deep, so that later code may recurse."""
     if _depth(loaded) > MAX_DEPTH:
-        raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels")
+        raise mistake(file, too_deep(MAX_DEPTH))
 
 
 def _depth(value: Any) -> int:
@@ -135,44 +119,21 @@ def _depth(value: Any) -> int:
 
 
 def _from_yaml(text: str, file: str) -> Source:
-    try:
-        _bound_yaml(text, file)
-        nodes = yaml.compose_all(text, Loader=LOADER)
-        first = next(nodes, None)
-        more = first is not None and _more(nodes)
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise _unreadable(file, "a character that YAML forbids", line) from None
-    except yaml.YAMLError as error:
-        mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "not YAML"
-        raise _unreadable(file, f"not valid YAML: {said}", mark.line + 1 if mark else 0) from None
+    nodes = compose(text, file, MAX_DEPTH)
+    first = next(nodes, None)
+    more = first is not None and _more(nodes)
     if first is None:
-        raise _unreadable(file, "empty")
+        raise mistake(file, "empty")
     builder = _SourceBuilder(file)
     tree = builder.value(first, ())
     return Source(file, text, tree, builder.lines, repeated=tuple(builder.repeated), more=more)
 
 
-def _bound_yaml(text: str, file: str) -> None:
-    """Reject a first document that is nested too deep: libyaml composes by recursion without a limit of its own.
-
-    Raises:
-        yaml.YAMLError: the text is not YAML.
-        ConfigError: it is nested too deep.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            mark = event.start_mark
-            raise _unreadable(file, f"nested deeper than {MAX_DEPTH} levels", mark.line + 1 if mark else 0)
-
-
 def _more(nodes: Iterator[Any]) -> bool:
     """Whether a document follows, valid or not: Envoy reads the first one and stops."""
     try:
-        return any(node is not None for node in nodes)
-    except yaml.YAMLError:
+        return next(nodes, None) is not None
+    except ConfigError:
         return True
 
 
@@ -188,9 +149,9 @@ class _SourceBuilder:
     def value(self, node: yaml.Node, path: Path) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if len(path) > MAX_DEPTH:
-            raise _unreadable(self.file, f"nested deeper than {MAX_DEPTH} levels", node.start_mark.line + 1)
+            raise mistake(self.file, too_deep(MAX_DEPTH), line=node.start_mark.line + 1)
         if len(self.lines) > MAX_VALUES:
-            raise _unreadable(self.file, f"more than {MAX_VALUES} values", cure="use fewer aliases")
+            raise mistake(self.file, f"more than {MAX_VALUES} values", "use fewer aliases")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

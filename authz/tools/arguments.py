@@ -62,7 +62,7 @@ def json_object(flag: str, text: str) -> dict[str, Any]:
 
 
 def headers_of(given: Iterable[str]) -> dict[str, str]:
-    """Read headers given as K=V; names become lower case.
+    """Read headers given as NAME=VALUE; names become lower case.
 
     Raises:
         ConfigError: one has another form, or is a credential.
@@ -72,7 +72,7 @@ def headers_of(given: Iterable[str]) -> dict[str, str]:
         name, equals, value = entry.partition("=")
         name = name.strip().lower()
         if not equals or not name:
-            raise mistake(_HEADER, "not of the form K=V")
+            raise mistake(_HEADER, "not of the form NAME=VALUE")
         if name in _CREDENTIALS:
             raise mistake(_HEADER, f"{name} is a credential, which no rule sees", "give --token")
         headers[name] = value

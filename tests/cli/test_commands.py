@@ -1,23 +1,30 @@
 """The table of commands: each is there, each is found by its name, and one does not load another."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from tests.support.commands import command
+from authz import __version__
+from tests.support.commands import Ended, command
 from tests.support.waiting import DEADLINE
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = [
     "demo",
     "serve",
     "envoy",
+    "doctor",
     "check",
     "test",
     "explain",
     "diff",
     "replay",
+    "stats",
     "token",
     "import",
     "schema",
@@ -51,6 +58,17 @@ def test_every_command_has_a_help_of_its_own(name):
 
     assert 0 == ended.status
     assert f"mcp-authz {name} [OPTIONS]" in ended.out
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_help_names_no_type_of_python(name):
+    assert [] == re.findall(r"<\w+(?: \w+)?>", command(*[name] * bool(name), "--help").out)
+
+
+def test_the_version_is_the_distributions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert Ended(0, f"mcp-authz {project['version']}\n", "") == command("--version")
 
 
 def test_an_unknown_command_ends_with_the_one_that_was_meant():
@@ -100,10 +118,21 @@ def test_serve_takes_the_same_flags_wherever_it_stands():
     assert (2, True) == (ended.status, "0 is not between 1 and" in ended.err)
 
 
-def test_without_the_packages_of_other_commands_they_end_with_what_is_missing():
+@pytest.fixture
+def no_typer():
     with patch.dict(sys.modules, {"typer": None, "authz.cli.commands": None}):
         del sys.modules["authz.cli.commands"]
-        ended = command("check", "policy.yaml")
+        yield
+
+
+@pytest.mark.usefixtures("no_typer")
+def test_without_the_packages_of_other_commands_they_end_with_what_is_missing():
+    ended = command("check", "policy.yaml")
 
     assert (2, "") == (ended.status, ended.out)
     assert "mcp-authz: this installation only serves" in ended.err
+
+
+@pytest.mark.usefixtures("no_typer")
+def test_an_installation_that_only_serves_also_shows_its_version():
+    assert Ended(0, f"mcp-authz {__version__}\n", "") == command("--version")

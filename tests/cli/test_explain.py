@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from authz.core.engine import check
+from authz.core import engine
 from tests.support import tokens
 from tests.support.commands import command
 from tests.support.core import modern
@@ -305,7 +305,7 @@ def fresh(**changes):
             ["--tool", "a", "--args", "secret-4711"],
             "--args: not strict JSON: not JSON (put the whole object in single quotes)",
         ),
-        (["--header", "secret-4711"], "--header: not of the form K=V"),
+        (["--header", "secret-4711"], "--header: not of the form NAME=VALUE"),
         (
             ["--header", "Authorization=secret-4711"],
             "--header: authorization is a credential, which no rule sees (give --token)",
@@ -327,7 +327,9 @@ def test_help_shows_an_example():
 
 def test_the_decision_shown_is_made_by_the_engine(file, monkeypatch):
     asked = []
-    monkeypatch.setattr("authz.tools.requests.check", lambda *given: asked.append(given) or check(*given))
+    monkeypatch.setattr(
+        "authz.tools.requests.check", lambda *given: asked.append(given) or engine.check(*given)
+    )
     explained(file, "--tool", "echo", claims={})
 
     assert ["/mcp"] == [request.path for request, *_ in asked]

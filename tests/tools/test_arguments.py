@@ -25,8 +25,8 @@ def test_headers_are_read_with_names_in_lower_case():
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("x", "--header: not of the form K=V"),
-        ("=x", "--header: not of the form K=V"),
+        ("x", "--header: not of the form NAME=VALUE"),
+        ("=x", "--header: not of the form NAME=VALUE"),
         (
             "Authorization=Bearer hunter2",
             "--header: authorization is a credential, which no rule sees (give --token)",

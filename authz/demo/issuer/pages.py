@@ -42,7 +42,7 @@ NOTICE = "for demos and tests only: this issuer issues any token to anyone"
 _NO_STORE = {"cache-control": "no-store"}
 
 
-class _Handlers:
+class _Pages:
     """The handlers of `app`. All run on one event loop, so that no two change the state at once."""
 
     def __init__(self, flows: Flows) -> None:
@@ -111,22 +111,22 @@ class _Handlers:
 
 def app(flows: Flows) -> Starlette:
     """Return the issuer as an ASGI application; the module's docstring lists its paths."""
-    handlers = _Handlers(flows)
+    pages = _Pages(flows)
     path = {member: f"/{place}" for member, place in ENDPOINTS.items()}
     routes = [
-        Route("/.well-known/openid-configuration", handlers.metadata),
-        Route("/.well-known/oauth-authorization-server", handlers.metadata),
-        Route("/.well-known/jwks.json", handlers.jwks),
-        Route(path["authorization_endpoint"], handlers.authorize),
-        Route(path["token_endpoint"], handlers.oauth_token, methods=["POST"]),
-        Route(path["device_authorization_endpoint"], handlers.device_code, methods=["POST"]),
-        Route(path["registration_endpoint"], handlers.register, methods=["POST"]),
-        Route(f"/{ACTIVATE}", handlers.activate),
-        Route("/demo/token", handlers.token, methods=["POST"]),
-        Route("/demo/token/{kind}", handlers.bad_token, methods=["POST"]),
-        Route("/demo/rotate", handlers.rotate, methods=["POST"]),
-        Route("/demo/revoke/{kid}", handlers.revoke, methods=["POST"]),
-        Route("/demo/outage/{mode}", handlers.outage, methods=["POST"]),
+        Route("/.well-known/openid-configuration", pages.metadata),
+        Route("/.well-known/oauth-authorization-server", pages.metadata),
+        Route("/.well-known/jwks.json", pages.jwks),
+        Route(path["authorization_endpoint"], pages.authorize),
+        Route(path["token_endpoint"], pages.oauth_token, methods=["POST"]),
+        Route(path["device_authorization_endpoint"], pages.device_code, methods=["POST"]),
+        Route(path["registration_endpoint"], pages.register, methods=["POST"]),
+        Route(f"/{ACTIVATE}", pages.activate),
+        Route("/demo/token", pages.token, methods=["POST"]),
+        Route("/demo/token/{kind}", pages.bad_token, methods=["POST"]),
+        Route("/demo/rotate", pages.rotate, methods=["POST"]),
+        Route("/demo/revoke/{kid}", pages.revoke, methods=["POST"]),
+        Route("/demo/outage/{mode}", pages.outage, methods=["POST"]),
     ]
     refusals = {OAuthError: _refusal, ValueError: _bad_request, msgspec.DecodeError: _bad_request}
     return Starlette(routes=routes, middleware=_middleware(), exception_handlers=refusals)

@@ -5,9 +5,10 @@ from typing import TextIO
 import structlog
 
 
-def configure(stream: TextIO) -> None:
-    """Write log lines to `stream`, one JSON object each."""
+def configure(stream: TextIO, level: str = "debug") -> None:
+    """Write log lines of a level and above to `stream`, one JSON object each."""
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
