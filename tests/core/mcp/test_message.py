@@ -310,6 +310,7 @@ ABSENT = {
 
 
 @pytest.mark.parametrize("members", ABSENT.values(), ids=ABSENT)
+@pytest.mark.requirement("protocol.null-is-absent")
 def test_null_stands_for_what_may_be_left_out(members):
     outcome = accepted(message(None, **members))
 
