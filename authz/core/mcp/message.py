@@ -99,6 +99,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         items: what it names.
         arguments: a tool's or prompt's arguments, empty when there are none.
         version: the protocol version it declares, or the one to be assumed.
+        task: whether the answer is to be a task (2025-11-25), which no other result can stand for.
     """
 
     method: str
@@ -107,6 +108,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     arguments: Mapping[str, Any]
     version: str
+    task: bool = False
 
 
 class MessageRejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +244,7 @@ def _read(
         items=items,
         arguments=arguments if row.arguments else _EMPTY,
         version=header or ASSUMED_VERSION,
+        task=params.get("task") is not None,
     )
 
 
