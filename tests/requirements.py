@@ -100,6 +100,10 @@ _PROTOCOL = {
             "without an id",
             "A request has an id that is a string or an integer, and is no answer.",
         ),
+        "protocol.null-is-absent": (
+            "`null` counts as absent",
+            "null stands for a member that may be left out; params of another type are refused.",
+        ),
         "protocol.modern-order": (
             "-32020",
             "Flaws of a modern request are answered in the specification's order.",

@@ -31,6 +31,7 @@ CORE_ORDER = (
     {"identity", "mcp"},
     {"policy"},
     {"servers", "decision"},
+    {"tool_refusal"},
     {"transport", "denial", "response", "authentication"},
     {"engine"},
 )

@@ -28,6 +28,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         scopes: for a denial that more scope would cure, every scope the operation needs.
         shadows: names of shadow rules that would have decided otherwise.
         denial: how a denial by policy is answered.
+        as_result: whether the request is answered with a tool's result, so that a denial can be one.
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
         rejection: why the token was not accepted, if it was not.
@@ -47,6 +48,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     denial: DenialStyle = DenialStyle.AUTO
+    as_result: bool = False
     hide: bool = False
     code: int | None = None
     rejection: TokenRejected | None = None

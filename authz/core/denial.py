@@ -2,11 +2,16 @@
 
 One table decides for all (`reasons.TABLE`); here stand the two choices on top of it:
 
-* A denial by policy is answered in the JSON-RPC way (HTTP 200 and an error) or the HTTP way (403). `auto` gives 403 only
-  where a step-up can help and the client speaks a version that knows step-up (2025-11-25 and later), and not where it
-  would end a session: 1.x Python clients lose theirs by any 4xx. They are known by their HTTP library, which decides
-  about nothing but this.
-* `hide` answers a denied name as an unknown one. It then says neither reason nor rule.
+* A denial by policy is answered in the JSON-RPC way (HTTP 200 and an error), in the HTTP way (403), or, for a call of a
+  tool, by a result that says no (see `tool_refusal`). `auto` gives 403 only where a step-up can help and the client
+  speaks a version that knows step-up (2025-11-25 and later), and not where it would end a session: 1.x Python clients
+  lose theirs by any 4xx. They are known by their user agent, which decides about nothing but this. Otherwise it gives
+  the result, or where there is none the JSON-RPC error.
+* `hide` answers a denied name as an unknown one, in every form. It then says neither reason nor rule.
+* In a legacy session 404 means that the session is lost, and 400 ends that of some clients. So there an unknown method
+  is answered with 200, and so is a malformed message whose id is known.
+* A challenge names every scope that the operation needs. Clients before 2026-07-28 replace the scopes they have by
+  those of the challenge, so for them it also names the scopes of their token.
 
 Challenges are RFC 6750 section 3 and RFC 9728 section 5.1, on one line, `error_description` last: clients read the
 header with simple patterns.
@@ -23,17 +28,19 @@ from authz.core.decision import Decision
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Kind
 from authz.core.mcp.message import INVALID_PARAMS
-from authz.core.mcp.methods import MODERN_VERSIONS
+from authz.core.mcp.methods import HANDSHAKE_VERSIONS, HTTP_METHODS, MODERN_VERSIONS, is_modern
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.request import HttpRequest
 from authz.core.servers import Server
+from authz.core.tool_refusal import tool_refusal
 
-METADATA_PATH = "/.well-known/oauth-protected-resource"
+_WELL_KNOWN = "/.well-known/"
+METADATA_PATH = f"{_WELL_KNOWN}oauth-protected-resource"
 STEP_UP_SINCE = "2025-11-25"
 """First protocol version whose clients answer a 403 insufficient_scope challenge by asking for more scope."""
-_SESSION_ENDS_WITH_4XX = ("python-httpx/",)
-"""How the user agents begin of clients that give up their session for any 4xx."""
+_KEEPS_ITS_SESSION = re.compile(r"python-httpx2/|\bmcp(?:-python)?(?:-sdk)?/2\.")
+"""What the user agents hold of Python clients that keep their session after a 4xx: those of SDK 2.x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +73,49 @@ def render_denial(
     challenge = _challenge(decision, server, request)
     if challenge:
         headers.append(("www-authenticate", challenge))
-    body = json.dumps(_body(decision, decision_id), ensure_ascii=False, separators=(",", ":"))
+    if decision.reason is Reason.METHOD_NOT_ALLOWED:
+        headers.append(("allow", _ALLOW))
+    body = json.dumps(_body(decision, request, decision_id), ensure_ascii=False, separators=(",", ":"))
     return DenialResponse(_status(decision, request), tuple(headers), body.encode())
+
+
+_ALLOW = ", ".join(("POST", *HTTP_METHODS))
 
 
 def _status(decision: Decision, request: HttpRequest) -> int:
     row = TABLE[decision.reason]
-    if row.group is not Group.POLICY:
-        return row.status
-    if decision.denial is DenialStyle.AUTO:
+    if row.group is Group.POLICY:
+        return row.status if _style(decision, request) is DenialStyle.HTTP else 200
+    if decision.reason is Reason.UNKNOWN_ENDPOINT and request.path.startswith(_WELL_KNOWN):
+        return 404  # what a client that looks for metadata must get to look elsewhere
+    return 200 if _keeps_session(decision, request) else row.status
+
+
+def _style(decision: Decision, request: HttpRequest) -> DenialStyle:
+    """Return the form of a denial by policy: never `AUTO`, and `RESULT` only where the request is answered by one."""
+    style = decision.denial
+    if style is DenialStyle.AUTO:
         known = decision.version >= STEP_UP_SINCE and not _ends_session(request)
-        return row.status if _step_up(decision) and known else 200
-    return row.status if decision.denial is DenialStyle.HTTP else 200
+        style = DenialStyle.HTTP if known and _step_up(decision) else DenialStyle.RESULT
+    return DenialStyle.JSONRPC if style is DenialStyle.RESULT and not decision.as_result else style
+
+
+_MALFORMED = frozenset({Reason.BAD_JSON, Reason.BAD_MESSAGE})
+
+
+def _keeps_session(decision: Decision, request: HttpRequest) -> bool:
+    """Return whether a flaw of the message is answered with 200, because its status would end a legacy session."""
+    if is_modern(decision.version):
+        return False
+    if decision.reason is Reason.UNKNOWN_METHOD:
+        return True
+    return decision.reason in _MALFORMED and decision.request_id is not None and SESSION in request.headers
 
 
 def _ends_session(request: HttpRequest) -> bool:
-    """Return whether the client has a session that a 4xx would end."""
-    agent = request.headers.get("user-agent", "")
-    return SESSION in request.headers and agent.startswith(_SESSION_ENDS_WITH_4XX)
+    """Return whether the client has a session that a 4xx would end, as far as its user agent tells."""
+    agent = request.headers.get("user-agent", "").lower()
+    return SESSION in request.headers and "python" in agent and not _KEEPS_ITS_SESSION.search(agent)
 
 
 def _step_up(decision: Decision) -> bool:
@@ -102,26 +134,37 @@ _VERSION_CHARS = 64
 """How much of a version that is not known is given back; the sender chose it."""
 
 
-def _body(decision: Decision, decision_id: str) -> dict[str, Any]:
+def _body(decision: Decision, request: HttpRequest, decision_id: str) -> dict[str, Any]:
+    row, item = TABLE[decision.reason], decision.item
+    about_policy = row.group is Group.POLICY
+    hidden = (
+        _UNKNOWN_NAMES[item.kind].format(item.name)
+        if decision.hide and about_policy and item is not None
+        else ""
+    )
+    answer: dict[str, Any] = {"jsonrpc": "2.0", "id": decision.request_id}
+    if about_policy and _style(decision, request) is DenialStyle.RESULT:
+        return answer | {"result": tool_refusal(decision, decision_id, hidden)}
+    if hidden:
+        return answer | {"error": {"code": INVALID_PARAMS, "message": hidden}}
+    return answer | {"error": _error(decision, decision_id)}
+
+
+def _error(decision: Decision, decision_id: str) -> dict[str, Any]:
     row = TABLE[decision.reason]
-    item = decision.item
-    if decision.hide and row.group is Group.POLICY and item is not None:
-        error: dict[str, Any] = {
-            "code": INVALID_PARAMS,
-            "message": _UNKNOWN_NAMES[item.kind].format(item.name),
-        }
-    else:
-        data: dict[str, Any] = {"reason": str(decision.reason), "decision_id": decision_id}
-        if decision.rule:
-            data["rule"] = decision.rule
-        if decision.reason is Reason.UNSUPPORTED_VERSION:
-            data |= {"supported": list(MODERN_VERSIONS), "requested": decision.version[:_VERSION_CHARS]}
-        error = {
-            "code": row.code if decision.code is None else decision.code,
-            "message": row.text,
-            "data": data,
-        }
-    return {"jsonrpc": "2.0", "id": decision.request_id, "error": error}
+    message = row.text
+    data: dict[str, Any] = {"reason": str(decision.reason), "decision_id": decision_id}
+    if decision.rule:
+        data["rule"] = decision.rule
+    if decision.reason is Reason.UNSUPPORTED_VERSION:
+        message = f"{message}; known are {_KNOWN_VERSIONS}"
+        data |= {"supported": list(MODERN_VERSIONS), "requested": decision.version[:_VERSION_CHARS]}
+    code = row.code if decision.code is None else decision.code
+    return {"code": code, "message": message, "data": data}
+
+
+_KNOWN_VERSIONS = ", ".join((*sorted(HANDSHAKE_VERSIONS), *MODERN_VERSIONS))
+"""What a person reads; `supported` is for programs, which choose from it a version without a handshake."""
 
 
 def _challenge(decision: Decision, server: Server | None, request: HttpRequest) -> str:
@@ -129,7 +172,8 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
     if server is None:
         return ""
     metadata = metadata_url(server, request.scheme, request.host)
-    scope = f'scope="{" ".join(decision.scopes)}"' if decision.scopes else ""
+    scopes = _scopes_to_request(decision)
+    scope = f'scope="{" ".join(scopes)}"' if scopes else ""
     if row.group is Group.TOKEN:
         error = "" if decision.reason is Reason.MISSING_TOKEN else 'error="invalid_token"'
         description = (
@@ -138,9 +182,21 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
             else ""
         )
         return _bearer(error, f'resource_metadata="{metadata}"', scope, description)
-    if _step_up(decision) and _status(decision, request) == row.status:
+    if _step_up(decision) and _style(decision, request) is DenialStyle.HTTP:
         return _bearer('error="insufficient_scope"', scope, f'resource_metadata="{metadata}"', "")
     return ""
+
+
+_OFFLINE_ACCESS = "offline_access"
+"""The scope that requests a refresh token: a challenge must not name it, clients add it (SEP-2207)."""
+
+
+def _scopes_to_request(decision: Decision) -> tuple[str, ...]:
+    """Return the scopes that a challenge names: the operation's, and for older clients those that their token has."""
+    if decision.principal is None or is_modern(decision.version):
+        return decision.scopes
+    named = {*decision.scopes, _OFFLINE_ACCESS}
+    return (*decision.scopes, *(scope for scope in decision.principal.scopes if scope not in named))
 
 
 def _bearer(*parameters: str) -> str:

@@ -206,6 +206,7 @@ def _decide(
         scopes=verdict.scopes,
         shadows=verdict.shadows,
         denial=denial,
+        as_result=message.method == _CALL and not message.task,
         hide=hide,
     )
 
@@ -235,6 +236,7 @@ def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnap
     return answered and (isinstance(session, Replace) or snapshot.rewrite_every_answer)
 
 
+_CALL = "tools/call"
 _RESPONSE = "response"
 """The method that records show for a client's response to a server's request, which has none."""
 

@@ -4,11 +4,12 @@ Rules of this module:
 
 * A reason is the only thing the core says about why. Everything a client sees of a denial (HTTP status,
   JSON-RPC code, text) follows from it through `TABLE`, so no edge decides twice.
+* The status is the one outside a session; `denial` says where a legacy session needs another.
 * The text is fixed. It names no token, claim, argument or rule.
 * `ALLOWED` is in the list because records need the word; it maps to no error.
 
 JSON-RPC codes: -32700 and -32600..-32603 are JSON-RPC 2.0's own; -32020 and -32022 are MCP's
-HeaderMismatch and UnsupportedProtocolVersion (2026-07-28).
+HeaderMismatch and UnsupportedProtocolVersion (2026-07-28); -32001 is what legacy servers answer for a lost session.
 Codes of our own lie outside -32768..-32000, as MCP asks of implementations.
 """
 
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     BATCH = "batch"
     HEADER_MISMATCH = "header_mismatch"
     UNSUPPORTED_VERSION = "unsupported_version"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     UNKNOWN_METHOD = "unknown_method"
     SESSION_MISMATCH = "session_mismatch"
 
@@ -115,8 +117,9 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.BATCH: ReasonRow(request, 400, -32600, "JSON-RPC batches are not accepted"),
         r.HEADER_MISMATCH: ReasonRow(request, 400, -32020, "the MCP headers and the request body disagree"),
         r.UNSUPPORTED_VERSION: ReasonRow(request, 400, -32022, "this protocol version is not supported"),
+        r.METHOD_NOT_ALLOWED: ReasonRow(request, 405, -32600, "only POST, GET and DELETE are answered here"),
         r.UNKNOWN_METHOD: ReasonRow(request, 404, -32601, "method not found"),
-        r.SESSION_MISMATCH: ReasonRow(request, 404, -32600, "session not found"),
+        r.SESSION_MISMATCH: ReasonRow(request, 404, -32001, "session not found"),
         r.ALLOWED: ReasonRow(policy, 200, 0, ""),
         r.NO_RULE: ReasonRow(policy, 403, CODE_POLICY, "no rule allows this"),
         r.DENIED_BY_RULE: ReasonRow(policy, 403, CODE_POLICY, "a rule denies this"),

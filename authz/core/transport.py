@@ -55,7 +55,7 @@ def _check_headers(request: HttpRequest, server: Server) -> Reason | None:
     if request.method in HTTP_METHODS:
         return None
     if request.method != "POST":
-        return Reason.UNKNOWN_METHOD
+        return Reason.METHOD_NOT_ALLOWED
     if not _is_json(headers.get("content-type", "")):
         return Reason.BAD_CONTENT_TYPE
     coding = headers.get("content-encoding")

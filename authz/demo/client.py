@@ -33,10 +33,12 @@ async def call(client: Client, tool: str, arguments: dict[str, Any]) -> str:
     try:
         result = await client.call_tool(tool, arguments)
     except MCPError as error:
-        data = error.error.data
-        return (
-            str(data["reason"])
-            if isinstance(data, dict) and "reason" in data
-            else f"error {error.error.code}"
-        )
-    return "tool error" if result.is_error else "allowed"
+        return _reason(error.error.data) or f"error {error.error.code}"
+    if not result.is_error:
+        return "allowed"
+    return _reason(result.meta) or "tool error"
+
+
+def _reason(data: Any) -> str:
+    """Return the reason of a denial from the data of an error or the `_meta` of a result, "" if it has none."""
+    return str(data.get("reason", "")) if isinstance(data, dict) else ""

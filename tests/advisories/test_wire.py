@@ -167,15 +167,15 @@ REFUSED = {
         _chunks(BODY, authorization=None) | {"sent": chunked(BODY)[:-2] + b"authorization: Bearer x\r\n\r\n"},
     ),
     # methods
-    "HEAD": (404, _start("HEAD /mcp") | _body(b"", **{"content-length": None})),
-    "OPTIONS": (404, _start("OPTIONS /mcp") | _body(b"")),
-    "PUT": (404, _start("PUT /mcp")),
-    "PATCH": (404, _start("PATCH /mcp")),
+    "HEAD": (405, _start("HEAD /mcp") | _body(b"", **{"content-length": None})),
+    "OPTIONS": (405, _start("OPTIONS /mcp") | _body(b"")),
+    "PUT": (405, _start("PUT /mcp")),
+    "PATCH": (405, _start("PATCH /mcp")),
     "TRACE": (None, _start("TRACE /mcp") | _body(b"", **{"content-length": None})),
     "CONNECT": (None, _start("CONNECT localhost:80")),
     "post": (None, _start("post /mcp")),
     "GET with a body": (400, _start("GET /mcp")),
-    "method override": (404, _start("PUT /mcp") | _more(("x-http-method-override", "POST"))),
+    "method override": (405, _start("PUT /mcp") | _more(("x-http-method-override", "POST"))),
     # protocols
     "websocket": (
         403,

@@ -28,8 +28,8 @@ async def _told(url: str, denied: str) -> dict[str, Any]:
         told["denied"] = []
         for tool in denied.split(","):
             try:
-                await session.call_tool(tool, {"filename": "/elsewhere"})
-                told["denied"].append("no")
+                result = await session.call_tool(tool, {"filename": "/elsewhere"})
+                told["denied"].append((result.meta or {}).get("reason", "no") if result.isError else "no")
             except McpError as error:
                 told["denied"].append((error.error.data or {}).get("reason", f"error {error.error.code}"))
             told["after"] = await echo(f"after {tool}")

@@ -27,8 +27,8 @@ async def _told(url: str, mode: str, denied: str) -> dict[str, Any]:
         told["denied"] = []
         for tool in denied.split(","):
             try:
-                await client.call_tool(tool, {"filename": "/elsewhere"})
-                told["denied"].append("no")
+                result = await client.call_tool(tool, {"filename": "/elsewhere"})
+                told["denied"].append((result.meta or {}).get("reason", "no") if result.is_error else "no")
             except MCPError as error:
                 told["denied"].append((error.error.data or {}).get("reason", f"error {error.error.code}"))
             told["after"] = await echo(f"after {tool}")

@@ -16,7 +16,8 @@ export async function story(client, version, denied) {
   told.before = await echo("before");
   for (const tool of denied.split(",")) {
     const call = client.callTool({ name: tool, arguments: { filename: "/elsewhere" } });
-    told.denied.push(await call.then(() => "no", reasonOf));
+    const read = (result) => (result.isError && result._meta?.reason) || "no";
+    told.denied.push(await call.then(read, reasonOf));
     told.after = await echo(`after ${tool}`);
   }
   await client.close();

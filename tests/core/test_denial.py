@@ -11,16 +11,18 @@ from authz.core.decision import Decision
 from authz.core.denial import metadata_url, render_denial, resource_url
 from authz.core.identity import claims, jws, token
 from authz.core.identity import jwks as keys
+from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
-from tests.support.core import post, refusal, server
+from tests.support.core import post, principal, refusal, server
 
 REQUEST = post({}, scheme="https", host="mcp.example")
 METADATA = "https://mcp.example/.well-known/oauth-protected-resource/mcp"
 DENIALS = [reason for reason in Reason if reason is not Reason.ALLOWED]
 VERSIONS = {"supported": ["2026-07-28"], "requested": "2026-07-28"}
 """What an unsupported version is told besides; here the one that every denial of a test declares."""
+KNOWN = "; known are 2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28"
 HANDSHAKES = ["", "2024-11-05", "2025-03-26", "2025-06-18"]
 STEP_UPS = ["2025-11-25", "2026-07-28"]
 
@@ -55,7 +57,7 @@ def test_every_denial_is_answered_as_the_table_says(reason):
     assert row.status == status
     assert {
         "code": row.code,
-        "message": row.text,
+        "message": row.text + (KNOWN if reason is Reason.UNSUPPORTED_VERSION else ""),
         "data": {"reason": str(reason), "decision_id": "id-1", "rule": "r1"}
         | (VERSIONS if reason is Reason.UNSUPPORTED_VERSION else {}),
     } == error
@@ -161,26 +163,34 @@ POLICY = [reason for reason in DENIALS if TABLE[reason].group is Group.POLICY]
 def test_a_policy_denial_has_the_status_of_its_style_and_version(denial, reason, version):
     status, challenge, error = denied(reason, denial=denial, version=version, scopes=("a",))
     step_up = reason is Reason.MISSING_SCOPE and version in STEP_UPS
-    expected = {DenialStyle.HTTP: 403, DenialStyle.JSONRPC: 200, DenialStyle.AUTO: 403 if step_up else 200}[
-        denial
-    ]
+    expected = {DenialStyle.HTTP: 403, DenialStyle.AUTO: 403 if step_up else 200}.get(denial, 200)
 
     assert expected == status
     assert TABLE[reason].code == error["code"]
     assert (reason is Reason.MISSING_SCOPE and expected == 403) is (challenge is not None)
 
 
-SESSION, HTTPX = {"mcp-session-id": "s"}, {"user-agent": "python-httpx/0.28.1"}
+SESSION = {"mcp-session-id": "s"}
+AGENTS = {
+    "python-httpx/0.28.1": 200,
+    "google-adk/1.30.0 gl-python/3.12.3": 200,
+    "Python/3.12 aiohttp/3.9": 200,
+    "my-agent (PYTHON)": 200,
+    "python-httpx2/2.0.1": 403,
+    "my-agent/1 python-httpx2/2.0.1": 403,
+    "mcp-python-sdk/2.3.0": 403,
+    "mcp-python-sdk/1.30.0": 200,
+    "node": 403,
+    "": 403,
+}
 
 
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ({**SESSION, **HTTPX}, 200),
         (SESSION, 403),
-        (HTTPX, 403),
-        ({**SESSION, "user-agent": "python-httpx2/1.0"}, 403),
-        ({**SESSION, "user-agent": "node"}, 403),
+        *(({"user-agent": agent}, 403) for agent in AGENTS),
+        *(({**SESSION, "user-agent": agent}, status) for agent, status in AGENTS.items()),
     ],
 )
 def test_a_step_up_is_not_asked_for_where_the_client_would_end_its_session(headers, expected):
@@ -194,7 +204,9 @@ def test_a_step_up_is_not_asked_for_where_the_client_would_end_its_session(heade
 @pytest.mark.parametrize("reason", [reason for reason in DENIALS if TABLE[reason].group is not Group.POLICY])
 @pytest.mark.parametrize("denial", DenialStyle)
 def test_the_style_of_policy_denials_touches_no_other(reason, denial):
-    assert TABLE[reason].status == denied(reason, denial=denial, hide=True)[0]
+    seen = denied(reason, denial=denial, hide=True, as_result=True, version="2026-07-28")
+
+    assert TABLE[reason].status == seen[0]
 
 
 HIDDEN = {
@@ -227,11 +239,21 @@ def test_a_hidden_denial_is_an_unknown_name_and_says_nothing_else(reason, kind, 
     assert "www-authenticate" not in dict(given.headers)
 
 
-def test_hiding_makes_every_policy_denial_the_same_bytes():
+@pytest.mark.parametrize("as_result", [True, False])
+@pytest.mark.parametrize("denial", DenialStyle)
+@pytest.mark.requirement("protocol.hide")
+def test_hiding_makes_every_policy_denial_the_same_bytes(denial, as_result):
     answers = {
         render_denial(
             Decision(
-                reason=reason, item=Item(Kind.TOOL, "x"), hide=True, rule=str(reason), version="2026-07-28"
+                reason=reason,
+                item=Item(Kind.TOOL, "x"),
+                hide=True,
+                rule=str(reason),
+                scopes=(str(reason),),
+                version="2026-07-28",
+                denial=denial,
+                as_result=as_result,
             ),
             server(),
             REQUEST,
@@ -241,6 +263,137 @@ def test_hiding_makes_every_policy_denial_the_same_bytes():
     }
 
     assert 1 == len(answers)
+
+
+def called(reason, **parts):
+    """Answer a denied call of a tool; gives status and body."""
+    decision = Decision(
+        reason=reason, request_id=7, item=Item(Kind.TOOL, "echo"), rule="r1", as_result=True, **parts
+    )
+    given = render_denial(decision, server(), REQUEST, "id-1")
+    return given.status, json.loads(given.body)
+
+
+@pytest.mark.parametrize("version", [*HANDSHAKES, *STEP_UPS])
+@pytest.mark.parametrize("denial", [DenialStyle.AUTO, DenialStyle.RESULT])
+@pytest.mark.parametrize("reason", [reason for reason in POLICY if reason is not Reason.MISSING_SCOPE])
+@pytest.mark.requirement("protocol.refusal-as-result")
+def test_a_denied_call_is_a_tool_result_whose_text_says_what_is_missing(reason, denial, version):
+    status, body = called(reason, denial=denial, version=version)
+    result = body["result"]
+
+    assert (200, {"jsonrpc", "id", "result"}) == (status, set(body))
+    assert result["isError"] is True
+    assert result["content"][0]["text"].startswith(f"access denied: {TABLE[reason].text}. ")
+    assert {"reason": str(reason), "rule": "r1", "decision_id": "id-1"} == result["_meta"]
+    assert ("complete" if version == "2026-07-28" else None) == result.get("resultType")
+
+
+@pytest.mark.parametrize("version", [*HANDSHAKES, *STEP_UPS])
+def test_the_text_of_a_refusal_names_the_scopes_that_the_token_lacks(version):
+    caller = Caller.of(principal("a"), "demo")
+    body = called(
+        Reason.MISSING_SCOPE, denial=DenialStyle.RESULT, version=version, scopes=("a", "b"), caller=caller
+    )[1]
+
+    assert (
+        "access denied: the access token lacks a scope that this needs (b). "
+        in (body["result"]["content"][0]["text"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [*((v, 200) for v in HANDSHAKES), *((v, 403) for v in STEP_UPS)]
+)
+def test_auto_prefers_a_step_up_to_a_result(version, expected):
+    status, body = called(Reason.MISSING_SCOPE, version=version, scopes=("a",))
+
+    assert (expected, expected == 200) == (status, "result" in body)
+
+
+@pytest.mark.parametrize("denial", [DenialStyle.AUTO, DenialStyle.RESULT])
+def test_what_is_not_answered_by_a_tool_result_keeps_the_error(denial):
+    status, _, error = denied(Reason.NO_RULE, denial=denial)
+
+    assert (200, TABLE[Reason.NO_RULE].code) == (status, error["code"])
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+def test_a_hidden_call_is_a_result_that_says_unknown_tool_and_nothing_else(version):
+    modern = {"resultType": "complete"} if version == "2026-07-28" else {}
+
+    assert {
+        "content": [{"type": "text", "text": "Unknown tool: echo"}],
+        "isError": True,
+        **modern,
+    } == called(Reason.DENIED_BY_RULE, hide=True, version=version)[1]["result"]
+
+
+STATUSES = [
+    (Reason.UNKNOWN_METHOD, {"version": "2026-07-28"}, {}, 404),
+    (Reason.UNKNOWN_METHOD, {"version": "2025-11-25"}, {}, 200),
+    (Reason.UNKNOWN_METHOD, {"version": ""}, SESSION, 200),
+    (Reason.BAD_MESSAGE, {"request_id": 7}, SESSION, 200),
+    (Reason.BAD_JSON, {"request_id": 7}, SESSION, 200),
+    (Reason.BAD_MESSAGE, {"request_id": 7}, {}, 400),
+    (Reason.BAD_MESSAGE, {"request_id": None}, SESSION, 400),
+    (Reason.BAD_MESSAGE, {"request_id": 7, "version": "2026-07-28"}, SESSION, 400),
+    (Reason.HEADER_MISMATCH, {"request_id": 7}, SESSION, 400),
+    (Reason.SESSION_MISMATCH, {"request_id": 7}, SESSION, 404),
+]
+
+
+@pytest.mark.parametrize(("reason", "parts", "headers", "expected"), STATUSES)
+def test_a_flaw_of_a_message_ends_no_legacy_session(reason, parts, headers, expected):
+    given = render_denial(Decision(reason=reason, **parts), server(), post({}, headers), "id-1")
+
+    assert expected == given.status
+
+
+def test_in_a_legacy_session_only_a_lost_session_is_404():
+    statuses = {
+        reason: render_denial(
+            Decision(reason=reason, version="2025-11-25"), server(), post({}, SESSION), "id-1"
+        ).status
+        for reason in DENIALS
+    }
+
+    assert [Reason.SESSION_MISMATCH] == [reason for reason, status in statuses.items() if status == 404]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/.well-known/oauth-authorization-server", 404),
+        ("/.well-known/oauth-authorization-server/mcp", 404),
+        ("/.well-known/openid-configuration?x=1", 404),
+        ("/other", 403),
+        ("/mcp/.well-known/openid-configuration", 403),
+    ],
+)
+def test_a_well_known_path_that_is_nobodys_is_not_found(path, expected):
+    given = render_denial(Decision(reason=Reason.UNKNOWN_ENDPOINT), None, post({}, path=path), "id-1")
+
+    assert expected == given.status
+
+
+def test_a_method_of_http_that_is_not_allowed_is_told_which_are():
+    given = render_denial(Decision(reason=Reason.METHOD_NOT_ALLOWED), server(), REQUEST, "id-1")
+
+    assert (405, "POST, GET, DELETE") == (given.status, dict(given.headers)["allow"])
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("2026-07-28", "a b"), ("2025-11-25", "a b c d"), ("", "a b c d")],
+)
+def test_a_challenge_repeats_the_tokens_scopes_to_clients_that_would_lose_them(version, expected):
+    caller = Caller.of(principal("c", "a", "d", "offline_access"), "demo")
+    challenge = denied(
+        Reason.MISSING_SCOPE, scopes=("a", "b"), version=version, denial=DenialStyle.HTTP, caller=caller
+    )[1]
+
+    assert expected == parameter(challenge, "scope")
 
 
 @pytest.mark.parametrize(("sent", "told_back"), [("v999.0.0", "v999.0.0"), ("x" * 60_000, "x" * 64)])

@@ -8,7 +8,7 @@ WORDS = """
     missing_token malformed_token expired_token not_yet_valid bad_signature unknown_key unknown_issuer wrong_audience
     bad_claims keys_unavailable
     bad_origin unknown_endpoint bad_content_type bad_encoding body_too_large partial_body bad_json bad_message batch
-    header_mismatch unsupported_version unknown_method session_mismatch
+    header_mismatch unsupported_version method_not_allowed unknown_method session_mismatch
     allowed no_rule denied_by_rule missing_scope missing_role args_not_allowed rule_error
     deadline internal
 """
@@ -32,7 +32,7 @@ def test_a_denial_has_a_status_a_client_takes_for_one_and_a_text(reason):
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_code_of_our_own_lies_outside_what_json_rpc_and_mcp_reserve(reason):
-    standard = {-32700, -32600, -32601, -32602, -32603, -32020, -32022}
+    standard = {-32700, -32600, -32601, -32602, -32603, -32001, -32020, -32022}
 
     assert TABLE[reason].code in standard or not -32768 <= TABLE[reason].code <= -32000
 
@@ -43,7 +43,7 @@ def test_a_code_of_our_own_lies_outside_what_json_rpc_and_mcp_reserve(reason):
         (Group.TOKEN, {CODE_TOKEN}, {401}),
         (Group.POLICY, {CODE_POLICY, 0}, {403, 200}),
         (Group.SERVICE, {CODE_SERVICE}, {503}),
-        (Group.REQUEST, {-32700, -32600, -32601, -32020, -32022}, {400, 403, 404, 413, 415}),
+        (Group.REQUEST, {-32700, -32600, -32601, -32001, -32020, -32022}, {400, 403, 404, 405, 413, 415}),
     ],
 )
 def test_a_group_is_answered_in_one_manner(group, codes, statuses):
@@ -61,7 +61,8 @@ def test_a_group_is_answered_in_one_manner(group, codes, statuses):
         (Reason.HEADER_MISMATCH, 400, -32020),
         (Reason.UNKNOWN_METHOD, 404, -32601),
         (Reason.BAD_ORIGIN, 403, -32600),
-        (Reason.SESSION_MISMATCH, 404, -32600),
+        (Reason.SESSION_MISMATCH, 404, -32001),
+        (Reason.METHOD_NOT_ALLOWED, 405, -32600),
     ],
 )
 def test_what_the_specification_fixes_is_answered_as_it_says(reason, status, code):

@@ -87,11 +87,11 @@ def test_a_call_asks_the_user_and_the_model_and_reports_its_progress(stack, url,
 def test_a_denial_in_the_middle_does_not_end_the_conversation(stack, url, era):
     async def go():
         async with session(url, stack.token(), era) as client:
-            with pytest.raises(MCPError) as denied:
-                await client.call_tool("secret", {})
+            denied = await client.call_tool("secret", {})
             result = await client.call_tool("interview", {})
             tools = await client.list_tools()
-        return denied.value.error.data["reason"], result.content[0].text, [tool.name for tool in tools.tools]
+        assert denied.is_error
+        return denied.meta["reason"], result.content[0].text, [tool.name for tool in tools.tools]
 
     assert ("no_rule", "Jane: fine", ["interview", "touch"]) == asyncio.run(go())
 

@@ -73,7 +73,7 @@ def test_each_decision_has_one_record_whose_reason_the_client_was_told(
     assert said == f"{record['decision']} {record['reason']}"
     assert said.removeprefix("deny ").removeprefix("allow allowed") == answer.reason
     if answer.reason:
-        assert record["decision_id"] == answer.error["data"]["decision_id"]
+        assert record["decision_id"] == answer.denial["decision_id"]
         assert answer.status == record["status"]
 
 

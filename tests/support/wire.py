@@ -109,10 +109,16 @@ class Answer:
     @property
     def reason(self) -> str:
         """The reason of a denial, "" where there is none."""
+        return str(self.denial.get("reason", ""))
+
+    @property
+    def denial(self) -> dict[str, Any]:
+        """What a denial says for programs, in an error or in a tool's result; empty where there is none."""
         try:
-            return str(self.error["data"]["reason"])
+            body = json.loads(self.body)
+            return dict(body["error"]["data"] if "error" in body else body["result"]["_meta"])
         except (ValueError, KeyError, TypeError):
-            return ""
+            return {}
 
     @property
     def tools(self) -> list[str]:

@@ -116,7 +116,7 @@ ArgumentType = Annotated[
     AfterValidator(_argument_type),
     Field(json_schema_extra={"enum": [name + mark for name in TYPES for mark in ("", "?")]}),
 ]
-DenialStyle = Literal["auto", "jsonrpc", "http"]
+DenialStyle = Literal["auto", "result", "jsonrpc", "http"]
 
 
 class RuleModel(Section):

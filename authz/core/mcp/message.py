@@ -7,6 +7,8 @@ Rules of this file:
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
   other letters (see `confusables`), a message with both `method` and `result`, ids that are no string and no integer,
   argument names that collide when case is folded.
+* `null` stands for absence where a member may be left out, as Go, Java and C# clients write it. `id` is no such member:
+  a request whose id is null is neither a request nor a notification to all readers.
 * The version decides the era, whether header or body names it (see `methods`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
   headers against body (-32020), then the version (-32022), then the method (404, -32601).
@@ -97,6 +99,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         items: what it names.
         arguments: a tool's or prompt's arguments, empty when there are none.
         version: the protocol version it declares, or the one to be assumed.
+        task: whether the answer is to be a task (2025-11-25), which no other result can stand for.
     """
 
     method: str
@@ -105,6 +108,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     arguments: Mapping[str, Any]
     version: str
+    task: bool = False
 
 
 class MessageRejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,8 +178,8 @@ def _response(
     value: Mapping[str, Any], request_id: RequestId, version: str, *, mirrored: bool
 ) -> Message | MessageRejected:
     """Read a client's answer to a server's request; the modern era has none."""
-    one_outcome = ("result" in value) != ("error" in value)
-    if request_id is None or not one_outcome or "params" in value or is_modern(version):
+    has_params = value.get("params") is not None
+    if request_id is None or not _has_one_outcome(value) or has_params or is_modern(version):
         return MessageRejected(reason=Reason.BAD_MESSAGE, version=version)
     if mirrored:
         return MessageRejected(reason=Reason.HEADER_MISMATCH, version=version)
@@ -187,6 +191,13 @@ def _response(
         arguments={},
         version=version or ASSUMED_VERSION,
     )
+
+
+def _has_one_outcome(value: Mapping[str, Any]) -> bool:
+    """Return whether there is a result or an error and not both; beside the other, null is none."""
+    if "result" in value and "error" in value:
+        return (value["result"] is None) != (value["error"] is None)
+    return "result" in value or "error" in value
 
 
 _Flaw = tuple[Reason, int | None]
@@ -208,8 +219,8 @@ def _read(
     limits: Limits,
 ) -> Message | _Flaw:
     """Read a message that has a method."""
-    params = value.get("params", _EMPTY)
-    meta = params.get("_meta", _EMPTY) if isinstance(params, dict) else _EMPTY
+    params = _present(value, "params")
+    meta = _present(params, "_meta") if isinstance(params, dict) else _EMPTY
     if not _is_object(params, _PARAMS) or not _is_object(meta, _META):
         return _BAD
     method, is_request = value["method"], "id" in value
@@ -223,7 +234,7 @@ def _read(
     if era not in row.eras or (row.notification == is_request and row is not VENDOR):
         return _BAD if era in row.eras else _UNKNOWN
     items = row.extract_items(params) if row.extract_items else ()
-    arguments = params.get("arguments", _EMPTY)
+    arguments = _present(params, "arguments")
     if items is None or not _bounded(items, limits) or _ambiguous(arguments, params):
         return _INCOMPLETE
     return Message(
@@ -233,7 +244,14 @@ def _read(
         items=items,
         arguments=arguments if row.arguments else _EMPTY,
         version=header or ASSUMED_VERSION,
+        task=params.get("task") is not None,
     )
+
+
+def _present(value: Mapping[str, Any], key: str) -> Any:
+    """Return a member that may be left out or null, empty in both cases."""
+    member = value.get(key)
+    return _EMPTY if member is None else member
 
 
 def _is_object(value: Any, known: frozenset[str]) -> bool:

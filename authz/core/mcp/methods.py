@@ -115,14 +115,14 @@ SUBSCRIBABLE: Mapping[str, Kind] = MappingProxyType(
 
 
 def _subscriptions(params: Params) -> tuple[Item, ...] | None:
-    """Read every URI and task id that `subscriptions/listen` asks for; a flag names nothing."""
+    """Read every URI and task id that `subscriptions/listen` asks for; a flag names nothing, nor does null."""
     wanted = params.get("notifications")
     if not isinstance(wanted, dict):
         return None
     items: list[Item] = []
     for key, value in wanted.items():
         kind = SUBSCRIBABLE.get(key)
-        if kind is None and isinstance(value, bool):
+        if value is None or (kind is None and isinstance(value, bool)):
             continue
         if (
             kind is None

@@ -87,9 +87,10 @@ class Effect(StrEnum):
 
 
 class DenialStyle(StrEnum):
-    """How a policy denial reaches the client; `AUTO` chooses by protocol version."""
+    """How a policy denial reaches the client; `AUTO` chooses by method, protocol version and client."""
 
     AUTO = "auto"
+    RESULT = "result"
     JSONRPC = "jsonrpc"
     HTTP = "http"
 

@@ -14,6 +14,7 @@ Rules of this module:
 * A kept item does not tell what it leads to and its reader may not see: the interface of a tool, the files of a skill.
 * Every list is private. Trimmed or not, its content depends on who asked, so a list of the 2026-07-28 era leaves with
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
+* Of `result` and `error` one may be null beside the other, as some servers write it.
 * A notification about one thing passes when its reader may see that thing (see `notices`).
 * Refused is the answer to everything that is neither certainly a list nor certainly none, batches included.
 
@@ -99,7 +100,7 @@ _ENCODE = Encoder().encode
 _ITEMS = Decoder(list[Raw]).decode
 _NUMBER = Decoder(int | float).decode
 
-_PRIVATE = Raw(b'"private"')
+_PRIVATE, _NULL = Raw(b'"private"'), Raw(b"null")
 _MODERN = frozenset({"resultType", "ttlMs", "cacheScope"})
 
 _ENVELOPE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
@@ -140,12 +141,14 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResul
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
     envelope = open_object(document, _ENVELOPE_KEYS)
     answers = envelope.keys() & {"result", "error"}
+    if len(answers) > 1:
+        answers = {name for name in answers if envelope[name] != _NULL}
     if len(answers) != ("method" not in envelope):
         msg = "the message is not exactly one of request, notification, result and error"
         raise UnfitError(msg)
     if "method" in envelope:
         return Untouched() if is_visible(envelope, visible) else Withheld()
-    if "result" not in envelope:
+    if "result" not in answers:
         return Untouched()
     result = open_object(envelope["result"], _RESULT_KEYS)
     changes: dict[str, Raw] = {}

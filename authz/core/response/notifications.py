@@ -32,6 +32,7 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 _PARAMS = frozenset({"uri", "taskId", "notifications"})
 _SUBSCRIPTION = frozenset(SUBSCRIBABLE)
+_NULL = Raw(b"null")
 _NAMES = Decoder(list[str]).decode
 
 
@@ -65,5 +66,5 @@ def _params(notification: Mapping[str, Raw]) -> Mapping[str, Raw]:
 def _subscribed(params: Mapping[str, Raw]) -> Iterator[Item]:
     for key, raw in open_object(params.get("notifications", Raw(b"{}")), _SUBSCRIPTION).items():
         kind = SUBSCRIBABLE.get(key)
-        if kind is not None:
+        if kind is not None and raw != _NULL:
             yield from (Item(kind, name) for name in _NAMES(raw))

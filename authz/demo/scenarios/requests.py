@@ -122,7 +122,7 @@ _BODIES: dict[str, tuple[bytes, dict[str, str], str]] = {
     "a key in capitals": (_call_body(Method="ping"), {}, "400 bad_message"),
     "text/plain": (_call_body(), {"content-type": "text/plain"}, "415 bad_content_type"),
     "gzip": (_call_body(), {"content-encoding": "gzip"}, "415 bad_encoding"),
-    "method unknown": (_call_body(method="tools/destroy"), {}, "404 unknown_method"),
+    "method unknown": (_call_body(method="tools/destroy"), {}, "200 unknown_method"),
     "header names another tool": (
         _call_body(),
         {"mcp-method": "tools/call", "mcp-name": "get_user_info"},

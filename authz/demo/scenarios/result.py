@@ -88,7 +88,9 @@ def join(names: Sequence[str]) -> str:
 
 
 def _reason(response: httpx.Response) -> str:
+    """Return the reason of a denial, which an error or a tool's result gives, "" for another answer."""
     try:
-        return str(response.json()["error"]["data"]["reason"])
+        body = response.json()
+        return str((body["error"]["data"] if "error" in body else body["result"]["_meta"])["reason"])
     except (ValueError, KeyError, TypeError):
         return ""

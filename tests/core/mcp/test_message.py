@@ -165,7 +165,15 @@ def test_a_message_with_a_method_and_an_outcome_is_refused(extra):
 
 
 @pytest.mark.parametrize(
-    "outcome", [{"result": {}}, {"result": None}, {"error": {"code": 1, "message": "no"}}]
+    "outcome",
+    [
+        {"result": {}},
+        {"result": None},
+        {"error": {"code": 1, "message": "no"}},
+        {"result": {}, "error": None},
+        {"result": None, "error": {"code": 1, "message": "no"}},
+        {"result": {}, "params": None},
+    ],
 )
 @pytest.mark.requirement("protocol.client-responses")
 def test_a_clients_response_passes_in_the_legacy_era_and_names_nothing(outcome):
@@ -186,6 +194,7 @@ def test_a_clients_response_is_refused_in_the_modern_era(version):
         {"id": ...},
         {"id": None},
         {"error": {}},
+        {"result": None, "error": None},
         {"result": ...},
         {"params": {"name": "x"}},
         {"Method": "tools/call"},
@@ -286,19 +295,54 @@ def test_arguments_are_given_as_they_were_sent(arguments):
     assert arguments == accepted(message("tools/call", {"name": "x", "arguments": arguments})).arguments
 
 
-@pytest.mark.parametrize("arguments", [None, [], "x", 1, True])
+@pytest.mark.parametrize("arguments", [[], "x", 1, True])
 def test_arguments_of_another_type_are_refused(arguments):
     outcome = refused(Reason.BAD_MESSAGE, message("tools/call", {"name": "x", "arguments": arguments}))
 
     assert outcome.code == INVALID_PARAMS
 
 
-@pytest.mark.parametrize("params", [None, [], "x", 1, ["x"]])
+ABSENT = {
+    "params": {"method": "tools/list", "params": None},
+    "meta": {"method": "tools/list", "params": {"_meta": None}},
+    "arguments": {"method": "tools/call", "params": {"name": "x", "arguments": None, "_meta": None}},
+    "the handshake's end": {"method": "notifications/initialized", "params": None, "id": ...},
+}
+
+
+@pytest.mark.parametrize("members", ABSENT.values(), ids=ABSENT)
+@pytest.mark.requirement("protocol.null-is-absent")
+def test_null_stands_for_what_may_be_left_out(members):
+    body = {"jsonrpc": "2.0", "id": 1, **members}
+    outcome = accepted({key: value for key, value in body.items() if value is not ...})
+
+    assert (members["method"], {}) == (outcome.method, dict(outcome.arguments))
+
+
+def test_a_null_subscription_names_nothing():
+    wanted = {"resourceSubscriptions": None, "toolsListChanged": None}
+    body = modern("subscriptions/listen", {"notifications": wanted})
+
+    assert () == accepted(body, mirrored("subscriptions/listen")).items
+
+
+@pytest.mark.parametrize("method", sorted(PARAMS))
+def test_null_does_not_stand_for_a_name_that_a_method_needs(method):
+    row = METHODS[method]
+    era = Era.LEGACY if Era.LEGACY in row.eras else Era.MODERN
+    params = dict.fromkeys(PARAMS[method])
+    body = (modern if era is Era.MODERN else message)(method, params)
+    headers = mirrored(method) if era is Era.MODERN and row.mirror is None else {}
+
+    assert isinstance(read(body, headers), MessageRejected)
+
+
+@pytest.mark.parametrize("params", [[], "x", 1, ["x"], False])
 def test_params_of_another_type_are_refused(params):
     refused(Reason.BAD_MESSAGE, {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": params})
 
 
-@pytest.mark.parametrize("meta", [None, [], "x", 1])
+@pytest.mark.parametrize("meta", [[], "x", 1, False])
 def test_meta_of_another_type_is_refused(meta):
     refused(Reason.BAD_MESSAGE, message("ping", {"_meta": meta}))
 

@@ -207,6 +207,23 @@ def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, para
     assert Withheld() == trim(NOTICE % (method, params % b"hidden"), all_but("hidden"), ttl_ms=None)
 
 
+@pytest.mark.parametrize("error", [b',"error":null}', b', "error" : null }'])
+def test_a_null_error_beside_a_list_is_none_and_the_list_is_trimmed(error):
+    document = b'{"id":1,"result":{"tools":[{"name":"hidden"}]}' + error
+
+    assert b'"tools":[]' in trimmed(document, "hidden").document
+
+
+def test_a_null_result_beside_an_error_is_none():
+    assert Untouched() == trim(b'{"id":1,"result":null,"error":{"code":1}}', all_but(), ttl_ms=None)
+
+
+def test_a_null_subscription_that_is_acknowledged_names_nothing():
+    document = NOTICE % (b"subscriptions/acknowledged", b'{"notifications":{"resourceSubscriptions":null}}')
+
+    assert Untouched() == trim(document, all_but("hidden"), ttl_ms=None)
+
+
 def test_such_a_notification_that_poses_as_a_request_is_withheld_too():
     document = NOTICE.replace(b'"jsonrpc"', b'"id":1,"jsonrpc"') % (b"resources/updated", b'{"uri":"hidden"}')
 
@@ -286,7 +303,8 @@ REFUSED = {
     "a scalar": b'"tools"',
     "a result in a notification": b'{"jsonrpc":"2.0","method":"notifications/x","result":' + LIST + b"}",
     "an error in a request": b'{"id":1,"method":"ping","error":{}}',
-    "a result beside an error": b'{"id":1,"result":' + LIST + b',"error":null}',
+    "a result beside an error": b'{"id":1,"result":' + LIST + b',"error":{}}',
+    "a null result beside a null error": b'{"id":1,"result":null,"error":null}',
     "neither result nor error": b'{"id":1,"tools":[{"name":"hidden"}]}',
     "a result that is an array": message(b'[{"name":"hidden"}]'),
     "a result that is null": message(b"null"),
