@@ -55,8 +55,10 @@ MAX_BYTES = 8 * 1024 * 1024
 """Largest message that is judged, in bytes, unless the caller says otherwise."""
 MAX_ITEMS = 20_000
 """Most items of one list unless the caller says otherwise, and most members of one item."""
-_SLICE_ITEMS, _SLICE_BYTES = 500, 65_536
-"""Most items, and about how many bytes of them, that are judged before the thread is given back."""
+_SLICE_OBJECTS, _SLICE_BYTES = 1500, 65_536
+"""About how many objects and bytes of a list are judged before the thread is given back: a few milliseconds."""
+_MAX_FILES = 2000
+"""Most files of one skill: it is judged in one piece."""
 _LARGE = 524_288
 """Bytes from which one level is opened at a time, with the thread given back before the next."""
 
@@ -283,18 +285,20 @@ def _cut(
 
 def _slices(raw: Raw) -> Iterator[Raw]:
     """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
-    if memoryview(raw).nbytes <= _SLICE_BYTES:
+    document = bytes(raw)
+    if len(document) <= _SLICE_BYTES and document.count(b"{") <= _SLICE_OBJECTS:
         yield raw
         return
     held: list[Raw] = []
-    size = 0
+    size = objects = 0
     for item in open_items(raw):
         check_members(item, MAX_ITEMS)
         held.append(item)
         size += memoryview(item).nbytes
-        if len(held) == _SLICE_ITEMS or size >= _SLICE_BYTES:
+        objects += bytes(item).count(b"{")
+        if objects >= _SLICE_OBJECTS or size >= _SLICE_BYTES:
             yield Raw(_ENCODE(held))
-            held, size = [], 0
+            held, size, objects = [], 0, 0
     if held:
         yield Raw(_ENCODE(held))
 
@@ -353,7 +357,7 @@ def _without_hidden_files(skill: Mapping[str, Raw], visible: Visible) -> dict[st
     refuse_imitations(skill, _SKILL_KEYS)
     if _FILES not in skill:
         return {}
-    check_items(skill[_FILES], MAX_ITEMS)
+    check_items(skill[_FILES], _MAX_FILES)
     files = open_items(skill[_FILES])
     kept = [file for file in files if visible(Item(Kind.RESOURCE, _uri_of(file)))]
     return {} if kept == files else {_FILES: Raw(_ENCODE(kept))}
