@@ -16,7 +16,7 @@ from authz.core.wire.sse import Parser
 from tests.support.work import counted
 
 SSE = ResponseHead(status=200, content_type="text/event-stream")
-CALLS_FOR_EACH_ITEM = 40
+CALLS_FOR_EACH_ITEM = 60
 CALLS_FOR_EACH_EVENT = 120
 SLICE = 1500
 """Most items between two pauses."""
