@@ -32,7 +32,7 @@ def measure(policy: Path, sizes: tuple[int, ...], seconds: float) -> list[dict[s
     mint = Mint()
     settings = settings_of(mint, policy)
     with service_for(settings) as service:
-        processor = service.processor(settings.max_list)
+        processor = service.processor()
         return [asyncio.run(_rewritten(service, processor, mint, size, seconds)) for size in sizes]
 
 

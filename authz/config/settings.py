@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from authz.config.problems import Problem
 from authz.core.request import Limits
+from authz.core.response.held import MAX_HELD
+from authz.core.response.list_filter import MAX_ITEMS
 from authz.core.servers import Directory
 
 MAX_WORKERS = 64
@@ -127,6 +129,8 @@ class Settings:
         limits: bounds on messages.
         max_body: largest request body in bytes.
         max_list: largest list in bytes that is filtered.
+        list_items: most items of one list.
+        held: bytes that one worker holds of all responses together. Read at the start only, like both above.
         check_seconds: time for one decision.
         tokens: verified tokens that are remembered.
         calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
@@ -157,6 +161,8 @@ class Settings:
     limits: Limits
     max_body: int
     max_list: int
+    list_items: int = MAX_ITEMS
+    held: int = MAX_HELD
     check_seconds: float
     tokens: int
     digest: str

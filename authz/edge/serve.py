@@ -174,7 +174,7 @@ async def _watch(file: WatchedFile | None, service: Service) -> None:
 async def _grpc_server(service: Service, health: Health, options: WorkerOptions) -> Transport:
     settings = service.settings
     largest = max(settings.max_body, settings.max_list) + _MESSAGE_OVERHEAD
-    checker, processor = service.checker(), service.processor(settings.max_list)
+    checker, processor = service.checker(), service.processor()
     reflection = Reflection((ext_authz.SERVICE, ext_proc.SERVICE, SERVICE))
     services = Services(
         unary={**checker.unary, **health.unary},

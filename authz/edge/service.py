@@ -21,6 +21,8 @@ from authz.core.engine import PolicySnapshot
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
 from authz.core.response.context import ResponseContext
+from authz.core.response.held import HeldBytes
+from authz.core.response.list_filter import FilterBounds
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.jwks.store import KeyStore, Schedule
@@ -65,9 +67,15 @@ class Service:
             time_stages=self.metrics.time_stages,
         )
 
-    def processor(self, max_bytes: int) -> Processor:
-        """Return the handler of responses, of which a JSON body or an event may have `max_bytes` bytes."""
-        return Processor(resolve=self.response_context, observe=self.metrics, max_bytes=max_bytes)
+    def processor(self) -> Processor:
+        """Return the handler of responses, bounded as the settings say that are in force now."""
+        settings = self.settings
+        return Processor(
+            resolve=self.response_context,
+            observe=self.metrics,
+            bounds=FilterBounds(bytes=settings.max_list, items=settings.list_items),
+            held=HeldBytes(settings.held),
+        )
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""

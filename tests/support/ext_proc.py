@@ -32,6 +32,9 @@ class FakeCall:
         """Keep one response."""
         self.responses.append(pb.ProcessingResponse.FromString(message))
 
+    async def pause(self) -> None:
+        """Go on at once."""
+
     def wake_after(self, seconds: float) -> None:
         """Let time run out after the last message."""
         self._timed = True

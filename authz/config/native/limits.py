@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from authz.config.settings import Drain, Fetching
 from authz.config.validation import Section
 from authz.core.request import Limits
+from authz.core.response.held import MAX_HELD
+from authz.core.response.list_filter import MAX_ITEMS
 
 
 def _setting(defaults: object, name: str, key: str, bounds: tuple[int, int], text: str) -> Any:
@@ -41,6 +43,14 @@ class LimitsModel(Section):
         ge=65_536,
         le=256 * _MIB,
         description="largest list or event that is filtered",
+    )
+    list_items: int = Field(MAX_ITEMS, ge=1, le=1_000_000, description="items of one list that is filtered")
+    held: int = Field(
+        MAX_HELD,
+        alias="held_bytes",
+        ge=131_072,
+        le=65_536 * _MIB,
+        description="what one worker holds of all responses together, half of it for one server",
     )
     check_ms: int = Field(
         450, ge=10, le=60_000, description="time for one decision; an allow that takes longer is a denial"

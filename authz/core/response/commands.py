@@ -1,14 +1,14 @@
-"""What is to be done with an HTTP response: the actions of `rewriting.Rewriter`, to be carried out in order."""
+"""What is to be done with an HTTP response: the actions of `rewriter.Rewriter`, to be carried out in order."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 from authz.core.reasons import TABLE, Reason
 from authz.core.request import RequestId
-from authz.core.response.list_filter import Count
+from authz.core.response.list_filter import Cause, Count
 
 
 class ResponseOutcome(StrEnum):
@@ -58,13 +58,23 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """For the records: what became of one message, and the items of its lists."""
+    """For the records: what became of one message, the items of its lists, and why it was refused.
+
+    Two are equal if the same became of the message, whatever the cause.
+    """
 
     outcome: ResponseOutcome
     counts: tuple[Count, ...] = ()
+    cause: Cause | None = field(default=None, compare=False)
 
 
-Command: TypeAlias = Release | Headers | Body | BadGateway | Stop | Judged
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let others have the thread for a moment, then go on."""
+
+
+PAUSE = Pause()
+Command: TypeAlias = Release | Headers | Body | BadGateway | Stop | Judged | Pause
 Commands: TypeAlias = Iterator[Command]
 
 

@@ -16,14 +16,20 @@ Rules of this module:
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
 * Of `result` and `error` one may be null beside the other, as some servers write it.
 * A notification about one thing passes when its reader may see that thing (see `notices`).
-* Refused is the answer to everything that is neither certainly a list nor certainly none, batches included.
+* Refused is the answer to everything that is neither certainly a list nor certainly none, batches included. Only the
+  body of an error status may be other JSON than a message of JSON-RPC, if it holds nothing that a client could read as
+  a list (`_is_plain_error`).
+* Counts first: how many values an object or a list can have is known from its commas before it is opened, and a list
+  beyond its limit is refused before its items are (`authz.core.wire.width`). What remains is done in slices, between
+  which the thread is given back: `filter_in_slices` yields there, so no list keeps other callers waiting.
 
 Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities/caching}, tasks (2025-11-25), skills
 (SEP-2640), `_meta.ui.resourceUri` of MCP Apps (SEP-1865), also in its older flat spelling `ui/resourceUri`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -38,13 +44,24 @@ from authz.core.wire.raw_json import (
     closed,
     name_at,
     open_each,
+    open_items,
+    open_members,
     open_object,
     refuse_imitations,
     text,
 )
+from authz.core.wire.width import TooWideError, check_items, check_members
 
 MAX_BYTES = 8 * 1024 * 1024
 """Largest message that is judged, in bytes, unless the caller says otherwise."""
+MAX_ITEMS = 20_000
+"""Most items of one list unless the caller says otherwise, and most members of one item."""
+_SLICE_OBJECTS, _SLICE_BYTES = 1500, 65_536
+"""About how many objects and bytes of a list are judged before the thread is given back: a few milliseconds."""
+_MAX_FILES = 2000
+"""Most files of one skill: it is judged in one piece."""
+_LARGE = 524_288
+"""Bytes from which one level is opened at a time, with the thread given back before the next."""
 
 LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     {
@@ -57,6 +74,35 @@ LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     }
 )
 """Member of a result that holds a list, to the kind of its items and the member that names an item."""
+
+
+class Cause(StrEnum):
+    """Why a response, or one message of it, was refused. The value is the word used in metrics."""
+
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    TOO_MANY_ITEMS = "too_many_items"
+    NOT_JSON = "not_json"
+    AMBIGUOUS = "ambiguous"
+    UNKNOWN_READER = "unknown_reader"
+    NO_ROOM = "no_room"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterBounds:
+    """How much of a message is read.
+
+    Attributes:
+        bytes: the largest message.
+        items: most items of one list, and most members of an object that is opened.
+    """
+
+    bytes: int = MAX_BYTES
+    items: int = MAX_ITEMS
+
+
+DEFAULT_BOUNDS = FilterBounds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +134,25 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class ListRejected:
-    """Bytes that must not pass. `why` is fixed text and holds nothing of them."""
+    """Bytes that must not pass. `why` is fixed text and holds nothing of them; `cause` is its word in metrics."""
 
     why: str
+    cause: Cause
 
 
 FilterResult: TypeAlias = Trimmed | Untouched | Withheld | ListRejected
+InSlices: TypeAlias = Generator[None, None, FilterResult]
+"""Yields where the thread may be given to somebody else; its value is the result."""
 
 
 _ENCODE = Encoder().encode
-_ITEMS = Decoder(list[Raw]).decode
 _NUMBER = Decoder(int | float).decode
 
 _PRIVATE, _NULL = Raw(b'"private"'), Raw(b"null")
 _MODERN = frozenset({"resultType", "ttlMs", "cacheScope"})
 
+_MESSAGE_KEYS = frozenset({"result", "method", "params", *LISTS, "skill"})
+"""Members without which an object is no message that a client reads."""
 _ENVELOPE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _SKILLS, _ENTRY, _FILES = "skills", "skill", "resources"
 _RESULT_KEYS = frozenset({*LISTS, *_MODERN, _ENTRY, "nextCursor"})
@@ -113,32 +163,73 @@ _UI_KEYS = frozenset({"resourceUri"})
 
 
 def trim(
-    document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: int = MAX_BYTES
+    document: bytes, visible: Visible, *, ttl_ms: int | None, bounds: FilterBounds = DEFAULT_BOUNDS
 ) -> FilterResult:
-    """Cut from one message the list items its reader may not see.
+    """Cut from one message the list items its reader may not see, in one piece; see `filter_in_slices`."""
+    slices = filter_in_slices(document, visible, ttl_ms=ttl_ms, bounds=bounds)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as done:
+            result: FilterResult = done.value
+            return result
+
+
+def filter_in_slices(
+    document: bytes,
+    visible: Visible,
+    *,
+    ttl_ms: int | None,
+    bounds: FilterBounds = DEFAULT_BOUNDS,
+    error_status: bool = False,
+) -> InSlices:
+    """Cut from one message the list items its reader may not see, a bounded piece at a time.
 
     Args:
         document: one complete JSON-RPC message from an MCP server, in UTF-8.
         visible: asked once for each item, and for the interface resource of each kept tool. What it raises passes.
         ttl_ms: the longest time in milliseconds that a client may keep a list; None leaves `ttlMs` alone.
-        max_bytes: the largest document that is read.
+        bounds: how much is read.
+        error_status: whether it is the body of a response that is no success, which may be other JSON.
 
     Returns:
         Trimmed for a list result, Untouched for a message that is certainly none, Withheld for a notification that its
-        reader must not get, Refused for the rest.
+        reader must not get, ListRejected for the rest.
     """
-    if len(document) > max_bytes:
-        return ListRejected("the message is too large")
+    if len(document) > bounds.bytes:
+        return ListRejected("the message is too large", Cause.TOO_LARGE)
     try:
-        return _judge(document, visible, ttl_ms)
+        if error_status and _is_plain_error(document, bounds.items):
+            return Untouched()
+        return (yield from _judge(document, visible, ttl_ms, bounds.items))
+    except TooWideError as wide:
+        return ListRejected(str(wide), Cause.TOO_MANY_ITEMS)
     except UnfitError as unfit:
-        return ListRejected(str(unfit))
+        return ListRejected(str(unfit), Cause.AMBIGUOUS)
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        return ListRejected("the message is not JSON of the expected shape")
+        return ListRejected("the message is not JSON of the expected shape", Cause.NOT_JSON)
 
 
-def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResult:
+def _is_plain_error(document: bytes, limit: int) -> bool:
+    """Return whether a body certainly holds no list because it is no message: no object, or one without such members.
+
+    Members that imitate them count as well, since some readers match keys without regard to case.
+    """
+    if b"{" not in document:
+        return True
+    document.decode()
+    check_members(document, limit)
+    members = open_members(document)
+    if not _MESSAGE_KEYS.isdisjoint(members):
+        return False
+    refuse_imitations(members, _MESSAGE_KEYS)
+    return True
+
+
+def _judge(document: bytes, visible: Visible, ttl_ms: int | None, limit: int) -> InSlices:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
+    check_members(document, limit)
+    yield from _pause(document)
     envelope = open_object(document, _ENVELOPE_KEYS)
     answers = envelope.keys() & {"result", "error"}
     if len(answers) > 1:
@@ -150,32 +241,85 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResul
         return Untouched() if is_visible(envelope, visible) else Withheld()
     if "result" not in answers:
         return Untouched()
+    yield from _pause(document)
+    check_members(envelope["result"], limit)
     result = open_object(envelope["result"], _RESULT_KEYS)
     changes: dict[str, Raw] = {}
-    counts = tuple(_cut(member, result[member], visible, changes) for member in result if member in LISTS)
+    counts: tuple[Count, ...] = ()
+    for member in (name for name in result if name in LISTS):
+        yield from _pause(document)
+        counts += ((yield from _cut(member, result[member], visible, changes, limit)),)
     if _ENTRY in result:
+        check_members(result[_ENTRY], limit)
         counts += (_skill(result[_ENTRY], visible, changes),)
     if not counts:
         return Untouched()
     changes |= _caching(result, ttl_ms)
     if changes:
+        yield from _pause(document)
         document = _ENCODE(envelope | {"result": closed(result | changes)})
     return Trimmed(document=document, counts=counts)
 
 
-def _cut(member: str, raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
+def _pause(document: bytes) -> Iterator[None]:
+    """Give the thread back before the next level of a large document is opened."""
+    if len(document) >= _LARGE:
+        yield
+
+
+def _cut(
+    member: str, raw: Raw, visible: Visible, changes: dict[str, Raw], limit: int
+) -> Generator[None, None, Count]:
     """Judge the items of one list; note the shorter list among the changes when it differs."""
-    kind, name_key = LISTS[member]
-    items = open_each(raw)
+    check_items(raw, limit)
     kept: list[Written] = []
-    for item, members in items:
-        if visible(Item(kind, name_at(members, name_key))):
-            leads_on = "_meta" in members or member == _SKILLS
-            kept.append(_discreet(member, item, members, visible) if leads_on else item)
-    refuse_imitations(set().union(*(members for _, members in items)), _ITEM_KEYS)
-    if len(kept) < len(items) or any(new is not old for new, (old, _) in zip(kept, items, strict=True)):
+    total, changed = 0, False
+    for items in _slices(raw):
+        if total:
+            yield
+        shown = _shown_items(member, open_each(items), visible)
+        total += len(shown)
+        changed = changed or any(new is not old for old, new in shown)
+        kept += [new for _, new in shown if new is not None]
+    if changed:
         changes[member] = Raw(_ENCODE(kept))
-    return Count(kind=kind, kept=len(kept), trimmed=len(items) - len(kept))
+    return Count(kind=LISTS[member][0], kept=len(kept), trimmed=total - len(kept))
+
+
+def _slices(raw: Raw) -> Iterator[Raw]:
+    """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
+    document = bytes(raw)
+    if len(document) <= _SLICE_BYTES and document.count(b"{") <= _SLICE_OBJECTS:
+        yield raw
+        return
+    held: list[Raw] = []
+    size = objects = 0
+    for item in open_items(raw):
+        check_members(item, MAX_ITEMS)
+        held.append(item)
+        size += memoryview(item).nbytes
+        objects += bytes(item).count(b"{")
+        if objects >= _SLICE_OBJECTS or size >= _SLICE_BYTES:
+            yield Raw(_ENCODE(held))
+            held, size, objects = [], 0, 0
+    if held:
+        yield Raw(_ENCODE(held))
+
+
+def _shown_items(
+    member: str, items: list[tuple[Written, dict[str, Raw]]], visible: Visible
+) -> list[tuple[Written, Written | None]]:
+    """Return each item, and what its reader gets of it: None for nothing."""
+    kind, name_key = LISTS[member]
+    shown: list[tuple[Written, Written | None]] = []
+    for item, members in items:
+        if not visible(Item(kind, name_at(members, name_key))):
+            shown.append((item, None))
+            continue
+        leads_on = "_meta" in members or member == _SKILLS
+        shown.append((item, _discreet(member, item, members, visible) if leads_on else item))
+    refuse_imitations(set().union(*(members for _, members in items)), _ITEM_KEYS)
+    return shown
 
 
 def _skill(raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
@@ -201,9 +345,11 @@ def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visi
 
 
 def _without_hidden_interface(raw: Raw, visible: Visible) -> dict[str, Raw]:
+    check_members(raw, MAX_ITEMS)
     meta = open_object(raw, _META_KEYS)
     kept = {key: raw for key, raw in meta.items() if key != "ui/resourceUri" or _shown(raw, visible)}
     if "ui" in meta:
+        check_members(meta["ui"], MAX_ITEMS)
         ui = open_object(meta["ui"], _UI_KEYS)
         if "resourceUri" in ui and not _shown(ui.pop("resourceUri"), visible):
             kept["ui"] = closed(ui)
@@ -214,7 +360,8 @@ def _without_hidden_files(skill: Mapping[str, Raw], visible: Visible) -> dict[st
     refuse_imitations(skill, _SKILL_KEYS)
     if _FILES not in skill:
         return {}
-    files = _ITEMS(skill[_FILES])
+    check_items(skill[_FILES], _MAX_FILES)
+    files = open_items(skill[_FILES])
     kept = [file for file in files if visible(Item(Kind.RESOURCE, _uri_of(file)))]
     return {} if kept == files else {_FILES: Raw(_ENCODE(kept))}
 

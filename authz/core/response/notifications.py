@@ -17,6 +17,7 @@ from msgspec.json import Decoder
 from authz.core.mcp.item import Item, Kind, Visible
 from authz.core.mcp.methods import SUBSCRIBABLE
 from authz.core.wire.raw_json import UnfitError, name_at, open_object, text
+from authz.core.wire.width import TooWideError, check_members
 
 NOTIFICATIONS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     {
@@ -29,6 +30,9 @@ NOTIFICATIONS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 """The first message of a `subscriptions/listen` stream, which repeats what was asked for."""
+
+MAX_NAMES = 10_000
+"""Most things that an acknowledgement may name, and most members of what it stands in: a subscription may name no more."""
 
 _PARAMS = frozenset({"uri", "taskId", "notifications"})
 _SUBSCRIPTION = frozenset(SUBSCRIBABLE)
@@ -60,11 +64,16 @@ def is_visible(notification: Mapping[str, Raw], visible: Visible) -> bool:
 
 
 def _params(notification: Mapping[str, Raw]) -> Mapping[str, Raw]:
-    return open_object(notification.get("params", Raw(b"{}")), _PARAMS)
+    params = notification.get("params", Raw(b"{}"))
+    check_members(params, MAX_NAMES)
+    return open_object(params, _PARAMS)
 
 
 def _subscribed(params: Mapping[str, Raw]) -> Iterator[Item]:
-    for key, raw in open_object(params.get("notifications", Raw(b"{}")), _SUBSCRIPTION).items():
+    subscription = params.get("notifications", Raw(b"{}"))
+    if bytes(subscription).count(b",") >= MAX_NAMES:
+        raise TooWideError
+    for key, raw in open_object(subscription, _SUBSCRIPTION).items():
         kind = SUBSCRIBABLE.get(key)
         if kind is not None and raw != _NULL:
             yield from (Item(kind, name) for name in _NAMES(raw))

@@ -4,11 +4,17 @@ The caller reports the response as it comes (headers, chunks, end) and carries o
 
 Rules of this module:
 
-* Every 2xx response with a body is judged; nothing follows from the request. Other statuses carry no result that a
-  client would take for a list, and pass. So does a response without a body.
+* Every response with a body is judged; nothing follows from the request, and little from the status: there are clients
+  that read the result in a 300 or a 500. Below 200 and from 300 on, a body that is labelled neither as JSON nor as
+  server-sent events passes (the HTML page of a 502), and so does JSON that is no message and holds no list (see
+  `list_filter`). So does a response without a body.
 * The media type selects a reader, compared without regard to case and parameters. One that has no reader, a content
   coding, or a charset other than UTF-8 makes a body unreadable: it is refused at its first byte, and its headers are
   held until then, since an empty body is harmless under any label.
+* What is held is counted in one budget for all responses of a process (`held`). A response that finds no room there is
+  refused; what others hold is kept. Of all that is held, one large body is judged at a time, since judging takes several
+  times its size.
+* Judging is done in slices, with `PAUSE` among the commands where others may have the thread.
 * JSON: the headers are held until the whole body was judged. So the length is known, and what is refused is
   answered with 502 instead of a broken stream.
 * Server-sent events: the headers pass at once, then event by event, each judged by itself. What is refused is
@@ -28,14 +34,15 @@ Rules of this module:
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from authz.core.mcp.item import Visible
 from authz.core.request import RequestId
 from authz.core.response.commands import (
+    PAUSE,
     BadGateway,
     Body,
     Commands,
@@ -47,7 +54,18 @@ from authz.core.response.commands import (
     expired,
     refusal,
 )
-from authz.core.response.list_filter import MAX_BYTES, Trimmed, Untouched, Withheld, trim
+from authz.core.response.held import Held, HeldBytes
+from authz.core.response.list_filter import (
+    DEFAULT_BOUNDS,
+    Cause,
+    FilterBounds,
+    FilterResult,
+    ListRejected,
+    Trimmed,
+    Untouched,
+    Withheld,
+    filter_in_slices,
+)
 from authz.core.wire.sse import Event, Parser, with_data, without_data
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
@@ -69,23 +87,28 @@ class ResponseTerms:
     Attributes:
         visible: whether the reader may see an item; None refuses every list.
         ttl_ms: longest time in milliseconds a client may keep a list; None leaves it alone.
-        max_bytes: largest JSON body, and largest event.
+        bounds: largest JSON body and largest event, and most items of a list.
         request_id: id of the request that is answered; None when it has none or it is not known.
+        server: the server that answers; "" when it is not known.
+        held: the budget for what is held of all responses.
     """
 
     visible: Visible | None
     ttl_ms: int | None = None
-    max_bytes: int = MAX_BYTES
+    bounds: FilterBounds = DEFAULT_BOUNDS
     request_id: RequestId = None
+    server: str = ""
+    held: HeldBytes = field(default_factory=HeldBytes)
 
 
 class Rewriter:
     """The state of one response. The order is: `headers` once, `chunk` any number of times, `end` once."""
 
     def __init__(self, reading: ResponseTerms) -> None:
-        """Begin a response that is judged as `reading` says."""
+        """Begin a response that is judged as `reading` says; `close` it when it is over."""
         self._reading = reading
         self._reader: _BodyReader | None = None
+        self._held = reading.held.open(reading.server)
         self._over = False
 
     def headers(self, head: ResponseHead, *, bodyless: bool) -> Commands:
@@ -97,7 +120,7 @@ class Rewriter:
         """
         if bodyless:
             return self._until_over(iter((Judged(ResponseOutcome.PASSED), Release())))
-        self._reader = _reader(head)(self._reading)
+        self._reader = _reader(head)(self._reading, self._held)
         return self._until_over(self._reader.open())
 
     def chunk(self, data: bytes) -> Commands:
@@ -106,11 +129,19 @@ class Rewriter:
 
     def end(self) -> Commands:
         """Take the end of the body."""
-        return self._until_over(self._reader.end()) if self._reader else iter(())
+        if self._reader:
+            yield from self._until_over(self._reader.end())
+            self.close()
 
     def expire(self) -> Commands:
         """End a response that is being sent, because its caller's token expired; one that is held goes on."""
         return self._until_over(self._reader.expire()) if self._reader else iter(())
+
+    def close(self) -> None:
+        """Give back what is held; nothing may follow."""
+        self._over = True
+        self._reader = None
+        self._held.close()
 
     def _until_over(self, actions: Commands) -> Commands:
         if self._over:
@@ -119,6 +150,7 @@ class Rewriter:
             self._over = isinstance(action, Release | BadGateway | Stop)
             yield action
             if self._over:
+                self.close()
                 return
 
 
@@ -132,10 +164,10 @@ class _BodyReader(Protocol):
 
 
 class _Unjudged:
-    """A status that carries no result: everything passes."""
+    """A status that carries no result, and a body that no client takes for a message: everything passes."""
 
-    def __init__(self, reading: ResponseTerms) -> None:
-        self._reading = reading
+    def __init__(self, _reading: ResponseTerms, _held: Held) -> None:
+        """Need nothing."""
 
     def open(self) -> Commands:
         yield Judged(ResponseOutcome.PASSED)
@@ -156,65 +188,103 @@ class _Unjudged:
 class _Whole:
     """A body that is held until its end, and then judged as one message."""
 
-    def __init__(self, reading: ResponseTerms) -> None:
+    _error_status = False
+
+    def __init__(self, reading: ResponseTerms, held: Held) -> None:
         self._reading = reading
-        self._held = bytearray()
+        self._held = held
+        self._body = bytearray()
 
     def open(self) -> Commands:
         return iter(())
 
     def chunk(self, data: bytes) -> Commands:
-        self._held += data
-        if len(self._held) > self._reading.max_bytes:
-            self._held.clear()
-            yield Judged(ResponseOutcome.REFUSED)
-            yield BadGateway()
+        size = len(self._body) + len(data)
+        if size > self._reading.bounds.bytes:
+            yield from self._refuse(Cause.TOO_LARGE)
+        elif not self._held.resize(size):
+            yield from self._refuse(Cause.NO_ROOM)
+        else:
+            self._body += data
 
     def end(self) -> Commands:
-        body = bytes(self._held)
-        judged, allowed = _judge(body, self._reading) if body else (Judged(ResponseOutcome.PASSED), body)
+        body, self._body = bytes(self._body), bytearray()
+        judged: Judged = Judged(ResponseOutcome.PASSED)
+        allowed: bytes | None = body
+        if body:
+            judged, allowed = yield from self._held.alone(
+                _judge(body, self._reading, error_status=self._error_status), len(body), PAUSE
+            )
         yield judged
         if allowed is None or (body and not allowed):
             yield BadGateway()
             return
-        yield Headers(length=len(allowed), rewritten=allowed != body)
+        yield Headers(length=len(allowed), rewritten=allowed is not body and allowed != body)
+        del body
         if allowed:
             yield Body(allowed)
 
     def expire(self) -> Commands:
         return iter(())
 
+    def _refuse(self, cause: Cause) -> Commands:
+        self._body.clear()
+        self._held.resize(0)
+        yield _refused(cause)
+        yield BadGateway()
+
+
+class _ErrorBody(_Whole):
+    """JSON under a status that is no success, which need not be a message."""
+
+    _error_status = True
+
 
 class _Unreadable(_Whole):
     """A body that cannot be judged: it may have no byte."""
 
-    def __init__(self, reading: ResponseTerms) -> None:
-        super().__init__(ResponseTerms(visible=reading.visible, max_bytes=0))
+    def chunk(self, data: bytes) -> Commands:
+        if data:
+            yield from self._refuse(Cause.UNREADABLE)
+
+
+_EVENTS_AT_ONCE = 64
+"""Messages of one chunk that are judged before the thread is given back."""
 
 
 class _Events:
     """A stream of server-sent events, each judged when it is complete."""
 
-    def __init__(self, reading: ResponseTerms) -> None:
+    def __init__(self, reading: ResponseTerms, held: Held) -> None:
         self._reading = reading
-        self._parser = Parser(max_bytes=reading.max_bytes)
+        self._held = held
+        self._parser = Parser(max_bytes=reading.bounds.bytes)
         self._resumable = False
 
     def open(self) -> Commands:
         yield Headers(length=None, rewritten=True)
 
     def chunk(self, data: bytes) -> Commands:
-        for event in self._parser.feed(data):
+        for number, event in enumerate(self._parser.feed(data), start=1):
             self._resumable = self._resumable or event.named
             yield from self._judged(event)
+            if not number % _EVENTS_AT_ONCE:
+                yield PAUSE
         if self._parser.overflowed:
-            yield Judged(ResponseOutcome.REFUSED)
-            yield from self._answer(refusal)
-            yield Stop()
+            yield from self._break_off(Cause.TOO_LARGE)
+        elif not self._held.resize(self._parser.held):
+            yield from self._break_off(Cause.NO_ROOM)
 
     def end(self) -> Commands:
         if event := self._parser.close():
             yield from self._judged(event, blank_line=b"\n\n")
+
+    def _break_off(self, cause: Cause) -> Commands:
+        """End the stream, because its next event cannot be held."""
+        self._held.resize(0)
+        yield _refused(cause)
+        yield from self._answer(refusal)
+        yield Stop()
 
     def _judged(self, event: Event, blank_line: bytes = b"") -> Commands:
         """Judge an event; `blank_line` is what it lacks to be read, and gets when it is replaced."""
@@ -222,11 +292,13 @@ class _Events:
             yield Body(event.raw)
             return
         if event.raw.count(b"{") != event.data.count(b"{"):
-            yield Judged(ResponseOutcome.REFUSED)
+            yield _refused(Cause.AMBIGUOUS)
             if event.data:
                 yield from self._answer(refusal)
             return
-        judged, allowed = _judge(event.data, self._reading)
+        judged, allowed = yield from self._held.alone(
+            _judge(event.data, self._reading), len(event.data), PAUSE
+        )
         yield judged
         if allowed is None:
             yield Body(with_data(event, refusal(self._reading.request_id)) + blank_line)
@@ -247,35 +319,71 @@ class _Events:
             yield Body(b"data: " + error(self._reading.request_id) + b"\n\n")
 
 
-def _judge(message: bytes, reading: ResponseTerms) -> tuple[Judged, bytes | None]:
-    """What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
-    verdict = trim(message, reading.visible or _nothing, ttl_ms=reading.ttl_ms, max_bytes=reading.max_bytes)
-    if isinstance(verdict, Untouched):
-        return Judged(ResponseOutcome.PASSED), message
-    if isinstance(verdict, Withheld):
-        return Judged(ResponseOutcome.TRIMMED), b""
-    if isinstance(verdict, Trimmed) and reading.visible is not None:
-        cut = any(count.trimmed for count in verdict.counts)
-        return Judged(
-            ResponseOutcome.TRIMMED if cut else ResponseOutcome.UNCHANGED, verdict.counts
-        ), verdict.document
-    return Judged(ResponseOutcome.REFUSED), None
+_Verdict: TypeAlias = tuple[Judged, bytes | None]
+"""What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
+
+
+def _judge(
+    message: bytes, reading: ResponseTerms, *, error_status: bool = False
+) -> Generator[None, None, _Verdict]:
+    """Judge a message, in slices."""
+    result = yield from filter_in_slices(
+        message,
+        reading.visible or _nothing,
+        ttl_ms=reading.ttl_ms,
+        bounds=reading.bounds,
+        error_status=error_status,
+    )
+    return _verdict(message, result, known=reading.visible is not None)
+
+
+def _verdict(message: bytes, result: FilterResult, *, known: bool) -> _Verdict:
+    """Return what follows from the filter's result; of an unknown reader no list is."""
+    match result:
+        case Untouched():
+            return Judged(ResponseOutcome.PASSED), message
+        case Withheld():
+            return Judged(ResponseOutcome.TRIMMED), b""
+        case Trimmed() if known:
+            cut = any(count.trimmed for count in result.counts)
+            outcome = ResponseOutcome.TRIMMED if cut else ResponseOutcome.UNCHANGED
+            return Judged(outcome, result.counts), result.document
+        case ListRejected():
+            return _refused(result.cause), None
+        case _:
+            return _refused(Cause.UNKNOWN_READER), None
+
+
+def _refused(cause: Cause) -> Judged:
+    return Judged(ResponseOutcome.REFUSED, cause=cause)
 
 
 def _nothing(_item: object) -> bool:
     return False
 
 
-_READERS: Mapping[str, Callable[[ResponseTerms], _BodyReader]] = MappingProxyType(
-    {"application/json": _Whole, "text/event-stream": _Events}
+_Reader: TypeAlias = Callable[[ResponseTerms, Held], _BodyReader]
+_JSON, _EVENT_STREAM = "application/json", "text/event-stream"
+_READERS: Mapping[tuple[str, bool], _Reader] = MappingProxyType(
+    {
+        (_JSON, True): _Whole,
+        (_JSON, False): _ErrorBody,
+        (_EVENT_STREAM, True): _Events,
+        (_EVENT_STREAM, False): _Events,
+    }
 )
+"""How a body is read, by its media type and whether its status is a success."""
 
 
-def _reader(head: ResponseHead) -> Callable[[ResponseTerms], _BodyReader]:
-    if not 200 <= head.status < 300:
+def _reader(head: ResponseHead) -> _Reader:
+    success, label = 200 <= head.status < 300, head.content_type.lower()
+    if not (success or "json" in label or _EVENT_STREAM in label):
         return _Unjudged
     coded = head.content_encoding.strip().lower() not in ("", "identity")
-    foreign = any(name.lower() not in ("utf-8", "utf8") for name in _CHARSET.findall(head.content_type))
+    foreign = any(name not in ("utf-8", "utf8") for name in _CHARSET.findall(label))
     if coded or foreign:
         return _Unreadable
-    return _READERS.get(head.content_type.partition(";")[0].strip().lower(), _Unreadable)
+    media = label.partition(";")[0].strip()
+    if not success and media.endswith("json"):
+        media = _JSON  # application/problem+json
+    return _READERS.get((media, success), _Unreadable)

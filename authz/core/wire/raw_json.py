@@ -87,6 +87,15 @@ def open_each(raw: Raw) -> list[tuple[Written, dict[str, Raw]]]:
     return [(item, open_members(item)) for item in _ITEMS(raw)]
 
 
+def open_items(raw: Raw) -> list[Raw]:
+    """Open a list and leave its items as they are.
+
+    Raises:
+        msgspec.DecodeError: it is no list.
+    """
+    return list(_ITEMS(raw))
+
+
 _BRACES, _AROUND = len("{}") - len(","), len('"":,')
 
 

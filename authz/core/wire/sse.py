@@ -7,20 +7,30 @@ Rules of this module:
 * The stream is cut into events, and the raw bytes of all events in order are the stream, however it was chunked.
   Who passes every `raw` on has changed nothing.
 * Lines end in CR LF, LF or CR. A line that ends in CR at the end of a chunk is complete at once: waiting for a LF
-  that may never come would hold an event back. If the LF does come, it leads the next event, where it means nothing.
-* An event ends with its blank line. A comment that leads an event is cut off by itself, so that a keep-alive is not
-  held until something follows it. A byte order mark at the start of the stream is cut off likewise.
+  that may never come would hold an event back. If the LF does come, it is a blank line, where it means nothing.
+* An event ends with its blank line. Comments that lead an event are cut off, so that a keep-alive is not held until
+  something follows it. A byte order mark at the start of the stream is cut off likewise.
 * `data` is what a client sees: the values of the data lines, less one leading space each, joined by LF. Other fields
   are not interpreted. Case counts, white space before the colon counts: `Data: x` and `data : x` are unknown fields.
+* Blank lines and comments that follow one another are one event without data: a client does nothing with any of them,
+  and one piece a line would cost more than everything else that a stream can hold.
+* Work is linear in bytes: each is looked for an end of line once, and the lines of an event are read by one pass of a
+  regular expression each time the event is read or written, not one by one. An event may have `MAX_LINES` lines.
 * What the stream ends with, without a blank line, is an event here, though a client should discard it: some do not.
-* An event larger than the bound makes the parser overflow: it forgets what it holds and yields nothing more.
+* An event larger than the bounds makes the parser overflow: it forgets what it holds and yields nothing more.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+MAX_LINES = 32_768
+"""Most lines of one event: JSON of half a megabyte, written with a line for each value."""
+
 _EOL = re.compile(rb"\r\n|\r|\n")
+_IDLE = re.compile(rb"(?:[\r\n]++|:[^\r\n]*+(?:\r\n|[\r\n]))++")
+_DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data(?::\x20?([^\r\n]*+)|(?=[\r\n]|\Z))")
+_DATA_LINE = re.compile(rb"(?:\A|(?<=[\r\n]))data(?::[^\r\n]*+)?(\r\n|[\r\n]|\Z)")
 _ID_LINES = (b"\nid:", b"\rid:")
 _BOM = b"\xef\xbb\xbf"
 
@@ -52,6 +62,7 @@ class Parser:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._line = 0  # where in the buffer the line being read begins
+        self._lines = 0  # that stand before it
         self._scan = 0  # up to where the buffer is known to hold no end of that line
         self._after_cr = False
         self._begun = False
@@ -72,6 +83,11 @@ class Parser:
         self._fits(len(self._buffer))
         return events
 
+    @property
+    def held(self) -> int:
+        """How many bytes are held until their event is complete."""
+        return len(self._buffer)
+
     def close(self) -> Event | None:
         """End the stream: what is left of it, if anything, as a last event."""
         return self._take(len(self._buffer)) if self._buffer else None
@@ -80,11 +96,21 @@ class Parser:
         if (event := self._byte_order_mark()) is not None:
             yield event
         while not self.overflowed and (eol := _EOL.search(self._buffer, self._scan)):
-            if eol.start() == self._line or self._leading_comment():
+            if not self._lines and (
+                idle := _IDLE.match(self._buffer)
+            ):  # after the search: no line is read twice
+                yield self._take(idle.end())
+            elif eol.start() == self._line:
                 yield self._take(eol.end())
             else:
-                self._line = self._scan = eol.end()
+                self._next_line(eol.end())
         self._scan = len(self._buffer)
+
+    def _next_line(self, start: int) -> None:
+        self._line = self._scan = start
+        self._lines += 1
+        if self._lines >= MAX_LINES:
+            self._overflow()
 
     def _byte_order_mark(self) -> Event | None:
         head = bytes(self._buffer[: len(_BOM)])
@@ -93,21 +119,20 @@ class Parser:
         self._begun = True
         return self._take(len(_BOM)) if head == _BOM else None
 
-    def _leading_comment(self) -> bool:
-        leads = self._line == 0 or (self._line == 1 and self._buffer.startswith(b"\n"))
-        return leads and self._buffer.startswith(b":", self._line)
-
     def _take(self, end: int) -> Event:
-        raw = bytes(self._buffer[:end])
+        raw = bytes(memoryview(self._buffer)[:end])
         del self._buffer[:end]
-        self._line = self._scan = 0
+        self._line = self._scan = self._lines = 0
         return Event(raw=raw, data=_data(raw))
 
     def _fits(self, size: int) -> bool:
         if size > self._max_bytes:
-            self.overflowed = True
-            self._buffer.clear()
+            self._overflow()
         return not self.overflowed
+
+    def _overflow(self) -> None:
+        self.overflowed = True
+        self._buffer.clear()
 
 
 def with_data(event: Event, data: bytes) -> bytes:
@@ -121,20 +146,16 @@ def with_data(event: Event, data: bytes) -> bytes:
     Returns:
         The new event's bytes. A client joins its data to `data`, with LF for every end of line in it.
     """
-    lines: list[bytes] = []
-    written = False
-    for line in event.raw.splitlines(keepends=True):
-        if _value(line) is None:
-            lines.append(line)
-        elif not written:
-            lines.append(_data_lines(data, line[len(line.rstrip(b"\r\n")) :]))
-            written = True
-    return b"".join(lines)
+    first = _DATA_LINE.search(event.raw)
+    if first is None:
+        return event.raw
+    after = _DATA_LINE.sub(b"", event.raw[first.end() :])
+    return event.raw[: first.start()] + _data_lines(data, first[1]) + after
 
 
 def without_data(event: Event) -> bytes:
     """Write an event without its data, and every other line as it was: a client counts its id and is told nothing."""
-    return b"".join(line for line in event.raw.splitlines(keepends=True) if _value(line) is None)
+    return _DATA_LINE.sub(b"", event.raw)
 
 
 def _data_lines(data: bytes, eol: bytes) -> bytes:
@@ -142,11 +163,4 @@ def _data_lines(data: bytes, eol: bytes) -> bytes:
 
 
 def _data(raw: bytes) -> bytes:
-    values = (_value(line) for line in raw.splitlines())
-    return b"\n".join(value for value in values if value is not None)
-
-
-def _value(line: bytes) -> bytes | None:
-    """The value of a data line; None for any other line."""
-    field, _, value = line.rstrip(b"\r\n").partition(b":")
-    return value.removeprefix(b" ") if field == b"data" else None
+    return b"\n".join(_DATA.findall(raw))

@@ -17,6 +17,8 @@ Rules of this module:
 * When the caller's token has expired and the grace is over, a response that is being sent is ended as if the server
   had ended it, also while no message comes. While a client does not read, the end waits behind what the client has not
   taken; nothing more is read meanwhile.
+* Bytes that follow one another are one message, up to its largest size: a stream of blank lines is a few messages, not a
+  million. `PAUSE` stands among the answers where the rewriter lets others have the thread.
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
@@ -30,19 +32,24 @@ from envoy.service.ext_proc.v3 import external_processor_pb2
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
 from authz.core.response.commands import (
+    PAUSE,
     BadGateway,
     Body,
+    Command,
     Commands,
     Headers,
     Judged,
+    Pause,
     Release,
     ResponseOutcome,
     Stop,
 )
 from authz.core.response.context import ResponseContext
-from authz.core.response.list_filter import MAX_BYTES
+from authz.core.response.held import HeldBytes
+from authz.core.response.list_filter import DEFAULT_BOUNDS, Cause, FilterBounds
 from authz.core.response.rewriter import ResponseTerms, Rewriter
 from authz.edge.envoy.processing_messages import (
+    PIECE,
     VALIDATORS,
     bad_gateway,
     body_reply,
@@ -72,24 +79,42 @@ Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
 class Processor:
     """Handles the calls of Envoy's ext_proc filters."""
 
-    def __init__(self, *, resolve: Resolve, observe: Metrics, max_bytes: int = MAX_BYTES) -> None:
-        """Judge for the callers that `resolve` finds; a JSON body or an event may have `max_bytes` bytes."""
+    def __init__(
+        self,
+        *,
+        resolve: Resolve,
+        observe: Metrics,
+        bounds: FilterBounds = DEFAULT_BOUNDS,
+        held: HeldBytes | None = None,
+    ) -> None:
+        """Judge for the callers that `resolve` finds, and hold what `held` has room for."""
         self._resolve = resolve
         self._observe = observe
-        self._max_bytes = max_bytes
+        self._bounds = bounds
+        self._held = held or HeldBytes()
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
     async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = _Stream(self._resolve, self._observe, self._max_bytes)
-        timed = False
-        while (message := await call.read()) is not None:
-            answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
-            for answer in answers:
+        stream = _Stream(self._resolve, self._observe, self._bounds, self._held)
+        try:
+            await _converse(stream, call)
+        finally:
+            stream.close()
+
+
+async def _converse(stream: "_Stream", call: Call) -> None:
+    timed = False
+    while (message := await call.read()) is not None:
+        answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
+        for answer in answers:
+            if answer is PAUSE:
+                await call.pause()
+            else:
                 await call.write(answer.SerializeToString())
-            if stream.seconds is not None and not timed:
-                timed = True
-                call.wake_after(stream.seconds)
+        if stream.seconds is not None and not timed:
+            timed = True
+            call.wake_after(stream.seconds)
 
 
 class _Stream:
@@ -99,11 +124,12 @@ class _Stream:
         seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
     """
 
-    def __init__(self, resolve: Resolve, observe: Metrics, max_bytes: int) -> None:
+    def __init__(self, resolve: Resolve, observe: Metrics, bounds: FilterBounds, held: HeldBytes) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
         self._observe = observe
-        self._max_bytes = max_bytes
+        self._bounds = bounds
+        self._held = held
         self._server = ""
         self._request_id: RequestId = None
         self._session: str | None = None
@@ -113,8 +139,13 @@ class _Stream:
         self._headers_sent = False
         self._over = False
 
+    def close(self) -> None:
+        """Give back what is held of the response."""
+        if self._rewriter is not None:
+            self._rewriter.close()
+
     def answer(self, request: Any) -> Iterator[Any]:
-        """Answer one ProcessingRequest, with any number of responses."""
+        """Answer one ProcessingRequest, with any number of responses, and PAUSE among them."""
         if request.HasField("protocol_config"):
             self._modes = request.protocol_config
         kind = request.WhichOneof("request") or ""
@@ -161,12 +192,14 @@ class _Stream:
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:
         if context is None:
-            return ResponseTerms(visible=None, max_bytes=self._max_bytes)
+            return ResponseTerms(visible=None, bounds=self._bounds, held=self._held)
         return ResponseTerms(
             visible=context.visible,
             ttl_ms=context.remaining_ms,
-            max_bytes=self._max_bytes,
+            bounds=self._bounds,
             request_id=context.request_id,
+            server=context.server.name,
+            held=self._held,
         )
 
     def body(self, request: Any) -> Iterator[Any]:
@@ -195,26 +228,45 @@ class _Stream:
         return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
 
     def _carry_out(self, actions: Commands) -> Iterator[Any]:
-        for action in actions:
-            match action:
-                case Judged():
-                    self._record(action)
-                case Release():
-                    self._headers_sent = self._over = True
-                    yield headers_reply(None, (), self._session)
-                case Headers():
-                    self._headers_sent = True
-                    yield headers_reply(action, self._validators, self._session)
-                case Body():
-                    yield from pieces(action.data)
-                case BadGateway():
-                    self._over = True
-                    yield bad_gateway(self._request_id)
-                case Stop():
-                    yield from self._end_body()
+        gathered = bytearray()
+        try:
+            for action in actions:
+                match action:
+                    case Judged():
+                        self._record(action)
+                    case Body() if len(gathered) + len(action.data) < PIECE:
+                        gathered += action.data
+                    case _:
+                        yield from pieces(gathered)
+                        gathered.clear()
+                        yield from self._reply(action)
+        except Exception:
+            yield from pieces(gathered)  # it was judged before the rest failed
+            raise
+        yield from pieces(gathered)
+
+    def _reply(self, action: Command) -> Iterator[Any]:
+        match action:
+            case Pause():
+                yield PAUSE
+            case Release():
+                self._headers_sent = self._over = True
+                yield headers_reply(None, (), self._session)
+            case Headers():
+                self._headers_sent = True
+                yield headers_reply(action, self._validators, self._session)
+            case Body():
+                yield from pieces(action.data)
+            case BadGateway():
+                self._over = True
+                yield bad_gateway(self._request_id)
+            case Stop():
+                yield from self._end_body()
 
     def _record(self, judged: Judged) -> None:
         self._observe.rewritten(judged.outcome)
+        if judged.cause is not None:
+            self._observe.response_refused(self._server, judged.cause)
         for count in judged.counts:
             self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
 
@@ -229,7 +281,7 @@ class _Stream:
         elif not self._over:
             self._over = True
             yield bad_gateway(self._request_id)
-        self._observe.rewritten(ResponseOutcome.REFUSED)
+        self._record(Judged(ResponseOutcome.REFUSED, cause=Cause.INTERNAL))
 
 
 def _bind_session(session: str | None, context: ResponseContext | None) -> str | None:

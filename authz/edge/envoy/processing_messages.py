@@ -15,7 +15,8 @@ from authz.core.response.rewriter import ResponseHead
 VALIDATORS = ("etag", "content-digest", "digest")
 """Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
 
-_CHUNK = 64 * 1024
+PIECE = 64 * 1024
+"""Most bytes of the body in one message."""
 _pb: Any = external_processor_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _BAD_GATEWAY: Any = http_status_pb2.BadGateway
@@ -77,10 +78,10 @@ def _set(mutation: Any, name: str, value: str) -> None:
     option.header.key, option.header.raw_value = name, value.encode()
 
 
-def pieces(data: bytes) -> Iterator[Any]:
-    """Send bytes of the body, in messages of bounded size."""
-    for start in range(0, len(data), _CHUNK):
-        yield body_reply(data[start : start + _CHUNK], last=False)
+def pieces(data: bytes | bytearray) -> Iterator[Any]:
+    """Send bytes of the body, in messages of bounded size; nothing for none."""
+    for start in range(0, len(data), PIECE):
+        yield body_reply(bytes(data[start : start + PIECE]), last=False)
 
 
 def body_reply(data: bytes, *, last: bool) -> Any:

@@ -72,6 +72,11 @@ class AioCall:
         with self._waiting():
             await self._context.write(message)
 
+    async def pause(self) -> None:
+        """Let other calls be served: for as long as what is ready takes, which is a turn of the event loop."""
+        with self._waiting():
+            await asyncio.sleep(0)
+
     async def run_in_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in a task of its own, which ends with the call."""
         task = asyncio.ensure_future(work)

@@ -33,6 +33,7 @@ from authz.edge.grpc.admission import ServedMethod, methods
 from authz.edge.grpc.native_call import NativeCall, Operations
 from authz.edge.grpc.timers import Timers
 from authz.edge.grpc.transport import LAST_SECONDS, Options, Services
+from authz.edge.grpc.turns import Turns
 
 LONGEST_WAIT = 1.0
 """Seconds after which timers are looked at again at the latest: gRPC waits by a clock that may be set back meanwhile."""
@@ -74,6 +75,7 @@ class NativeServer:
     Attributes:
         operations: what gRPC's core can do for a call.
         timers: timers of the server's thread.
+        turns: handlers that gave the thread back.
         loop: the process's event loop.
         ended: set once nothing is served any more.
     """
@@ -88,6 +90,7 @@ class NativeServer:
             send_status=cygrpc.SendStatusFromServerOperation,
         )
         self.timers = Timers()
+        self.turns = Turns()
         self.loop = asyncio.get_running_loop()
         self._methods = {name.encode(): method for name, method in methods(services).items()}
         self._queue = cygrpc.CompletionQueue()
@@ -147,7 +150,7 @@ class NativeServer:
         poll, closed = self._queue.poll, cygrpc.CompletionType.queue_shutdown
         try:
             while True:
-                wait = self.timers.wait()
+                wait = 0.0 if self.turns else self.timers.wait()
                 event = poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
                 if event.completion_type == closed:
                     break
@@ -164,6 +167,7 @@ class NativeServer:
             if event.tag is not None:
                 event.tag(event)
             self.timers.run()
+            self.turns.run(idle=event.tag is None)
         except Exception as error:  # noqa: BLE001 - the call that failed gets no answer, which denies; the others go on
             _LOG.error("gRPC event failed", error=type(error).__name__)
 

@@ -25,6 +25,7 @@ import structlog
 from authz.edge.grpc.admission import ServedMethod
 from authz.edge.grpc.timers import Timer, Timers
 from authz.edge.grpc.transport import WOKEN, CallCancelled, RpcAbort, Stream, Unary, Woken
+from authz.edge.grpc.turns import Turns
 
 _T = TypeVar("_T")
 _LOG = structlog.get_logger("authz.grpc")
@@ -55,11 +56,13 @@ class CallHost(Protocol):
     Attributes:
         operations: what gRPC's core can do for a call.
         timers: timers of the server's thread.
+        turns: handlers that gave the thread back.
         loop: the process's event loop.
     """
 
     operations: Operations
     timers: Timers
+    turns: Turns
     loop: asyncio.AbstractEventLoop
 
     def post(self, call: Any, act: Callable[[Any], None]) -> None:
@@ -129,6 +132,14 @@ class NativeCall:
         """Send a message; see `transport.Call`."""
         self._call.start_server_batch((*self._head(), self._ops.send_message(message, _PLAIN)), self._written)
         await _suspended()
+
+    async def pause(self) -> None:
+        """Let other calls be served; see `transport.Call`."""
+        self._host.turns.wait(self._resumed)
+        await _suspended()
+
+    def _resumed(self) -> None:
+        self._resume(None)
 
     async def run_in_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine on the process's event loop; see `transport.Call`."""

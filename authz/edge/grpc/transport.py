@@ -25,6 +25,8 @@ Waiting:
   after `asyncio.sleep(0)` or a future; `native` ends such a call at once, with INTERNAL.
 * It waits for one thing at a time. One message and one wake-up that come meanwhile are kept for the next `read`; further
   messages wait in the client, and further wake-ups merge into one.
+* `pause` waits for nothing. A handler that works for long calls it again and again, and gets at most half of the thread
+  while other calls have something to do.
 * `wake` and `wake_after` make the next `read`, or the one that is waiting, return WOKEN. A message is never lost by it.
 
 The end:
@@ -89,6 +91,13 @@ class Call(Protocol):
 
     async def write(self, message: bytes) -> None:
         """Send a message, and wait until gRPC has taken it, which is as long as the client's window is full.
+
+        Raises:
+            CallCancelled: the call is over.
+        """
+
+    async def pause(self) -> None:
+        """Let other calls be served, then go on: between two slices of long work, each of a few milliseconds.
 
         Raises:
             CallCancelled: the call is over.

@@ -15,6 +15,7 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
+from authz.core.response.list_filter import Cause
 from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
 
 OTHER = "_other"
@@ -83,9 +84,11 @@ class Metrics:
         self._reloads = Counters("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
         beyond = "gRPC calls refused because too many of their method were under way."
         self._calls_refused = Counters("mcp_authz_calls_refused", beyond, ("rpc",))
+        refused = "Responses and messages of MCP servers that were refused, by cause."
+        self._responses_refused = Counters("mcp_authz_responses_refused", refused, ("server", "cause"))
         decisions = (self._decisions, self._tools, self._shadows)
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
-        return (*decisions, *figures, self._calls_refused)
+        return (*decisions, *figures, self._calls_refused, self._responses_refused)
 
     def _histograms(self) -> tuple[DurationHistogram, ...]:
         self._check = DurationHistogram(
@@ -121,6 +124,10 @@ class Metrics:
     def rewritten(self, outcome: str) -> None:
         """Count one message that passed through the rewriter."""
         self._rewrites.add((str(outcome),))
+
+    def response_refused(self, server: str, cause: Cause) -> None:
+        """Count one response, or one message of it, that was refused."""
+        self._responses_refused.add((server, cause.value))
 
     def remembered(self, outcome: str) -> None:
         """Count one look-up in the token cache."""

@@ -22,7 +22,9 @@ def test_a_section_has_a_key_for_every_field_of_its_setting(model, setting):
 def test_the_bounds_of_a_file_are_fields_of_the_settings():
     bounds = bounds_of(LimitsModel())
 
-    assert {"limits", "max_body", "max_list", "check_seconds", "tokens", "calls"} == set(bounds)
+    assert {
+        *("limits", "max_body", "max_list", "list_items", "held", "check_seconds", "tokens", "calls")
+    } == set(bounds)
     assert bounds.keys() <= {field.name for field in fields(Settings)}
     assert 0.45 == bounds["check_seconds"]
 

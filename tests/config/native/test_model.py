@@ -26,6 +26,8 @@ limits:
   items: 5
   args_bytes: 4096
   list_bytes: 70000
+  list_items: 300
+  held_bytes: 200000
   check_ms: 200
   tokens: 32
   calls: 64
@@ -146,8 +148,8 @@ def test_every_key_reaches_the_settings():
         given.tls.client_ca_file,
     )
     assert Path(given.tls.cert_file).is_absolute()
-    assert (2048, 70000, 0.2) == (given.max_body, given.max_list, given.check_seconds)
-    assert (32, 64) == (given.tokens, given.calls)
+    assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
+    assert (300, 200_000, 64) == (given.list_items, given.held, given.calls)
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert (7, True) == (given.stream_grace, given.every_answer)

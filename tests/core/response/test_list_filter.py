@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.response.list_filter import LISTS, Count, ListRejected, Trimmed, Untouched, Withheld, trim
+from authz.core.response.list_filter import (
+    LISTS,
+    Cause,
+    Count,
+    FilterBounds,
+    ListRejected,
+    Trimmed,
+    Untouched,
+    Withheld,
+    trim,
+)
 
 
 def all_but(*hidden):
@@ -364,9 +374,9 @@ def test_a_refusal_quotes_nothing_of_the_message():
 def test_a_message_of_just_the_limit_is_read_and_one_byte_more_is_refused():
     document = message(LIST)
 
-    assert Trimmed is type(trim(document, all_but(), ttl_ms=None, max_bytes=len(document)))
-    assert ListRejected("the message is too large") == trim(
-        document, all_but(), ttl_ms=None, max_bytes=len(document) - 1
+    assert Trimmed is type(trim(document, all_but(), ttl_ms=None, bounds=FilterBounds(bytes=len(document))))
+    assert ListRejected("the message is too large", Cause.TOO_LARGE) == trim(
+        document, all_but(), ttl_ms=None, bounds=FilterBounds(bytes=len(document) - 1)
     )
 
 

@@ -16,8 +16,10 @@ from authz.core.response.commands import (
     expired,
     refusal,
 )
-from authz.core.response.list_filter import Count
+from authz.core.response.held import HeldBytes
+from authz.core.response.list_filter import Cause, Count, FilterBounds
 from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
+from authz.core.wire.sse import MAX_LINES
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
 CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
@@ -152,13 +154,97 @@ def test_another_status_passes_with_its_body_as_it_comes(status):
     ] == rewritten(ResponseHead(status=status, content_type="text/html"), b"<html>", b"", b"{")
 
 
+ERRORS = [300, 305, 306, 399, 400, 404, 499, 500, 503]
+
+
+@pytest.mark.parametrize("status", ERRORS)
+@pytest.mark.parametrize("label", ["application/json", "APPLICATION/Problem+JSON; charset=utf-8"])
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_a_list_in_json_is_judged_under_any_status(status, label):
+    assert CUT == body(rewritten(ResponseHead(status=status, content_type=label), LIST))
+
+
+@pytest.mark.parametrize("status", ERRORS)
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_a_list_in_an_event_is_judged_under_any_status(status):
+    head = ResponseHead(status=status, content_type="text/event-stream")
+
+    assert b"data: " + CUT + b"\n\n" == body(rewritten(head, b"data: " + LIST + b"\n\n"))
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    "error",
+    [
+        b"",
+        b"Session not found",
+        b'"not found"',
+        b'{"detail":"Not Found"}',
+        b'{"error":"invalid_request","error_description":"no"}',
+        b'{"type":"about:blank","title":"Not Found","status":404}',
+        b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Bad Request"}}',
+    ],
+)
+def test_the_json_of_an_error_status_passes_as_it_is_if_it_is_no_message(status, error):
+    assert error == body(rewritten(ResponseHead(status=status, content_type="application/json"), error))
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        LIST[LIST.index(b'{"tools') : -1],
+        LIST.replace(b'"result"', b'"Result"'),
+        LIST[LIST.index(b'{"tools') : -1].replace(b"tools", b"Tools"),
+        b"[" + LIST + b"]",
+        LIST[:-1],
+        b'{"detail":1,"detail":2}',
+        LIST.replace(b'"id":1', b'"id":1,"error":{}'),
+        LIST.replace(b'"id":1', b'"method":"x"'),
+    ],
+)
+def test_what_could_be_read_as_a_list_is_refused_under_an_error_status(disguised):
+    assert [REFUSED, BadGateway()] == flat(
+        rewritten(ResponseHead(status=404, content_type="application/json"), disguised)
+    )
+
+
+def cause_of(head, *chunks, reading=READING):
+    return [action.cause for action in flat(rewritten(head, *chunks, reading=reading)) if action == REFUSED]
+
+
+NO_ROOM = ResponseTerms(visible=READING.visible, held=HeldBytes(20))
+FEW = ResponseTerms(visible=READING.visible, bounds=FilterBounds(items=2))
+MANY = b'{"result":{"tools":[' + b'{"name":"a","title":"b"},' * 2 + b'{"name":"a"}]}}'
+
+
+@pytest.mark.parametrize(
+    ("cause", "head", "chunk", "reading"),
+    [
+        (Cause.UNREADABLE, ResponseHead(status=200, content_type="text/html"), b"x", READING),
+        (Cause.TOO_LARGE, JSON, LIST, ResponseTerms(visible=None, bounds=FilterBounds(bytes=9))),
+        (Cause.TOO_LARGE, SSE, LIST, ResponseTerms(visible=None, bounds=FilterBounds(bytes=9))),
+        (Cause.TOO_LARGE, SSE, b"x\n" * MAX_LINES, READING),
+        (Cause.TOO_MANY_ITEMS, JSON, MANY, FEW),
+        (Cause.NOT_JSON, JSON, LIST[:-1], READING),
+        (Cause.AMBIGUOUS, JSON, LIST.replace(b'"id":1', b'"id":1,"id":1'), READING),
+        (Cause.AMBIGUOUS, SSE, b": {\n\n", READING),
+        (Cause.UNKNOWN_READER, JSON, LIST, ResponseTerms(visible=None)),
+        (Cause.NO_ROOM, JSON, LIST, NO_ROOM),
+        (Cause.NO_ROOM, SSE, b"data: " + LIST, NO_ROOM),
+    ],
+)
+@pytest.mark.requirement("security.bounded-bytes")
+def test_a_refusal_says_its_cause(cause, head, chunk, reading):
+    assert [cause] == cause_of(head, chunk, reading=reading)
+
+
 @pytest.mark.parametrize("bad", [b"[" + LIST + b"]", LIST[:-1], b"\xef\xbb\xbf" + LIST, b"x"])
 def test_json_that_is_refused_is_replaced(bad):
     assert [REFUSED, BadGateway()] == flat(rewritten(JSON, bad))
 
 
 def test_json_beyond_the_bound_is_replaced_as_soon_as_it_is():
-    reading = ResponseTerms(visible=READING.visible, max_bytes=len(LIST))
+    reading = ResponseTerms(visible=READING.visible, bounds=FilterBounds(bytes=len(LIST)))
 
     assert TRIMMED == flat(rewritten(JSON, LIST, reading=reading))[0]
     assert [[], [], [REFUSED, BadGateway()], [], []] == rewritten(JSON, LIST, b" ", LIST, reading=reading)
@@ -262,7 +348,7 @@ def test_a_list_at_the_end_of_the_stream_is_judged_though_no_blank_line_ends_it(
 
 
 def test_an_event_beyond_the_bound_ends_the_stream_and_nothing_of_it_or_after_it_passes():
-    reading = ResponseTerms(visible=READING.visible, max_bytes=60)
+    reading = ResponseTerms(visible=READING.visible, bounds=FilterBounds(bytes=60))
     first = b"data: " + OTHER + b"\n\n"
 
     assert [
@@ -360,7 +446,7 @@ def test_events_that_pass_do_not_get_the_requests_id():
 
 
 def test_an_event_beyond_the_bound_answers_the_request_before_the_stream_ends():
-    reading = ResponseTerms(visible=READING.visible, max_bytes=60, request_id=7)
+    reading = ResponseTerms(visible=READING.visible, bounds=FilterBounds(bytes=60), request_id=7)
 
     assert [
         [Headers(length=None, rewritten=True)],

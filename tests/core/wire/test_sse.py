@@ -102,7 +102,7 @@ def test_an_event_is_given_as_soon_as_its_blank_line_ends_in_cr():
     parser = Parser(max_bytes=100)
 
     assert [Event(raw=b"data: a\r\n\r", data=b"a")] == parser.feed(b"data: a\r\n\r")
-    assert [Event(raw=b"\ndata: b\n\n", data=b"b")] == parser.feed(b"\ndata: b\n\n")
+    assert [Event(raw=b"\n", data=b""), Event(raw=b"data: b\n\n", data=b"b")] == parser.feed(b"\ndata: b\n\n")
 
 
 def test_a_leading_comment_is_not_held_for_what_follows():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from authz.core.mcp.item import Kind
 from authz.core.response.commands import ResponseOutcome, expired, refusal
+from authz.core.response.list_filter import FilterBounds
 from authz.core.servers import Server
 from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
 from tests.support import core
@@ -49,12 +50,16 @@ class Caller:
 class Observed:
     lists: list = field(default_factory=list)
     outcomes: list = field(default_factory=list)
+    causes: list = field(default_factory=list)
 
     def listed(self, server, kind, kept, trimmed):
         self.lists.append((server, kind, kept, trimmed))
 
     def rewritten(self, outcome):
         self.outcomes.append(outcome)
+
+    def response_refused(self, server, cause):
+        self.causes.append((server, cause))
 
 
 def resolve(metadata):
@@ -209,8 +214,7 @@ def test_events_are_sent_one_by_one_as_they_are_completed():
             await call.write(headers(SSE, ("content-length", b"99"), ("content-digest", b"x")))
             assert ({}, ["content-length", "content-digest"]) == mutation(await call.read())
             await call.write(body(b": ping\n\n" + b"data: " + LIST[:30]))
-            assert b": ping\n" == sent([await call.read()])
-            assert b"\n" == sent([await call.read()])
+            assert b": ping\n\n" == sent([await call.read()])
             await call.write(body(LIST[30:] + b"\n\n"))
             assert b"data: " + CUT + b"\n\n" == sent([await call.read()])
             await call.write(body(b"", end=True))
@@ -272,7 +276,7 @@ def test_another_status_passes_as_it_comes():
 )
 def test_what_cannot_be_judged_is_replaced_by_one_502_while_the_headers_are_held(requests):
     observed = Observed()
-    (response,) = exchange(*requests, max_bytes=1000, observe=observed)
+    (response,) = exchange(*requests, bounds=FilterBounds(bytes=1000), observe=observed)
 
     assert_bad_gateway(response)
     assert [ResponseOutcome.REFUSED] == observed.outcomes
@@ -306,7 +310,11 @@ def asked_by(request_id):
 )
 def test_the_502_for_a_refused_response_answers_the_request_by_its_id(request_id, data):
     (response,) = exchange(
-        headers(JSON), body(data), body(b"", end=True), resolve=asked_by(request_id), max_bytes=1000
+        headers(JSON),
+        body(data),
+        body(b"", end=True),
+        resolve=asked_by(request_id),
+        bounds=FilterBounds(bytes=1000),
     )
 
     assert_bad_gateway(response, request_id)
@@ -322,7 +330,9 @@ def test_the_502_for_a_failure_answers_the_request_by_its_id():
     "data", [b"data: [" + LIST + b"]\n\n", b"data: " + b"{" * 2000], ids=["batch", "too large"]
 )
 def test_a_refused_event_answers_the_request_by_its_id(data):
-    responses = exchange(headers(SSE), body(data), body(b"", end=True), resolve=asked_by("a"), max_bytes=1000)
+    responses = exchange(
+        headers(SSE), body(data), body(b"", end=True), resolve=asked_by("a"), bounds=FilterBounds(bytes=1000)
+    )
 
     assert b"data: " + refusal("a") + b"\n\n" == sent(responses)
     assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
@@ -348,7 +358,7 @@ def test_an_event_beyond_the_bound_ends_the_body_once_and_nothing_follows():
         body(b"data: {" + b"x" * 2000),
         body(b"data: " + LIST, end=True),
         TRAILERS,
-        max_bytes=1000,
+        bounds=FilterBounds(bytes=1000),
     )
 
     assert ["response_headers", "response_body"] == kinds(responses)
@@ -483,7 +493,7 @@ SESSION = ("mcp-session-id", b"abc")
     [
         (headers(JSON, SESSION), [body(CUT, end=True)]),
         (headers(SSE, SESSION), []),
-        (headers(JSON, SESSION, status=b"400"), []),
+        (headers(JSON, SESSION, status=b"400"), [body(b"no", end=True)]),
         (headers(SESSION, status=b"202", end=True), []),
     ],
     ids=["JSON", "events", "error", "no body"],

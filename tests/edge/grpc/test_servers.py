@@ -560,3 +560,69 @@ def test_a_call_that_ends_badly_leaves_its_place_to_another(how):
         return await answered(c)
 
     assert b"next" == held(1, scenario)[0]
+
+
+def test_a_handler_that_pauses_lets_other_calls_be_served_meanwhile():
+    served = 0
+
+    async def works(call):
+        await call.read()
+        while served < 20:  # it would never end if nobody else were served
+            await call.pause()
+        await call.write(b"done")
+
+    async def counts(message, _call):
+        nonlocal served
+        served += 1
+        return message
+
+    async def scenario(c):
+        call = c.stream()
+        await call.write(b"go")
+        for _ in range(20):
+            await c.unary(b"")
+        return await call.read()
+
+    assert b"done" == play(scenario, unary=counts, stream=works)
+
+
+def test_a_handler_that_pauses_is_told_that_its_client_is_gone():
+    ended = asyncio.Event()
+
+    async def works(call):
+        await call.read()
+        await call.write(b"begun")
+        try:
+            while True:
+                await call.pause()
+        finally:
+            ended.set()
+
+    async def scenario(c):
+        call = c.stream()
+        await call.write(b"go")
+        await call.read()
+        await gone(call)
+        while not ended.is_set():
+            await c.unary(b"")
+        return True
+
+    assert play(scenario, stream=works)
+
+
+def test_messages_and_wake_ups_that_come_during_a_pause_are_kept():
+    async def works(call):
+        first = await call.read()
+        call.wake()
+        for _ in range(50):
+            await call.pause()
+        await call.write(b"woken" if await call.read() is WOKEN else b"?")
+        await call.write(first + await call.read())
+
+    async def scenario(c):
+        call = c.stream()
+        await call.write(b"a")
+        await call.write(b"b")
+        return [await call.read(), await call.read()]
+
+    assert [b"woken", b"ab"] == play(scenario, stream=works)
