@@ -1,6 +1,5 @@
 """What the rules of one server say about one item; each test is a sentence of the policy's meaning."""
 
-import dataclasses
 import itertools
 
 import pytest
@@ -310,6 +309,6 @@ def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions
     ]
     alone = [Policy(rules).judge(*each) for each in asked]
     caller = asked[0][0].caller
-    together = [policy.judge(dataclasses.replace(about, caller=caller), item) for about, item in asked * 2]
+    together = [policy.judge(changed(about, caller=caller), item) for about, item in asked * 2]
 
     assert alone * 2 == together
