@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench grpc-versions conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench fuzz mutants grpc-versions conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -28,6 +28,15 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m pytest -q bench/test_decisions.py
+
+# Garbage for every reader of foreign bytes, each with its invariant: `make fuzz SECONDS=60 TARGET=sse`; corpus in .cache/fuzz.
+SECONDS ?= 600
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(addprefix --target ,$(TARGET))
+
+# Small faults in the security modules that no test notices: `make mutants MODULES=authz/core/denial.py`; goes on where it was stopped.
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.mutants $(MODULES)
 
 # The gRPC servers under the oldest grpcio that is allowed, the locked one and the newest; needs a package index.
 grpc-versions: $(VENV)/dev.stamp

@@ -100,3 +100,24 @@ def test_a_remembered_value_is_not_shared_between_callers():
 
     assert Truth.TRUE is occasion(principal(roles=("admin",))).truth(admin, tool("x"))
     assert Truth.FALSE is occasion(principal(roles=("user",))).truth(admin, tool("x"))
+
+
+@pytest.mark.parametrize("name", ["Path", "PATH", "path\0", "\uff50ath", "pat\u210e"])
+def test_a_condition_reads_no_arguments_beside_one_that_another_parser_takes_for_its_own(name):
+    """Go's encoding/json would fill `path` from `Path`: the rule would judge one value and the server act on another."""
+    assert Truth.ERROR is truth('args.path == "a"', arguments={"path": "a", name: "b"})
+    assert Truth.ERROR is truth('!has(args.path) || args.path == "a"', arguments={name: "b"})
+
+
+def test_a_look_alike_of_an_argument_that_no_condition_reads_is_nobodys_concern():
+    assert Truth.TRUE is truth('args.path == "a"', arguments={"path": "a", "env": 1, "ENV": 2})
+    assert Truth.TRUE is truth("jwt.level == 3", arguments={"path": "a", "Path": "b"})
+
+
+@pytest.mark.parametrize(("over", "expected"), [(0, Truth.TRUE), (1, Truth.ERROR)])
+def test_a_condition_reads_the_arguments_of_a_body_up_to_the_limit_and_of_no_larger_one(over, expected):
+    caller = Caller.of(principal(), "demo")
+    request = post(b"x" * (100 + over))
+    context = EvaluationContext(caller, request, "tools/call", {"a": 1}, args_bytes=100)
+
+    assert expected is context.truth(condition("args.a == 1"), tool("echo"))

@@ -1,6 +1,8 @@
 """The record of a decision: what it names, and what of a sender's text it keeps."""
 
 import json
+import sys
+import unicodedata
 from dataclasses import replace
 
 import msgspec
@@ -93,6 +95,31 @@ def test_an_items_name_and_the_callers_subject_and_client_are_clipped():
 )
 def test_characters_that_forge_or_reorder_a_line_are_replaced(text, expected):
     assert expected == clip(text)
+
+
+MARKS = ("\u061c", "\u200e", "\u200f")
+"""Bidirectional marks: they have a direction and no width."""
+ORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+UNSAFE = [
+    char
+    for char in map(chr, range(sys.maxunicode + 1))
+    if unicodedata.category(char) in {"Cc", "Zl", "Zp"} or unicodedata.bidirectional(char) in ORDERING
+]
+
+
+@pytest.mark.parametrize("char", [*UNSAFE, *MARKS], ids=lambda char: f"U+{ord(char):04X}")
+def test_no_control_or_bidirectional_character_of_a_sender_is_in_a_record(char):
+    who = replace(principal(), subject=f"a{char}b", client=f"c{char}d")
+    record = recorded(
+        method=f"e{char}f",
+        version=f"g{char}h",
+        item=Item(Kind.RESOURCE, f"i{char}j"),
+        caller=Caller.of(who, "demo"),
+    )
+
+    assert ["a�b", "c�d", "e�f", "g�h", "i�j"] == [
+        record[key] for key in ("sub", "client", "method", "version", "resource")
+    ]
 
 
 @pytest.mark.parametrize(

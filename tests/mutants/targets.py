@@ -1,0 +1,59 @@
+"""Which modules are mutated, and the tests that answer for each."""
+
+from pathlib import Path
+
+SECURITY = (
+    "authz/core/identity/claims.py",
+    "authz/core/identity/issuer.py",
+    "authz/core/identity/jwks.py",
+    "authz/core/identity/jws.py",
+    "authz/core/identity/principal.py",
+    "authz/core/identity/session.py",
+    "authz/core/identity/token.py",
+    "authz/core/policy/condition.py",
+    "authz/core/policy/context.py",
+    "authz/core/policy/expression.py",
+    "authz/core/policy/index.py",
+    "authz/core/policy/policy.py",
+    "authz/core/policy/rule.py",
+    "authz/core/wire/base64url.py",
+    "authz/core/wire/confusables.py",
+    "authz/core/wire/raw_json.py",
+    "authz/core/wire/sse.py",
+    "authz/core/wire/strict_json.py",
+    "authz/core/mcp/item.py",
+    "authz/core/mcp/message.py",
+    "authz/core/mcp/methods.py",
+    "authz/core/mcp/routing_headers.py",
+    "authz/core/response/context.py",
+    "authz/core/response/list_filter.py",
+    "authz/core/response/notifications.py",
+    "authz/core/response/rewriter.py",
+    "authz/core/authentication.py",
+    "authz/core/decision.py",
+    "authz/core/denial.py",
+    "authz/core/engine.py",
+    "authz/core/servers.py",
+    "authz/core/transport.py",
+    "authz/edge/envoy/check_response.py",
+)
+
+ALSO = {
+    "authz/core/authentication.py": ("tests/core/test_anonymous.py",),
+    "authz/core/denial.py": ("tests/core/test_challenges.py",),
+    "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
+    "authz/core/response/list_filter.py": ("tests/core/response/test_notifications.py",),
+    "authz/edge/envoy/check_response.py": ("tests/edge/envoy/test_ext_authz.py",),
+}
+"""Tests beside the mirroring file that are about the module as well."""
+
+
+def answering(module: str, root: Path) -> tuple[str, ...]:
+    """Return the test files for a module of the package: the one that mirrors it, and those named in `ALSO`."""
+    path = Path(module)
+    mirror = Path("tests", *path.parent.parts[1:], f"test_{path.name}")
+    files = ((str(mirror),) if (root / mirror).exists() else ()) + ALSO.get(module, ())
+    if not files:
+        msg = f"no test mirrors {module}; name some in {__name__}.ALSO"
+        raise LookupError(msg)
+    return files

@@ -1,0 +1,80 @@
+"""One mutant against the tests of its module, in a process of its own.
+
+The process is forked from one that has imported the libraries and nothing of the package, so it costs little more than
+the tests. The package's module is read from the mutated tree; no file is written. Time is limited in CPU seconds, so a
+busy machine fails no trial; a much longer limit in wall time ends one that waits for something.
+"""
+
+import ast
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import resource
+import signal
+import sys
+import traceback
+import types
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+_LIBRARIES = (
+    "cel_expr_python", "celpy", "cryptography.hazmat.primitives.asymmetric.rsa", "envoy.service.auth.v3.external_auth_pb2",
+    "envoy.service.ext_proc.v3.external_processor_pb2", "google.protobuf.struct_pb2", "grpc", "httpx", "hypothesis.strategies", "jwt", "msgspec",
+    "pydantic", "structlog", "yaml",
+)  # fmt: skip
+_OPTIONS = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist")
+_MEMORY = 4 * 1024**3
+
+
+def prepare() -> None:
+    """Import what every trial needs, and make generated inputs the same in each."""
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
+    settings.load_profile("mutants")
+
+
+class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from a tree instead of its file."""
+
+    def __init__(self, name: str, file: Path, tree: ast.Module) -> None:
+        self._name, self._file, self._tree = name, file, tree
+
+    def find_spec(
+        self, fullname: str, _path: object, _target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin=str(self._file))
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__file__ = str(self._file)
+        exec(compile(self._tree, str(self._file), "exec"), module.__dict__)
+
+
+def begin(root: Path, module: str, tree: ast.Module, tests: Sequence[str], seconds: float) -> int:
+    """Fork a process that runs the tests under the tree, and return its id; it ends 0 when all of them pass."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os.chdir(root)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        limit = int(seconds) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.alarm(limit * 20)
+        name = module.removesuffix(".py").replace("/", ".")
+        sys.meta_path.insert(0, _Mutated(name, root / module, tree))
+        code = int(pytest.main([*_OPTIONS, *tests]))
+        os._exit(code)
+    except BaseException:  # noqa: BLE001 - a process that was forked must not go on as its parent
+        traceback.print_exc()
+        os._exit(99)
