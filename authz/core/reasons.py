@@ -52,6 +52,7 @@ class Reason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     UNKNOWN_METHOD = "unknown_method"
     SESSION_MISMATCH = "session_mismatch"
+    AMBIGUOUS_URI = "ambiguous_uri"
 
     ALLOWED = "allowed"
     NO_RULE = "no_rule"
@@ -117,6 +118,9 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.UNSUPPORTED_VERSION: ReasonRow(request, 400, -32022, "this protocol version is not supported"),
         r.UNKNOWN_METHOD: ReasonRow(request, 404, -32601, "method not found"),
         r.SESSION_MISMATCH: ReasonRow(request, 404, -32600, "session not found"),
+        r.AMBIGUOUS_URI: ReasonRow(
+            request, 400, -32602, "a server could read this resource's URI as another one"
+        ),
         r.ALLOWED: ReasonRow(policy, 200, 0, ""),
         r.NO_RULE: ReasonRow(policy, 403, CODE_POLICY, "no rule allows this"),
         r.DENIED_BY_RULE: ReasonRow(policy, 403, CODE_POLICY, "a rule denies this"),
