@@ -54,6 +54,7 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNKNOWN_METHOD = "unknown_method"
     SESSION_MISMATCH = "session_mismatch"
+    AMBIGUOUS_URI = "ambiguous_uri"
 
     ALLOWED = "allowed"
     NO_RULE = "no_rule"
@@ -120,6 +121,9 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.METHOD_NOT_ALLOWED: ReasonRow(request, 405, -32600, "only POST, GET and DELETE are answered here"),
         r.UNKNOWN_METHOD: ReasonRow(request, 404, -32601, "method not found"),
         r.SESSION_MISMATCH: ReasonRow(request, 404, -32001, "session not found"),
+        r.AMBIGUOUS_URI: ReasonRow(
+            request, 400, -32602, "a server could read this resource's URI as another one"
+        ),
         r.ALLOWED: ReasonRow(policy, 200, 0, ""),
         r.NO_RULE: ReasonRow(policy, 403, CODE_POLICY, "no rule allows this"),
         r.DENIED_BY_RULE: ReasonRow(policy, 403, CODE_POLICY, "a rule denies this"),

@@ -65,6 +65,13 @@ def talking_server(port: int) -> Iterator[str]:
     server = MCPServer("talking", log_level="WARNING")
     for tool in (interview, touch, secret):
         server.add_tool(tool)
+    with served(server, port) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served(server: MCPServer, port: int) -> Iterator[str]:
+    """Run a server of the SDK on a port of the loopback, in a thread; gives its URL."""
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     app = server.streamable_http_app(transport_security=unguarded)
     running = uvicorn.Server(

@@ -20,9 +20,10 @@ from typing import Any
 
 import msgspec
 
-from authz.core.mcp.item import Item
+from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import ASSUMED_VERSION, METHODS, VENDOR, Era, Method, is_known, is_modern
 from authz.core.mcp.routing_headers import headers_agree
+from authz.core.mcp.uri import reading
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
 from authz.core.wire.confusables import collide, imitates
@@ -208,10 +209,11 @@ _INCOMPLETE: _Flaw = (Reason.BAD_MESSAGE, INVALID_PARAMS)
 _MISMATCH: _Flaw = (Reason.HEADER_MISMATCH, None)
 _UNSUPPORTED: _Flaw = (Reason.UNSUPPORTED_VERSION, None)
 _UNKNOWN: _Flaw = (Reason.UNKNOWN_METHOD, None)
+_AMBIGUOUS_URI: _Flaw = (Reason.AMBIGUOUS_URI, None)
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-def _read(
+def _read(  # noqa: PLR0911 - one return for each kind of flaw
     request: HttpRequest,
     value: Mapping[str, Any],
     request_id: RequestId,
@@ -237,6 +239,8 @@ def _read(
     arguments = _present(params, "arguments")
     if items is None or not _bounded(items, limits) or _ambiguous(arguments, params):
         return _INCOMPLETE
+    if _has_ambiguous_uri(items):  # only now, because it looks at every character
+        return _AMBIGUOUS_URI
     return Message(
         method=method,
         row=row,
@@ -284,6 +288,14 @@ def _bounded(items: tuple[Item, ...], limits: Limits) -> bool:
         if len(item.name) > limits.name:
             return False
     return True
+
+
+def _has_ambiguous_uri(items: tuple[Item, ...]) -> bool:
+    """Return whether a URI is not canonical or means different things by itself; the rules have no part in that."""
+    for item in items:  # noqa: SIM110 - as above
+        if item.kind is Kind.RESOURCE and reading(item.name) is None:
+            return True
+    return False
 
 
 def _ambiguous(arguments: Any, params: Mapping[str, Any]) -> bool:

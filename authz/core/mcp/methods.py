@@ -21,7 +21,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from authz.core.mcp.item import Item, Kind, is_nameable
+from authz.core.mcp.item import Item, Kind
 
 # MCP protocol versions, and the era that a declared one belongs to.
 #
@@ -88,10 +88,7 @@ def _one(kind: Kind, key: str) -> Namer:
 
     def read(params: Params) -> tuple[Item, ...] | None:
         name = params.get(key)
-        if not isinstance(name, str):
-            return None
-        item = Item(kind, name)
-        return (item,) if is_nameable(item) else None
+        return (Item(kind, name),) if isinstance(name, str) and name else None
 
     return read
 
@@ -127,7 +124,7 @@ def _subscriptions(params: Params) -> tuple[Item, ...] | None:
         if (
             kind is None
             or not isinstance(value, list)
-            or not all(isinstance(name, str) and is_nameable(Item(kind, name)) for name in value)
+            or not all(isinstance(name, str) and name for name in value)
         ):
             return None
         items.extend(Item(kind, name) for name in value)

@@ -8,11 +8,11 @@ Rules of this module:
 * A pattern that begins and ends with a star is thus tried for every name of its kind.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import Pattern, Rule
+from authz.core.policy.rule import Pattern, Rule, Selector
 
 _Ends = tuple[str, str]
 """The texts before the first star and after the last."""
@@ -39,16 +39,24 @@ class _Names:
 class Index:
     """The rules of a policy by the names they select."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """Index the rules."""
+    def __init__(
+        self, rules: Iterable[Rule], selector: Callable[[Rule], Selector] = lambda rule: rule.selector
+    ) -> None:
+        """Index the rules.
+
+        Args:
+            rules: the rules.
+            selector: returns what a rule selects, if it is not the names of the rule itself.
+        """
         self._kinds = {kind: _Names() for kind in Kind}
         self._places: dict[int, int] = {}
         for place, rule in enumerate(rules):
             self._places[id(rule)] = place
-            for kind, names in rule.selector.exact.items():
+            selected = selector(rule)
+            for kind, names in selected.exact.items():
                 for name in names:
                     self._kinds[kind].exact.setdefault(name, []).append(rule)
-            for kind, patterns in rule.selector.patterns.items():
+            for kind, patterns in selected.patterns.items():
                 for pattern in patterns:
                     self._kinds[kind].put(pattern, rule)
 

@@ -10,6 +10,8 @@ Theory.
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.
 * A judgement looks only at the rules that can be about the item (see `index`); which they are is cached by name.
+* A resource that may be used is denied all the same where its URI could be taken for one that other rules are about
+  (see `readings`).
 * A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
   a different answer names the rule.
 """
@@ -19,11 +21,12 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from authz.core.mcp.item import Item
+from authz.core.mcp.item import Item, Kind
 from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
 from authz.core.policy.index import Index
+from authz.core.policy.readings import Readings
 from authz.core.policy.rule import Effect, Rule
 from authz.core.reasons import Reason
 from authz.core.wire.bounded_cache import BoundedCache
@@ -65,6 +68,7 @@ class _Candidates:
         with_shadows: the same and the shadow rules, None if there are none.
         cacheable_by_caller: whether the verdict depends on the caller alone, so that it is the same for all names.
         cacheable_by_item: whether it depends on the caller, the item and the method alone.
+        ambiguous: whether the name is a URI that could be taken for one that other rules are about.
     """
 
     denies: tuple[OrderedConditions, ...]
@@ -73,6 +77,7 @@ class _Candidates:
     with_shadows: "_Candidates | None" = None
     cacheable_by_caller: bool = False
     cacheable_by_item: bool = False
+    ambiguous: bool = False
 
 
 def _group_by_effect(rules: Iterable[Rule]) -> _Candidates:
@@ -87,11 +92,14 @@ def _group_by_effect(rules: Iterable[Rule]) -> _Candidates:
     return _Candidates(denies, requires, allows)
 
 
-def _candidates(rules: tuple[Rule, ...]) -> _Candidates:
+def _candidates(rules: tuple[Rule, ...], *, ambiguous: bool) -> _Candidates:
     applied = [rule for rule in rules if not rule.shadow]
     return replace(
         _group_by_effect(applied),
-        with_shadows=_group_by_effect(rules) if len(applied) < len(rules) else None,
+        ambiguous=ambiguous,
+        with_shadows=replace(_group_by_effect(rules), ambiguous=ambiguous)
+        if len(applied) < len(rules)
+        else None,
         cacheable_by_caller=all(_reads_only(CALLER_NAMES, rule) for rule in rules),
         cacheable_by_item=all(_reads_only(_ITEM_NAMES, rule) for rule in rules),
     )
@@ -147,12 +155,14 @@ class Policy:
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
     _by_item: BoundedCache[Item, _Candidates] = field(init=False, repr=False)
-    _by_rules: BoundedCache[tuple[Rule, ...], _Candidates] = field(init=False, repr=False)
+    _readings: Readings = field(init=False, repr=False)
+    _by_rules: BoundedCache[tuple[bool, tuple[Rule, ...]], _Candidates] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the rules by the names they select."""
         self.visibility_inputs = VisibilityInputs.of(self.rules)
         self._index = Index(self.rules)
+        self._readings = Readings(self.rules)
         self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)
 
     def judge(self, context: EvaluationContext, item: Item) -> Verdict:
@@ -191,7 +201,11 @@ class Policy:
         found = self._by_item.get(item)
         if found is None:
             rules = self._index.about(item)
-            found = self._by_rules.get(rules) or self._by_rules.put(rules, _candidates(rules))
+            ambiguous = item.kind is Kind.RESOURCE and self._readings.is_ambiguous(item.name, rules)
+            key = ambiguous, rules
+            found = self._by_rules.get(key) or self._by_rules.put(
+                key, _candidates(rules, ambiguous=ambiguous)
+            )
             if len(item.name) <= _CACHED_CHARS:
                 self._by_item.put(item, found)
         return found
@@ -204,8 +218,13 @@ class Policy:
             if _lacking(rule, ordered, context, item) is not None:
                 return Verdict(Reason.DENIED_BY_RULE, rule)
         if not self.rules and self.open_when_empty:
-            return Verdict(Reason.ALLOWED)
-        return _best_allow(candidates.allows, context, item)
+            verdict = Verdict(Reason.ALLOWED)
+        else:
+            verdict = _best_allow(candidates.allows, context, item)
+        return _AMBIGUOUS if candidates.ambiguous and verdict.reason is Reason.ALLOWED else verdict
+
+
+_AMBIGUOUS = Verdict(Reason.AMBIGUOUS_URI)
 
 
 def _denied(rules: tuple[OrderedConditions, ...], context: EvaluationContext, item: Item) -> Verdict | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import Sessions, UnboundSessions
-from authz.core.mcp.item import Item, Kind, is_nameable
+from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
 from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.policy import VisibilityInputs
@@ -76,7 +76,7 @@ class ResponseContext:
 
     def visible(self, item: Item) -> bool:
         """Return whether the caller may see an item: the judgement of a call, without arguments."""
-        nameable = len(item.name) <= self.longest_name and is_nameable(item)
+        nameable = 0 < len(item.name) <= self.longest_name
         return nameable and self.server.policy.judge(self.uses[item.kind], item).reason is Reason.ALLOWED
 
     def bind_session(self, session: str) -> str:

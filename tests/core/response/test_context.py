@@ -200,3 +200,15 @@ def test_a_list_asked_for_before_a_reload_binds_with_the_key_in_force():
         asyncio.run(running.apply(replace(running.settings, session_keys=(b"n" * 32,), digest="next")))
 
         assert admitted(running, running.response_context(metadata).bind_session("s"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "listed"),
+    [("db:///orders/{row}", True), ("db:///Secret/{row}", False), ("db:///%73ecret/{row}", False)],
+)
+def test_a_list_is_held_to_the_spellings_that_a_request_is_held_to(uri, listed):
+    allow = policies.rule(names={Kind.RESOURCE: ("db:///*",)})
+    deny = policies.rule("deny", names={Kind.RESOURCE: ("db:///secret/*",)})
+    reader = decoded(encoded(), {"demo": policies.server(allow, deny)})
+
+    assert listed is reader.visible(Item(Kind.RESOURCE, uri))
