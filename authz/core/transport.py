@@ -1,12 +1,13 @@
 """What HTTP itself must be like before anything in a request is read.
 
 A POST needs one JSON content type, no content coding and a whole body; GET and DELETE have no body. An origin must be
-listed. A header that two readers could take differently may stand only once.
+listed. A header that two readers could take differently may stand only once, and no other may look like it.
 """
 
 from collections.abc import Mapping
 
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.mcp.header_names import all_ascii, misleading
 from authz.core.mcp.methods import HTTP_METHODS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
@@ -37,7 +38,12 @@ def check_transport(request: HttpRequest, server: Server, max_body: int) -> Reas
         server: the server that it addresses.
         max_body: largest body in bytes.
     """
-    return _check_repeated(request) or _check_headers(request, server) or _check_body(request, max_body)
+    return (
+        _check_repeated(request)
+        or _check_names(request, server)
+        or _check_headers(request, server)
+        or _check_body(request, max_body)
+    )
 
 
 def _check_repeated(request: HttpRequest) -> Reason | None:
@@ -46,6 +52,12 @@ def _check_repeated(request: HttpRequest) -> Reason | None:
             if header in request.repeated:
                 return reason
     return None
+
+
+def _check_names(request: HttpRequest, server: Server) -> Reason | None:
+    headers = request.headers
+    sound = all_ascii(headers) and not misleading(headers, server.policy.read_headers)
+    return None if sound else Reason.HEADER_MISMATCH
 
 
 def _check_headers(request: HttpRequest, server: Server) -> Reason | None:

@@ -93,5 +93,5 @@ TESTS: Mapping[str | bool, Callable[[Node], bool]] = {
     "zero percent": lambda node: node.present and not node.at("value").number,
     "a minute or more": lambda node: not node.present or (node.seconds or 0) >= SHORTEST_SILENCE,
     "without escaped slashes": lambda node: node.enum(*_SLASHES.split()) in _SLASHES.split()[2:],
-    "without underscores": lambda node: node.enum(*_UNDERSCORES.split()) in _UNDERSCORES.split()[1:],
+    "with underscores": lambda node: not node.present or node.enum(*_UNDERSCORES.split()) == "ALLOW",
 }

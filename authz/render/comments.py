@@ -63,12 +63,14 @@ _MANAGER = {
     "must not read it differently.",
     "HttpConnectionManager.merge_slashes": "",
     "HttpConnectionManager.path_with_escaped_slashes_action": "",
-    "HttpProtocolOptions.headers_with_underscores_action": "Many servers read x_mcp_subject as x-mcp-subject.",
+    "HttpProtocolOptions.headers_with_underscores_action": "Servers declare parameters such as mcp-param-user_id. "
+    "The service refuses x_mcp_subject, which many servers read as x-mcp-subject.",
     "HttpConnectionManager.request_timeout": "For receiving the request (slow bodies), not for answering it.",
     "HttpConnectionManager.stream_idle_timeout": "The only limit on a hung list rewrite, because message_timeout does "
     "not apply to it. Must exceed the keep-alive interval of SSE streams.",
     "HttpConnectionManager.early_header_mutation_extensions": "Identity headers come only from ext_authz: "
-    "a client's own are removed before anything reads them.",
+    "a client's own are removed before anything reads them, and so are spellings that a server may fold to one. "
+    "Those with an underscore are left for the service, which refuses and records them.",
     "AccessLog.typed_config": "Single keys, never the whole namespace, which contains the caller's claims.",
     "LocalReplyConfig.mappers": "A body that exceeds max_request_bytes never reaches the service; "
     "answer it as JSON-RPC, too.",

@@ -70,12 +70,12 @@ REWRITE = "mcp-rewrite"
 NATIVE = "envoy.filters.http.mcp"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
-IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
-"""Headers by which an allowed request carries the identity upstream; only the service may set them."""
-
-_REQUEST_MUTATIONS = "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
-"""Every spelling of x-mcp-* belongs to the gateway, and is removed if a client sends it. So is mcp-session-id, which
-reaches the server only in the server's own form."""
+_REQUEST_MUTATIONS = (
+    "^(x[^a-z0-9]mcp[^a-z0-9](subject|client|scopes|issuer)|(mcp[^a-z0-9]session|last[^a-z0-9]event)[^a-z0-9]id"
+    "|authorization|accept-encoding)$"
+)
+"""Identity, session and event id reach the server only as the service sets them; other spellings are removed. Envoy
+accepts an expression of up to 100 of RE2's instructions, so common parts are written once."""
 _RESPONSE_MUTATIONS = (
     "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
 )

@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutationRemoveOnMatch
 from envoy_data_plane.envoy.config.core.v3 import (
     CidrRange,
     Http2ProtocolOptions,
@@ -29,11 +30,13 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     ResponseMapper,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Struct
 
+from authz.core.mcp.header_names import IDENTITY_HEADERS
 from authz.core.reasons import TABLE, Reason
 from authz.render.clusters import socket
-from authz.render.extensions import EXT_AUTHZ, IDENTITY_HEADERS, REWRITE, http_filters
+from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
 from authz.render.model import Chain
 from authz.render.routes import route_config
 from authz.render.serialize import any_of
@@ -95,7 +98,7 @@ def hardening(chain: Chain) -> HttpConnectionManager:
         merge_slashes=True,
         path_with_escaped_slashes_action=HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST,
         common_http_protocol_options=HttpProtocolOptions(
-            headers_with_underscores_action=HttpProtocolOptionsHeadersWithUnderscoresAction.REJECT_REQUEST,
+            headers_with_underscores_action=HttpProtocolOptionsHeadersWithUnderscoresAction.ALLOW,
             max_headers_count=100,
         ),
         http2_protocol_options=Http2ProtocolOptions(
@@ -106,7 +109,7 @@ def hardening(chain: Chain) -> HttpConnectionManager:
         request_headers_timeout=timedelta(seconds=10),
         request_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(minutes=10),
-        early_header_mutation_extensions=[_strip()],
+        early_header_mutation_extensions=[_strip(shadow=chain.options.shadow)],
         access_log=[_access_log(chain)] if chain.access_log else [],
         local_reply_config=_local_replies(chain),
         tracing=tracing(traced) if traced else None,
@@ -127,12 +130,19 @@ _OVERRIDES = (
 """Headers by which some frameworks override the path or method of a request."""
 
 
-def _strip() -> TypedExtensionConfig:
+def _strip(*, shadow: bool) -> TypedExtensionConfig:
+    """Return what removes identity headers in every spelling, and headers that override path or method.
+
+    Spellings with an underscore are left for the service to refuse, so that there is a record; a shadow refuses nothing.
+    """
+    folded = "[^a-z0-9]" if shadow else "[^a-z0-9_]"
+    spellings = "|".join(name.replace("-", folded) for name in IDENTITY_HEADERS)
+    matcher = StringMatcher(safe_regex=RegexMatcher(regex=spellings))
+    named = [Mutation(remove=name) for name in (*IDENTITY_HEADERS, *_OVERRIDES)]
+    respelled = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
-        typed_config=any_of(
-            HeaderMutation(mutations=[Mutation(remove=name) for name in (*IDENTITY_HEADERS, *_OVERRIDES)])
-        ),
+        typed_config=any_of(HeaderMutation(mutations=[*named, respelled])),
     )
 
 

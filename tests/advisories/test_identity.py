@@ -47,7 +47,7 @@ def test_no_x_header_makes_a_list_longer(stack, port, value):
     assert ["echo", "get_user_info"] == ask(port, stack.token(), asked, more=spoofs).tools
 
 
-SPELLINGS = ["x-mcp-{}", "X-MCP-{}", "x.mcp.{}", "x-mcp.{}", "x.mcp-{}"]
+SPELLINGS = ["x-mcp-{}", "X-MCP-{}", "x.mcp.{}", "x-mcp.{}", "x.mcp-{}", "x~mcp~{}", "X!Mcp`{}", "x|mcp-{}"]
 NAMES = ("subject", "client", "scopes", "issuer")
 
 

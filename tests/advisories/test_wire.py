@@ -162,6 +162,13 @@ REFUSED = {
     # CVE-2023-27487, CVE-2024-45806, CVE-2025-64484: twins of trusted headers
     "underscore twin": (400, _more(("x_mcp_subject", EVIL))),
     "half a twin": (400, _more(("x-mcp_subject", EVIL))),
+    "twin of two separators": (400, _more(("x~mcp_subject", EVIL))),
+    "twin of the session": (400, _more(("mcp_session_id", EVIL))),
+    "twin of Mcp-Name": (400, _more(("Mcp~Name", "echo"))),
+    "twin of a length": (400, _more(("content_length", "1"))),
+    "parameters that are one when folded": (400, _more(("mcp-param-a_b", "1"), ("mcp-param-a-b", "2"))),
+    "session of other bytes": (400, _more(("mcp-session-id", "\xc3\xbcber"))),
+    "parameter of other bytes": (400, _more(("mcp-param-city", "\xc3\xbcber"))),
     "Authorization in the trailer": (
         401,
         _chunks(BODY, authorization=None) | {"sent": chunked(BODY)[:-2] + b"authorization: Bearer x\r\n\r\n"},

@@ -110,7 +110,8 @@ def test_the_service_may_change_only_identity_headers_the_session_the_token_and_
     assert {
         "disallow_all": True,
         "allow_expression": {
-            "regex": "^(x[-_.]mcp[-_.].*|mcp[-_.]session[-_.]id|authorization|accept-encoding)$"
+            "regex": "^(x[^a-z0-9]mcp[^a-z0-9](subject|client|scopes|issuer)|(mcp[^a-z0-9]session|last[^a-z0-9]event)[^a-z0-9]id"
+            "|authorization|accept-encoding)$"
         },
         "disallow_is_error": True,
     } == rules

@@ -191,7 +191,16 @@ fields("identity-headers", "manager", early_header_mutation_extensions=None)
 fields("path-normalisation", "manager", normalize_path=None)
 fields("path-slashes", "manager", merge_slashes=False)
 fields("path-escaped-slashes", "manager", path_with_escaped_slashes_action="KEEP_UNCHANGED")
-fields("header-underscores", "manager", common_http_protocol_options=None)
+fields(
+    "header-underscores",
+    "manager",
+    common_http_protocol_options={"headers_with_underscores_action": "REJECT_REQUEST"},
+)
+fields(
+    "header-underscores",
+    "manager",
+    common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
+)
 fields("client-address", "manager", use_remote_address=None)
 fields("internal-clients", "manager", internal_address_config=None)
 fields("slow-requests", "manager", request_timeout=None)

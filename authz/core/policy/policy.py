@@ -131,6 +131,11 @@ class VisibilityInputs:
         )
 
 
+def _read_headers(rules: Iterable[Rule]) -> frozenset[str] | None:
+    conditions = [part for rule in rules for part in (rule.when, rule.args) if part is not None]
+    return _union(each.headers for each in conditions if "request" in each.reads)
+
+
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     whole: set[str] = set()
     for part in sets:
@@ -148,11 +153,13 @@ class Policy:
         rules: every rule.
         open_when_empty: whether a policy without any rule allows everything (agentgateway) or nothing (native).
         visibility_inputs: what decides about lists.
+        read_headers: names of the headers that conditions read; None if they can read all of them.
     """
 
     rules: tuple[Rule, ...]
     open_when_empty: bool = False
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
+    read_headers: frozenset[str] | None = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
     _by_item: BoundedCache[Item, _Candidates] = field(init=False, repr=False)
     _readings: Readings = field(init=False, repr=False)
@@ -161,6 +168,7 @@ class Policy:
     def __post_init__(self) -> None:
         """Index the rules by the names they select."""
         self.visibility_inputs = VisibilityInputs.of(self.rules)
+        self.read_headers = _read_headers(self.rules)
         self._index = Index(self.rules)
         self._readings = Readings(self.rules)
         self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)

@@ -14,7 +14,7 @@ from authz.doctor.string_matcher import any_matches, full_match, matches
 
 _MAX_BODY = 67_108_864
 """The largest `limits.body_bytes` that a policy may set."""
-_WRITTEN = (*expected.IDENTITY_HEADERS, "authorization", "accept-encoding", "mcp-session-id")
+_WRITTEN = (*expected.IDENTITY_HEADERS, "authorization", "accept-encoding", "mcp-session-id", "last-event-id")
 _READ = tuple(name for name in SINGLE_HEADERS if not name.startswith(":"))
 
 

@@ -21,6 +21,7 @@ from authz.core.denial import DenialResponse
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.identity.session import Absent, Remove, SessionHeader
+from authz.core.mcp.header_names import IDENTITY_HEADERS, respelled
 from authz.core.mcp.item import Item
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
@@ -29,7 +30,6 @@ from authz.core.servers import Server
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 
-IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issuer")
 ID_CHARS = 16
 """Length of a decision's id."""
 
@@ -90,9 +90,9 @@ def deny(decision: Decision, denial: DenialResponse, policy: str, decision_id: s
 
 def _caller_part(caller: Caller, request: HttpRequest) -> bytes:
     """Return the part about the caller: identity headers, and `sub` and `client` for access logs."""
-    names = "\n".join(request.headers)
-    if _may_be_spoofed(names):
-        return _identity(caller.principal, [name for name in request.headers if _is_reserved(name)])
+    spoofed = respelled(request.headers)
+    if spoofed:
+        return _identity(caller.principal, spoofed)
     replies = caller.cache.replies
     return replies.get("identity") or replies.put("identity", _identity(caller.principal, ()))
 
@@ -104,7 +104,7 @@ def _identity(principal: Principal, spoofed: Iterable[str]) -> bytes:
     given = {name: _quote(value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value}
     _set_headers(ok.headers, given.items())
     # A header that is set overwrites what the client sent; one that is not set must be taken away.
-    ok.headers_to_remove.extend(name for name in spoofed if name not in IDENTITY_HEADERS)
+    ok.headers_to_remove.extend(spoofed)
     ok.headers_to_remove.extend(name for name in IDENTITY_HEADERS if name not in given)
     _describe_principal(response, principal)
     return _serialize(response)
@@ -116,27 +116,6 @@ _is_printable = re.compile(r"[ -$&-~]*").fullmatch
 
 def _quote(value: str) -> str:
     return value if _is_printable(value) else quote(value, safe=_PRINTABLE)
-
-
-_IDENTITY_PREFIX = "x-mcp-"
-_SESSION_SPELLING = re.compile(r"^mcp(?!-session-id$)[-_.]session[-_.]id$", re.MULTILINE)
-"""Every spelling of the session id's header but its own."""
-
-
-def _may_be_spoofed(names: str) -> bool:
-    """Return whether header names, one a line, may hold a reserved one; one look at all names, not one at each."""
-    identity = "x-mcp" in names or "x_mcp" in names or "x.mcp" in names
-    return identity or ("session" in names and _SESSION_SPELLING.search(names) is not None)
-
-
-def _is_reserved(name: str) -> bool:
-    """Return whether a server may read a header as one of those that only the gateway sets.
-
-    CGI-style servers fold `-`, `_` and `.` in names. The session id in its own spelling is not reserved: it was
-    verified, and is overwritten.
-    """
-    dashed = name.replace("_", "-").replace(".", "-")
-    return dashed.startswith(_IDENTITY_PREFIX) or (dashed == SESSION and name != SESSION)
 
 
 _SERVER_PARTS: BoundedCache[tuple[str, str, bool, bool], bytes] = BoundedCache(1024)
