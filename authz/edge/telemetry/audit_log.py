@@ -7,25 +7,18 @@ new record is dropped and counted: a slow reader of the log must not become a sl
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
 from authz.core.decision import Decision
 from authz.edge.telemetry.decision_record import Facts, make_record
+from authz.edge.telemetry.line_writer import LineWriter, Stream
 
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
 _BATCH = 1000
 CLOSE_SECONDS = 5.0
 """Longest time that `close` waits for the last records."""
-
-
-class Stream(Protocol):
-    """Where records go."""
-
-    def write(self, data: memoryview, /) -> int | None:
-        """Write some of the bytes and return how many; raise OSError if none can be written."""
 
 
 class AuditLog:
@@ -38,7 +31,7 @@ class AuditLog:
     def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
         """Begin to write; at most `size` records wait. Set `on_drop` to be called for each record that is not written."""
         self.on_drop: Callable[[], None] = lambda: None
-        self._stream = stream
+        self._out = LineWriter(stream)
         self._size = size
         self._waiting: deque[tuple[Decision, Facts, float]] = deque()
         self._stop = threading.Event()
@@ -66,10 +59,5 @@ class AuditLog:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
             lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
-            try:
-                rest = memoryview(lines)
-                while rest:
-                    rest = rest[self._stream.write(rest) or 0 :]
-            except (OSError, ValueError):  # a closed or full stream must not end the thread, nor the service
-                for _ in range(count):
-                    self.on_drop()
+            for _ in range(self._out.write(lines)):
+                self.on_drop()

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from authz.edge.telemetry.audit_log import Stream
+from authz.edge.telemetry.line_writer import LineWriter, Stream
 
 _CHUNK = 65_536
 
@@ -24,7 +24,7 @@ class AuditPipe:
 
     def __init__(self, out: Stream, on_drop: Callable[[], None]) -> None:
         """Write to `out`; `on_drop` is called, from a thread, for each record that was not written."""
-        self._out, self._on_drop = out, on_drop
+        self._out, self._on_drop = LineWriter(out), on_drop
         self._lock = threading.Lock()
 
     def copy_from(self, pipe: int) -> threading.Thread:
@@ -46,11 +46,7 @@ class AuditPipe:
             self._on_drop()
 
     def _write(self, lines: bytes) -> None:
-        unwritten = memoryview(lines)
-        try:
-            with self._lock:
-                while unwritten:
-                    unwritten = unwritten[self._out.write(unwritten) or 0 :]
-        except (OSError, ValueError):  # a closed or full stream must end neither the thread nor the service
-            for _ in range(bytes(unwritten).count(b"\n")):
-                self._on_drop()
+        with self._lock:
+            lost = self._out.write(lines)
+        for _ in range(lost):
+            self._on_drop()

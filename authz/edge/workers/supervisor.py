@@ -26,7 +26,7 @@ from authz.edge.http.listener import HttpPort, bind
 from authz.edge.http.status import WorkerStatus, overall
 from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
-from authz.edge.telemetry.audit_log import Stream
+from authz.edge.telemetry.line_writer import Stream
 from authz.edge.workers.audit_pipe import AuditPipe
 from authz.edge.workers.ipc import Task
 from authz.edge.workers.metrics_merge import merge
