@@ -58,7 +58,7 @@ def test_an_origin_that_is_not_listed_is_refused_whatever_the_method(ask, header
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "HEAD", "OPTIONS", "post", "get", ""])
 def test_a_method_that_mcp_does_not_use_is_refused(method):
-    assert Reason.UNKNOWN_METHOD is broken(method=method)
+    assert Reason.METHOD_NOT_ALLOWED is broken(method=method)
 
 
 @pytest.mark.parametrize(

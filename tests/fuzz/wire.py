@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from authz.core.mcp.item import Item, Kind, is_nameable
+from authz.core.mcp import uri
+from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.response.commands import Body
@@ -83,7 +84,7 @@ _PUBLIC = "file:///public/"
 
 def _uri(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    if not is_nameable(Item(Kind.RESOURCE, text)):
+    if uri.reading(text) is None:
         return
     for _ in range(12):
         segments = text.replace("\\", "/").replace("?", "/").replace("#", "/").split("/")
@@ -97,7 +98,7 @@ def _uri(data: bytes) -> None:
 
 def _uri_seeds() -> list[bytes]:
     found = of_tests(
-        "tests.core.mcp.test_item", "tests.core.mcp.test_message", "tests.core.response.test_list_filter"
+        "tests.core.mcp.test_uri", "tests.core.mcp.test_message", "tests.core.response.test_list_filter"
     )
     return [*(seed for seed in found if b"/" in seed and b"{" not in seed), b"file:///public/%2e%2e/a"]
 

@@ -106,6 +106,6 @@ class Held:
             self._all.judged(self)
 
     def close(self) -> None:
-        """Give back everything."""
+        """Release everything."""
         self.resize(0)
         self._all.judged(self)

@@ -231,15 +231,10 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None, limit: int) ->
     check_members(document, limit)
     yield from _pause(document)
     envelope = open_object(document, _ENVELOPE_KEYS)
-    answers = envelope.keys() & {"result", "error"}
-    if len(answers) > 1:
-        answers = {name for name in answers if envelope[name] != _NULL}
-    if len(answers) != ("method" not in envelope):
-        msg = "the message is not exactly one of request, notification, result and error"
-        raise UnfitError(msg)
-    if "method" in envelope:
+    said = _said(envelope)
+    if said == "method":
         return Untouched() if is_visible(envelope, visible) else Withheld()
-    if "result" not in answers:
+    if said == "error":
         return Untouched()
     yield from _pause(document)
     check_members(envelope["result"], limit)
@@ -261,8 +256,24 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None, limit: int) ->
     return Trimmed(document=document, counts=counts)
 
 
+def _said(envelope: Mapping[str, Raw]) -> str:
+    """Return the one member that says what a message is; of a result and an error, one may be null.
+
+    Raises:
+        UnfitError: there is not exactly one.
+    """
+    said = envelope.keys() & {"method", "result", "error"}
+    if said == {"result", "error"}:
+        said = {name for name in said if envelope[name] != _NULL}
+    if len(said) != 1:
+        msg = "the message is not exactly one of request, notification, result and error"
+        raise UnfitError(msg)
+    (only,) = said
+    return only
+
+
 def _pause(document: bytes) -> Iterator[None]:
-    """Give the thread back before the next level of a large document is opened."""
+    """Yield the thread before the next level of a large document is opened."""
     if len(document) >= _LARGE:
         yield
 

@@ -138,7 +138,7 @@ class Rewriter:
         return self._until_over(self._reader.expire()) if self._reader else iter(())
 
     def close(self) -> None:
-        """Give back what is held; nothing may follow."""
+        """Release what is held; nothing may follow."""
         self._over = True
         self._reader = None
         self._held.close()

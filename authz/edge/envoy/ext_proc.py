@@ -140,7 +140,7 @@ class _Stream:
         self._over = False
 
     def close(self) -> None:
-        """Give back what is held of the response."""
+        """Release what is held of the response."""
         if self._rewriter is not None:
             self._rewriter.close()
 
