@@ -6,7 +6,8 @@ One table decides for all (`reasons.TABLE`); here stand the two choices on top o
   where a step-up can help and the client speaks a version that knows step-up (2025-11-25 and later), and not where it
   would end a session: 1.x Python clients lose theirs by any 4xx. They are known by their HTTP library, which decides
   about nothing but this.
-* `hide` answers a denied name as an unknown one. It then says neither reason nor rule.
+* `hide` answers a denied name as an unknown one. It then says neither reason nor rule. That a URI could be taken for
+  a hidden one would betray it, so such a URI is unknown too.
 
 Challenges are RFC 6750 section 3 and RFC 9728 section 5.1, on one line, `error_description` last: clients read the
 header with simple patterns.
@@ -72,7 +73,7 @@ def render_denial(
 
 def _status(decision: Decision, request: HttpRequest) -> int:
     row = TABLE[decision.reason]
-    if row.group is not Group.POLICY:
+    if row.group is not Group.POLICY and not _is_hidden(decision):
         return row.status
     if decision.denial is DenialStyle.AUTO:
         known = decision.version >= STEP_UP_SINCE and not _ends_session(request)
@@ -90,6 +91,12 @@ def _step_up(decision: Decision) -> bool:
     return decision.reason is Reason.MISSING_SCOPE and not decision.hide
 
 
+def _is_hidden(decision: Decision) -> bool:
+    """Return whether a denial is answered as an unknown name."""
+    by_rules = TABLE[decision.reason].group is Group.POLICY or decision.reason is Reason.AMBIGUOUS_URI
+    return decision.hide and by_rules and decision.item is not None
+
+
 _UNKNOWN_NAMES = {
     Kind.TOOL: "Unknown tool: {}",
     Kind.PROMPT: "Unknown prompt: {}",
@@ -105,7 +112,7 @@ _VERSION_CHARS = 64
 def _body(decision: Decision, decision_id: str) -> dict[str, Any]:
     row = TABLE[decision.reason]
     item = decision.item
-    if decision.hide and row.group is Group.POLICY and item is not None:
+    if item is not None and _is_hidden(decision):
         error: dict[str, Any] = {
             "code": INVALID_PARAMS,
             "message": _UNKNOWN_NAMES[item.kind].format(item.name),
