@@ -14,7 +14,10 @@ _MAX_TEXT = 512
 """Longest text from a sender, in characters: a record stays small whatever a request names."""
 
 _UNSAFE = dict.fromkeys(
-    [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    [
+        *(*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029),
+        *(0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+    ],
     "\N{REPLACEMENT CHARACTER}",
 )
 """Control characters, line and paragraph separators, and bidirectional marks: with them a sender could forge a line of the
