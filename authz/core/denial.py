@@ -7,7 +7,8 @@ One table decides for all (`reasons.TABLE`); here stand the two choices on top o
   speaks a version that knows step-up (2025-11-25 and later), and not where it would end a session: 1.x Python clients
   lose theirs by any 4xx. They are known by their user agent, which decides about nothing but this. Otherwise it gives
   the result, or where there is none the JSON-RPC error.
-* `hide` answers a denied name as an unknown one, in every form. It then says neither reason nor rule.
+* `hide` answers a denied name as an unknown one, in every form. It then says neither reason nor rule. That a URI could be
+  taken for a hidden one would betray it, so such a URI is unknown too.
 * In a legacy session 404 means that the session is lost, and 400 ends that of some clients. So there an unknown method
   is answered with 200, and so is a malformed message whose id is known.
 * A challenge names every scope that the operation needs. Clients before 2026-07-28 replace the scopes they have by
@@ -84,8 +85,10 @@ _ALLOW = ", ".join(("POST", *HTTP_METHODS))
 
 def _status(decision: Decision, request: HttpRequest) -> int:
     row = TABLE[decision.reason]
-    if row.group is Group.POLICY:
-        return row.status if _style(decision, request) is DenialStyle.HTTP else 200
+    if _is_by_rules(decision):
+        # Not its own status: a hidden URI would differ from an unknown one by it.
+        status = row.status if row.group is Group.POLICY else TABLE[Reason.NO_RULE].status
+        return status if _style(decision, request) is DenialStyle.HTTP else 200
     if decision.reason is Reason.UNKNOWN_ENDPOINT and request.path.startswith(_WELL_KNOWN):
         return 404  # what a client that looks for metadata must get to look elsewhere
     return 200 if _keeps_session(decision, request) else row.status
@@ -122,6 +125,12 @@ def _step_up(decision: Decision) -> bool:
     return decision.reason is Reason.MISSING_SCOPE and not decision.hide
 
 
+def _is_by_rules(decision: Decision) -> bool:
+    """Return whether a denial is answered as one by the rules: a URI that is hidden by them is, too."""
+    hidden = decision.hide and decision.reason is Reason.AMBIGUOUS_URI and decision.item is not None
+    return hidden or TABLE[decision.reason].group is Group.POLICY
+
+
 _UNKNOWN_NAMES = {
     Kind.TOOL: "Unknown tool: {}",
     Kind.PROMPT: "Unknown prompt: {}",
@@ -135,15 +144,12 @@ _VERSION_CHARS = 64
 
 
 def _body(decision: Decision, request: HttpRequest, decision_id: str) -> dict[str, Any]:
-    row, item = TABLE[decision.reason], decision.item
-    about_policy = row.group is Group.POLICY
+    item, by_rules = decision.item, _is_by_rules(decision)
     hidden = (
-        _UNKNOWN_NAMES[item.kind].format(item.name)
-        if decision.hide and about_policy and item is not None
-        else ""
+        _UNKNOWN_NAMES[item.kind].format(item.name) if decision.hide and by_rules and item is not None else ""
     )
     answer: dict[str, Any] = {"jsonrpc": "2.0", "id": decision.request_id}
-    if about_policy and _style(decision, request) is DenialStyle.RESULT:
+    if by_rules and _style(decision, request) is DenialStyle.RESULT:
         return answer | {"result": tool_refusal(decision, decision_id, hidden)}
     if hidden:
         return answer | {"error": {"code": INVALID_PARAMS, "message": hidden}}

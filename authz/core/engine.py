@@ -214,12 +214,13 @@ def _decide(
 def _denial_style(server: Server, rule: Rule | None) -> tuple[DenialStyle, bool]:
     """Return how a denial is answered, and whether it is hidden; the rule's setting overrides the server's.
 
-    A denial that only the server hides uses the server's `denial` setting, because a rule-specific answer would reveal
-    that a rule exists.
+    A hidden name is answered as one that no rule knows, to the byte. So if any rule hides, names that no rule knows are
+    answered as hidden ones, and the `denial` of a rule that hides counts for nothing.
     """
-    if rule is None or (rule.hide is None and server.hide):
-        return server.denial, server.hide
-    return rule.denial or server.denial, bool(rule.hide)
+    if rule is None:
+        return server.denial, server.hide or server.policy.hides
+    hide = server.hide if rule.hide is None else rule.hide
+    return server.denial if hide else rule.denial or server.denial, hide
 
 
 def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:

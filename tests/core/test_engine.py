@@ -456,7 +456,7 @@ def test_the_id_to_answer_a_refused_list_with_is_the_requests_own():
         (
             {"denial": DenialStyle.JSONRPC, "hide": True},
             {"denial": DenialStyle.HTTP},
-            (DenialStyle.JSONRPC, True),
+            (DenialStyle.HTTP, True),
         ),
         ({"hide": False}, {"hide": True}, (DenialStyle.AUTO, False)),
         ({"denial": DenialStyle.HTTP, "hide": False}, {"hide": True}, (DenialStyle.HTTP, False)),

@@ -1,11 +1,13 @@
 """The native file's rules: compiles expressions, separates names from patterns, reports what is likely not meant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.typecheck import ExpressionError
 from authz.config.lint.expressions import expression_warnings, rule_warnings
+from authz.config.lint.hiding import betrayals
+from authz.config.lint.resources import resource_findings
 from authz.config.native.model import RuleModel, Select, ServerModel
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
@@ -58,6 +60,12 @@ class RulesReader:
                     found = expression_warnings(self.document, place, text, scope_claims, denies=denies)
                     self.warnings.extend(found)
         self.warnings.extend(rule_warnings(self.document, (*path, "rules"), rules))
+        self._report(self.warnings, resource_findings(rules), path)
+        self._report(self.problems, betrayals(rules, server_hides=model.hide), path)
+
+    def _report(self, to: list[Problem], found: Iterable[tuple[Path, str, str]], path: Path) -> None:
+        for key, message, cure in found:
+            to.append(self.document.problem((*path, "rules", *key), message, cure))
 
     def _rule(self, index: int, model: RuleModel, path: Path) -> Rule:
         effect = Effect.ALLOW if model.allow is not None else Effect.DENY

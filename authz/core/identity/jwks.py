@@ -22,10 +22,12 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
+from authz.core.identity.ed25519 import is_canonical_point, is_low_order
 from authz.core.wire.base64url import unbase64url
 from authz.core.wire.strict_json import JSONValue, StrictJSONError, loads
 
@@ -202,7 +204,19 @@ def _material(jwk: dict[str, JSONValue]) -> Any | Skip:
         material = _PARSERS[kty]({"kty": kty, "crv": jwk.get("crv"), **members})
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError):
         return Skip.MALFORMED
-    return Skip.WEAK if isinstance(material, RSAPublicKey) and not _sound_rsa(material) else material
+    return _flaw(material) or material
+
+
+def _flaw(material: Any) -> Skip | None:
+    """Return what is wrong with a key that its library took. Points of the NIST curves are checked by that library."""
+    if isinstance(material, RSAPublicKey):
+        return None if _sound_rsa(material) else Skip.WEAK
+    if isinstance(material, Ed25519PublicKey):
+        encoded = material.public_bytes_raw()
+        if is_low_order(encoded):
+            return Skip.WEAK
+        return None if is_canonical_point(encoded) else Skip.MALFORMED
+    return None
 
 
 def _sound_rsa(key: RSAPublicKey) -> bool:

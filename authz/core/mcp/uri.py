@@ -37,6 +37,8 @@ _BAD_ESCAPE = re.compile(
     r"%(?![0-9A-F]{2})"
     r"|%(?:2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])"  # unreserved: ALPHA DIGIT - . _ ~
 )
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
 _WIDE_ESCAPE = re.compile(r"%u[0-9a-f]{4}")
 _QUERY = re.compile(r"[?#]")
 
@@ -66,6 +68,24 @@ def is_canonical(uri: str) -> bool:
         return True
     scheme, host = start[1], (start[2] or "").rpartition("@")[2]
     return scheme.islower() and (scheme not in _HOSTS_WITHOUT_CASE or host == host.lower())
+
+
+def canonical(uri: str) -> str:
+    """Return the canonical spelling of a URI, apart from dot segments; for people who write one."""
+    spelled = _ESCAPE.sub(_normal_escape, uri)
+    start = _START.match(spelled)
+    if start is None:
+        return spelled
+    scheme, authority = start[1].lower(), start[2]
+    if authority is not None and scheme in _HOSTS_WITHOUT_CASE:
+        user, at, host = authority.rpartition("@")
+        authority = user + at + host.lower()
+    return f"{scheme}:{'' if authority is None else '//' + authority}{spelled[start.end() :]}"
+
+
+def _normal_escape(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else escape[0].upper()
 
 
 def reading(uri: str) -> str | None:

@@ -154,12 +154,14 @@ class Policy:
         open_when_empty: whether a policy without any rule allows everything (agentgateway) or nothing (native).
         visibility_inputs: what decides about lists.
         read_headers: names of the headers that conditions read; None if they can read all of them.
+        hides: whether a denial by some rule looks like an unknown name, whatever the server's own setting.
     """
 
     rules: tuple[Rule, ...]
     open_when_empty: bool = False
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     read_headers: frozenset[str] | None = field(init=False, repr=False)
+    hides: bool = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
     _by_item: BoundedCache[Item, _Candidates] = field(init=False, repr=False)
     _readings: Readings = field(init=False, repr=False)
@@ -169,6 +171,7 @@ class Policy:
         """Index the rules by the names they select."""
         self.visibility_inputs = VisibilityInputs.of(self.rules)
         self.read_headers = _read_headers(self.rules)
+        self.hides = any(rule.hide and not rule.shadow for rule in self.rules)
         self._index = Index(self.rules)
         self._readings = Readings(self.rules)
         self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)

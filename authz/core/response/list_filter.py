@@ -24,7 +24,8 @@ Rules of this module:
   which the thread is given back: `filter_in_slices` yields there, so no list keeps other callers waiting.
 
 Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities/caching}, tasks (2025-11-25), skills
-(SEP-2640), `_meta.ui.resourceUri` of MCP Apps (SEP-1865), also in its older flat spelling `ui/resourceUri`.
+(SEP-2640), `_meta.ui.resourceUri` of MCP Apps (SEP-1865), also in its older flat spelling `ui/resourceUri`, and
+`openai/outputTemplate` of OpenAI's Apps SDK, which names the same resource.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -158,7 +159,10 @@ _SKILLS, _ENTRY, _FILES = "skills", "skill", "resources"
 _RESULT_KEYS = frozenset({*LISTS, *_MODERN, _ENTRY, "nextCursor"})
 _ITEM_KEYS = frozenset({*(name for _, name in LISTS.values()), "_meta"})
 _SKILL_KEYS = frozenset({"uri", _FILES})
-_META_KEYS = frozenset({"ui", "ui/resourceUri"})
+_INTERFACES = frozenset({"ui/resourceUri", "openai/outputTemplate"})
+"""Members of `_meta` that are the URI of an interface."""
+_META_KEYS = frozenset({"ui", *_INTERFACES})
+_INTERFACE_SCHEME = "ui:"
 _UI_KEYS = frozenset({"resourceUri"})
 
 
@@ -358,13 +362,21 @@ def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visi
 def _without_hidden_interface(raw: Raw, visible: Visible) -> dict[str, Raw]:
     check_members(raw, MAX_ITEMS)
     meta = open_object(raw, _META_KEYS)
-    kept = {key: raw for key, raw in meta.items() if key != "ui/resourceUri" or _shown(raw, visible)}
+    kept = {key: raw for key, raw in meta.items() if not _leads_to_hidden(key, raw, visible)}
     if "ui" in meta:
         check_members(meta["ui"], MAX_ITEMS)
         ui = open_object(meta["ui"], _UI_KEYS)
         if "resourceUri" in ui and not _shown(ui.pop("resourceUri"), visible):
             kept["ui"] = closed(ui)
     return {} if kept == meta else {"_meta": closed(kept)}
+
+
+def _leads_to_hidden(key: str, raw: Raw, visible: Visible) -> bool:
+    """Return whether a member of `_meta` is the URI of an interface that its reader may not see, under any key."""
+    if key in _INTERFACES:
+        return raw != _NULL and not _shown(raw, visible)
+    is_text = memoryview(raw)[0] == ord('"')
+    return is_text and text(raw).lower().startswith(_INTERFACE_SCHEME) and not _shown(raw, visible)
 
 
 def _without_hidden_files(skill: Mapping[str, Raw], visible: Visible) -> dict[str, Raw]:

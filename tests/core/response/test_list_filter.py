@@ -157,6 +157,17 @@ def test_a_list_is_kept_no_longer_than_we_allow(theirs, ours, sent):
     [
         (b'{"ui":{"resourceUri":"ui://x","csp":1},"k":1}', b'{"ui":{"csp":1},"k":1}'),
         (b'{"ui/resourceUri":"ui://x","k":1}', b'{"k":1}'),
+        (b'{"openai/outputTemplate":"ui://x","k":1}', b'{"k":1}'),
+        (b'{"ui":{"resourceUri":"ui://x"},"openai/outputTemplate":"ui://x"}', b'{"ui":{}}'),
+        (b'{"openai/outputTemplate":"ui:\\/\\/x","k":1}', b'{"k":1}'),
+        (b'{"vendor/template":"ui://x","k":"text"}', b'{"k":"text"}'),
+        (b'{"vendor/template":"\\u0075i://x","k":"text"}', b'{"k":"text"}'),
+        (b'{"openai/outputTemplate":"ui://y", "k":1}', b'{"openai/outputTemplate":"ui://y", "k":1}'),
+        (b'{"openai/outputTemplate":null, "k":1}', b'{"openai/outputTemplate":null, "k":1}'),
+        (
+            b'{"openai/widgetAccessible":true, "k":["ui://x"]}',
+            b'{"openai/widgetAccessible":true, "k":["ui://x"]}',
+        ),
         (b'{"ui":{"resourceUri":"ui://y"}, "k":1}', b'{"ui":{"resourceUri":"ui://y"}, "k":1}'),
         (b'{"k":1}', b'{"k":1}'),
     ],

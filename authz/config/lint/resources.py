@@ -1,0 +1,71 @@
+"""Finds names of resources that guard less than they seem to.
+
+* A name that is not a canonical URI selects no resource: every request in that spelling is refused (see
+  `authz/core/mcp/uri.py`).
+* A deny beside a wider allow is a list of what is bad. A server that reads one more spelling than is known here serves
+  what the deny names; where only what may be read is allowed, there is nothing to get past.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from authz.config.lint.hiding import names, overlap
+from authz.config.yaml_document import Path
+from authz.core.mcp import uri
+from authz.core.mcp.item import Kind
+from authz.core.policy.rule import Effect, Rule
+
+_PLACEHOLDER = "NAME"
+_BEFORE_PATH = 3
+"""Parts of a URI before its path, when it is cut at every slash: scheme, nothing, authority."""
+
+
+def resource_findings(rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
+    """Yield what is doubtful about the resources that the rules of a server name.
+
+    Yields:
+        The key below the rules, the finding, and the cure.
+    """
+    applied = [(index, rule) for index, rule in enumerate(rules) if not rule.shadow]
+    allows = [rule for _, rule in applied if rule.effect is Effect.ALLOW]
+    for index, rule in applied:
+        place: Path = (index, str(rule.effect), "resources")
+        for name in names(rule, Kind.RESOURCE):
+            if uri.reading(name.replace("*", "x")) is None:
+                yield place, f"{name} is not a canonical URI, so no resource has this name", _spelling(name)
+        if rule.effect is Effect.DENY:
+            yield from ((place, message, cure) for message, cure in _beside(rule, allows))
+
+
+def _spelling(name: str) -> str:
+    better = uri.canonical(name)
+    if uri.reading(better.replace("*", "x")) is None:
+        return "leave out dot segments, escaped separators and what is not UTF-8"
+    return f"write {better}"
+
+
+def _beside(deny: Rule, allows: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+    """Yield at most one finding: the first wider allow beside a deny."""
+    for allow in allows:
+        for name in names(deny, Kind.RESOURCE):
+            for pattern in allow.selector.patterns.get(Kind.RESOURCE, ()):
+                if overlap(pattern, name) and name != "*":
+                    message = (
+                        f"denies {name} beside the wider {'*'.join(pattern.parts)} of {allow.name}, "
+                        "so a spelling that only the server knows gets past it"
+                    )
+                    only = f'allow: {{resources: ["{_allow_only(name)}"]}}'
+                    yield (
+                        message,
+                        f"allow only what may be read: {only} for each {_PLACEHOLDER}, without a deny",
+                    )
+                    return
+
+
+def _allow_only(name: str) -> str:
+    """Return the form of a name in an allow, with a placeholder where the deny says what is forbidden."""
+    parts = name.split("/")
+    literal = [
+        place for place, part in enumerate(parts) if place >= _BEFORE_PATH and part and "*" not in part
+    ]
+    place = literal[-1] if literal else len(parts) - 1
+    return "/".join([*parts[:place], _PLACEHOLDER, *parts[place + 1 :]])
