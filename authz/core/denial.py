@@ -30,6 +30,8 @@ from authz.core.request import HttpRequest
 from authz.core.servers import Server
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
+RETRY_AFTER = "10"
+"""Seconds after which a client may try again to open a stream."""
 STEP_UP_SINCE = "2025-11-25"
 """First protocol version whose clients answer a 403 insufficient_scope challenge by asking for more scope."""
 _SESSION_ENDS_WITH_4XX = ("python-httpx/",)
@@ -63,6 +65,8 @@ def render_denial(
         decision_id: names the decision in records; given to the client so that it can be looked up.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    if decision.reason is Reason.TOO_MANY_STREAMS:
+        headers.append(("retry-after", RETRY_AFTER))
     challenge = _challenge(decision, server, request)
     if challenge:
         headers.append(("www-authenticate", challenge))
