@@ -7,6 +7,7 @@ from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
 from authz.core.response.list_filter import MAX_ITEMS
+from authz.core.response.streams import StreamShares
 from authz.core.servers import Directory
 
 MAX_WORKERS = 64
@@ -148,6 +149,7 @@ class Settings:
         drain: how the service shuts down.
         session_keys: keys that bind session ids: the first signs, each verifies; if empty, the process makes its own.
         stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+        stream_shares: how many streams may be under way at once in one worker.
         every_answer: whether every response passes the rewriter, so that none outlives its token for longer than that.
     """
 
@@ -178,4 +180,5 @@ class Settings:
     drain: Drain = Drain()
     session_keys: tuple[bytes, ...] = field(default=(), repr=False)
     stream_grace: float = 60.0
+    stream_shares: StreamShares = field(default_factory=StreamShares)
     every_answer: bool = False

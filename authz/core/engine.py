@@ -6,6 +6,7 @@
     4 mcp              JSON -> one message and the items it names
     5 session          the id of a legacy session must be the caller's own
     6 policy           the rules must allow every item that the message names
+                       for a stream there must be room in the shares of its caller and its server
     7 deadline         an allow that comes too late is a denial
 
 Each step returns what the next one needs, or the denial that ends the check. A denial is the value that everything
@@ -18,7 +19,7 @@ import msgspec
 
 from authz.core.authentication import Authenticator, KnownCaller
 from authz.core.decision import Decision
-from authz.core.identity.principal import ANONYMOUS, Caller, TokenRejected
+from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected
 from authz.core.identity.session import (
     ABSENT,
     REMOVE,
@@ -36,6 +37,7 @@ from authz.core.policy.policy import Verdict
 from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest, Limits
+from authz.core.response.streams import METHODS as STREAMS
 from authz.core.servers import Directory, Server
 from authz.core.transport import check_transport
 
@@ -52,6 +54,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
         max_body: largest body in bytes.
         check_seconds: time for one decision.
         stream_grace: seconds for which a response may stay open after its caller's token has expired.
+        admit_stream: says whether a caller may open one more stream at a server, and counts on it if so.
         rewrite_every_answer: whether the answer to every request passes the rewriter, so that none outlives its token.
         candidate: the snapshot whose decisions are compared with these and never applied; None for none.
     """
@@ -64,6 +67,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int
     check_seconds: float
     stream_grace: float
+    admit_stream: Callable[[Principal, str], bool] = lambda _caller, _server: True
     rewrite_every_answer: bool = False
     candidate: "PolicySnapshot | None" = None
 
@@ -110,7 +114,7 @@ def check(
     session = _check_session(request, message, caller, snapshot)
     if isinstance(session, MessageRejected):
         return _reject_message(session, server, caller)
-    verdict, item = _judge(request, server, caller, message, snapshot.limits)
+    verdict, item = _judge(request, server, caller, message, snapshot)
     if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
     rewrite = _must_rewrite(message, session, snapshot)
@@ -161,15 +165,17 @@ def _check_session(
 
 
 def _judge(
-    request: HttpRequest, server: Server, caller: Caller, message: Message, limits: Limits
+    request: HttpRequest, server: Server, caller: Caller, message: Message, snapshot: PolicySnapshot
 ) -> tuple[Verdict, Item | None]:
-    """Judge every item that the message names; the first that is not allowed decides, else the last."""
+    """Judge every item that the message names, then whether there is room for a stream; the first denial decides."""
     verdict, item = _NAMES_NOTHING, None
-    context = EvaluationContext(caller, request, message.method, message.arguments, limits.args)
+    context = EvaluationContext(caller, request, message.method, message.arguments, snapshot.limits.args)
     for item in message.items:
         verdict = server.policy.judge(context, item)
         if verdict.reason is not Reason.ALLOWED:
-            break
+            return verdict, item
+    if not _may_open(message, caller, server, snapshot):
+        verdict = Verdict(Reason.TOO_MANY_STREAMS)
     return verdict, item
 
 
@@ -221,6 +227,11 @@ def _denial_style(server: Server, rule: Rule | None) -> tuple[DenialStyle, bool]
         return server.denial, server.hide or server.policy.hides
     hide = server.hide if rule.hide is None else rule.hide
     return server.denial if hide else rule.denial or server.denial, hide
+
+
+def _may_open(message: Message, caller: Caller, server: Server, snapshot: PolicySnapshot) -> bool:
+    """Return whether the message opens no stream, or one for which there is room."""
+    return message.method not in STREAMS or snapshot.admit_stream(caller.principal, server.name)
 
 
 def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:

@@ -22,6 +22,8 @@ CODE_TOKEN = 40100
 """JSON-RPC code of a denial for the token's sake (mirrors HTTP 401)."""
 CODE_POLICY = 40300
 """JSON-RPC code of a denial by policy (mirrors HTTP 403)."""
+CODE_BUSY = 42900
+"""JSON-RPC code of a denial because too much is under way (mirrors HTTP 429)."""
 CODE_SERVICE = 50300
 """JSON-RPC code of a denial because the service cannot decide now (mirrors HTTP 503)."""
 
@@ -64,6 +66,7 @@ class Reason(StrEnum):
     ARGS_NOT_ALLOWED = "args_not_allowed"
     RULE_ERROR = "rule_error"
 
+    TOO_MANY_STREAMS = "too_many_streams"
     DEADLINE = "deadline"
     INTERNAL = "internal"
 
@@ -133,6 +136,7 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.MISSING_ROLE: ReasonRow(policy, 403, CODE_POLICY, "the caller lacks a role that this needs"),
         r.ARGS_NOT_ALLOWED: ReasonRow(policy, 403, CODE_POLICY, "these arguments are not allowed"),
         r.RULE_ERROR: ReasonRow(policy, 403, CODE_POLICY, "a rule could not be evaluated"),
+        r.TOO_MANY_STREAMS: ReasonRow(service, 429, CODE_BUSY, "too many streams are open; try again later"),
         r.DEADLINE: ReasonRow(service, 503, CODE_SERVICE, "the decision came too late"),
         r.INTERNAL: ReasonRow(service, 503, CODE_SERVICE, "the request could not be decided"),
     }

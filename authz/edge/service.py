@@ -23,6 +23,7 @@ from authz.core.identity.session import MIN_KEY, Sessions
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
+from authz.core.response.streams import OpenStreams
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.jwks.store import KeyStore, Schedule
@@ -54,6 +55,7 @@ class Service:
         self.keys = self._key_store(settings)
         self.problem = ""
         self.settings = settings
+        self.streams = OpenStreams(settings.stream_shares, time.monotonic)
         self.snapshots = Snapshots(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
@@ -75,6 +77,7 @@ class Service:
             observe=self.metrics,
             bounds=FilterBounds(bytes=settings.max_list, items=settings.list_items),
             held=HeldBytes(settings.held),
+            streams=self.streams,
         )
 
     async def apply(self, settings: Settings) -> None:
@@ -138,6 +141,7 @@ class Service:
 
     def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings
+        self.streams.shares = settings.stream_shares
         self.snapshots.put_in_force(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
@@ -146,6 +150,7 @@ class Service:
         return structs.replace(
             self._without_candidate(settings, self.metrics.remembered),
             # A candidate has its own terms for issuers, so its own cache; its look-ups are not counted.
+            admit_stream=self.streams.admit,
             candidate=None
             if candidate is None
             else self._without_candidate(candidate, lambda _outcome: None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.core.reasons import CODE_POLICY, CODE_SERVICE, CODE_TOKEN, TABLE, Group, Reason
+from authz.core.reasons import CODE_BUSY, CODE_POLICY, CODE_SERVICE, CODE_TOKEN, TABLE, Group, Reason
 
 WORDS = """
     missing_token malformed_token expired_token not_yet_valid bad_signature unknown_key unknown_issuer wrong_audience
@@ -10,7 +10,7 @@ WORDS = """
     bad_origin unknown_endpoint bad_content_type bad_encoding body_too_large partial_body bad_json bad_message batch
     header_mismatch unsupported_version method_not_allowed unknown_method session_mismatch ambiguous_uri
     allowed no_rule denied_by_rule missing_scope missing_role args_not_allowed rule_error
-    deadline internal
+    too_many_streams deadline internal
 """
 
 
@@ -42,7 +42,7 @@ def test_a_code_of_our_own_lies_outside_what_json_rpc_and_mcp_reserve(reason):
     [
         (Group.TOKEN, {CODE_TOKEN}, {401}),
         (Group.POLICY, {CODE_POLICY, 0}, {403, 200}),
-        (Group.SERVICE, {CODE_SERVICE}, {503}),
+        (Group.SERVICE, {CODE_SERVICE, CODE_BUSY}, {503, 429}),
         (
             Group.REQUEST,
             {-32700, -32600, -32601, -32602, -32001, -32020, -32022},

@@ -199,6 +199,6 @@ def test_what_is_too_wide_is_refused_before_it_is_opened(document):
 def test_many_events_in_one_chunk_are_judged_with_pauses_among_them():
     rewriter = Rewriter(ResponseTerms(visible=visible))
     list(rewriter.headers(SSE, bodyless=False))
-    actions = list(rewriter.chunk(b"data: {}\n\n" * 640))
+    actions = list(rewriter.chunk(b"data: {}\n\n" * 5121))
 
     assert 10 == sum(isinstance(action, Pause) for action in actions)

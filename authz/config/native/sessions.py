@@ -19,6 +19,7 @@ from authz.config.settings import Settings
 from authz.config.validation import Section, Text
 from authz.config.yaml_document import Document
 from authz.core.identity.session import MIN_KEY
+from authz.core.response.streams import StreamShares
 
 _CURE = "make one with: openssl rand -base64 32"
 _MAX_KEY = 1024
@@ -38,14 +39,23 @@ class SessionsModel(Section):
     previous_key_file: Text | None = Field(None, description="file with the second key, relative to this one")
 
 
+_SHARES = StreamShares()
+
+
 class StreamsModel(Section):
-    """How long a response may stay open after its caller's token has expired."""
+    """How many streams may be open, and for how long after their callers' tokens have expired."""
 
     grace_seconds: int = Field(
         60,
         ge=0,
         le=86_400,
         description="how long a stream may stay open once its token is no longer accepted",
+    )
+    per_caller: int = Field(
+        _SHARES.per_caller, ge=1, le=1_000_000, description="streams of one caller in one worker"
+    )
+    per_server: int = Field(
+        _SHARES.per_server, ge=1, le=1_000_000, description="streams at one server in one worker"
     )
     every_answer: bool = Field(
         default=False,
@@ -91,6 +101,7 @@ def with_sessions(
         session_keys=tuple(keys),
         stream_grace=float(streams.grace_seconds),
         every_answer=streams.every_answer,
+        stream_shares=StreamShares(per_caller=streams.per_caller, per_server=streams.per_server),
         read={**settings.read, **read},
     )
 

@@ -248,8 +248,8 @@ class _Unreadable(_Whole):
             yield from self._refuse(Cause.UNREADABLE)
 
 
-_EVENTS_AT_ONCE = 64
-"""Messages of one chunk that are judged before the thread is given back."""
+_EVENTS_AT_ONCE, _BYTES_AT_ONCE = 512, 8192
+"""Events of one chunk that are judged, and bytes that are cut into events, before the thread is given back."""
 
 
 class _Events:
@@ -265,11 +265,18 @@ class _Events:
         yield Headers(length=None, rewritten=True)
 
     def chunk(self, data: bytes) -> Commands:
-        for number, event in enumerate(self._parser.feed(data), start=1):
-            self._resumable = self._resumable or event.named
-            yield from self._judged(event)
-            if not number % _EVENTS_AT_ONCE:
-                yield PAUSE
+        since_pause = 0
+        for start in range(0, len(data), _BYTES_AT_ONCE):
+            for event in self._parser.feed(data[start : start + _BYTES_AT_ONCE]):
+                since_pause += 1
+                if since_pause > _EVENTS_AT_ONCE:
+                    yield PAUSE
+                    since_pause = 1
+                self._resumable = self._resumable or event.named
+                yield from self._judged(event)
+            yield from self._check_room()
+
+    def _check_room(self) -> Commands:
         if self._parser.overflowed:
             yield from self._break_off(Cause.TOO_LARGE)
         elif not self._held.resize(self._parser.held):

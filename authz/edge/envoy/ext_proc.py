@@ -22,6 +22,7 @@ Rules of this module:
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,7 @@ from typing import Any
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
+from authz.core.identity.principal import Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
 from authz.core.response.commands import (
@@ -48,6 +50,8 @@ from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import DEFAULT_BOUNDS, Cause, FilterBounds
 from authz.core.response.rewriter import ResponseTerms, Rewriter
+from authz.core.response.streams import METHODS as STREAMS
+from authz.core.response.streams import OpenStreams, StreamShares
 from authz.edge.envoy.processing_messages import (
     PIECE,
     VALIDATORS,
@@ -86,17 +90,19 @@ class Processor:
         observe: Metrics,
         bounds: FilterBounds = DEFAULT_BOUNDS,
         held: HeldBytes | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
-        """Judge for the callers that `resolve` finds, and hold what `held` has room for."""
+        """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`."""
         self._resolve = resolve
         self._observe = observe
         self._bounds = bounds
         self._held = held or HeldBytes()
+        self._open = streams or OpenStreams(StreamShares(), time.monotonic)
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
     async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = _Stream(self._resolve, self._observe, self._bounds, self._held)
+        stream = _Stream(self._resolve, self._observe, self._bounds, self._held, self._open)
         try:
             await _converse(stream, call)
         finally:
@@ -124,12 +130,21 @@ class _Stream:
         seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
     """
 
-    def __init__(self, resolve: Resolve, observe: Metrics, bounds: FilterBounds, held: HeldBytes) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        observe: Metrics,
+        bounds: FilterBounds,
+        held: HeldBytes,
+        streams: OpenStreams,
+    ) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
         self._observe = observe
         self._bounds = bounds
         self._held = held
+        self._streams = streams
+        self._owner: Principal | None = None  # of a stream that is counted
         self._server = ""
         self._request_id: RequestId = None
         self._session: str | None = None
@@ -143,6 +158,9 @@ class _Stream:
         """Release what is held of the response."""
         if self._rewriter is not None:
             self._rewriter.close()
+        if self._owner is not None:
+            self._streams.end(self._owner, self._server)
+            self._owner = None
 
     def answer(self, request: Any) -> Iterator[Any]:
         """Answer one ProcessingRequest, with any number of responses, and PAUSE among them."""
@@ -184,10 +202,14 @@ class _Stream:
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
     def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
-        context = self._resolve(texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {})
+        given = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        context = self._resolve(given)
         if context is not None:
             self._server, self._request_id = context.server.name, context.request_id
             self.seconds = context.seconds
+            if given.get("method") in STREAMS:
+                self._owner = context.caller.principal
+                self._streams.begin(self._owner, self._server)
         return context
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:

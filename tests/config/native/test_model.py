@@ -11,6 +11,7 @@ from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
 from authz.core.policy.rule import DenialStyle
 from authz.core.request import Limits
+from authz.core.response.streams import StreamShares
 from tests.support.policy_files import NATIVE, problems, settings, warnings
 
 EVERYTHING = """\
@@ -41,7 +42,7 @@ keys:
   stale_for_seconds: 3600
   timeout_seconds: 4
   document_bytes: 65536
-streams: {grace_seconds: 7, every_answer: true}
+streams: {grace_seconds: 7, every_answer: true, per_caller: 3, per_server: 9}
 tests:
   personas: {a: {sub: x}}
   cases:
@@ -152,6 +153,7 @@ def test_every_key_reaches_the_settings():
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
     assert (7, True) == (given.stream_grace, given.every_answer)
+    assert StreamShares(per_caller=3, per_server=9) == given.stream_shares
     assert frozenset({"keys.internal"}) == given.insecure_hosts
     assert {
         "http://keys.internal/": IssuerKeys(

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -10,9 +11,11 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz.core.identity.principal import Caller as AuthenticatedCaller
 from authz.core.mcp.item import Kind
 from authz.core.response.commands import ResponseOutcome, expired, refusal
 from authz.core.response.list_filter import FilterBounds
+from authz.core.response.streams import OpenStreams, StreamShares
 from authz.core.servers import Server
 from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
 from tests.support import core
@@ -29,6 +32,9 @@ CUT = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"}]}}'
 FILES = core.server(name="files")
 
 
+READER = AuthenticatedCaller.of(core.principal(), FILES.name)
+
+
 @dataclass
 class Caller:
     sees: set[str]
@@ -36,6 +42,7 @@ class Caller:
     request_id: str | int | None = None
     seconds: float | None = None
     remaining_ms: int = 500
+    caller: AuthenticatedCaller = READER
 
     def bind_session(self, session):
         if "," in session:
@@ -99,13 +106,13 @@ def exchange(*requests, **options):
     return asyncio.run(asyncio.wait_for(run(), DEADLINE))
 
 
-def headers(*pairs, status=b"200", end=False, sees=("shown",), mode=MODE.FULL_DUPLEX_STREAMED):
+def headers(*pairs, status=b"200", end=False, sees=("shown",), mode=MODE.FULL_DUPLEX_STREAMED, method=""):
     request = pb.ProcessingRequest()
     request.response_headers.end_of_stream = end
     for name, value in ((":status", status), *pairs):
         request.response_headers.headers.headers.add(key=name, raw_value=value)
     if sees is not None:
-        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": ",".join(sees)})
+        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": ",".join(sees), "method": method})
     if mode is not None:
         request.protocol_config.response_body_mode = mode
     return request
@@ -617,3 +624,29 @@ def test_of_the_metadata_only_texts_count():
     (reply,) = exchange(first, body(LIST, end=True))
 
     assert_bad_gateway(reply)
+
+
+def test_a_stream_is_counted_while_it_is_open_and_other_responses_are_not():
+    async def admitted(method):
+        open_streams = OpenStreams(StreamShares(per_caller=1), time.monotonic)
+        async with calls(streams=open_streams) as process:
+            call = process()
+            await call.write(headers(SSE, method=method))
+            await call.read()
+            during = open_streams.admit(READER.principal, "other")
+            await call.write(body(b"", end=True))
+            await call.done_writing()
+            await read_all(call)
+        return during
+
+    async def run():
+        return [await admitted(method) for method in ("GET", "subscriptions/listen", "tools/call")]
+
+    assert [False, False, True] == asyncio.run(asyncio.wait_for(run(), DEADLINE))
+
+
+def test_bytes_that_follow_one_another_are_one_message():
+    responses = exchange(headers(SSE), body((b": x\n\n" + b"data: x\n\n") * 5000), body(b"", end=True))
+
+    assert 5000 * 14 == len(sent(responses))
+    assert 25 >= len([piece for piece in streamed(responses) if not piece.end_of_stream])
