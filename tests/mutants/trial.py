@@ -19,14 +19,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import settings
 
 _LIBRARIES = (
-    "cel_expr_python", "celpy", "cryptography.hazmat.primitives.asymmetric.rsa", "envoy.service.auth.v3.external_auth_pb2",
+    "cel_expr_python", "celpy",  "envoy.service.auth.v3.external_auth_pb2",
     "envoy.service.ext_proc.v3.external_processor_pb2", "google.protobuf.struct_pb2", "grpc", "httpx", "hypothesis.strategies", "jwt", "msgspec",
     "pydantic", "structlog", "yaml",
 )  # fmt: skip
-_OPTIONS = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist")
+_OPTIONS = (
+    "-q",
+    "-x",
+    "--assert=plain",
+    "--hypothesis-profile=mutants",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+)
 _MEMORY = 4 * 1024**3
 
 
@@ -34,8 +44,20 @@ def prepare() -> None:
     """Import what every trial needs, and make generated inputs the same in each."""
     for name in _LIBRARIES:
         importlib.import_module(name)
-    settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
-    settings.load_profile("mutants")
+    settings.register_profile("mutants", derandomize=True, database=None, deadline=None, max_examples=25)
+    _keep_keys(4)
+
+
+def _keep_keys(count: int) -> None:
+    """Generate some keys of the usual size, which every trial then takes instead of its own: each costs a trial's time."""
+    usual = {"public_exponent": 65537, "key_size": 2048}
+    kept = [rsa.generate_private_key(**usual) for _ in range(count)]
+    generate = rsa.generate_private_key
+
+    def take(**asked: int) -> rsa.RSAPrivateKey:
+        return kept.pop() if kept and asked == usual else generate(**asked)
+
+    rsa.generate_private_key = take
 
 
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
