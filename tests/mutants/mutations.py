@@ -203,7 +203,8 @@ def _without_entry(node: ast.Dict) -> Iterator[Change]:
 
 
 def _nothing_returned(node: ast.Return) -> Iterator[Change]:
-    if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    nothing = node.value is None or (isinstance(node.value, ast.Constant) and not node.value.value)
+    if not nothing:
         yield _rewritten(node, value=ast.Constant(None))
 
 

@@ -46,6 +46,7 @@ def planted(source):
         ("a = cast('int', b)", []),
         ("a = b if c else d", ["a = b if True else d", "a = b if False else d"]),
         ("def f():\n    return a", ["def f():\n    return None"]),
+        ("def f():\n    return False", ["def f():\n    return True"]),
         ("@b(1)\ndef f():\n    raise a", ["@b(1)\ndef f():\n    pass"]),
         ("a |= b", ["pass", "a &= b"]),
     ],

@@ -36,6 +36,11 @@ def test_acceptable_claims_give_the_caller_they_name():
     assert expected == principal(given, trust(), NOW)
 
 
+def test_a_caller_whom_no_claim_names_has_no_name():
+    assert "" == judge({"azp": ...}).client
+    assert "" == judge({"sub": ...}).subject
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -57,6 +57,30 @@ def test_what_a_token_says_is_not_shown():
     assert "Jws(header=JoseHeader(alg='RS256', kid='key-1', typ='jwt'))" == shown
 
 
+def of_length(chars):
+    """A token of so many characters, in the form of one; its signature is none."""
+    head = f"{b64(json.dumps(good_header()).encode())}."
+    payload, signature = "A" * (chars - len(head) - 3), "AA"
+    return f"{head}{payload}.{signature}"
+
+
+@pytest.mark.parametrize(("chars", "expected"), [(16384, Jws), (16385, TokenRejected)])
+def test_a_token_is_taken_apart_up_to_the_limit_of_characters_and_no_further(chars, expected):
+    assert chars == len(of_length(chars))
+    assert expected is type(read_compact(of_length(chars)))
+
+
+def test_a_header_that_is_known_by_its_segment_is_not_read_again():
+    known = JoseHeader("ES256", "k", "at+jwt")
+
+    assert known is read_compact("not*base64.AAAA.AAAA", {"not*base64": known}).header
+    assert R.MALFORMED_TOKEN is read_compact("not*base64.AAAA.AAAA", {"AAAA": known}).reason
+
+
+def test_a_header_without_a_type_has_the_empty_one():
+    assert "" == read_compact(compact({"alg": "RS256"}, claims())).header.typ
+
+
 def spoil(segment, change):
     """Give a good token whose segment (0, 1, 2) went through `change`; signed again unless it is the signature."""
     segments = token().split(".")

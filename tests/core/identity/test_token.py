@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.identity.jws import MAX_CHARS
+from authz.core.identity.jws import MAX_CHARS, JoseHeader
 from authz.core.identity.principal import Principal, TokenRejected
-from authz.core.identity.token import bearer, verify
+from authz.core.identity.token import bearer, validity, verify
 from authz.core.reasons import TABLE, Group, Reason
+from authz.core.wire.bounded_cache import BoundedCache
 from tests.support.tokens import (
     ISSUER,
+    KID,
     NOW,
     b64,
     claims,
@@ -283,3 +285,87 @@ def test_a_refusal_quotes_nothing_of_the_token(secret):
     results = [judge(text) for text in texts]
     assert all(isinstance(result, TokenRejected) for result in results)
     assert not any(secret in repr(result) or secret in result.detail for result in results)
+
+
+# Headers of tokens that were verified
+
+
+def known(text, headers):
+    return verify(text, {ISSUER: (trust(), good_keys())}, NOW, headers)
+
+
+def test_the_header_of_a_verified_token_is_kept_once_and_read_from_there():
+    headers = BoundedCache(4)
+    first, second = token(), token(claims(sub="other"))
+    (segment,) = {text.partition(".")[0] for text in (first, second)}
+
+    assert isinstance(known(first, headers), Principal)
+    kept = dict(headers)
+    assert {segment: JoseHeader("RS256", KID, "jwt")} == kept
+    assert isinstance(known(second, headers), Principal)
+    assert kept[segment] is headers[segment]
+
+
+@pytest.mark.parametrize(
+    "text", [token, lambda: token(claims(exp=1)), lambda: token(private=rsa_key(serial=1))]
+)
+def test_the_header_that_is_kept_is_the_one_that_is_acted_upon(text):
+    headers = BoundedCache(4)
+    headers[text().partition(".")[0]] = JoseHeader("none", None, "jwt")
+
+    assert R.BAD_SIGNATURE is known(text(), headers).reason
+
+
+@pytest.mark.parametrize("text", [lambda: token(claims(exp=1)), lambda: token(private=rsa_key(serial=1))])
+def test_the_header_of_a_refused_token_is_not_kept(text):
+    headers = BoundedCache(4)
+
+    assert isinstance(known(text(), headers), TokenRejected)
+    assert {} == headers
+
+
+@pytest.mark.parametrize(("over", "kept"), [(0, 1), (1, 0)])
+def test_a_long_header_is_read_each_time(over, kept):
+    """512 characters of base64url are 384 bytes."""
+    headers = BoundedCache(4)
+    padding = 384 + over - len(json.dumps(good_header(x="")).encode())
+    long = token(x="x" * padding)
+
+    assert 512 + over * 2 == len(long.partition(".")[0])
+    assert isinstance(known(long, headers), Principal)
+    assert kept == len(headers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "terms", "expected"),
+    [
+        ({"iat": ..., "exp": 1000}, {"leeway": 0}, (-math.inf, 1000)),
+        ({"iat": ..., "exp": 1000}, {"leeway": 60}, (-math.inf, 1060)),
+        ({"iat": 500, "exp": 1000}, {"leeway": 60}, (440, 1060)),
+        ({"iat": 500, "nbf": 700, "exp": 1000}, {"leeway": 60}, (640, 1060)),
+        ({"iat": 700, "nbf": 500, "exp": 1000}, {"leeway": 60}, (640, 1060)),
+        ({"iat": ..., "nbf": 500, "exp": 1000}, {"leeway": 60}, (440, 1060)),
+        ({"iat": 500, "exp": 1000}, {"leeway": 60, "max_token_age": 100}, (440, 660)),
+        ({"iat": 500, "exp": 1000}, {"leeway": 60, "max_token_age": 800}, (440, 1060)),
+    ],
+)
+def test_a_token_is_valid_between_the_moments_at_which_its_verification_changes_its_mind(
+    changes, terms, expected
+):
+    who = judge(token(claims(**changes)), now=650, **terms)
+    starts, ends = validity(who, trust(**terms))
+
+    assert expected == (starts, ends)
+    if starts > -math.inf:
+        assert [R.NOT_YET_VALID, R.ALLOWED] == [
+            reason(token(claims(**changes)), now=at, **terms) for at in (starts - 1, starts)
+        ]
+    assert [R.ALLOWED, R.EXPIRED_TOKEN] == [
+        reason(token(claims(**changes)), now=at, **terms) for at in (ends - 1, ends)
+    ]
+
+
+def test_a_bearer_token_keeps_the_padding_that_it_has_and_no_other_letter_is_padding():
+    assert "abc==" == bearer("Bearer abc==")
+    assert "abcX" == bearer("Bearer abcX")
+    assert "X" == bearer("Bearer X")
