@@ -76,7 +76,10 @@ _PROTOCOL = {
         ),
     },
     "methods": {
-        "protocol.unknown-method": ("404 and -32601", "A method without a row is answered 404 and -32601."),
+        "protocol.unknown-method": (
+            "404 and -32601",
+            "A method without a row is answered -32601, with 404 in the modern era.",
+        ),
         "protocol.opened-method": (
             "`methods:",
             "A server can open a method to every valid token, for itself alone.",
@@ -104,11 +107,19 @@ _PROTOCOL = {
             "`null` counts as absent",
             "null stands for a member that may be left out; params of another type are refused.",
         ),
+        "protocol.form": (
+            "a JSON pointer",
+            "A body that is refused for its form is told the rule and the place, and keeps its id.",
+        ),
         "protocol.modern-order": (
             "-32020",
             "Flaws of a modern request are answered in the specification's order.",
         ),
         "protocol.legacy-headers": ("`Mcp-Name`", "Legacy headers may be missing and must not lie."),
+        "protocol.session-survives": (
+            "404 means only",
+            "A flaw of a message, or a method of HTTP, ends no legacy session.",
+        ),
         "protocol.unknown-version": ("the name of a tool", "A version that is not known is refused."),
     },
     "lists": {
@@ -158,6 +169,10 @@ _PROTOCOL = {
         "protocol.slow-readers": ("does not read", "A client that does not read fills no memory."),
     },
     "hidden-denials": {
+        "protocol.refusal-as-result": (
+            "`isError`",
+            "A denied call of a tool is a result that says what is missing.",
+        ),
         "protocol.hide": ("`hide: true`", "A hidden name is answered as an unknown one, to the byte."),
     },
 }

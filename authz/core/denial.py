@@ -169,6 +169,10 @@ def _error(decision: Decision, decision_id: str) -> dict[str, Any]:
     if decision.reason is Reason.UNSUPPORTED_VERSION:
         message = f"{message}; known are {_KNOWN_VERSIONS}"
         data |= {"supported": list(MODERN_VERSIONS), "requested": decision.version[:_VERSION_CHARS]}
+    if decision.broken is not None:
+        broken = decision.broken
+        message = f"{message}: {broken.pointer or 'the message'}: {broken.text}"
+        data |= {"form": broken.text, "pointer": broken.pointer}
     code = row.code if decision.code is None else decision.code
     return {"code": code, "message": message, "data": data}
 

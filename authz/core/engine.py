@@ -29,6 +29,7 @@ from authz.core.identity.session import (
     UnboundSessions,
 )
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.mcp.form import BrokenRule, broken_rule
 from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
@@ -36,7 +37,7 @@ from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Verdict
 from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
-from authz.core.request import Deadline, HttpRequest, Limits
+from authz.core.request import Deadline, HttpRequest, Limits, RequestId
 from authz.core.response.streams import METHODS as STREAMS
 from authz.core.servers import Directory, Server
 from authz.core.transport import check_transport
@@ -101,7 +102,12 @@ def check(
         return Decision(reason=Reason.UNKNOWN_ENDPOINT)
     broken = check_transport(request, server, snapshot.max_body)
     if broken is not None:
-        return Decision(reason=broken, server=server.name, version=_declared_version(request))
+        return Decision(
+            reason=broken,
+            server=server.name,
+            request_id=_peek(request, snapshot.limits),
+            version=_declared_version(request),
+        )
     caller = snapshot.authenticator.authenticate(server, request.headers.get("authorization"), now)
     mark("token")
     if isinstance(caller, TokenRejected):
@@ -110,7 +116,7 @@ def check(
         caller = Caller.of(ANONYMOUS, server.name)
     message = _read(request, server, snapshot.limits)
     if isinstance(message, MessageRejected):
-        return _reject_message(message, server, caller)
+        return _reject_message(message, server, caller, broken_rule(request, message.reason, snapshot.limits))
     session = _check_session(request, message, caller, snapshot)
     if isinstance(session, MessageRejected):
         return _reject_message(session, server, caller)
@@ -253,7 +259,9 @@ _RESPONSE = "response"
 """The method that records show for a client's response to a server's request, which has none."""
 
 
-def _reject_message(rejected: MessageRejected, server: Server, caller: Caller) -> Decision:
+def _reject_message(
+    rejected: MessageRejected, server: Server, caller: Caller, broken: BrokenRule | None = None
+) -> Decision:
     return Decision(
         reason=rejected.reason,
         server=server.name,
@@ -262,20 +270,25 @@ def _reject_message(rejected: MessageRejected, server: Server, caller: Caller) -
         request_id=rejected.request_id,
         version=rejected.version,
         code=rejected.code,
+        broken=broken,
     )
 
 
-_PEEK_BYTES = 16384
-"""Largest body that is parsed for its id before the caller is authenticated."""
+_PEEK_BYTES = 65_536
+"""Largest body that is opened for its id before the caller is authenticated."""
+
+
+def _peek(request: HttpRequest, limits: Limits) -> RequestId:
+    """Return the id of a request that is refused before its body is read, if a moderate body shows one."""
+    return peek_id(request.body, limits) if 0 < len(request.body) <= _PEEK_BYTES else None
 
 
 def _reject_token(request: HttpRequest, server: Server, rejection: TokenRejected, limits: Limits) -> Decision:
-    """Deny because of the token, with the request's id if a small body shows one."""
-    small = 0 < len(request.body) <= _PEEK_BYTES
+    """Deny because of the token."""
     return Decision(
         reason=rejection.reason,
         server=server.name,
-        request_id=peek_id(request.body, limits) if small else None,
+        request_id=_peek(request, limits),
         version=_declared_version(request),
         scopes=server.scopes,
         rejection=rejection,

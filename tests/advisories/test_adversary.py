@@ -92,7 +92,7 @@ PATHS = {
     "escaped backslashes": (400, "/.well-known/oauth-protected-resource/..%5c..%5c{}"),
     "escaped slashes": (400, "/.well-known/oauth-protected-resource%2f..%2f..%2f{}"),
     "two slashes": (404, "/.well-known/oauth-protected-resource//{}"),
-    "a longer word": (403, "/.well-known/oauth-protected-resource{}"),
+    "a longer word": (404, "/.well-known/oauth-protected-resource{}"),
     "itself": (403, "/{}"),
 }
 

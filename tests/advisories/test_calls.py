@@ -309,4 +309,6 @@ def test_a_hidden_tool_is_denied_as_one_that_does_not_exist_to_the_byte(stack, h
     ((status, fields, body),) = seen
     assert 200 == status
     assert "www-authenticate" not in dict(fields)
-    assert {"code": -32602, "message": "Unknown tool: NAME"} == json.loads(body)["error"]
+    modern = {"resultType": "complete"} if era == MODERN else {}
+    content = [{"type": "text", "text": "Unknown tool: NAME"}]
+    assert {"content": content, "isError": True, **modern} == json.loads(body)["result"]

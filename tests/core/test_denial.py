@@ -351,6 +351,7 @@ STATUSES = [
 
 
 @pytest.mark.parametrize(("reason", "parts", "headers", "expected"), STATUSES)
+@pytest.mark.requirement("protocol.session-survives")
 def test_a_flaw_of_a_message_ends_no_legacy_session(reason, parts, headers, expected):
     given = render_denial(Decision(reason=reason, **parts), server(), post({}, headers), "id-1")
 
@@ -384,6 +385,7 @@ def test_a_well_known_path_that_is_nobodys_is_not_found(path, expected):
     assert expected == given.status
 
 
+@pytest.mark.requirement("reason.method_not_allowed")
 def test_a_method_of_http_that_is_not_allowed_is_told_which_are():
     given = render_denial(Decision(reason=Reason.METHOD_NOT_ALLOWED), server(), REQUEST, "id-1")
 

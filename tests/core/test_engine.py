@@ -288,7 +288,7 @@ def test_an_unknown_key_says_which_one_to_look_for_and_shows_its_name_to_nobody(
 
 
 def test_the_id_of_a_refused_request_is_not_looked_for_in_a_large_body():
-    body = json.dumps(message("ping", {"pad": "x" * 20_000})).encode()
+    body = json.dumps(message("ping", {"pad": "x" * 70_000})).encode()
     decision = check(post(body, {"authorization": ...}), snapshot(server(), max_body=1 << 20))
 
     assert (Reason.MISSING_TOKEN, None) == (decision.reason, decision.request_id)

@@ -27,11 +27,12 @@ from authz.core.mcp.uri import reading
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
 from authz.core.wire.confusables import collide, imitates
+from authz.core.wire.raw_json import UnfitError, open_object
 from authz.core.wire.strict_json import StrictJSONError, loads
 
 # The JSON-RPC 2.0 envelope that every MCP message comes in: its members and its id.
 
-_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 
 
 def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
@@ -51,7 +52,7 @@ def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
     method = value.get("method", "")
     sound = (
         value.get("jsonrpc") == "2.0"
-        and not imitates(value, _ENVELOPE)
+        and not imitates(value, ENVELOPE)
         and isinstance(method, str)
         and len(method) <= limits.name
         and ("method" not in value or (method and "result" not in value and "error" not in value))
@@ -60,13 +61,17 @@ def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
 
 
 def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
-    """Return the id to answer a request with that is refused before its message is read; None if there is none."""
+    """Return the id to answer a request with whose message is not read; None if there is none.
+
+    Only the outermost object is opened, so that a flaw further in, which may be why the body is refused, hides no id.
+    """
     limits = limits or DEFAULT_LIMITS
     try:
-        value = loads(body, max_depth=limits.depth)
-    except StrictJSONError:
+        members = open_object(body, ENVELOPE)
+        value = {"id": loads(bytes(members["id"]))} if "id" in members else {}
+    except (UnfitError, StrictJSONError, msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    return read_id(value, limits)[0] if isinstance(value, dict) else None
+    return read_id(value, limits)[0]
 
 
 INVALID_PARAMS = -32602
@@ -74,11 +79,11 @@ INVALID_PARAMS = -32602
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 
-_PARAMS = frozenset(
+PARAMS = frozenset(
     {"name", "arguments", "uri", "ref", "taskId", "notifications", "_meta", "cursor", "task", "requestState"}
     | {"inputResponses", "argument", "context", "level", "protocolVersion", "capabilities", "clientInfo"},
 )
-_META = frozenset(
+META = frozenset(
     {
         META_VERSION,
         META_CAPABILITIES,
@@ -87,7 +92,7 @@ _META = frozenset(
     }
     | {"progressToken"},
 )
-_INNER = frozenset({"type", "name", "uri", "resourceSubscriptions", "taskIds"})
+INNER = frozenset({"type", "name", "uri", "resourceSubscriptions", "taskIds"})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,14 +158,16 @@ def read_message(
         The message, or why there is none.
     """
     limits = limits or DEFAULT_LIMITS
+    version = request.headers.get("mcp-protocol-version", "")
     try:
         value = loads(request.body, max_depth=limits.depth)
     except StrictJSONError:
-        return MessageRejected(reason=Reason.BAD_JSON)
+        return MessageRejected(
+            reason=Reason.BAD_JSON, request_id=peek_id(request.body, limits), version=version
+        )
     if not isinstance(value, dict):
         return MessageRejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
     request_id, id_ok = read_id(value, limits)
-    version = request.headers.get("mcp-protocol-version", "")
     flaw = envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
     if flaw is not None:
         return MessageRejected(reason=flaw, request_id=request_id, version=version)
@@ -180,7 +187,7 @@ def _response(
 ) -> Message | MessageRejected:
     """Read a client's answer to a server's request; the modern era has none."""
     has_params = value.get("params") is not None
-    if request_id is None or not _has_one_outcome(value) or has_params or is_modern(version):
+    if request_id is None or not has_one_outcome(value) or has_params or is_modern(version):
         return MessageRejected(reason=Reason.BAD_MESSAGE, version=version)
     if mirrored:
         return MessageRejected(reason=Reason.HEADER_MISMATCH, version=version)
@@ -194,7 +201,7 @@ def _response(
     )
 
 
-def _has_one_outcome(value: Mapping[str, Any]) -> bool:
+def has_one_outcome(value: Mapping[str, Any]) -> bool:
     """Return whether there is a result or an error and not both; beside the other, null is none."""
     if "result" in value and "error" in value:
         return (value["result"] is None) != (value["error"] is None)
@@ -223,7 +230,7 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
     """Read a message that has a method."""
     params = _present(value, "params")
     meta = _present(params, "_meta") if isinstance(params, dict) else _EMPTY
-    if not _is_object(params, _PARAMS) or not _is_object(meta, _META):
+    if not _is_object(params, PARAMS) or not _is_object(meta, META):
         return _BAD
     method, is_request = value["method"], "id" in value
     header = request.headers.get("mcp-protocol-version", "")
@@ -268,7 +275,8 @@ def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw
     version = meta.get(META_VERSION)
     complete = isinstance(version, str) and isinstance(meta.get(META_CAPABILITIES), dict)
     if required and not complete:
-        return _INCOMPLETE
+        # Without a version in the body it is a legacy message, whose header names a version that is not known.
+        return _INCOMPLETE if META_VERSION in meta or is_known(header) else _UNSUPPORTED
     return None if version is None or version == header else _MISMATCH
 
 
@@ -303,7 +311,7 @@ def _ambiguous(arguments: Any, params: Mapping[str, Any]) -> bool:
     if arguments is not _EMPTY and (not isinstance(arguments, dict) or _collisions(arguments)):
         return True
     inner = [params[key] for key in ("ref", "notifications") if key in params]
-    return any(isinstance(part, dict) and imitates(part, _INNER) for part in inner) if inner else False
+    return any(isinstance(part, dict) and imitates(part, INNER) for part in inner) if inner else False
 
 
 _CONTAINERS = (dict, list)
