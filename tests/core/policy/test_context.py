@@ -6,7 +6,7 @@ from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.expression import Truth
-from tests.support.core import condition, occasion, post, principal, tool
+from tests.support.core import condition, context, post, principal, tool
 
 REQUEST = post(
     {},
@@ -98,5 +98,5 @@ def test_a_value_is_remembered_only_where_it_depends_on_the_caller_alone(text, a
 def test_a_remembered_value_is_not_shared_between_callers():
     admin = condition('"admin" in roles')
 
-    assert Truth.TRUE is occasion(principal(roles=("admin",))).truth(admin, tool("x"))
-    assert Truth.FALSE is occasion(principal(roles=("user",))).truth(admin, tool("x"))
+    assert Truth.TRUE is context(principal(roles=("admin",))).truth(admin, tool("x"))
+    assert Truth.FALSE is context(principal(roles=("user",))).truth(admin, tool("x"))
