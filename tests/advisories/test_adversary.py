@@ -3,17 +3,13 @@
 import base64
 import json
 import re
-import socket
 
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from authz.edge.telemetry.decision_record import clip
+from tests.support.http2 import h2_headers, h2_request
 from tests.support.running import arrived, recorded
-from tests.support.waiting import DEADLINE
-from tests.support.wire import ask, call, exchange, headers, message, request
+from tests.support.wire import ask, call, exchange, message, request
 
 pytestmark = pytest.mark.envoy
 
@@ -115,44 +111,11 @@ def test_the_public_metadata_can_only_be_read(stack, port, admin, method):
     assert [405] == answers
 
 
-def _h2(port, lines, body, trailers=()):
-    """One HTTP/2 request with trailers; the status, "" when the connection or stream was broken off."""
-    connection = H2Connection(
-        H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
-    )
-    connection.initiate_connection()
-    connection.send_headers(1, lines)
-    connection.send_data(1, body, end_stream=not trailers)
-    if trailers:
-        connection.send_headers(1, trailers, end_stream=True)
-    status, got = "", b""
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as sock:
-        sock.sendall(connection.data_to_send())
-        while data := sock.recv(65536):
-            for event in connection.receive_data(data):
-                match event:
-                    case ResponseReceived():
-                        status = dict(event.headers)[b":status"].decode()
-                    case DataReceived():
-                        got += event.data
-                    case StreamEnded() | StreamReset() | ConnectionTerminated():
-                        return status, got
-            sock.sendall(connection.data_to_send())
-    return status, got
-
-
-def _pseudo(port, token, body, **changes):
-    lines = headers(port, token, body)
-    authority = lines.pop("host")
-    pseudo = {":method": "POST", ":scheme": "http", ":path": "/mcp", ":authority": authority, **changes}
-    return [*pseudo.items(), *lines.items()]
-
-
 def test_trailers_of_http_2_bring_the_server_no_identity(stack, port):
     body = call("get_user_info")
     trailers = [("x-mcp-subject", EVIL), ("x-mcp-scopes", EVIL), ("authorization", "Bearer x")]
     before = len(stack.arrivals())
-    _, got = _h2(port, _pseudo(port, stack.token(sub="auth0|alice"), body), body, trailers)
+    _, got = h2_request(port, h2_headers(port, stack.token(sub="auth0|alice"), body), body, trailers)
     (arrival,) = stack.arrivals()[before:]
 
     assert "auth0|alice" == json.loads(got)["result"]["structuredContent"]["subject"]
@@ -161,21 +124,23 @@ def test_trailers_of_http_2_bring_the_server_no_identity(stack, port):
 
 
 def test_trailers_of_http_2_bring_no_token(stack, port):
-    lines = [line for line in _pseudo(port, "x", BODY) if line[0] != "authorization"]
+    lines = [line for line in h2_headers(port, "x", BODY) if line[0] != "authorization"]
     token = f"Bearer {stack.token(scope='files:read', roles=['admin'])}"
     answers = []
 
-    assert [] == arrived(stack, lambda: answers.append(_h2(port, lines, BODY, [("authorization", token)])[0]))
+    assert [] == arrived(
+        stack, lambda: answers.append(h2_request(port, lines, BODY, [("authorization", token)])[0])
+    )
     assert ["401"] == answers
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "connect-udp", "http"])
 def test_extended_connect_opens_no_tunnel(stack, port, admin, protocol):
     """RFC 8441, RFC 9298."""
-    lines = [*_pseudo(port, admin, BODY, **{":method": "CONNECT"}), (":protocol", protocol)]
+    lines = [*h2_headers(port, admin, BODY, **{":method": "CONNECT"}), (":protocol", protocol)]
     answers = []
 
-    assert [] == arrived(stack, lambda: answers.append(_h2(port, lines, BODY)[0]))
+    assert [] == arrived(stack, lambda: answers.append(h2_request(port, lines, BODY)[0]))
     assert not answers[0].startswith("2")
 
 

@@ -3,13 +3,11 @@
 import socket
 
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 
+from tests.support.http2 import h2_headers, h2_request
 from tests.support.running import arrived
 from tests.support.waiting import DEADLINE
-from tests.support.wire import call, headers, receive, request
+from tests.support.wire import call, receive, request
 
 pytestmark = pytest.mark.envoy
 
@@ -17,45 +15,9 @@ BODY = call("system_status")
 EVIL = "mallory"
 
 
-def _h2(port: int, lines: list[tuple[str, str]], body: bytes) -> tuple[str, bytes]:
-    """One HTTP/2 request with prior knowledge; status "" for a reset."""
-    connection = H2Connection(
-        H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
-    )
-    connection.initiate_connection()
-    connection.send_headers(1, lines)
-    connection.send_data(1, body, end_stream=True)
-    status, got = "", b""
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as sock:
-        sock.sendall(connection.data_to_send())
-        while data := sock.recv(65536):
-            for event in connection.receive_data(data):
-                match event:
-                    case ResponseReceived():
-                        status = dict(event.headers)[b":status"].decode()
-                    case DataReceived():
-                        got += event.data
-                    case StreamEnded() | StreamReset():
-                        return status, got
-            sock.sendall(connection.data_to_send())
-    return status, got
-
-
-def _pseudo(port: int, token: str, **changes: str) -> list[tuple[str, str]]:
-    lines = headers(port, token, BODY)
-    pseudo = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": "/mcp",
-        ":authority": lines.pop("host"),
-        **changes,
-    }
-    return [*pseudo.items(), *lines.items()]
-
-
 def test_http_2_without_tls_is_judged_like_http_1(stack, port, admin):
-    seen = arrived(stack, lambda: _h2(port, _pseudo(port, admin), BODY))
-    refused = arrived(stack, lambda: _h2(port, _pseudo(port, stack.token()), BODY))
+    seen = arrived(stack, lambda: h2_request(port, h2_headers(port, admin, BODY), BODY))
+    refused = arrived(stack, lambda: h2_request(port, h2_headers(port, stack.token(), BODY), BODY))
 
     assert (["system_status"], []) == ([a.tool for a in seen], refused)
 
@@ -75,9 +37,9 @@ H2_REFUSED = {
 @pytest.mark.parametrize(("changes", "more"), H2_REFUSED.values(), ids=H2_REFUSED.keys())
 def test_nothing_of_a_refused_http_2_request_arrives(stack, port, admin, changes, more):
     answers = []
-    lines = [*_pseudo(port, admin, **changes), *more]
+    lines = [*h2_headers(port, admin, BODY, **changes), *more]
 
-    assert [] == arrived(stack, lambda: answers.append(_h2(port, lines, BODY)))
+    assert [] == arrived(stack, lambda: answers.append(h2_request(port, lines, BODY)))
     assert not answers[0][0].startswith("2")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal
+from tests.support.core import context, principal
 
 
 @pytest.mark.requirement("security.one-allow")
@@ -28,7 +28,7 @@ def test_an_allow_has_its_reason():
 def test_the_principal_is_the_callers_where_there_is_one():
     who = principal("a")
 
-    assert who is Decision(caller=occasion(who).caller).principal
+    assert who is Decision(caller=context(who).caller).principal
     assert None is Decision().principal
 
 

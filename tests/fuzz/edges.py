@@ -158,7 +158,7 @@ def _cel(data: bytes) -> None:
         assert expression.line >= 1
         assert expression.column >= 1
         return
-    context = core.occasion(core.principal("s", roles=("r",), level=3), {"path": "/a", "n": 1}, x="y")
+    context = core.context(core.principal("s", roles=("r",), level=3), {"path": "/a", "n": 1}, x="y")
     assert context.truth(expression, core.tool("echo")) in set(Truth)
 
 

@@ -86,8 +86,8 @@ def allowed(name, caller, case):
         return decided(form(name), request, lambda *_: caller).allowed
     if isinstance(caller, TokenRejected):
         return False
-    occasion = EvaluationContext(caller, request, "tools/call", None)
-    return server.policy.judge(occasion, Item(Kind.TOOL, case.tool)).reason is Reason.ALLOWED
+    context = EvaluationContext(caller, request, "tools/call", None)
+    return server.policy.judge(context, Item(Kind.TOOL, case.tool)).reason is Reason.ALLOWED
 
 
 def both(case, sent=None):

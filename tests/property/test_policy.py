@@ -15,7 +15,7 @@ from authz.core.policy.expression import Truth
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect
 from authz.core.reasons import Reason
-from tests.support.core import changed, occasion, principal, rule, tool
+from tests.support.core import changed, context, principal, rule, tool
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that is busy with other tests is no failure."""
@@ -82,7 +82,7 @@ NAMES = st.sampled_from(TOOLS)
 
 
 def verdict(rules, who, arguments, name):
-    return Policy(tuple(rules)).judge(occasion(who, arguments), tool(name))
+    return Policy(tuple(rules)).judge(context(who, arguments), tool(name))
 
 
 def allowed(rules, who, arguments, name):
@@ -133,7 +133,7 @@ def denies(each, who, asked, name):
 
 def plain(rules, who, arguments, name):
     """Decide by looking at every rule."""
-    asked = occasion(who, arguments)
+    asked = context(who, arguments)
     about = [each for each in rules if not each.shadow and selects(each, name)]
     denied = {denies(each, who, asked, name) for each in about if each.effect is Effect.DENY}
     if Truth.TRUE in denied:
@@ -159,7 +159,7 @@ def test_the_index_decides_as_a_plain_loop_over_all_rules_does(rules, who, argum
 def test_what_was_asked_before_changes_no_answer(rules, calls):
     policy = Policy(rules)
     one_after_the_other = [
-        policy.judge(occasion(who, arguments), tool(name)) for who, arguments, name in calls
+        policy.judge(context(who, arguments), tool(name)) for who, arguments, name in calls
     ]
 
     assert [verdict(rules, *call) for call in calls] == one_after_the_other
@@ -186,7 +186,7 @@ def test_an_item_is_listed_exactly_when_the_rules_without_their_args_would_let_i
 @UNHURRIED
 @given(rules=RULES, who=CALLERS, name=NAMES)
 def test_what_every_allows_when_part_refuses_is_not_listed(rules, who, name):
-    asked = occasion(who, None)
+    asked = context(who, None)
     open_allows = [
         each
         for each in rules
@@ -240,7 +240,7 @@ def test_what_allows_is_a_rule_whose_every_condition_is_true(rules, who, argumen
     found = verdict(rules, who, arguments, name)
 
     if found.reason is Reason.ALLOWED:
-        asked = occasion(who, arguments)
+        asked = context(who, arguments)
         assert found.rule is not None
         assert Effect.ALLOW is found.rule.effect
         assert {Truth.TRUE} == {value(each, asked, name) for each in (found.rule.when, found.rule.args)}

@@ -77,7 +77,7 @@ def rendered() -> dict[str, str]:
 
 
 def here(text: str, folder: Path) -> str:
-    """Let a configuration read certificates of this machine, made for the occasion, where it names any."""
+    """Replace the certificates that a configuration names by ones made for this test."""
     authority = Authority(folder)
     pair = authority.certify("any", "localhost")
     for name in set(re.findall(r"(?<=filename: )[^}\s]+", text)):

@@ -78,7 +78,7 @@ def tool(name: str) -> Item:
     return Item(Kind.TOOL, name)
 
 
-def occasion(
+def context(
     who: Principal | None = None, arguments: Any = MappingProxyType({}), **headers: str
 ) -> EvaluationContext:
     """Give a call by a caller; `arguments` None asks for a place in a list."""

@@ -93,8 +93,8 @@ def reason(policy_settings, who, item, *, arguments=None, headers=None):
     """Give the only server's word about an item: a call with these arguments, its place in a list where there are none."""
     (server,) = policy_settings.directory.servers
     request = HttpRequest(method="POST", host="mcp.example", path=server.path, headers=headers or {})
-    occasion = EvaluationContext(Caller.of(who, server.name), request, "tools/call", arguments)
-    return server.policy.judge(occasion, item).reason
+    context = EvaluationContext(Caller.of(who, server.name), request, "tools/call", arguments)
+    return server.policy.judge(context, item).reason
 
 
 def tool(name):

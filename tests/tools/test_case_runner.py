@@ -165,5 +165,5 @@ def test_a_second_opinion_is_asked_of_judgements_and_not_of_refused_tokens(tmp_p
     )
 
     assert [("case 0", {}), ("case 2", None), ("case 2", None)] == [
-        (case, occasion.arguments) for case, _, occasion, _ in evaluated(trials)
+        (case, context.arguments) for case, _, context, _ in evaluated(trials)
     ]

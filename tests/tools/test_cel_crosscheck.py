@@ -3,7 +3,7 @@ import pytest
 from authz.config.cel.compile import compile_expression
 from authz.core.policy.expression import Truth, activate
 from authz.tools.cel_crosscheck import Disagreement, cross_check, python_truth
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import context, principal, rule, tool
 from tests.test_layers import in_a_fresh_process
 
 VALUES = {
@@ -75,7 +75,7 @@ def test_a_comparison_names_case_rule_and_both_outcomes_and_no_value():
     sound = rule("allow", "echo", name="sound", when='"admin" in roles')
     elsewhere = rule("allow", "other", name="elsewhere", args='!("secret" in args.list)')
     evaluated = [
-        ("a case", (doubtful, sound, elsewhere), occasion(principal(), {"list": "hunter2"}), tool("echo"))
+        ("a case", (doubtful, sound, elsewhere), context(principal(), {"list": "hunter2"}), tool("echo"))
     ]
 
     found = cross_check(evaluated)
@@ -96,7 +96,7 @@ def test_a_comparison_names_case_rule_and_both_outcomes_and_no_value():
 def test_in_a_list_a_condition_on_arguments_is_not_asked():
     rules = (rule("allow", "echo", args="args.n == 1", when="true"),)
 
-    assert 1 == cross_check([("a list", rules, occasion(arguments=None), tool("echo"))]).asked
+    assert 1 == cross_check([("a list", rules, context(arguments=None), tool("echo"))]).asked
 
 
 def test_the_commands_do_not_load_the_second_implementation_before_they_need_it():

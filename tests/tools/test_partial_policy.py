@@ -9,7 +9,7 @@ from authz.core.policy.rule import Arguments
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.tools.partial_policy import bounds
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import context, principal, rule, tool
 
 CONDITIONS = [
     "!('n' in args)",
@@ -51,7 +51,7 @@ def test_whatever_arguments_and_headers_were_the_answer_lies_within_the_bounds(
     policy = Policy(rules, is_open)
     strict, lenient = bounds(policy, frozenset({"args", "request"}))
     who = principal(*(["a"] if scoped else []), roles=("a",) if in_role else ())
-    real = policy.judge(occasion(who, arguments, **headers), tool("echo")).reason is Reason.ALLOWED
+    real = policy.judge(context(who, arguments, **headers), tool("echo")).reason is Reason.ALLOWED
     nothing = EvaluationContext(
         Caller.of(who, "demo"), HttpRequest(method="POST", host="h", path="/", headers={}), "tools/call", {}
     )
@@ -81,7 +81,7 @@ def test_where_a_rule_turns_on_what_is_unknown_the_bounds_differ(effect, parts):
     )
 
     assert [False, True] == [
-        side.judge(occasion(), tool("echo")).reason is Reason.ALLOWED
+        side.judge(context(), tool("echo")).reason is Reason.ALLOWED
         for side in bounds(Policy(rules), frozenset({"args", "request"}))
     ]
 

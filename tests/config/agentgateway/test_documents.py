@@ -56,8 +56,8 @@ def open_tools(text):
 
 def judged(server, name):
     request = HttpRequest(method="POST", host="h", path="/", headers={})
-    occasion = EvaluationContext(Caller.of(principal(), server.name), request, "tools/call", {})
-    return server.policy.judge(occasion, tool(name)).reason
+    context = EvaluationContext(Caller.of(principal(), server.name), request, "tools/call", {})
+    return server.policy.judge(context, tool(name)).reason
 
 
 def test_without_backend_and_route_the_server_is_the_policy_at_any_host():

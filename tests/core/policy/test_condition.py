@@ -6,7 +6,7 @@ from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, DENY_ORDER, Con
 from authz.core.policy.expression import Truth
 from authz.core.policy.rule import Arguments
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal, rule, tool
+from tests.support.core import context, principal, rule, tool
 
 N = ConditionName
 FULL = {
@@ -20,7 +20,7 @@ FULL = {
 
 
 def truth(name, parts, *, who=None, sent=None):
-    return CONDITIONS[name].truth(rule("allow", "echo", **parts), occasion(who, sent or {}), tool("echo"))
+    return CONDITIONS[name].truth(rule("allow", "echo", **parts), context(who, sent or {}), tool("echo"))
 
 
 def named(found):
@@ -109,6 +109,6 @@ def test_arguments_of_other_types_are_an_error_so_that_a_deny_holds_and_an_allow
 
 
 def test_an_item_of_a_list_has_no_arguments_to_be_of_a_type():
-    asked, given = occasion(arguments=None), rule("allow", "echo", **FULL[N.ARGUMENTS])
+    asked, given = context(arguments=None), rule("allow", "echo", **FULL[N.ARGUMENTS])
 
     assert Truth.ERROR is CONDITIONS[N.ARGUMENTS].truth(given, asked, tool("echo"))

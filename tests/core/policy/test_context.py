@@ -6,7 +6,7 @@ from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.expression import Truth
-from tests.support.core import condition, occasion, post, principal, tool
+from tests.support.core import condition, context, post, principal, tool
 
 REQUEST = post(
     {},
@@ -98,8 +98,8 @@ def test_a_value_is_remembered_only_where_it_depends_on_the_caller_alone(text, a
 def test_a_remembered_value_is_not_shared_between_callers():
     admin = condition('"admin" in roles')
 
-    assert Truth.TRUE is occasion(principal(roles=("admin",))).truth(admin, tool("x"))
-    assert Truth.FALSE is occasion(principal(roles=("user",))).truth(admin, tool("x"))
+    assert Truth.TRUE is context(principal(roles=("admin",))).truth(admin, tool("x"))
+    assert Truth.FALSE is context(principal(roles=("user",))).truth(admin, tool("x"))
 
 
 @pytest.mark.parametrize("name", ["Path", "PATH", "path\0", "\uff50ath", "pat\u210e"])
@@ -118,6 +118,6 @@ def test_a_look_alike_of_an_argument_that_no_condition_reads_is_nobodys_concern(
 def test_a_condition_reads_the_arguments_of_a_body_up_to_the_limit_and_of_no_larger_one(over, expected):
     caller = Caller.of(principal(), "demo")
     request = post(b"x" * (100 + over))
-    context = EvaluationContext(caller, request, "tools/call", {"a": 1}, args_bytes=100)
+    asked = EvaluationContext(caller, request, "tools/call", {"a": 1}, args_bytes=100)
 
-    assert expected is context.truth(condition("args.a == 1"), tool("echo"))
+    assert expected is asked.truth(condition("args.a == 1"), tool("echo"))

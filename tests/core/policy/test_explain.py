@@ -11,7 +11,7 @@ from authz.core.policy.expression import Truth
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Arguments
 from authz.core.reasons import Reason
-from tests.support.core import changed, occasion, principal, rule, tool
+from tests.support.core import changed, context, principal, rule, tool
 
 SECRET = "argument-value-4711"
 
@@ -19,7 +19,7 @@ SECRET = "argument-value-4711"
 def explained(rules, who=None, arguments=None, name="echo", **options):
     """Explain a call of a tool; arguments `...` ask for a place in a list."""
     given_arguments = None if arguments is ... else (arguments or {})
-    return explain(Policy(tuple(rules), **options), occasion(who, given_arguments), tool(name))
+    return explain(Policy(tuple(rules), **options), context(who, given_arguments), tool(name))
 
 
 def outcomes(explanation):
@@ -95,7 +95,7 @@ def test_what_is_listed_although_this_call_is_denied_is_said():
 
 def test_a_place_in_a_list_is_judged_by_the_method_that_uses_the_item():
     policy = Policy((rule("allow", names={Kind.PROMPT: ("p",)}, when='mcp.method == "prompts/get"'),))
-    asked = changed(occasion(), method="completion/complete")
+    asked = changed(context(), method="completion/complete")
     explanation = explain(policy, asked, Item(Kind.PROMPT, "p"))
 
     assert (Reason.NO_RULE, True) == (explanation.verdict.reason, explanation.listed)
@@ -210,7 +210,7 @@ def test_the_verdict_is_the_policys_own_and_something_must_change_exactly_when_i
     drawn, scopes, roles, arguments, is_open
 ):
     policy = Policy(tuple(built(drawn)), is_open)
-    asked = occasion(principal(*scopes, roles=tuple(roles)), arguments)
+    asked = context(principal(*scopes, roles=tuple(roles)), arguments)
     explanation = explain(policy, asked, tool("echo"))
 
     assert policy.judge(asked, tool("echo")) == explanation.verdict

@@ -7,7 +7,7 @@ import pytest
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.reasons import Reason
-from tests.support.core import changed, occasion, principal, rule, tool
+from tests.support.core import changed, context, principal, rule, tool
 
 LISTED = None
 """Arguments of a question about a place in a list."""
@@ -15,7 +15,7 @@ LISTED = None
 
 def judge(rules, who=None, arguments=None, name="echo", **options):
     """Judge a tool; arguments None asks for a place in a list."""
-    return Policy(tuple(rules), **options).judge(occasion(who, arguments), tool(name))
+    return Policy(tuple(rules), **options).judge(context(who, arguments), tool(name))
 
 
 def called(rules, who=None, arguments=(), name="echo", **options):
@@ -247,7 +247,7 @@ def test_a_require_is_about_the_names_it_selects():
 @pytest.mark.parametrize("kind", Kind)
 def test_a_rule_about_one_kind_says_nothing_about_another(kind):
     policy = Policy((rule("allow", names={kind: ("x", "y*")}),))
-    found = {other: policy.judge(occasion(), Item(other, "x")).reason is Reason.ALLOWED for other in Kind}
+    found = {other: policy.judge(context(), Item(other, "x")).reason is Reason.ALLOWED for other in Kind}
 
     assert {other: other is kind for other in Kind} == found
 
@@ -277,10 +277,10 @@ def test_a_shadow_rule_changes_nothing_and_is_named_where_it_would(rules, allowe
 def test_what_is_remembered_of_names_is_bounded_and_forgetting_changes_no_answer():
     policy = Policy((rule("allow", "tool-1*"),))
     names = [f"tool-{number}" for number in range(20_000)]
-    first = [policy.judge(occasion(), tool(name)).reason for name in names]
+    first = [policy.judge(context(), tool(name)).reason for name in names]
 
     assert len(policy._by_item) <= 16_384
-    assert first == [policy.judge(occasion(), tool(name)).reason for name in names]
+    assert first == [policy.judge(context(), tool(name)).reason for name in names]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions
     policy, who = Policy(rules), principal("s")
     names = ["read_a", "read_b", "read_c_secret", "write", "read_a"]
     asked = [
-        (changed(occasion(who, given, **headers), method=method), tool(name))
+        (changed(context(who, given, **headers), method=method), tool(name))
         for given in arguments
         for headers in ({}, {"x-team": "a"})
         for method in ("tools/call", "tools/list")

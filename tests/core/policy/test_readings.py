@@ -6,7 +6,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal, rule
+from tests.support.core import context, principal, rule
 
 
 def resources(effect, *names, **conditions):
@@ -14,7 +14,7 @@ def resources(effect, *names, **conditions):
 
 
 def verdict(uri, *rules):
-    return Policy(rules).judge(occasion(principal()), Item(Kind.RESOURCE, uri)).reason
+    return Policy(rules).judge(context(principal()), Item(Kind.RESOURCE, uri)).reason
 
 
 GUARDED = (resources("allow", "db:///*"), resources("deny", "db:///secret/*", name="d"))
@@ -92,7 +92,7 @@ def test_a_shadow_rule_makes_no_uri_ambiguous():
 
 
 def test_a_policy_without_rules_that_is_open_refuses_what_is_not_canonical():
-    policy, who = Policy((), open_when_empty=True), occasion(principal())
+    policy, who = Policy((), open_when_empty=True), context(principal())
 
     assert Reason.ALLOWED is policy.judge(who, Item(Kind.RESOURCE, "db:///x")).reason
     assert Reason.AMBIGUOUS_URI is policy.judge(who, Item(Kind.RESOURCE, "db:///%78")).reason
@@ -101,4 +101,4 @@ def test_a_policy_without_rules_that_is_open_refuses_what_is_not_canonical():
 def test_names_of_other_kinds_are_no_uris():
     policy = Policy((rule("allow", "*"), rule("deny", "secret", name="d")))
 
-    assert Reason.ALLOWED is policy.judge(occasion(principal()), Item(Kind.TOOL, "Secret")).reason
+    assert Reason.ALLOWED is policy.judge(context(principal()), Item(Kind.TOOL, "Secret")).reason

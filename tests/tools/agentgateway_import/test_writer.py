@@ -40,8 +40,8 @@ def allowed(form, caller, item, arguments):
     (server,) = form.directory.servers
     if isinstance(caller, TokenRejected):
         return False
-    occasion = EvaluationContext(caller, call(), "tools/call", arguments)
-    return server.policy.judge(occasion, item).reason is Reason.ALLOWED
+    context = EvaluationContext(caller, call(), "tools/call", arguments)
+    return server.policy.judge(context, item).reason is Reason.ALLOWED
 
 
 @cache
