@@ -74,7 +74,6 @@ def test_the_empty_id_is_none_even_with_a_tag_of_its_own():
     assert None is Sessions([OLD]).admit(one, f"{_tag(OLD, one, '')}.")
 
 
-@pytest.mark.parametrize(("longest", "expected"), [(10, "x" * 10), (9, None)])
 def test_an_id_that_was_bound_before_is_admitted_after_an_upgrade():
     """Replicas of two versions serve one session: what is signed, and its spelling, may not change."""
     assert "GvVpaKEKkz7q23lQopLWpPEDesMQxPVPvLbjlKCOaDE.s" == Sessions([OLD]).bind(caller(), "s")
@@ -91,6 +90,7 @@ def test_a_question_about_a_policy_admits_every_id_as_it_is():
     assert "anything" == UnboundSessions().admit(caller(), "anything")
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(10, "x" * 10), (9, None)])
 def test_an_id_is_admitted_up_to_the_longest_that_a_server_may_mint(longest, expected):
     bound = Sessions([OLD]).bind(caller(), "x" * 10)
 
