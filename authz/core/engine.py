@@ -165,7 +165,9 @@ def _judge(
 ) -> tuple[Verdict, Item | None]:
     """Judge every item that the message names; the first that is not allowed decides, else the last."""
     verdict, item = _NAMES_NOTHING, None
-    context = EvaluationContext(caller, request, message.method, message.arguments, limits.args)
+    context = EvaluationContext(
+        caller, request, message.method, message.arguments, limits.args, message.budget
+    )
     for item in message.items:
         verdict = server.policy.judge(context, item)
         if verdict.reason is not Reason.ALLOWED:

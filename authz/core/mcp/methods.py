@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from authz.core.mcp.item import Item, Kind, is_nameable
+from authz.core.request import Limits
 
 # MCP protocol versions, and the era that a declared one belongs to.
 #
@@ -47,8 +48,10 @@ def is_known(version: str) -> bool:
 
 
 Params = Mapping[str, Any]
-Namer = Callable[[Params], tuple[Item, ...] | None]
-"""Reads the items that a message names from its params; None when they are missing or of the wrong type."""
+Namer = Callable[[Params, Limits], tuple[Item, ...] | None]
+"""Reads the items that a message names from its params; None when they are missing, of the wrong type, or too many.
+
+Counts and lengths come first: to look into a URI takes time in its length."""
 
 
 class Era(Enum):
@@ -86,9 +89,9 @@ class Method:
 def _one(kind: Kind, key: str) -> Namer:
     """Read one item whose name is the string at `key`."""
 
-    def read(params: Params) -> tuple[Item, ...] | None:
+    def read(params: Params, limits: Limits) -> tuple[Item, ...] | None:
         name = params.get(key)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or len(name) > limits.name:
             return None
         item = Item(kind, name)
         return (item,) if is_nameable(item) else None
@@ -96,14 +99,14 @@ def _one(kind: Kind, key: str) -> Namer:
     return read
 
 
-def _reference(params: Params) -> tuple[Item, ...] | None:
+def _reference(params: Params, limits: Limits) -> tuple[Item, ...] | None:
     """Read what a completion refers to: `ref/prompt` by name, `ref/resource` by URI or template."""
     ref = params.get("ref")
     if not isinstance(ref, dict):
         return None
     kind = ref.get("type")
     row = _REFERENCES.get(kind) if isinstance(kind, str) else None
-    return _one(*row)(ref) if row else None
+    return _one(*row)(ref, limits) if row else None
 
 
 _REFERENCES = {"ref/prompt": (Kind.PROMPT, "name"), "ref/resource": (Kind.RESOURCE, "uri")}
@@ -114,24 +117,23 @@ SUBSCRIBABLE: Mapping[str, Kind] = MappingProxyType(
 """Members of a subscription that hold names, to the kind of what they name."""
 
 
-def _subscriptions(params: Params) -> tuple[Item, ...] | None:
+def _subscriptions(params: Params, limits: Limits) -> tuple[Item, ...] | None:
     """Read every URI and task id that `subscriptions/listen` asks for; a flag names nothing."""
     wanted = params.get("notifications")
-    if not isinstance(wanted, dict):
+    if not isinstance(wanted, dict) or not all(map(_is_subscription, wanted, wanted.values())):
         return None
-    items: list[Item] = []
-    for key, value in wanted.items():
-        kind = SUBSCRIBABLE.get(key)
-        if kind is None and isinstance(value, bool):
-            continue
-        if (
-            kind is None
-            or not isinstance(value, list)
-            or not all(isinstance(name, str) and is_nameable(Item(kind, name)) for name in value)
-        ):
-            return None
-        items.extend(Item(kind, name) for name in value)
-    return tuple(dict.fromkeys(items))
+    named = {kind: wanted.get(key, ()) for key, kind in SUBSCRIBABLE.items()}
+    if sum(map(len, named.values())) > limits.items:
+        return None
+    names = [name for listed in named.values() for name in listed]
+    if not all(isinstance(name, str) and len(name) <= limits.name for name in names):
+        return None
+    items = dict.fromkeys(Item(kind, name) for kind, listed in named.items() for name in listed)
+    return tuple(items) if all(map(is_nameable, items)) else None
+
+
+def _is_subscription(key: str, value: Any) -> bool:
+    return isinstance(value, list if key in SUBSCRIBABLE else bool)
 
 
 def _rows() -> dict[str, Method]:
