@@ -175,7 +175,9 @@ def _judge(
 ) -> tuple[Verdict, Item | None]:
     """Judge every item that the message names, then whether there is room for a stream; the first denial decides."""
     verdict, item = _NAMES_NOTHING, None
-    context = EvaluationContext(caller, request, message.method, message.arguments, snapshot.limits.args)
+    context = EvaluationContext(
+        caller, request, message.method, message.arguments, snapshot.limits.args, message.budget
+    )
     for item in message.items:
         verdict = server.policy.judge(context, item)
         if verdict.reason is not Reason.ALLOWED:

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     PARTIAL_BODY = "partial_body"
     BAD_JSON = "bad_json"
+    TOO_COMPLEX = "too_complex"
     BAD_MESSAGE = "bad_message"
     BATCH = "batch"
     HEADER_MISMATCH = "header_mismatch"
@@ -117,6 +118,9 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.BODY_TOO_LARGE: ReasonRow(request, 413, -32600, "request body too large"),
         r.PARTIAL_BODY: ReasonRow(request, 400, -32600, "the request body is incomplete"),
         r.BAD_JSON: ReasonRow(request, 400, -32700, "the request body is not strict JSON"),
+        r.TOO_COMPLEX: ReasonRow(
+            request, 400, -32600, "the request body holds more values or names than are read"
+        ),
         r.BAD_MESSAGE: ReasonRow(request, 400, -32600, "the request body is not a JSON-RPC message of MCP"),
         r.BATCH: ReasonRow(request, 400, -32600, "JSON-RPC batches are not accepted"),
         r.HEADER_MISMATCH: ReasonRow(request, 400, -32020, "the MCP headers and the request body disagree"),

@@ -16,12 +16,19 @@ class Limits:
         items: things that one message may name (`subscriptions/listen`).
         args: bytes of a request whose arguments an expression may read. An expression can take time in the square of
             what it reads, which the engine's own budget does not bound.
+        nodes: JSON values of a message.
+        keys: members of a message's objects together.
+        normalised: characters of keys beyond ASCII that are compared with the keys that are read. One can take as long
+            as a hundred others.
     """
 
     depth: int = 64
     name: int = 2048
     items: int = 256
     args: int = 32_768
+    nodes: int = 20_000
+    keys: int = 12_000
+    normalised: int = 2048
 
 
 DEFAULT_LIMITS = Limits()

@@ -48,7 +48,7 @@ def _params(method, name):
     row = METHODS[method]
     listen = {"notifications": {"resourceSubscriptions": [name]}}
     for params in ({key: value} for key, value in {**given_, **listen}.items()):
-        if row.extract_items is not None and row.extract_items(params):
+        if row.extract_items is not None and row.extract_items(params, DEFAULT_LIMITS):
             return params
     raise AssertionError(method)
 
@@ -200,7 +200,7 @@ def test_a_server_of_another_issuer_does_not_take_a_token_remembered_for_the_fir
 COSTLY = {
     "a search in a search": (
         "args.a.exists(x, args.b.exists(y, x == y))",
-        {"a": list(range(40_000)), "b": list(range(-40_000, 0))},
+        {"a": list(range(9_000)), "b": list(range(-9_000, 0))},
     ),
     "three levels": (
         "args.a.exists(x, args.a.exists(y, args.a.exists(z, x + y + z == -1)))",
@@ -239,22 +239,43 @@ def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_noth
 SHAPES = {
     "10,000 arguments": {f"key{n}": n for n in range(10_000)},
     "10,000 arguments beyond ASCII": {f"ké{n}": n for n in range(10_000)},
+    "19,000 lists": {"a": [[] for _ in range(19_000 // 2)]},
+    "as deep as may be, as wide as may be": {"a": json.loads("[" * 58 + "]" * 58), "b": [[[]] * 5] * 1000},
+    "one text": {"a": "\\" * 400_000},
+    "one text of what separates values": {"a": '[{,:"' * 150_000},
+    "whole numbers": {"a": list(range(19_000))},
+}
+TOO_MANY = {
     "250,000 lists": {"a": [[] for _ in range(250_000)]},
     "250,000 objects": {"a": [{} for _ in range(250_000)]},
-    "as deep as may be, as wide as may be": {"a": json.loads("[" * 58 + "]" * 58), "b": [[[]] * 5] * 10_000},
-    "one text": {"a": "\\" * 400_000},
+    "wide at every depth": {"b": [[[]] * 5] * 10_000},
     "whole numbers": {"a": list(range(140_000))},
+    "keys": {f"key{n}": n for n in range(12_001)},
+    "objects": {"a": [{"A": 1}] * 80_000},
+    "texts": {"a": [""] * 250_000},
 }
 
 
 @pytest.mark.parametrize("arguments", SHAPES.values(), ids=SHAPES.keys())
-def test_a_mebibyte_of_any_of_these_shapes_is_judged_in_steps_linear_in_its_size(arguments):
+def test_a_body_of_any_of_these_shapes_is_judged_in_no_more_steps_than_the_limits_have_values(arguments):
     request, target = call("echo", arguments), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)
     assert len(request.body) <= MEBIBYTE
     decision, steps = counted(lambda: check(request, target))
 
     assert decision.allowed
-    assert 2 * len(request.body) > steps
+    assert 2 * DEFAULT_LIMITS.nodes > steps
+
+
+@pytest.mark.parametrize("arguments", TOO_MANY.values(), ids=TOO_MANY.keys())
+@pytest.mark.requirement("reason.too_complex")
+def test_a_body_of_more_values_or_keys_than_the_limits_is_refused_before_one_is_read(arguments):
+    body = json.dumps(message("tools/call", {"name": "echo", "arguments": arguments}), separators=(",", ":"))
+    request, target = post(body.encode()), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)
+    assert len(request.body) <= MEBIBYTE
+    decision, steps = counted(lambda: check(request, target))
+
+    assert Reason.TOO_COMPLEX is decision.reason
+    assert 150 > steps
 
 
 def test_no_name_that_a_caller_invents_becomes_a_time_series():

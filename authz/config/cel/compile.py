@@ -18,6 +18,7 @@ from authz.config.cel.tree import (
     Expr,
     Node,
     Parsed,
+    key_paths,
     literal_key,
     nodes,
     parse,
@@ -26,7 +27,7 @@ from authz.config.cel.tree import (
     selected_from,
 )
 from authz.config.cel.typecheck import FIELDS, ExpressionError, check_boolean, checked
-from authz.core.policy.expression import ENGINE, VARIABLES, Expression
+from authz.core.policy.expression import ENGINE, VARIABLES, ArgumentPaths, Expression
 
 _ROOTS = frozenset(path.split(".", 1)[0] for path in FIELDS)
 _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in range(3)) | frozenset(FIELDS)
@@ -43,7 +44,7 @@ class _Reads:
     names: set[str] = field(default_factory=set)
     headers: set[str] | None = field(default_factory=set)
     claims: set[str] | None = field(default_factory=set)
-    arguments: set[str] | None = field(default_factory=set)
+    arguments: set[tuple[str, ...]] | None = field(default_factory=set)
 
 
 def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) -> Expression:
@@ -76,7 +77,7 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         reads=frozenset(reads.names),
         headers=None if reads.headers is None else frozenset(reads.headers),
         claims=None if reads.claims is None else frozenset(reads.claims),
-        arguments=None if reads.arguments is None else frozenset(reads.arguments),
+        arguments=None if reads.arguments is None else ArgumentPaths.of(reads.arguments),
         program=ENGINE.deserialize(packed.SerializeToString()),
     )
 
@@ -95,7 +96,7 @@ def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
     paths, selected = Counter(map(path_of, listed)), Counter(map(selected_from, listed))
     reads.headers = _keys_read(listed, "request.headers", paths, selected)
     reads.claims = _keys_read(listed, "jwt", paths, selected)
-    reads.arguments = _keys_read(listed, "args", paths, selected)
+    reads.arguments = key_paths(parsed.expr, "args")
     return reads
 
 

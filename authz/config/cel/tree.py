@@ -91,6 +91,41 @@ def literal_key(node: Node, path: str) -> str | None:
     return None
 
 
+def key_paths(root: Node, name: str) -> set[tuple[str, ...]] | None:
+    """Return the literal keys that lead to each place below a variable that is read, or None if the variable itself is.
+
+    `name.a.b` and `name.a["b"]` read the place `("a", "b")`, `name.a[i]` the place `("a",)`, and `name[i]` the variable.
+    """
+    found: set[tuple[str, ...]] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        path = _key_path(node, name)
+        if path == ():
+            return None
+        if path is None:
+            stack.extend(_children(node))
+        else:
+            found.add(path)
+    return found
+
+
+def _key_path(node: Node, name: str) -> tuple[str, ...] | None:
+    """Return the keys of a chain of literal keys from a name, None for any other node."""
+    keys: list[str] = []
+    while node.WhichOneof("expr_kind") != "ident_expr":
+        call = node.call_expr
+        if node.WhichOneof("expr_kind") == "select_expr":
+            keys.append(node.select_expr.field)
+            node = node.select_expr.operand
+        elif call.function == "_[_]" and call.args[1].const_expr.HasField("string_value"):
+            keys.append(call.args[1].const_expr.string_value)
+            node = call.args[0]
+        else:
+            return None
+    return tuple(reversed(keys)) if node.ident_expr.name == name else None
+
+
 def offset(parsed: Parsed, node: Node) -> int:
     """Return where a node stands in its text, in code points; an operator's node stands at the operator."""
     return int(parsed.source_info.positions[node.id])

@@ -37,6 +37,14 @@ class LimitsModel(Section):
     args: int = _limit(
         "args", "args_bytes", (1024, _MIB), "largest request whose arguments an expression may read"
     )
+    nodes: int = _limit("nodes", "nodes", (64, 10_000_000), "JSON values of a request")
+    keys: int = _limit("keys", "keys", (64, 10_000_000), "members of a request's JSON objects together")
+    normalised: int = _limit(
+        "normalised",
+        "normalised_chars",
+        (64, _MIB),
+        "characters of keys beyond ASCII that are compared with the keys that are read",
+    )
     max_list: int = Field(
         16 * _MIB,
         alias="list_bytes",

@@ -22,15 +22,16 @@ from authz.core.mcp.message import (
     META_VERSION,
     PARAMS,
     has_one_outcome,
+    load_body,
     read_id,
 )
 from authz.core.mcp.methods import METHODS, Method, is_modern
 from authz.core.mcp.routing_headers import decode_header_value
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest, Limits
-from authz.core.wire.confusables import imitates
+from authz.core.wire.confusables import OverBudgetError, imitates
 from authz.core.wire.raw_json import UnfitError, open_object
-from authz.core.wire.strict_json import StrictJSONError, loads
+from authz.core.wire.strict_json import StrictJSONError
 
 _MAX_BYTES = 65_536
 
@@ -50,7 +51,12 @@ class BrokenRule(msgspec.Struct, frozen=True):
 def broken_rule(request: HttpRequest, reason: Reason, limits: Limits) -> BrokenRule | None:
     """Return the rule that a body broke which was refused for this reason; None if that is not known."""
     find = _FINDERS.get(reason)
-    return find(request, limits) if find and len(request.body) <= _MAX_BYTES else None
+    if find is None or len(request.body) > _MAX_BYTES:
+        return None
+    try:
+        return find(request, limits)
+    except (StrictJSONError, OverBudgetError):  # it is refused in any case, only without an explanation
+        return None
 
 
 # Bodies that are no strict JSON.
@@ -58,7 +64,7 @@ def broken_rule(request: HttpRequest, reason: Reason, limits: Limits) -> BrokenR
 
 def _of_json(request: HttpRequest, limits: Limits) -> BrokenRule | None:
     try:
-        loads(request.body, max_depth=limits.depth)
+        load_body(request.body, limits)
     except StrictJSONError as error:
         return BrokenRule(str(error), _place(request.body, limits))
     return None
@@ -85,7 +91,7 @@ def _place(body: bytes | msgspec.Raw, limits: Limits) -> str:
 
 def _is_strict(raw: msgspec.Raw, limits: Limits) -> bool:
     try:
-        loads(bytes(raw), max_depth=limits.depth)
+        load_body(bytes(raw), limits)
     except StrictJSONError:
         return False
     return True
@@ -104,7 +110,7 @@ _LOOKALIKE = "no key may look like a key of the protocol without being it"
 
 
 def _of_message(request: HttpRequest, limits: Limits) -> BrokenRule | None:
-    value = loads(request.body, max_depth=limits.depth)
+    value = load_body(request.body, limits)
     if not isinstance(value, dict):
         return BrokenRule("must be an object")
     version = request.headers.get("mcp-protocol-version", "")
@@ -163,13 +169,12 @@ def _rules_of_params(
     for name in ("ref", "notifications"):
         part = params.get(name)
         yield not (isinstance(part, dict) and imitates(part, INNER)), _LOOKALIKE, f"/params/{name}"
-    yield not arguments, "no two names in one object may differ in case or form only", "/params/arguments"
 
 
 def _rules_of_items(params: Mapping[str, Any], method: str, row: Method, limits: Limits) -> _Flaws:
     if row.extract_items is None:
         return
-    items = row.extract_items(params)
+    items = row.extract_items(params, limits)
     pointer = f"/params/{_NAMING.get(method) or row.mirror or 'uri'}"
     yield items is not None, "must be there and name what the method is about, unambiguously", pointer
     yield len(items or ()) <= limits.items, "names too many things", pointer
@@ -184,7 +189,7 @@ _NAMING = {"completion/complete": "ref", "subscriptions/listen": "notifications"
 
 
 def _of_headers(request: HttpRequest, limits: Limits) -> BrokenRule | None:
-    value: Any = loads(request.body, max_depth=limits.depth)
+    value: Any = load_body(request.body, limits)
     method, params = value.get("method"), value.get("params") or {}
     meta = (params.get("_meta") or {}) if isinstance(params, dict) else {}
     sent = request.headers.get

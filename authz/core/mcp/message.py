@@ -5,10 +5,13 @@ Rules of this file:
 * The body alone says what is asked. The MCP headers only have to agree with it: in the modern era they must be
   present, in every era a header that is present must not contradict (SEP-2243, Trusting Header Values).
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
-  other letters (see `confusables`), a message with both `method` and `result`, ids that are no string and no integer,
-  argument names that collide when case is folded.
+  other letters or could stand for one (see `confusables`), a message with both `method` and `result`, ids that are no
+  string and no integer. Arguments are looked at where a rule reads them (`policy.context`), and nowhere else.
 * `null` stands for absence where a member may be left out, as Go, Java and C# clients write it. `id` is no such member:
   a request whose id is null is neither a request nor a notification to all readers.
+* An integer id of any size is kept as it is; only its digits are bounded.
+* Values, keys and depth are counted before anything is read, names and their lengths before anything is looked into.
+  What is looked at is paid for from the request's `Budget`.
 * The version decides the era, whether header or body names it (see `methods`).
 * Precedence for modern requests, as the specification's own servers have it: `_meta` incomplete (-32602), then
   headers against body (-32020), then the version (-32022), then the method (404, -32601).
@@ -26,9 +29,9 @@ from authz.core.mcp.routing_headers import headers_agree
 from authz.core.mcp.uri import reading
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
-from authz.core.wire.confusables import collide, imitates
+from authz.core.wire.confusables import Budget, OverBudgetError, misleads
 from authz.core.wire.raw_json import UnfitError, open_object
-from authz.core.wire.strict_json import StrictJSONError, loads
+from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
 
 # The JSON-RPC 2.0 envelope that every MCP message comes in: its members and its id.
 
@@ -40,6 +43,8 @@ def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
     if "id" not in value:
         return None, True
     request_id = value["id"]
+    if isinstance(request_id, InexactNumber):
+        return _long_integer(request_id.literal, limits)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
         return None, False
     if isinstance(request_id, str) and len(request_id) > limits.name:
@@ -47,12 +52,26 @@ def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
     return request_id, True
 
 
-def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
-    """Return what is wrong with the envelope, None when nothing is."""
+_ID_DIGITS = 2048
+"""Digits of the longest integer id; Python converts no more than 4300, and takes time in their square."""
+
+
+def _long_integer(literal: str, limits: Limits) -> tuple[RequestId, bool]:
+    """Return an integer of many digits, which Python keeps and writes as it was sent, and whether it is one."""
+    is_one = len(literal) <= min(limits.name, _ID_DIGITS) and literal.removeprefix("-").isdigit()
+    return (int(literal), True) if is_one else (None, False)
+
+
+def envelope_flaw(value: Mapping[str, Any], limits: Limits, budget: Budget) -> Reason | None:
+    """Return what is wrong with the envelope, None when nothing is.
+
+    Raises:
+        OverBudgetError: it has more foreign keys than are looked at.
+    """
     method = value.get("method", "")
     sound = (
         value.get("jsonrpc") == "2.0"
-        and not imitates(value, ENVELOPE)
+        and not misleads(value, ENVELOPE, budget)
         and isinstance(method, str)
         and len(method) <= limits.name
         and ("method" not in value or (method and "result" not in value and "error" not in value))
@@ -60,16 +79,35 @@ def envelope_flaw(value: Mapping[str, Any], limits: Limits) -> Reason | None:
     return None if sound else Reason.BAD_MESSAGE
 
 
+def load_body(body: bytes, limits: Limits) -> Any:
+    """Read a body; a number that a double does not hold is marked.
+
+    Raises:
+        StrictJSONError: it is no strict JSON.
+        OverBudgetError: it has more values or keys than are read.
+    """
+    return loads_marked(body, max_depth=limits.depth, nodes=limits.nodes, keys=limits.keys)
+
+
+_PEEK_BYTES = 16_384
+"""Largest body that is opened for its id after it was refused: its keys are looked at once more."""
+
+
 def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
     """Return the id to answer a request with whose message is not read; None if there is none.
 
     Only the outermost object is opened, so that a flaw further in, which may be why the body is refused, hides no id.
     """
+    if len(body) > _PEEK_BYTES:
+        return None
     limits = limits or DEFAULT_LIMITS
     try:
         members = open_object(body, ENVELOPE)
-        value = {"id": loads(bytes(members["id"]))} if "id" in members else {}
-    except (UnfitError, StrictJSONError, msgspec.DecodeError, UnicodeError, RecursionError):
+        value = {"id": load_body(bytes(members["id"]), limits)} if "id" in members else {}
+    except (
+        *(UnfitError, StrictJSONError, OverBudgetError),
+        *(msgspec.DecodeError, UnicodeError, RecursionError),
+    ):
         return None
     return read_id(value, limits)[0]
 
@@ -105,6 +143,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         items: what it names.
         arguments: a tool's or prompt's arguments, empty when there are none.
         version: the protocol version it declares, or the one to be assumed.
+        budget: pays for looking at the arguments; None where there are none.
         task: whether the answer is to be a task (2025-11-25), which no other result can stand for.
     """
 
@@ -114,6 +153,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     arguments: Mapping[str, Any]
     version: str
+    budget: Budget | None = None
     task: bool = False
 
 
@@ -160,25 +200,41 @@ def read_message(
     limits = limits or DEFAULT_LIMITS
     version = request.headers.get("mcp-protocol-version", "")
     try:
-        value = loads(request.body, max_depth=limits.depth)
+        value = load_body(request.body, limits)
     except StrictJSONError:
         return MessageRejected(
             reason=Reason.BAD_JSON, request_id=peek_id(request.body, limits), version=version
         )
+    except OverBudgetError:
+        return MessageRejected(
+            reason=Reason.TOO_COMPLEX, request_id=peek_id(request.body, limits), version=version
+        )
     if not isinstance(value, dict):
         return MessageRejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
+    return _read_object(request, value, opened, limits)
+
+
+def _read_object(
+    request: HttpRequest, value: Mapping[str, Any], opened: frozenset[str], limits: Limits
+) -> Message | MessageRejected:
+    """Read a body that is an object."""
     request_id, id_ok = read_id(value, limits)
-    flaw = envelope_flaw(value, limits) or (None if id_ok else Reason.BAD_MESSAGE)
-    if flaw is not None:
-        return MessageRejected(reason=flaw, request_id=request_id, version=version)
-    if "method" not in value:
-        return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
-    read = _read(request, value, request_id, opened, limits)
+    version = request.headers.get("mcp-protocol-version", "")
+    budget = Budget(limits.nodes, limits.normalised)
+    try:
+        flaw = envelope_flaw(value, limits, budget) or (None if id_ok else Reason.BAD_MESSAGE)
+        if flaw is not None:
+            return MessageRejected(reason=flaw, request_id=request_id, version=version)
+        if "method" not in value:
+            return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
+        read = _read(request, value, request_id, opened, limits, budget)
+    except OverBudgetError:
+        read = _TOO_COMPLEX
     if isinstance(read, Message):
         return read
     reason, code = read
     return MessageRejected(
-        reason=reason, code=code, request_id=request_id, method=str(value["method"]), version=version
+        reason=reason, code=code, request_id=request_id, method=_method_of(value, limits), version=version
     )
 
 
@@ -217,6 +273,7 @@ _MISMATCH: _Flaw = (Reason.HEADER_MISMATCH, None)
 _UNSUPPORTED: _Flaw = (Reason.UNSUPPORTED_VERSION, None)
 _UNKNOWN: _Flaw = (Reason.UNKNOWN_METHOD, None)
 _AMBIGUOUS_URI: _Flaw = (Reason.AMBIGUOUS_URI, None)
+_TOO_COMPLEX: _Flaw = (Reason.TOO_COMPLEX, None)
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -226,11 +283,16 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
     request_id: RequestId,
     opened: frozenset[str],
     limits: Limits,
+    budget: Budget,
 ) -> Message | _Flaw:
-    """Read a message that has a method."""
+    """Read a message that has a method.
+
+    Raises:
+        OverBudgetError: it has more foreign keys than are looked at.
+    """
     params = _present(value, "params")
     meta = _present(params, "_meta") if isinstance(params, dict) else _EMPTY
-    if not _is_object(params, PARAMS) or not _is_object(meta, META):
+    if not _is_object(params, PARAMS, budget) or not _is_object(meta, META, budget):
         return _BAD
     method, is_request = value["method"], "id" in value
     header = request.headers.get("mcp-protocol-version", "")
@@ -242,9 +304,10 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
     row = METHODS.get(method) or (VENDOR if method in opened else _NO_ROW)
     if era not in row.eras or (row.notification == is_request and row is not VENDOR):
         return _BAD if era in row.eras else _UNKNOWN
-    items = row.extract_items(params) if row.extract_items else ()
+    items = row.extract_items(params, limits) if row.extract_items else ()
     arguments = _present(params, "arguments")
-    if items is None or not _bounded(items, limits) or _ambiguous(arguments, params):
+    shaped = arguments is _EMPTY or isinstance(arguments, dict)
+    if items is None or not shaped or _is_ambiguous(params, budget):
         return _INCOMPLETE
     if _has_ambiguous_uri(items):  # only now, because it looks at every character
         return _AMBIGUOUS_URI
@@ -256,6 +319,7 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
         arguments=arguments if row.arguments else _EMPTY,
         version=header or ASSUMED_VERSION,
         task=params.get("task") is not None,
+        budget=budget,
     )
 
 
@@ -265,9 +329,15 @@ def _present(value: Mapping[str, Any], key: str) -> Any:
     return _EMPTY if member is None else member
 
 
-def _is_object(value: Any, known: frozenset[str]) -> bool:
-    """Return whether a value is an object, absent or present, none of whose keys only looks like a known one."""
-    return value is _EMPTY or (isinstance(value, dict) and not imitates(value, known))
+def _method_of(value: Mapping[str, Any], limits: Limits) -> str:
+    """Return the method of a message that is refused; none if it is no name."""
+    method = value.get("method", "")
+    return method if isinstance(method, str) and len(method) <= limits.name else ""
+
+
+def _is_object(value: Any, known: frozenset[str], budget: Budget) -> bool:
+    """Return whether a value is an object, absent or present, none of whose keys could be taken for a known one."""
+    return value is _EMPTY or (isinstance(value, dict) and not misleads(value, known, budget))
 
 
 def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw | None:
@@ -289,15 +359,6 @@ def _header_flaw(
     return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
 
 
-def _bounded(items: tuple[Item, ...], limits: Limits) -> bool:
-    if len(items) > limits.items:
-        return False
-    for item in items:  # noqa: SIM110 - on every request's path, where a generator costs more than the loop
-        if len(item.name) > limits.name:
-            return False
-    return True
-
-
 def _has_ambiguous_uri(items: tuple[Item, ...]) -> bool:
     """Return whether a URI is not canonical or means different things by itself; the rules have no part in that."""
     for item in items:  # noqa: SIM110 - as above
@@ -306,24 +367,7 @@ def _has_ambiguous_uri(items: tuple[Item, ...]) -> bool:
     return False
 
 
-def _ambiguous(arguments: Any, params: Mapping[str, Any]) -> bool:
-    """Return whether the arguments, or what else stands below the params, could be read in two ways."""
-    if arguments is not _EMPTY and (not isinstance(arguments, dict) or _collisions(arguments)):
-        return True
+def _is_ambiguous(params: Mapping[str, Any], budget: Budget) -> bool:
+    """Return whether what stands below the params, beside metadata and arguments, could be read in two ways."""
     inner = [params[key] for key in ("ref", "notifications") if key in params]
-    return any(isinstance(part, dict) and imitates(part, INNER) for part in inner) if inner else False
-
-
-_CONTAINERS = (dict, list)
-
-
-def _collisions(value: Any) -> bool:
-    """Return whether names collide in any object of the arguments; a rule may read at every depth."""
-    if isinstance(value, dict):
-        if value and collide(value):
-            return True
-        value = value.values()
-    for part in value:  # noqa: SIM110 - as above
-        if isinstance(part, _CONTAINERS) and _collisions(part):
-            return True
-    return False
+    return bool(inner) and any(isinstance(part, dict) and misleads(part, INNER, budget) for part in inner)

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from authz.core.mcp.item import Item, Kind
+from authz.core.request import Limits
 
 # MCP protocol versions, and the era that a declared one belongs to.
 #
@@ -47,8 +48,10 @@ def is_known(version: str) -> bool:
 
 
 Params = Mapping[str, Any]
-Namer = Callable[[Params], tuple[Item, ...] | None]
-"""Reads the items that a message names from its params; None when they are missing or of the wrong type."""
+Namer = Callable[[Params, Limits], tuple[Item, ...] | None]
+"""Reads the items that a message names from its params; None when they are missing, of the wrong type, or too many.
+
+Counts and lengths come first: to look into a URI takes time in its length."""
 
 
 class Era(Enum):
@@ -86,21 +89,23 @@ class Method:
 def _one(kind: Kind, key: str) -> Namer:
     """Read one item whose name is the string at `key`."""
 
-    def read(params: Params) -> tuple[Item, ...] | None:
+    def read(params: Params, limits: Limits) -> tuple[Item, ...] | None:
         name = params.get(key)
-        return (Item(kind, name),) if isinstance(name, str) and name else None
+        if not isinstance(name, str) or not 0 < len(name) <= limits.name:
+            return None
+        return (Item(kind, name),)
 
     return read
 
 
-def _reference(params: Params) -> tuple[Item, ...] | None:
+def _reference(params: Params, limits: Limits) -> tuple[Item, ...] | None:
     """Read what a completion refers to: `ref/prompt` by name, `ref/resource` by URI or template."""
     ref = params.get("ref")
     if not isinstance(ref, dict):
         return None
     kind = ref.get("type")
     row = _REFERENCES.get(kind) if isinstance(kind, str) else None
-    return _one(*row)(ref) if row else None
+    return _one(*row)(ref, limits) if row else None
 
 
 _REFERENCES = {"ref/prompt": (Kind.PROMPT, "name"), "ref/resource": (Kind.RESOURCE, "uri")}
@@ -111,24 +116,22 @@ SUBSCRIBABLE: Mapping[str, Kind] = MappingProxyType(
 """Members of a subscription that hold names, to the kind of what they name."""
 
 
-def _subscriptions(params: Params) -> tuple[Item, ...] | None:
+def _subscriptions(params: Params, limits: Limits) -> tuple[Item, ...] | None:
     """Read every URI and task id that `subscriptions/listen` asks for; a flag names nothing, nor does null."""
     wanted = params.get("notifications")
-    if not isinstance(wanted, dict):
+    if not isinstance(wanted, dict) or not all(map(_is_subscription, wanted, wanted.values())):
         return None
-    items: list[Item] = []
-    for key, value in wanted.items():
-        kind = SUBSCRIBABLE.get(key)
-        if value is None or (kind is None and isinstance(value, bool)):
-            continue
-        if (
-            kind is None
-            or not isinstance(value, list)
-            or not all(isinstance(name, str) and name for name in value)
-        ):
-            return None
-        items.extend(Item(kind, name) for name in value)
-    return tuple(dict.fromkeys(items))
+    named = {kind: wanted.get(key) or () for key, kind in SUBSCRIBABLE.items()}
+    if sum(map(len, named.values())) > limits.items:  # before any of them is looked at
+        return None
+    names = [name for listed in named.values() for name in listed]
+    if not all(isinstance(name, str) and 0 < len(name) <= limits.name for name in names):
+        return None
+    return tuple(dict.fromkeys(Item(kind, name) for kind, listed in named.items() for name in listed))
+
+
+def _is_subscription(key: str, value: Any) -> bool:
+    return value is None or isinstance(value, list if key in SUBSCRIBABLE else bool)
 
 
 def _rows() -> dict[str, Method]:

@@ -57,8 +57,7 @@ def _args(rule: Rule, context: EvaluationContext, item: Item) -> Truth:
 
 def _arguments(rule: Rule, context: EvaluationContext, _: Item) -> Truth:
     """Arguments of other types than declared are an error: an allow does not hold then, and a deny does."""
-    fit = rule.arguments is None or (context.arguments is not None and rule.arguments.fit(context.arguments))
-    return Truth.TRUE if fit else Truth.ERROR
+    return Truth.TRUE if rule.arguments is None or context.fits(rule.arguments) else Truth.ERROR
 
 
 CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(

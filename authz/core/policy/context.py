@@ -1,4 +1,10 @@
-"""What conditions are evaluated against: a caller, a request, an item, perhaps arguments."""
+"""What conditions are evaluated against: a caller, a request, an item, perhaps arguments.
+
+Of the arguments an expression sees what it reads, and nothing else is looked at. Where it reads one object, no key of it
+may be taken for one that is read; where it reads a whole value, no two keys may be taken for one. A number there that a
+double does not hold exactly has no value, since the server may see another. The request's budget pays for the walk, once
+for all expressions that read the same.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,11 +13,20 @@ import msgspec
 
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.expression import CALLER_NAMES, Expression, Truth, activate
+from authz.core.policy.expression import CALLER_NAMES, ArgumentPaths, Expression, Truth, activate
+from authz.core.policy.rule import Arguments
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
-from authz.core.wire.confusables import imitates
+from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, OverBudgetError, collide, misleads
+from authz.core.wire.strict_json import InexactNumber
 
 _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+class UnfitArgumentsError(Exception):
+    """What is read of the arguments could mean something else to the server."""
+
+
+_UNFIT = object()
 
 
 class EvaluationContext(msgspec.Struct, eq=False):
@@ -23,6 +38,8 @@ class EvaluationContext(msgspec.Struct, eq=False):
         method: the MCP method that uses the items.
         arguments: the call's arguments; None when visibility in a list is judged.
         args_bytes: largest request body whose arguments an expression may read.
+        budget: pays for looking at the arguments; None for a budget of its own.
+        seen: what was read of the arguments, by the paths; `_UNFIT` where it must not be.
     """
 
     caller: Caller
@@ -30,6 +47,8 @@ class EvaluationContext(msgspec.Struct, eq=False):
     method: str
     arguments: Mapping[str, Any] | None
     args_bytes: int = DEFAULT_LIMITS.args
+    budget: Budget | None = None
+    seen: dict[ArgumentPaths | None, Any] = {}
 
     def truth(self, expression: Expression, item: Item) -> Truth:
         """Return a condition's value for an item; values that depend on the caller alone are computed once."""
@@ -41,24 +60,86 @@ class EvaluationContext(msgspec.Struct, eq=False):
             value = known.put(expression, self._evaluate(expression, item))
         return value
 
+    def fits(self, declared: Arguments) -> bool:
+        """Return whether the call's arguments are as declared; False if there are too many to tell."""
+        try:
+            return self.arguments is not None and declared.fit(self.arguments, self._paying())
+        except OverBudgetError:
+            return False
+
     def values(self, names: Iterable[str], item: Item) -> dict[str, Any]:
         """Return what conditions see under some of the top-level names, for an item."""
         return {name: _BINDINGS[name](self, item) for name in names}
 
     def _evaluate(self, expression: Expression, item: Item) -> Truth:
-        if "args" in expression.reads and not self._readable(expression):
-            return Truth.ERROR
         try:
-            activation = activate(self.values(expression.reads, item))
-        except RuntimeError:
+            bound = self.values(expression.reads, item)
+            if "args" in bound:
+                bound["args"] = self._read(expression.arguments)
+            activation = activate(bound)
+        except (RuntimeError, UnfitArgumentsError):
             return Truth.ERROR
         return expression.value(activation)
 
-    def _readable(self, expression: Expression) -> bool:
-        """Return whether an expression may read the arguments: neither too many, nor one that only looks like one it reads."""
-        arguments = self.arguments or {}
-        named = expression.arguments
-        return len(self.request.body) <= self.args_bytes and not (named and imitates(arguments, named))
+    def _read(self, paths: ArgumentPaths | None) -> Any:
+        """Return what is read of the arguments.
+
+        Raises:
+            UnfitArgumentsError: the body is too large, there is too much to look at, or it could be read in two ways.
+        """
+        if len(self.request.body) > self.args_bytes:
+            raise UnfitArgumentsError
+        if paths not in self.seen:
+            self.seen[paths] = self._look(paths)
+        if self.seen[paths] is _UNFIT:
+            raise UnfitArgumentsError
+        return self.seen[paths]
+
+    def _look(self, paths: ArgumentPaths | None) -> Any:
+        try:
+            return _seen(self.arguments, paths, self._paying())
+        except (OverBudgetError, UnfitArgumentsError):
+            return _UNFIT
+
+    def _paying(self) -> Budget:
+        if self.budget is None:
+            self.budget = Budget(DEFAULT_LIMITS.nodes, DEFAULT_LIMITS.normalised)
+        return self.budget
+
+
+def _seen(value: Any, paths: ArgumentPaths | None, budget: Budget) -> Any:
+    """Return a value with what is read of it, or all of it if it is no object.
+
+    Raises:
+        OverBudgetError: there is more to look at than the budget pays for.
+        UnfitArgumentsError: it could be read in two ways.
+    """
+    if paths is None or not isinstance(value, Mapping):
+        _walk(value, budget)
+        return value
+    if misleads(value, paths.names, budget):
+        raise UnfitArgumentsError
+    return {name: _seen(value[name], below, budget) for name, below in paths.below.items() if name in value}
+
+
+def _walk(value: Any, budget: Budget) -> None:
+    """Look at every value and every key, without recursion.
+
+    Raises:
+        OverBudgetError: there are more than the budget pays for.
+        UnfitArgumentsError: two keys are one to some reader, or a number is inexact.
+    """
+    level = [value]
+    while level:
+        part = level.pop()
+        if isinstance(part, InexactNumber):
+            raise UnfitArgumentsError
+        if not isinstance(part, dict | list):
+            continue
+        budget.visit(len(part))
+        if isinstance(part, dict) and (not PROTOTYPE_NAMES.isdisjoint(part) or collide(part, budget)):
+            raise UnfitArgumentsError
+        level += part.values() if isinstance(part, dict) else part
 
 
 def visible_headers(request: HttpRequest) -> dict[str, str]:

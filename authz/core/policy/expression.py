@@ -11,12 +11,14 @@ Rules of this file:
 The engine is cel-cpp by way of cel-expr-python, the same that Envoy runs. No function is implemented in Python.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from cel_expr_python import cel
+
+from authz.core.wire.confusables import PROTOTYPE_NAMES
 
 _STRING, _DYN = cel.Type.STRING, cel.Type.DYN
 _TREE = cel.Type.Map(_STRING, _DYN)
@@ -49,6 +51,34 @@ class Truth(Enum):
     ERROR = "error"
 
 
+@dataclass(frozen=True, slots=True)
+class ArgumentPaths:
+    """The places in a call's arguments that an expression reads by literal keys: `args.a.b` reads `b` of `a`.
+
+    Attributes:
+        paths: the keys that lead to each place; what stands there is read as a whole.
+        names: the first keys, without those that no object that is read may have.
+        below: for each first key what is read there; None if all of it is.
+    """
+
+    paths: frozenset[tuple[str, ...]]
+    names: frozenset[str] = field(compare=False, repr=False)
+    below: "Mapping[str, ArgumentPaths | None]" = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, paths: Iterable[tuple[str, ...]]) -> "ArgumentPaths":
+        """Collect paths, without those that lead into what another reads as a whole."""
+        whole = frozenset(paths)
+        kept = frozenset(path for path in whole if not any(path[:end] in whole for end in range(len(path))))
+        first = frozenset(path[0] for path in kept)
+        return cls(kept, first - PROTOTYPE_NAMES, {name: cls._below(kept, name) for name in first})
+
+    @classmethod
+    def _below(cls, paths: frozenset[tuple[str, ...]], name: str) -> "ArgumentPaths | None":
+        rest = [path[1:] for path in paths if path[0] == name]
+        return cls.of(rest) if all(rest) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
     """One checked condition; two are equal only when they are the same object, so one can key a cache.
@@ -58,7 +88,7 @@ class Expression:
         reads: top-level names it reads, a subset of `VARIABLES`.
         headers: literal names of request headers it reads; None when it reads headers by a computed name.
         claims: literal names of claims it reads; None when it reads claims by a computed name or as a whole.
-        arguments: literal names of arguments it reads; None when it reads arguments by a computed name or as a whole.
+        arguments: the arguments it reads; None when it reads one by a computed name, or all as a whole.
         program: the compiled tree.
     """
 
@@ -66,7 +96,7 @@ class Expression:
     reads: frozenset[str]
     headers: frozenset[str] | None
     claims: frozenset[str] | None
-    arguments: frozenset[str] | None
+    arguments: ArgumentPaths | None
     program: cel.Expression = field(repr=False)
 
     def value(self, activation: cel.Activation) -> Truth:

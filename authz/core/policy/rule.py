@@ -8,7 +8,8 @@ from typing import Any
 
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.expression import Expression
-from authz.core.wire.confusables import imitates
+from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, misleads
+from authz.core.wire.strict_json import InexactNumber
 
 # Declared types of a call's arguments, checked before any expression sees them.
 #
@@ -34,10 +35,10 @@ TYPES: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "bool": lambda value: isinstance(value, bool),
         "list": lambda value: isinstance(value, list),
         "map": lambda value: isinstance(value, dict),
-        "any": lambda _: True,
+        "any": lambda value: not isinstance(value, InexactNumber),
     },
 )
-"""Names of types to their tests; a boolean is no number, as in JSON and unlike Python."""
+"""Names of types to their tests; a boolean is no number, as in JSON and unlike Python, and an inexact number is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,13 @@ class Arguments:
                 msg = f"unknown type {type_}; known: {', '.join(TYPES)}, each with ? when it may be left out"
                 raise ValueError(msg)
 
-    def fit(self, arguments: Mapping[str, Any]) -> bool:
-        """Return whether a call's arguments are of the declared types, and none only looks like a declared one."""
-        if imitates(arguments, frozenset(self.types)):
+    def fit(self, arguments: Mapping[str, Any], budget: Budget | None = None) -> bool:
+        """Return whether a call's arguments are of the declared types, and none could be taken for a declared one.
+
+        Raises:
+            OverBudgetError: there is more to look at than the budget pays for.
+        """
+        if misleads(arguments, frozenset(self.types) - PROTOTYPE_NAMES, budget):
             return False
         if not self.extra and arguments.keys() - self.types.keys():
             return False

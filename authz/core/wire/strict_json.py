@@ -6,7 +6,9 @@ JSON, so the corners are refused and not interpreted (RFC 8259, narrowed to I-JS
 
 * UTF-8 only, no byte order mark, no raw surrogates: decoding is strict and comes first.
 * No key twice in one object, at any depth, after escapes are resolved: some readers keep the first, some the last.
-* No NaN, no Infinity, no literal that overflows to infinity; integers within int64: others round, wrap or fail.
+* No NaN and no Infinity. A number that a double does not hold exactly (RFC 7493, section 2.2) is not one number to
+  every reader: JavaScript and Go round it, others wrap or fail. `loads` refuses integers beyond int64 and what
+  overflows; `loads_marked` lets every such number stand as an `InexactNumber`, which no rule takes for a number.
 * No lone surrogates by escape: others replace them, so two names become one.
 * No trailing data; only JSON's four white-space characters around and between.
 * Depth is bounded *before* parsing, in linear time. A document with no more opening brackets than the limit cannot
@@ -17,16 +19,18 @@ JSON, so the corners are refused and not interpreted (RFC 8259, narrowed to I-JS
 The grammar itself is the standard library's C scanner, made strict by hooks. In front of it stands a short cut for the
 form in which nearly every client writes: when msgspec reads the bytes and writes its value back as the very same bytes,
 then no key was dropped, no number, escape or space was written in another way, and there is nothing left to refuse
-but integers beyond int64, which have at least 19 digits.
+or to mark but numbers of many digits.
 """
 
 import json
-import re
+from decimal import Decimal, InvalidOperation
 from itertools import accumulate
-from math import isinf
+from math import isfinite, isinf
 from typing import Any, NoReturn, TypeAlias, cast
 
 import msgspec
+
+from authz.core.wire.confusables import OverBudgetError
 
 JSONValue: TypeAlias = "dict[str, JSONValue] | list[JSONValue] | str | int | float | bool | None"
 """A decoded JSON value; integers lie within int64, floats are finite, strings encode to UTF-8."""
@@ -35,7 +39,9 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _INT64_CHARS = 20
 """Length of the longest int64 literal; a longer one is refused before it is converted, which is not linear."""
 
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_NUMBER_CHARS = 64
+"""Length from which a number is inexact without a look: reading it takes time in the square of its digits."""
+
 _STEPS = bytes(1 if c in b"[{" else 0xFF for c in range(256))
 """For brackets alone: opening ones become 1, closing ones -1 when read as signed bytes."""
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -43,6 +49,19 @@ _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
 class StrictJSONError(ValueError):
     """The bytes are not strict JSON. Its text is one of a few fixed ones and holds nothing of the input."""
+
+
+class InexactNumber(msgspec.Struct, frozen=True):
+    """A number that readers take for different values, in the place where it stands.
+
+    An integer is exact if it lies within int64 and a double holds it. A fraction is exact if it is what a double is
+    written as: converted to a double and back to the shortest text that means it, its decimal value is the same.
+
+    Attributes:
+        literal: as it was written.
+    """
+
+    literal: str
 
 
 def loads(data: bytes, *, max_depth: int = 64) -> JSONValue:
@@ -58,31 +77,59 @@ def loads(data: bytes, *, max_depth: int = 64) -> JSONValue:
     Raises:
         StrictJSONError: for anything else than one strict document. Nothing else is raised, whatever the bytes.
     """
-    if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
-        msg = "nested too deeply"
-        raise StrictJSONError(msg)
-    value = _canonical(data)
+    _refuse_depth(data, max_depth)
+    return cast("JSONValue", _load(data, _STRICT))
+
+
+def loads_marked(data: bytes, *, max_depth: int, nodes: int, keys: int) -> Any:
+    """Decode one JSON document whose numbers may be of any size.
+
+    Args:
+        data: the whole document, in UTF-8.
+        max_depth: how many arrays and objects may be open at once.
+        nodes: how many values it may hold, itself included.
+        keys: how many members its objects may have together.
+
+    Returns:
+        The value as `loads` has it, with an `InexactNumber` for each number that a double does not hold exactly.
+
+    Raises:
+        OverBudgetError: it holds more values or keys; they are counted before any is read.
+        StrictJSONError: for anything else than one strict document.
+    """
+    _refuse_excess(data, nodes, keys)
+    _refuse_depth(data, max_depth)
+    return _load(data, _MARKING)
+
+
+def _load(data: bytes, decoder: json.JSONDecoder) -> Any:
+    doubtful = _is_doubtful(data)
+    value = _UNREAD if doubtful else _canonical(data)
     if value is not _UNREAD:
-        return cast("JSONValue", value)
-    value = _parse(_text(data))
+        return value
+    value = _parse(_text(data), decoder if doubtful else _PLAIN)
     if b"\\ud" in data or b"\\uD" in data:
         _refuse_lone_surrogates(value)
     return value
 
 
 _UNREAD = object()
-_DOUBTFUL = re.compile(rb"[0-9](?:[eE]|[0-9]{18})")
-"""A number that may be beyond int64, or with an exponent, which msgspec takes long to read."""
-_FEW_DIGITS = 18
-_NOT_DIGITS = bytes(c for c in range(256) if not 0x30 <= c <= 0x39)
+_EXACT_DIGITS = 15
+"""Digits of a number that a double holds whatever they are."""
+_SHAPES = bytes(ord("0") if c in b"0123456789." else ord("e") if c in b"eE" else 0x20 for c in range(256))
+_EXPONENT, _MANY_DIGITS = b"0e", b"0" * (_EXACT_DIGITS + 1)
 _READ = msgspec.json.Decoder().decode
 _WRITE = msgspec.json.Encoder().encode
 
 
+def _is_doubtful(data: bytes) -> bool:
+    """Return whether there is a number of many digits, or with an exponent, which msgspec takes long to read."""
+    shapes = data.translate(_SHAPES)
+    return _EXPONENT in shapes or _MANY_DIGITS in shapes
+
+
 def _canonical(data: bytes) -> object:
     """Return the value of a document written as msgspec would write it, `_UNREAD` for any other."""
-    if len(data.translate(None, _NOT_DIGITS)) > _FEW_DIGITS and _DOUBTFUL.search(data):
-        return _UNREAD
     try:
         value = _READ(data)
         if _WRITE(value) == data:
@@ -92,10 +139,46 @@ def _canonical(data: bytes) -> object:
     return _UNREAD
 
 
-def _depth(data: bytes) -> int:
-    outside_strings = b"".join(_ESCAPE.sub(b"", data).split(b'"')[::2])
-    steps = outside_strings.translate(_STEPS, _NOT_BRACKETS)
-    return max(accumulate(memoryview(steps).cast("b")), default=0)
+def _refuse_excess(data: bytes, nodes: int, keys: int) -> None:
+    """Count values and keys by their punctuation; what is in strings is dropped only where it could matter."""
+    if len(data) <= min(nodes, keys) or _within(data, nodes, keys):
+        return
+    bare = _drop_escapes(data)
+    # Each string is a value or a key, and more of them than may be read are not even cut out.
+    if bare.count(b'"') > 2 * (nodes + keys) or not _within(_outside_strings(bare), nodes, keys):
+        raise OverBudgetError
+
+
+def _within(text: bytes, nodes: int, keys: int) -> bool:
+    """Return whether there are no more values and keys; a container holds one value more than it has commas."""
+    return 1 + text.count(b",") + _openings(text) <= nodes and text.count(b":") <= keys
+
+
+def _refuse_depth(data: bytes, max_depth: int) -> None:
+    if data.count(b"[") + data.count(b"{") <= max_depth:
+        return
+    outside = _outside_strings(_drop_escapes(data))
+    closings = outside.count(b"]") + outside.count(b"}")
+    if closings > _openings(outside):  # never JSON; and not summed, for there can be a megabyte of them
+        msg = "not JSON"
+        raise StrictJSONError(msg)
+    steps = outside.translate(_STEPS, _NOT_BRACKETS)
+    if max(accumulate(memoryview(steps).cast("b")), default=0) > max_depth:
+        msg = "nested too deeply"
+        raise StrictJSONError(msg)
+
+
+def _openings(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
+
+
+def _drop_escapes(data: bytes) -> bytes:
+    """Drop what could hide the end of a string: backslashes pair up from the left, and an odd one escapes a quote."""
+    return data.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data
+
+
+def _outside_strings(bare: bytes) -> bytes:
+    return b"".join(bare.split(b'"')[::2])
 
 
 # The errors of the standard library carry the whole input. They are left behind before ours is raised, so that ours
@@ -111,18 +194,18 @@ def _text(data: bytes) -> str:
     raise StrictJSONError(msg)
 
 
-def _parse(text: str) -> JSONValue:
+def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return cast("JSONValue", _DECODER.decode(text))
+        return decoder.decode(text)
     except json.JSONDecodeError:
         pass
     msg = "not JSON"
     raise StrictJSONError(msg)
 
 
-def _refuse_lone_surrogates(value: JSONValue) -> None:
+def _refuse_lone_surrogates(value: Any) -> None:
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        json.dumps(value, ensure_ascii=False, default=lambda _number: None).encode("utf-8")
     except UnicodeEncodeError:
         pass
     else:
@@ -154,11 +237,41 @@ def _float(literal: str) -> float:
     return number
 
 
+def _marked_int(literal: str) -> int | InexactNumber:
+    if (
+        len(literal) <= _INT64_CHARS
+        and _INT64_MIN <= (number := int(literal)) <= _INT64_MAX
+        and float(number) == number
+    ):
+        return number
+    return InexactNumber(literal)
+
+
+def _marked_float(literal: str) -> float | InexactNumber:
+    if len(literal) <= _NUMBER_CHARS and isfinite(number := float(literal)) and _means(literal, number):
+        return number
+    return InexactNumber(literal)
+
+
+def _means(literal: str, number: float) -> bool:
+    """Return whether a literal's decimal value is that of the shortest text for a double."""
+    shortest = repr(number)
+    try:
+        return shortest == literal or Decimal(shortest) == Decimal(literal)
+    except InvalidOperation:  # an exponent beyond what even a decimal has
+        return False
+
+
 def _constant(_literal: str) -> NoReturn:
     msg = "not a JSON number"
     raise StrictJSONError(msg)
 
 
-_DECODER = json.JSONDecoder(
+_PLAIN = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+"""For documents in which no number is doubtful."""
+_STRICT = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
+)
+_MARKING = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_marked_int, parse_float=_marked_float, parse_constant=_constant
 )

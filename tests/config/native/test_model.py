@@ -25,6 +25,9 @@ limits:
   name_chars: 100
   items: 5
   args_bytes: 4096
+  nodes: 1000
+  keys: 500
+  normalised_chars: 100
   list_bytes: 70000
   list_items: 300
   held_bytes: 200000
@@ -151,7 +154,9 @@ def test_every_key_reaches_the_settings():
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
     assert (300, 200_000, 64) == (given.list_items, given.held, given.calls)
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
-    assert Limits(depth=32, name=100, items=5, args=4096) == given.limits
+    assert (
+        Limits(depth=32, name=100, items=5, args=4096, nodes=1000, keys=500, normalised=100) == given.limits
+    )
     assert (7, True) == (given.stream_grace, given.every_answer)
     assert StreamShares(per_caller=3, per_server=9) == given.stream_shares
     assert frozenset({"keys.internal"}) == given.insecure_hosts

@@ -12,6 +12,7 @@ from authz.core.mcp.methods import METHODS, Era
 from authz.core.reasons import Reason
 from authz.core.request import Limits
 from tests.support.core import LEGACY, META, MODERN, message, mirrored, modern, post
+from tests.support.work import counted
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that is busy with other tests is no failure."""
@@ -108,9 +109,28 @@ def test_any_other_id_is_refused_and_never_taken_for_a_notification(bad):
     assert refused(Reason.BAD_MESSAGE, message("notifications/initialized", id=bad)).request_id is None
 
 
-@pytest.mark.parametrize("literal", ["9223372036854775808", "1e400", "NaN", "1" * 5000])
-def test_a_number_that_parsers_read_differently_is_no_json(literal):
-    refused(Reason.BAD_JSON, b'{"jsonrpc":"2.0","method":"ping","id":' + literal.encode() + b"}")
+def with_id(literal):
+    return b'{"jsonrpc":"2.0","method":"ping","id":' + literal.encode() + b"}"
+
+
+@pytest.mark.parametrize(
+    "literal", ["9007199254740993", "-9007199254740993", "9223372036854775808", "1" + "0" * 2047]
+)
+@pytest.mark.requirement("protocol.ids")
+def test_an_integer_id_of_any_size_is_kept_digit_for_digit(literal):
+    assert literal == str(accepted(with_id(literal)).request_id)
+    assert literal == str(peek_id(with_id(literal)))
+
+
+@pytest.mark.parametrize(
+    "literal", ["1e400", "9007199254740993.0", "1e23", "0.30000000000000000001", "1" * 2049, "1" * 70_000]
+)
+def test_an_id_that_is_no_integer_or_too_long_is_refused(literal):
+    assert refused(Reason.BAD_MESSAGE, with_id(literal), limits=Limits(name=65_536)).request_id is None
+
+
+def test_an_id_that_is_no_number_of_json_is_no_json():
+    assert refused(Reason.BAD_JSON, with_id("NaN")).request_id is None
 
 
 @pytest.mark.parametrize(
@@ -285,12 +305,64 @@ def test_a_key_that_looks_like_none_is_accepted_at_every_level(level):
         {"path\0": "/b"},
         {"options": {"path": "/a", "Path": "/b"}},
         {"list": [[{"x": {"path": "/a", "PATH": "/b"}}]]},
+        {"__proto__": {"path": "/b"}},
+        {"n": [{"constructor": {"prototype": 1}}]},
     ],
 )
-def test_arguments_whose_names_collide_for_some_reader_are_refused(arguments):
-    outcome = refused(Reason.BAD_MESSAGE, message("tools/call", {"name": "x", "arguments": arguments}))
+def test_names_of_arguments_are_not_looked_at_before_a_rule_reads_them(arguments):
+    outcome = accepted(message("tools/call", {"name": "x", "arguments": arguments}))
 
-    assert outcome.code == INVALID_PARAMS
+    assert arguments == outcome.arguments
+
+
+@pytest.mark.parametrize("level", LOOKALIKES)
+@pytest.mark.parametrize("key", ["__proto__", "constructor", "prototype"])
+def test_a_key_that_can_stand_for_others_in_javascript_is_refused_at_every_level(level, key):
+    headers = mirrored("subscriptions/listen") if level == "notifications" else {}
+
+    refused(Reason.BAD_MESSAGE, nested(level, key, {"name": "y"}), headers)
+
+
+FOREIGN = {"\ufdfa" * 40 + str(n): n for n in range(7000)}
+"""Each character of these keys becomes eighteen when it is normalised."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**message("ping"), **FOREIGN},
+        message("ping", FOREIGN),
+        message("ping", {"_meta": FOREIGN}),
+        message("completion/complete", {"ref": {"type": "ref/prompt", "name": "x", **FOREIGN}}),
+    ],
+)
+@pytest.mark.requirement("reason.too_complex")
+def test_more_foreign_keys_than_are_looked_at_are_refused_with_the_id_and_in_few_steps(body):
+    request = post(json.dumps(body, ensure_ascii=False).encode())
+    outcome, steps = counted(lambda: read_message(request))
+
+    assert isinstance(outcome, MessageRejected)
+    assert (Reason.TOO_COMPLEX, 1) == (outcome.reason, outcome.request_id)
+    assert 1000 > steps
+
+
+@pytest.mark.parametrize("key", ["resourceSubscriptions", "taskIds"])
+def test_what_a_subscription_names_is_counted_before_it_is_looked_at(key):
+    names = {"notifications": {key: ["file:///%25" * 20] * 17_000}}
+    request = post(modern("subscriptions/listen", names), mirrored("subscriptions/listen"))
+    outcome, steps = counted(lambda: read_message(request))
+
+    assert isinstance(outcome, MessageRejected)
+    assert (Reason.BAD_MESSAGE, INVALID_PARAMS) == (outcome.reason, outcome.code)
+    assert 150 > steps
+
+
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "skills/get"])
+def test_the_length_of_a_uri_is_looked_at_before_the_uri_is(method):
+    outcome, steps = counted(lambda: read_message(post(message(method, {"uri": "%" * 1_000_000}))))
+
+    assert (Reason.BAD_MESSAGE, INVALID_PARAMS) == (outcome.reason, outcome.code)
+    assert 150 > steps
 
 
 @pytest.mark.parametrize("arguments", [{}, {"a": 1, "b": {"a": 1, "b": [1, {"a": None}]}}, {"Path": "/a"}])

@@ -4,6 +4,7 @@ import pytest
 
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, USES, Era
+from authz.core.request import DEFAULT_LIMITS
 
 BOTH, LEGACY, MODERN = (Era.LEGACY, Era.MODERN), (Era.LEGACY,), (Era.MODERN,)
 
@@ -123,7 +124,7 @@ def test_a_method_names_what_its_params_say_or_nothing_acceptable(method, params
     namer = METHODS[method].extract_items
 
     assert namer is not None
-    assert items == namer(params)
+    assert items == namer(params, DEFAULT_LIMITS)
 
 
 def test_every_method_that_reads_or_uses_one_thing_names_it():
@@ -148,7 +149,7 @@ def test_every_kind_is_used_by_a_method_that_names_it(kind):
     namer = METHODS[USES[kind]].extract_items
 
     assert namer is not None
-    assert (Item(kind, "x"),) == namer({"name": "x", "uri": "x", "taskId": "x"})
+    assert (Item(kind, "x"),) == namer({"name": "x", "uri": "x", "taskId": "x"}, DEFAULT_LIMITS)
 
 
 @pytest.mark.parametrize("table", [METHODS, HTTP_METHODS, USES])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.policy.expression import CALLER_NAMES, VARIABLES, Truth, activate
+from authz.core.policy.expression import CALLER_NAMES, VARIABLES, ArgumentPaths, Truth, activate
 from tests.support.core import condition
 
 EMPTY = {
@@ -90,7 +90,7 @@ def test_what_cel_cannot_express_is_an_error_and_nothing_is_raised(claim):
         ('jwt["a"]["b"] == 1', {"jwt"}, set(), {"a"}, set()),
         ("size(jwt) == 1", {"jwt"}, set(), None, set()),
         ("jwt[client] == 1", {"jwt", "client"}, set(), None, set()),
-        ("args.n == 1 && has(args.m)", {"args"}, set(), set(), {"n", "m"}),
+        ("args.n == 1 && has(args.m)", {"args"}, set(), set(), {("n",), ("m",)}),
         ("args[server] == 1", {"args", "server"}, set(), set(), None),
         ('request.headers["x-a"] == ""', {"request"}, {"x-a"}, set(), set()),
         ('request.headers[server] == ""', {"request", "server"}, None, set(), set()),
@@ -100,7 +100,8 @@ def test_what_cel_cannot_express_is_an_error_and_nothing_is_raised(claim):
 def test_an_expression_knows_what_it_reads(text, reads, headers, claims, arguments):
     read = condition(text)
 
-    assert (reads, headers, claims, arguments) == (read.reads, read.headers, read.claims, read.arguments)
+    paths = None if arguments is None else ArgumentPaths.of(arguments)
+    assert (reads, headers, claims, paths) == (read.reads, read.headers, read.claims, read.arguments)
 
 
 def test_the_names_of_the_caller_are_names_that_can_be_read():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.wire import strict_json as strictjson
+from authz.core.wire.confusables import OverBudgetError
 from authz.core.wire.strict_json import StrictJSONError, loads
 from tests.support.work import counted
 
@@ -141,6 +142,61 @@ def test_as_many_levels_as_the_limit_are_accepted_and_one_more_is_not():
         loads(b"[[]]", max_depth=1)
 
 
+def marked(data, **limits):
+    return strictjson.loads_marked(data, **{"max_depth": 64, "nodes": 1000, "keys": 1000, **limits})
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        *("0", "-1", "9007199254740992", "-9007199254740992", "1152921504606846976", "-9223372036854775808"),
+        *("0.1", "1.50", "-0.0", "1e23", "1E2", "5e-324", "1.7976931348623157e308", "0.30000000000000004"),
+        *("12345678901234567e-2", "9007199254740994.0"),
+    ],
+)
+def test_a_number_that_a_double_holds_is_that_number(literal):
+    assert json.loads(literal) == marked(literal.encode())
+    assert [json.loads(literal)] == marked(b" [" + literal.encode() + b"]")
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        *("9007199254740993", "-9007199254740993", "1152921504606847000", "9223372036854775807"),
+        *("9223372036854775808", "18446744073709551616", "1" * 5000),
+        *("0.30000000000000000001", "9007199254740993.0", "1e400", "-1e400", "1e-999", "4.9e-324"),
+        *("0.1" + "0" * 100, "1e" + "9" * 60, "123456789012345678e-2", "0." + "1" * 400 + "e9"),
+    ],
+)
+def test_a_number_that_a_double_does_not_hold_is_marked_and_keeps_its_text(literal):
+    assert strictjson.InexactNumber(literal) == marked(literal.encode())
+    assert {"a": strictjson.InexactNumber(literal)} == marked(b'{"a":' + literal.encode() + b"}")
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_marked_exactly_when_a_double_means_another(number):
+    literal = json.dumps(number)
+    is_exact = isinstance(number, float) or (-(2**63) <= number < 2**63 and int(float(number)) == number)
+
+    assert (number if is_exact else strictjson.InexactNumber(literal)) == marked(literal.encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "nodes", "keys"),
+    [
+        (b"[1,2,3]", 4, 0),
+        (b'{"a":1,"b":[2,{"c":3}]}', 6, 3),
+        (b'["[,:{", "\\"[,:{", "\\\\", ""]', 5, 0),
+        (b'{"a":"\\\\\\"[[[[,,,,::::"}', 2, 1),
+    ],
+)
+def test_values_and_keys_are_counted_outside_of_texts(data, nodes, keys):
+    assert json.loads(data) == marked(data, nodes=nodes, keys=keys)
+    for fewer in ({"nodes": nodes - 2, "keys": keys}, {"nodes": nodes, "keys": keys - 1}):
+        with pytest.raises(OverBudgetError):
+            marked(data, **fewer)
+
+
 @given(values)
 def test_every_value_survives_a_round_trip_in_either_spelling(value):
     for escaped in (True, False):
@@ -230,10 +286,10 @@ def test_numbers_that_are_accepted_are_finite():
 
 @given(junk | values.map(msgspec.json.encode) | values.map(lambda value: json.dumps(value).encode()))
 def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same_value(data):
-    short = strictjson._canonical(data)
+    short = strictjson._UNREAD if strictjson._is_doubtful(data) else strictjson._canonical(data)
 
     if short is not strictjson._UNREAD:
-        expected = strictjson._parse(strictjson._text(data))
+        expected = strictjson._parse(strictjson._text(data), strictjson._MARKING)
         assert (expected, repr(expected)) == (short, repr(short))
 
 
@@ -241,8 +297,10 @@ def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same
     "text",
     [
         '{"a":1,"a":1}',
+        "9007199254740993",
         "9223372036854775808",
         "18446744073709551615",
+        "1234567.12345678901",
         '"\\ud800"',
         "1e400",
         "NaN",
@@ -253,4 +311,6 @@ def test_the_short_cut_accepts_only_what_the_long_way_accepts_and_gives_the_same
     ],
 )
 def test_the_short_cut_leaves_every_doubtful_spelling_to_the_long_way(text):
-    assert strictjson._UNREAD is strictjson._canonical(text.encode())
+    doubtful = strictjson._is_doubtful(text.encode())
+
+    assert doubtful or strictjson._UNREAD is strictjson._canonical(text.encode())
