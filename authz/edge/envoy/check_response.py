@@ -21,7 +21,7 @@ from authz.core.denial import DenialResponse
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.identity.session import Absent, Remove, SessionHeader
-from authz.core.mcp.header_names import IDENTITY_HEADERS, respelled
+from authz.core.mcp.header_names import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.mcp.item import Item
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
@@ -65,6 +65,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
             _call_part(decision.method, decision.rule, decision.item),
             _id_part(decision_id),
             _session_part(decision.session, rewrite=decision.rewrite),
+            _event_part(decision.event),
             _context_part(decision, caller, request, server),
         )
     )
@@ -181,6 +182,19 @@ def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
     if not rewrite:
         option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
         option.header.key, option.header.value = SESSION, session.client_id
+    return _serialize(response)
+
+
+def _event_part(event: SessionHeader) -> bytes:
+    """Return the part that puts the server's event id in the place of the caller's."""
+    if isinstance(event, Absent):
+        return b""
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    if isinstance(event, Remove):
+        ok.headers_to_remove.append(LAST_EVENT_ID)
+    else:
+        _set_headers(ok.headers, ((LAST_EVENT_ID, event.server_id),))
     return _serialize(response)
 
 

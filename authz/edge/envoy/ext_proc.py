@@ -161,12 +161,13 @@ class _Stream:
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:
         if context is None:
-            return ResponseTerms(visible=None, max_bytes=self._max_bytes)
+            return ResponseTerms(visible=None, max_bytes=self._max_bytes, bind_event=lambda _: None)
         return ResponseTerms(
             visible=context.visible,
             ttl_ms=context.remaining_ms,
             max_bytes=self._max_bytes,
             request_id=context.request_id,
+            bind_event=context.bind_event,
         )
 
     def body(self, request: Any) -> Iterator[Any]:
