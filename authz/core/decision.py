@@ -26,6 +26,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         version: the MCP protocol version that the request declares, empty when it declares none.
         rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open.
         session: what becomes of the session id on its way upstream.
+        event: what becomes of the id of the last event on its way upstream (`Last-Event-ID`).
         scopes: for a denial that more scope would cure, every scope the operation needs.
         shadows: names of shadow rules that would have decided otherwise.
         denial: how a denial by policy is answered.
@@ -47,6 +48,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     rewrite: bool = False
     session: SessionHeader = ABSENT
+    event: SessionHeader = ABSENT
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     denial: DenialStyle = DenialStyle.AUTO

@@ -4,7 +4,7 @@
     2 authentication   Authorization -> caller
     3 wire             bytes -> strict JSON
     4 mcp              JSON -> one message and the items it names
-    5 session          the id of a legacy session must be the caller's own
+    5 session          the ids of a legacy session and of a stream's last event must be the caller's own
     6 policy           the rules must allow every item that the message names
                        for a stream there must be room in the shares of its caller and its server
     7 deadline         an allow that comes too late is a denial
@@ -30,6 +30,7 @@ from authz.core.identity.session import (
 )
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.form import BrokenRule, broken_rule
+from authz.core.mcp.header_names import LAST_EVENT_ID
 from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
@@ -117,14 +118,14 @@ def check(
     message = _read(request, server, snapshot.limits)
     if isinstance(message, MessageRejected):
         return _reject_message(message, server, caller, broken_rule(request, message.reason, snapshot.limits))
-    session = _check_session(request, message, caller, snapshot)
-    if isinstance(session, MessageRejected):
-        return _reject_message(session, server, caller)
+    bound = _check_bound_ids(request, message, caller, snapshot.sessions)
+    if isinstance(bound, MessageRejected):
+        return _reject_message(bound, server, caller)
     verdict, item = _judge(request, server, caller, message, snapshot)
     if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
-    rewrite = _must_rewrite(message, session, snapshot)
-    return _decide(server, caller, message, verdict, item, session=session, rewrite=rewrite)
+    rewrite = _must_rewrite(message, bound.session, snapshot)
+    return _decide(server, caller, message, verdict, item, bound=bound, rewrite=rewrite)
 
 
 def is_late(deadline: Deadline) -> bool:
@@ -146,28 +147,48 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Mes
     return Message(method=request.method, row=row, request_id=None, items=(), arguments={}, version=version)
 
 
-def _check_session(
-    request: HttpRequest, message: Message, caller: Caller, snapshot: PolicySnapshot
-) -> SessionHeader | MessageRejected:
-    """Return what becomes of the session id on its way upstream.
+class _BoundIds(msgspec.Struct, frozen=True):
+    """What becomes of the ids that belong to a caller on their way upstream."""
 
-    The modern era ignores the header (2026-07-28, Transports). It is removed and not judged, because a server of both
-    eras must not see an id that nobody verified.
+    session: SessionHeader
+    event: SessionHeader
+
+
+def _check_bound_ids(
+    request: HttpRequest, message: Message, caller: Caller, sessions: Sessions | UnboundSessions
+) -> _BoundIds | MessageRejected:
+    """Return what becomes of the ids of the session and of a stream's last event.
+
+    An event id that is another's is answered as a session that is: with the 404 at which a client begins a new session,
+    because it could not resume this stream whatever it tried. An empty event id stands for none.
     """
-    sent = request.headers.get(SESSION)
-    if sent is None:
-        return ABSENT
-    if is_modern(message.version):
-        return REMOVE
-    own = snapshot.sessions.admit(caller, sent)
-    if own is not None:
-        return Replace(own, sent)
+    headers, modern = request.headers, is_modern(message.version)
+    session = _verify(headers.get(SESSION), sessions.admit, caller, modern=modern)
+    event = _verify(headers.get(LAST_EVENT_ID) or None, sessions.admit_event, caller, modern=modern)
+    if session is not None and event is not None:
+        return _BoundIds(session, event)
     return MessageRejected(
         reason=Reason.SESSION_MISMATCH,
         request_id=message.request_id,
         method=message.method or _RESPONSE,
         version=message.version,
     )
+
+
+def _verify(
+    sent: str | None, admit: Callable[[Caller, str], str | None], caller: Caller, *, modern: bool
+) -> SessionHeader | None:
+    """Return what becomes of an id; None if it is not the caller's own.
+
+    The modern era ignores both headers (2026-07-28, Transports). They are removed and not judged, because a server of
+    both eras must not see an id that nobody verified.
+    """
+    if sent is None:
+        return ABSENT
+    if modern:
+        return REMOVE
+    own = admit(caller, sent)
+    return None if own is None else Replace(own, sent)
 
 
 def _judge(
@@ -198,7 +219,7 @@ def _decide(
     verdict: Verdict,
     item: Item | None,
     *,
-    session: SessionHeader,
+    bound: "_BoundIds",
     rewrite: bool,
 ) -> Decision:
     """Build the decision; the one place that makes an allow."""
@@ -216,7 +237,8 @@ def _decide(
         request_id=message.request_id,
         version=message.version,
         rewrite=allowed and rewrite,
-        session=session if allowed else ABSENT,
+        session=bound.session if allowed else ABSENT,
+        event=bound.event if allowed else ABSENT,
         scopes=verdict.scopes,
         shadows=verdict.shadows,
         denial=denial,

@@ -25,6 +25,7 @@ from tests.support.core import (
     message,
     mirrored,
     modern,
+    own_event,
     own_session,
     post,
     principal,
@@ -204,7 +205,8 @@ def test_a_stream_request_with_a_body_is_refused_also_when_the_body_was_not_hand
 
 @pytest.mark.parametrize("method", HTTP_METHODS)
 @pytest.mark.parametrize(
-    "headers", [{}, {"content-length": "0"}, {"last-event-id": "7"}, {"mcp-session-id": own_session()}]
+    "headers",
+    [{}, {"content-length": "0"}, {"last-event-id": own_event()}, {"mcp-session-id": own_session()}],
 )
 def test_a_stream_request_needs_a_valid_token_and_no_rule(method, headers):
     no_rules = snapshot(server())

@@ -240,8 +240,11 @@ def test_however_the_stream_is_cut_the_list_is_trimmed_alike(raw, raw_port, user
 
 @pytest.mark.requirement("protocol.lists-by-shape", "protocol.get-is-read")
 def test_a_list_that_a_get_stream_redelivers_is_trimmed(raw, raw_port, user):
+    reading = {"content-type": None, "mcp-protocol-version": "2025-06-18"}
+    raw.script = [stream_head() + b"id: 6\ndata:\n\n"]
+    begun = ask(raw_port, user, b"", start="GET /mcp HTTP/1.1", change=reading).body
+    again = {**reading, "last-event-id": begun.split()[1].decode()}
     raw.script = [stream_head() + sse(FULL)]
-    again = {"last-event-id": "6", "content-type": None, "mcp-protocol-version": "2025-06-18"}
     answer = ask(raw_port, user, b"", start="GET /mcp HTTP/1.1", change=again)
 
     assert (200, sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]"))) == (answer.status, answer.body)

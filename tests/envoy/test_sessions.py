@@ -238,6 +238,38 @@ def test_an_id_in_an_error_is_bound_too(raw, raw_port, user):
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}\.s1", answer.headers["mcp-session-id"])
 
 
+UNBOUND = {
+    "modern call": lambda _: {"body": call()},
+    "legacy call without a session": lambda _: {"body": ECHO, "change": lines()},
+    "notification in a session": lambda own: {"body": INITIALIZED, "change": lines(own)},
+    "notification without a session": lambda _: {"body": INITIALIZED, "change": lines()},
+    "DELETE": lambda own: {"body": b"", **without_body("DELETE", own)},
+    "list": lambda own: {"body": legacy("tools/list"), "change": lines(own)},
+}
+
+
+@pytest.mark.parametrize(
+    "status", ["200 OK", "202 Accepted", "307 Temporary Redirect", "400 Bad Request", "500 Oh"]
+)
+@pytest.mark.parametrize("asked", UNBOUND.values(), ids=UNBOUND.keys())
+@pytest.mark.requirement("security.session-is-the-openers")
+def test_a_client_never_gets_an_id_as_the_server_wrote_it(raw, raw_port, user, asked, status):
+    raw.script = [minted("mcp-session-id: raw-id")]
+    own = ask(raw_port, user, legacy("initialize", INITIALIZE), change=lines()).headers["mcp-session-id"]
+    raw.script = [minted("Mcp-Session-Id: raw-id", status=status)]
+    shown = ask(raw_port, user, **asked(own)).headers.get("mcp-session-id", "")
+
+    assert own.endswith(".raw-id")
+    assert shown in {"", own}
+
+
+def test_of_a_header_that_the_server_sends_twice_no_copy_passes(raw, raw_port, user):
+    raw.script = [minted("mcp-session-id: raw-a", "mcp-session-id: raw-b")]
+    answer = ask(raw_port, user, call())
+
+    assert (200, "") == (answer.status, answer.headers.get("mcp-session-id", ""))
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -157,6 +157,11 @@ def own_session(session: str = "s") -> str:
     return SESSIONS.bind(identify(server(), f"Bearer {good_token()}"), session)
 
 
+def own_event(event: bytes = b"7") -> str:
+    """Give the id by which the good token's caller may resume a stream of the default server after an event."""
+    return SESSIONS.bind_event(identify(server(), f"Bearer {good_token()}"), event).decode()
+
+
 def message(method: str | None, params: Any = None, **members: Any) -> dict[str, Any]:
     """Give a JSON-RPC request with id 1; a member set to `...` is left out."""
     base = {"jsonrpc": "2.0", "id": 1, "method": method, "params": ... if params is None else params}

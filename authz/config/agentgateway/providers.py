@@ -88,7 +88,10 @@ class ProviderReader(DocumentReader):
             self.report((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
         else:
             self.result.trusts[issuer] = IssuerTerms(
-                issuer=issuer, audiences=frozenset(audiences), algorithms=ALGORITHMS
+                issuer=issuer,
+                audiences=frozenset(audiences),
+                algorithms=ALGORITHMS,
+                require_subject=False,  # agentgateway takes such tokens, and its documents have no key to say so
             )
             self.result.keys[issuer] = keys
 

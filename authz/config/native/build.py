@@ -83,6 +83,7 @@ def issuer_terms(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
         client_claim=model.claims.client,
         required_claims=model.required_claims,
         max_token_age=model.max_token_age_seconds,
+        require_subject=model.subject == "required",
         allowed_clients=None if model.allowed_clients is None else frozenset(model.allowed_clients),
     )
 

@@ -87,6 +87,9 @@ class IssuerModel(Section):
     required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
     max_token_age_seconds: int | None = Field(None, ge=1)
     allowed_clients: list[Text] | None = None
+    subject: Literal["required", "optional"] = Field(
+        "required", description="optional: accept tokens without sub, whose sessions are bound by sid or jti"
+    )
 
 
 class Select(Section):

@@ -36,11 +36,26 @@ def principal(claims: Claims, terms: IssuerTerms, now: float) -> Principal | Tok
         roles=roles,
         claims=claims,
         expires=_number(claims, "exp"),
+        holder=_holder(claims),
     )
+
+
+def _holder(claims: Claims) -> str:
+    """Return what stands for the subject of a token without `sub`; empty if it has one, or nothing does.
+
+    `sid` comes first, because it outlives a renewed token and `jti` does not.
+    """
+    if claims.get("sub"):
+        return ""
+    named = ((name, claims.get(name)) for name in ("sid", "jti"))
+    return next((f"{name}:{value}" for name, value in named if isinstance(value, str) and value), "")
 
 
 def _bad_claims(detail: str) -> TokenRejected:
     return TokenRejected(reason=Reason.BAD_CLAIMS, detail=detail)
+
+
+_NO_SUBJECT = "sub is missing: have the issuer add it (Keycloak: the client scope basic), or set subject: optional on the issuer"
 
 
 def _check_numbers(claims: Claims, _terms: IssuerTerms, _now: float) -> TokenRejected | None:
@@ -106,6 +121,8 @@ def _check_caller(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejec
     client = _client(claims, terms)
     if not isinstance(claims.get("sub", ""), str) or not isinstance(client, str):
         return _bad_claims("sub or the client claim is not a string")
+    if terms.require_subject and not claims.get("sub"):
+        return _bad_claims(_NO_SUBJECT)
     if terms.allowed_clients is not None and client not in terms.allowed_clients:
         return _bad_claims("the client is not one of the allowed clients")
     return None

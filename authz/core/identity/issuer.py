@@ -23,6 +23,8 @@ class IssuerTerms:
         client_claim: claim with the OAuth client; None for `azp`, else `client_id`.
         required_claims: claim to the value it must have, in type too; None for any value but null.
         max_token_age: seconds since `iat` after which a token is too old; None for no limit.
+        require_subject: refuse a token without `sub`. Two callers without one are the same caller to a session's tag,
+            unless `sid` or `jti` tells them apart.
         allowed_clients: OAuth clients whose tokens are accepted; None for all.
         refuse_id_tokens: refuse what bears the marks of an OpenID Connect ID token: a `nonce`, `at_hash` or `c_hash`
             claim, `token_use: id`, or `typ: ID` among the claims.
@@ -41,6 +43,7 @@ class IssuerTerms:
     client_claim: str | None = None
     required_claims: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     max_token_age: float | None = None
+    require_subject: bool = True
     allowed_clients: frozenset[str] | None = None
     refuse_id_tokens: bool = True
 

@@ -43,6 +43,7 @@ class Principal:
         roles: whole words, in the token's order.
         claims: every claim of the token.
         expires: `exp`, in seconds since the epoch.
+        holder: what stands for the subject in the tags of sessions and events, if the token has none; else empty.
     """
 
     issuer: str
@@ -52,6 +53,7 @@ class Principal:
     roles: tuple[str, ...]
     claims: Mapping[str, Any] = field(repr=False)
     expires: float
+    holder: str = ""
 
 
 ANONYMOUS = Principal(issuer="", subject="", client="", scopes=(), roles=(), claims={}, expires=0.0)

@@ -1,9 +1,13 @@
-"""A legacy session id, bound to the caller who opened the session.
+"""Legacy session ids and event ids, bound to the caller who got them.
 
 An MCP server of the handshake versions mints a session id and accepts it from anyone who knows it (MCP 2025-11-25, Security
 Best Practices, "Session Hijacking"). So a client is never given that id as it is, but behind a tag that only we can make:
 
     TAG.ID      TAG = base64url(HMAC-SHA-256(key, server, issuer, subject, client, ID))     43 characters
+
+The ids of a stream's events get such a tag, too. A client resumes a stream by the id of the last event that it got
+(`Last-Event-ID`), and a server that keeps the events of all its sessions in one store redelivers from any id that it
+knows. The ids are often counted, so that they can be guessed.
 
 Rules of this module:
 
@@ -15,6 +19,8 @@ Rules of this module:
   bytes, four spellings of a tag would pass.
 * An id is visible ASCII (2025-11-25, Transports, "Session Management") without a comma, because a comma in the header
   means that it was sent twice. What is no such id, or is too long, cannot be bound.
+* The tags of sessions and of events begin with different labels, so that neither passes for the other.
+* A caller whose token has no subject is bound by what stands for it (`Principal.holder`), if anything does.
 * Who is verified by the name of nobody (`principal.ANONYMOUS`) shares sessions with all who are.
 """
 
@@ -25,6 +31,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from authz.core.identity.event_id import to_id, to_text
 from authz.core.identity.principal import Caller
 from authz.core.request import DEFAULT_LIMITS
 
@@ -32,7 +39,7 @@ HEADER = "mcp-session-id"
 MIN_KEY = 32
 """Least bytes of a key: the output of the hash, below which a key weakens the tag (RFC 2104 section 3)."""
 
-_LABEL = "mcp-authz session 1"
+_SESSION, _EVENT = "mcp-authz session 1", "mcp-authz event 1"
 _TAG = 43
 _DOT = "."
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -40,15 +47,15 @@ _ID = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """The request has no session id."""
+    """The request has no such id."""
 
 
 class Remove(msgspec.Struct, frozen=True):
-    """The session id of the request must not go upstream."""
+    """The id of the request must not go upstream."""
 
 
 class Replace(msgspec.Struct, frozen=True):
-    """The session id of the request is the caller's own.
+    """The id of the request is the caller's own.
 
     Attributes:
         server_id: what goes upstream, as the server minted it.
@@ -60,21 +67,25 @@ class Replace(msgspec.Struct, frozen=True):
 
 
 SessionHeader = Absent | Remove | Replace
-"""What becomes of a request's session id on its way upstream."""
+"""What becomes of a request's session id, or of its event id, on its way upstream."""
 
 ABSENT, REMOVE = Absent(), Remove()
 
 
 class UnboundSessions:
-    """Admits every session id as it is: for questions about a policy, where no server and no key is at hand."""
+    """Admits every id as it is: for questions about a policy, where no server and no key is at hand."""
 
     def admit(self, _caller: Caller, sent: str) -> str | None:
         """Return the id as it was sent."""
         return sent
 
+    def admit_event(self, _caller: Caller, sent: str) -> str | None:
+        """Return the id as it was sent."""
+        return sent
+
 
 class Sessions:
-    """Binds session ids to callers, and verifies bound ones."""
+    """Binds session ids and event ids to callers, and verifies bound ones."""
 
     __slots__ = ("_keys", "_longest")
 
@@ -107,28 +118,49 @@ class Sessions:
         if len(session) > self._longest or not _ID.fullmatch(session):
             msg = "a session id must be visible ASCII without a comma, and not too long"
             raise ValueError(msg)
-        return _tag(self._keys[0], caller, session) + _DOT + session
+        return self._bound(_SESSION, caller, session)
 
     def admit(self, caller: Caller, sent: str) -> str | None:
         """Return the server's id of a session that a caller may use; None if it is not this caller's, or no id at all."""
         cache = caller.cache.sessions
         known = cache.get((self, sent))
         if known is None:
-            known = self._verified(caller, sent)
+            known = self._verified(_SESSION, caller, sent)
             if known is not None:
                 cache.put((self, sent), known)
         return known
 
-    def _verified(self, caller: Caller, sent: str) -> str | None:
-        tag, dot, session = sent[:_TAG], sent[_TAG : _TAG + 1], sent[_TAG + 1 :]
-        if dot != _DOT or not sent.isascii() or not 0 < len(session) <= self._longest:
+    def bind_event(self, caller: Caller, event: bytes) -> bytes | None:
+        """Return the id by which a caller may resume a stream after an event; None if no header can bring it back.
+
+        Args:
+            caller: who reads the stream, and from which server.
+            event: the server's id of the event, not empty.
+        """
+        text = to_text(event)
+        if text is None or len(text) > self._longest:
             return None
-        genuine = any(hmac.compare_digest(tag, _tag(key, caller, session)) for key in self._keys)
-        return session if genuine else None
+        return self._bound(_EVENT, caller, text).encode()
+
+    def admit_event(self, caller: Caller, sent: str) -> str | None:
+        """Return the server's id of an event that a caller got; None if it is not this caller's, or no id at all."""
+        text = self._verified(_EVENT, caller, sent)
+        return None if text is None else to_id(text)
+
+    def _bound(self, label: str, caller: Caller, text: str) -> str:
+        return _tag(self._keys[0], label, caller, text) + _DOT + text
+
+    def _verified(self, label: str, caller: Caller, sent: str) -> str | None:
+        tag, dot, text = sent[:_TAG], sent[_TAG : _TAG + 1], sent[_TAG + 1 :]
+        if dot != _DOT or not sent.isascii() or not 0 < len(text) <= self._longest:
+            return None
+        genuine = any(hmac.compare_digest(tag, _tag(key, label, caller, text)) for key in self._keys)
+        return text if genuine else None
 
 
-def _tag(key: bytes, caller: Caller, session: str) -> str:
-    principal = caller.principal
-    fields = (_LABEL, caller.server, principal.issuer, principal.subject, principal.client, session)
+def _tag(key: bytes, label: str, caller: Caller, text: str) -> str:
+    who = caller.principal
+    holder = (who.holder,) if who.holder else ()
+    fields = (label, caller.server, who.issuer, who.subject, who.client, *holder, text)
     message = "".join([f"{len(field)}:{field}" for field in fields]).encode()
     return b2a_base64(hmac.digest(key, message, "sha256"), newline=False)[:_TAG].translate(_URL_SAFE).decode()

@@ -42,6 +42,7 @@ class _EncodedContext(msgspec.Struct, omit_defaults=True):
     path: str
     headers: dict[str, str]
     source: str = ""
+    holder: str = ""
     request_id: RequestId = None
     ends: float | None = None
 
@@ -62,7 +63,7 @@ class ResponseContext:
         request_id: id of the caller's JSON-RPC request; None if it has none or it is not known.
         longest_name: characters of the longest name that a request may hold, and so a list may show.
         seconds: how long the response may stay open; None for no limit.
-        sessions: binds the session that the response begins; None refuses every session.
+        sessions: binds the session that the response begins, and its events; None refuses every session and event id.
     """
 
     server: Server
@@ -89,6 +90,10 @@ class ResponseContext:
             msg = "there is no key to bind sessions with"
             raise ValueError(msg)  # noqa: TRY004 - nobody passed a wrong type
         return self.sessions.bind(self.caller, session)
+
+    def bind_event(self, event: bytes) -> bytes | None:
+        """Return the id by which the caller may resume a stream after an event of the server; None for no id."""
+        return self.sessions.bind_event(self.caller, event) if isinstance(self.sessions, Sessions) else None
 
     @staticmethod
     def encode(
@@ -117,6 +122,7 @@ class ResponseContext:
                 path=request.path,
                 headers=_only(visible_headers(request), inputs.headers),
                 source=request.source,
+                holder=principal.holder,
                 request_id=request_id,
                 ends=caller.ends,
             ),
@@ -175,6 +181,7 @@ def _principal(encoded: _EncodedContext) -> Principal:
         roles=encoded.roles,
         claims=encoded.claims,
         expires=encoded.exp,
+        holder=encoded.holder,
     )
 
 

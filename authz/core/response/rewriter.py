@@ -24,6 +24,8 @@ Rules of this module:
   must not wait for an answer that was in it. An answer that comes after all finds nobody waiting.
 * A notification about something its reader may not see loses its data and keeps its id. Clients pass over such an
   event (WHATWG HTML 9.2.6), but count it for resumption. As a JSON body, which no client expects, it is refused.
+* The ids of events are bound to their reader, because a server may redeliver to whoever knows one. Each id is changed
+  before its event is judged, so it is bound in whatever form the event leaves. Without ids a stream keeps every byte.
 * A stream whose caller's token expired is ended between two events (`expire`). The request that it answers is answered
   with an error, unless the server gave its events ids: then the client can come back for the answer with a new token
   (Last-Event-ID), which an error would keep it from. A body that is held is let finish: it is one answer, not a stream.
@@ -66,7 +68,7 @@ from authz.core.response.list_filter import (
     Withheld,
     filter_in_slices,
 )
-from authz.core.wire.sse import Event, Parser, with_data, without_data
+from authz.core.wire.sse import Event, Parser, with_data, with_ids, without_data
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
 
@@ -91,6 +93,7 @@ class ResponseTerms:
         request_id: id of the request that is answered; None when it has none or it is not known.
         server: the server that answers; "" when it is not known.
         held: the budget for what is held of all responses.
+        bind_event: from the server's id of an event to the reader's, None for none; leaves ids as they are by default.
     """
 
     visible: Visible | None
@@ -99,6 +102,7 @@ class ResponseTerms:
     request_id: RequestId = None
     server: str = ""
     held: HeldBytes = field(default_factory=HeldBytes)
+    bind_event: Callable[[bytes], bytes | None] = lambda event: event
 
 
 class Rewriter:
@@ -267,7 +271,8 @@ class _Events:
     def chunk(self, data: bytes) -> Commands:
         since_pause = 0
         for start in range(0, len(data), _BYTES_AT_ONCE):
-            for event in self._parser.feed(data[start : start + _BYTES_AT_ONCE]):
+            for each in self._parser.feed(data[start : start + _BYTES_AT_ONCE]):
+                event = with_ids(each, self._reading.bind_event)
                 since_pause += 1
                 if since_pause > _EVENTS_AT_ONCE:
                     yield PAUSE
@@ -284,7 +289,7 @@ class _Events:
 
     def end(self) -> Commands:
         if event := self._parser.close():
-            yield from self._judged(event, blank_line=b"\n\n")
+            yield from self._judged(with_ids(event, self._reading.bind_event), blank_line=b"\n\n")
 
     def _break_off(self, cause: Cause) -> Commands:
         """End the stream, because its next event cannot be held."""
@@ -296,7 +301,8 @@ class _Events:
     def _judged(self, event: Event, blank_line: bytes = b"") -> Commands:
         """Judge an event; `blank_line` is what it lacks to be read, and gets when it is replaced."""
         if b"{" not in event.raw:
-            yield Body(event.raw)
+            if event.raw:
+                yield Body(event.raw)
             return
         if event.raw.count(b"{") != event.data.count(b"{"):
             yield _refused(Cause.AMBIGUOUS)

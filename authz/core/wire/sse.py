@@ -21,7 +21,7 @@ Rules of this module:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MAX_LINES = 32_768
@@ -151,6 +151,30 @@ def with_data(event: Event, data: bytes) -> bytes:
         return event.raw
     after = _DATA_LINE.sub(b"", event.raw[first.end() :])
     return event.raw[: first.start()] + _data_lines(data, first[1]) + after
+
+
+def with_ids(event: Event, change: Callable[[bytes], bytes | None]) -> Event:
+    """Return an event with other ids, and every other byte as it was.
+
+    Args:
+        event: an event.
+        change: from an id to the one to write; None leaves the line out, so that the id of the event before it counts.
+            An empty id is not asked about: it tells a client to forget the last one.
+    """
+    if not event.named:
+        return event
+    lines = (_with_id(line, change) for line in event.raw.splitlines(keepends=True))
+    return Event(raw=b"".join(lines), data=event.data)
+
+
+def _with_id(line: bytes, change: Callable[[bytes], bytes | None]) -> bytes:
+    text = line.rstrip(b"\r\n")
+    field, _, value = text.partition(b":")
+    value = value.removeprefix(b" ")
+    if field != b"id" or not value:
+        return line
+    changed = change(value)
+    return b"" if changed is None else text[: len(text) - len(value)] + changed + line[len(text) :]
 
 
 def without_data(event: Event) -> bytes:

@@ -20,8 +20,8 @@ from authz.core.decision import Decision
 from authz.core.denial import DenialResponse
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.identity.session import Absent, Remove, SessionHeader
-from authz.core.mcp.header_names import IDENTITY_HEADERS, respelled
+from authz.core.identity.session import Absent, Remove, Replace, SessionHeader
+from authz.core.mcp.header_names import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.mcp.item import Item
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
@@ -65,6 +65,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
             _call_part(decision.method, decision.rule, decision.item),
             _id_part(decision_id),
             _session_part(decision.session, rewrite=decision.rewrite),
+            _event_part(decision.event),
             _context_part(decision, caller, request, server),
         )
     )
@@ -168,19 +169,44 @@ def _call(method: str, rule: str, item: Item | None) -> bytes:
 def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
     """Return the part that puts the server's session id in the place of the caller's, and keeps it from the caller.
 
-    A server may repeat its id in any response of a session; the rewriter binds it in the responses that pass through it.
+    A server may write an id in any response; the rewriter binds it in the responses that pass through it. In another
+    response the caller's own id takes its place, or nothing where he sent none: ext_authz can remove no header of a
+    response, and clients take an empty id for none.
     """
-    if isinstance(session, Absent):
+    if not isinstance(session, Replace):
+        return _OTHER_SESSIONS[isinstance(session, Remove), rewrite]
+    response = _pb.CheckResponse()
+    ok = response.ok_response
+    _set_headers(ok.headers, ((SESSION, session.server_id),))
+    if not rewrite:
+        _hide_session(ok, session.client_id)
+    return _serialize(response)
+
+
+def _hide_session(ok: Any, shown: str) -> None:
+    option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY, keep_empty_value=True)
+    option.header.key, option.header.value = SESSION, shown
+
+
+def _without_session(*, remove: bool, rewrite: bool) -> bytes:
+    response = _pb.CheckResponse()
+    if remove:
+        response.ok_response.headers_to_remove.append(SESSION)
+    if not rewrite:
+        _hide_session(response.ok_response, "")
+    return _serialize(response)
+
+
+def _event_part(event: SessionHeader) -> bytes:
+    """Return the part that puts the server's event id in the place of the caller's."""
+    if isinstance(event, Absent):
         return b""
     response = _pb.CheckResponse()
     ok = response.ok_response
-    if isinstance(session, Remove):
-        ok.headers_to_remove.append(SESSION)
-        return _serialize(response)
-    _set_headers(ok.headers, ((SESSION, session.server_id),))
-    if not rewrite:
-        option = ok.response_headers_to_add.add(append_action=_OVERWRITE_ONLY)
-        option.header.key, option.header.value = SESSION, session.client_id
+    if isinstance(event, Remove):
+        ok.headers_to_remove.append(LAST_EVENT_ID)
+    else:
+        _set_headers(ok.headers, ((LAST_EVENT_ID, event.server_id),))
     return _serialize(response)
 
 
@@ -194,6 +220,14 @@ def _context_part(decision: Decision, caller: Caller, request: HttpRequest, serv
 
 def _serialize(response: Any) -> bytes:
     return bytes(response.SerializeToString())
+
+
+_OTHER_SESSIONS = {
+    (remove, rewrite): _without_session(remove=remove, rewrite=rewrite)
+    for remove in (False, True)
+    for rewrite in (False, True)
+}
+"""Parts for requests that go upstream without a session id, by whether one is removed and the response rewritten."""
 
 
 def _text_part(key: str, text: str) -> bytes:

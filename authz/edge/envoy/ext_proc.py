@@ -214,7 +214,9 @@ class _Stream:
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:
         if context is None:
-            return ResponseTerms(visible=None, bounds=self._bounds, held=self._held)
+            return ResponseTerms(
+                visible=None, bounds=self._bounds, held=self._held, bind_event=lambda _: None
+            )
         return ResponseTerms(
             visible=context.visible,
             ttl_ms=context.remaining_ms,
@@ -222,6 +224,7 @@ class _Stream:
             request_id=context.request_id,
             server=context.server.name,
             held=self._held,
+            bind_event=context.bind_event,
         )
 
     def body(self, request: Any) -> Iterator[Any]:

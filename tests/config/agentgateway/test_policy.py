@@ -62,7 +62,10 @@ class TestTheWalkthroughsFile:
         )
         assert {
             issuer: IssuerTerms(
-                issuer=issuer, audiences=frozenset({"https://mcp-oauth-demo"}), algorithms=ALGORITHMS
+                issuer=issuer,
+                audiences=frozenset({"https://mcp-oauth-demo"}),
+                algorithms=ALGORITHMS,
+                require_subject=False,
             )
         } == server.issuers
         assert {issuer: IssuerKeys(issuer=issuer, jwks_uri=url)} == given.keys

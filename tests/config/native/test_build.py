@@ -23,6 +23,7 @@ def test_every_key_of_an_issuer_reaches_its_terms():
             client_claim="cid",
             required_claims={"tenant": "acme", "level": 3, "staff": True, "email": None},
             max_token_age=900.0,
+            require_subject=False,
             allowed_clients=frozenset({"cli"}),
         )
     } == server.issuers

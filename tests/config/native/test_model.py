@@ -65,6 +65,7 @@ issuers:
     required_claims: {tenant: acme, level: 3, staff: true, email: null}
     max_token_age_seconds: 900
     allowed_clients: [cli]
+    subject: optional
 servers:
   files:
     resource: https://mcp.example:8443/mcp

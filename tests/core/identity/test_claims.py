@@ -51,7 +51,6 @@ def test_a_caller_whom_no_claim_names_has_no_name():
         {"nbf": int(NOW) + 60},
         {"iat": int(NOW) + 60},
         {"iat": ...},
-        {"sub": ...},
         {"scope": ...},
         {"scope": ""},
         {"scope": []},
@@ -62,6 +61,30 @@ def test_a_caller_whom_no_claim_names_has_no_name():
 )
 def test_claims_that_say_no_less_than_they_must_are_accepted(changes):
     assert R.ALLOWED == reason(changes)
+
+
+@pytest.mark.parametrize("subject", [..., ""])
+def test_a_token_without_a_subject_is_refused_unless_it_is_optional(subject):
+    refused = judge({"sub": subject})
+
+    assert R.BAD_CLAIMS is refused.reason
+    assert "subject: optional" in refused.detail
+    assert R.ALLOWED is reason({"sub": subject}, require_subject=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "holder"),
+    [
+        ({"sub": "a", "sid": "s", "jti": "j"}, ""),
+        ({"sid": "s", "jti": "j"}, "sid:s"),
+        ({"jti": "j"}, "jti:j"),
+        ({"sid": "", "jti": "j"}, "jti:j"),
+        ({"sid": 7, "jti": ["j"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_stands_for_a_missing_subject_is_its_session_or_its_token(given, holder):
+    assert holder == judge({"sub": ..., **given}, require_subject=False).holder
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from authz.core.identity.event_id import to_id, to_text
 from authz.core.identity.principal import ANONYMOUS, Caller
 from authz.core.identity.session import ABSENT, MIN_KEY, REMOVE, Replace, Sessions, UnboundSessions, _tag
 from authz.core.reasons import Reason
@@ -13,11 +14,13 @@ from tests.support.core import (
     MODERN,
     SESSIONS,
     call,
+    changed,
     check,
     good_token,
     message,
     mirrored,
     modern,
+    own_event,
     own_session,
     post,
     principal,
@@ -253,3 +256,74 @@ def test_a_call_outside_a_session_passes_the_rewriter_only_if_every_answer_does(
 
     assert every is check(request, context).rewrite
     assert not check(asked({}, message("notifications/initialized", id=...)), context).rewrite
+
+
+EVENTS = st.binary(min_size=1, max_size=20)
+
+
+@given(CALLERS, CALLERS, st.sampled_from([b"7", b"a b", b" x", "\u00fc".encode(), b"~7", b"a,b"]))
+@pytest.mark.requirement("security.session-is-the-openers")
+def test_an_event_belongs_to_who_got_it_and_its_id_comes_back_as_the_servers(one, other, event):
+    bound = SESSIONS.bind_event(one, event).decode()
+
+    assert event.decode() == SESSIONS.admit_event(one, bound)
+    assert bound.isascii()
+    assert bound.isprintable()
+    assert who(one) == who(other) or SESSIONS.admit_event(other, bound) is None
+
+
+@given(EVENTS)
+def test_the_text_of_an_event_id_fits_a_header_and_is_read_back_or_there_is_none(event):
+    text = to_text(event)
+
+    assert text is None or (event.decode(), text) == (to_id(text), text.strip())
+    assert text is None or (text.isascii() and text.isprintable())
+
+
+@pytest.mark.parametrize("event", [b"", b"a\0", b"a\tb", b"\xff", "\u0085".encode(), b"x" * 2049])
+def test_an_event_id_that_no_header_brings_back_is_not_bound(event):
+    assert SESSIONS.bind_event(caller(), event) is None
+
+
+def test_the_tag_of_a_session_is_none_of_an_event_and_the_other_way_round():
+    one = caller()
+
+    assert SESSIONS.admit_event(one, SESSIONS.bind(one, "7")) is None
+    assert SESSIONS.admit(one, SESSIONS.bind_event(one, b"7").decode()) is None
+
+
+def test_two_callers_without_a_subject_are_told_apart_by_what_stands_for_it():
+    one, other = (
+        Caller.of(replace(caller(subject="").principal, holder=holder), "demo")
+        for holder in ("sid:a", "sid:b")
+    )
+
+    assert (b"7".decode(), None) == tuple(
+        SESSIONS.admit_event(each, SESSIONS.bind_event(one, b"7").decode()) for each in (one, other)
+    )
+    assert ("s", None) == tuple(SESSIONS.admit(each, SESSIONS.bind(one, "s")) for each in (one, other))
+
+
+GET = {"method": "GET"}
+
+
+@pytest.mark.parametrize("request_", [post(b"", **GET), call()], ids=["GET", "POST"])
+@pytest.mark.parametrize("sent", ["7", own_session("7"), own_event()[:-1] + "8", own_event() + "7"])
+@pytest.mark.requirement("reason.session_mismatch")
+def test_another_event_id_than_the_callers_own_is_refused(request_, sent):
+    request = changed(request_, headers={**request_.headers, "last-event-id": sent})
+
+    assert Reason.SESSION_MISMATCH is check(request, snapshot(server(rule("allow", "echo")))).reason
+
+
+def test_the_callers_own_event_id_goes_up_as_the_servers_and_an_empty_one_is_none():
+    target = snapshot(server())
+
+    assert Replace("7", own_event()) == check(post(b"", {"last-event-id": own_event()}, **GET), target).event
+    assert ABSENT == check(post(b"", {"last-event-id": ""}, **GET), target).event
+
+
+def test_a_modern_request_goes_up_without_an_event_id():
+    request = post(modern("tools/list"), {**mirrored("tools/list"), "last-event-id": "7"})
+
+    assert REMOVE == check(request, snapshot(server())).event

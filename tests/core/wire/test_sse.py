@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authz.core.wire import sse
-from authz.core.wire.sse import Event, Parser, with_data, without_data
+from authz.core.wire.sse import Event, Parser, with_data, with_ids, without_data
 
 BOM = b"\xef\xbb\xbf"
 
@@ -205,3 +205,31 @@ def test_new_data_is_what_a_client_then_reads(eol, new):
 
     read = new.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     assert ([read] if read else []) == data(written)
+
+
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        (b"id: 1\ndata: a\n\n", b"id: T1\ndata: a\n\n"),
+        (b"id:1\r\ndata: a\r\n\r\n", b"id:T1\r\ndata: a\r\n\r\n"),
+        (b"data: a\rid: 1\rid: 2\r\r", b"data: a\rid: T1\rid: T2\r\r"),
+        (b"id:  1\n\n", b"id: T 1\n\n"),
+        (b"id: no\ndata: a\n\n", b"data: a\n\n"),
+        (b"id: 1", b"id: T1"),
+        (b"id\ndata: a\n\n", b"id\ndata: a\n\n"),
+        (b"id:\ndata: a\n\n", b"id:\ndata: a\n\n"),
+        (b"id: \ndata: a\n\n", b"id: \ndata: a\n\n"),
+        (b"ID: 1\nid : 2\n id: 3\ndata: id: 4\n\n", b"ID: 1\nid : 2\n id: 3\ndata: id: 4\n\n"),
+    ],
+)
+def test_ids_are_changed_line_by_line_and_every_other_byte_stays(raw, written):
+    (event,) = events(raw)
+    change = with_ids(event, lambda value: None if value == b"no" else b"T" + value)
+
+    assert (written, event.data) == (change.raw, change.data)
+
+
+@given(st.lists(st.sampled_from([b"data: a", b"data", b": c", b"event: e", b"retry: 1", b""]), max_size=8))
+def test_an_event_without_ids_keeps_every_byte(lines):
+    for event in events(b"\n".join(lines) + b"\n\n"):
+        assert event == with_ids(event, lambda _: b"T")

@@ -26,8 +26,10 @@ def parsed(response):
 @pytest.mark.parametrize(
     ("session", "rewrite", "removed", "upstream", "downstream"),
     [
-        (ABSENT, False, False, [], []),
-        (REMOVE, False, True, [], []),
+        (ABSENT, False, False, [], [""]),
+        (ABSENT, True, False, [], []),
+        (REMOVE, False, True, [], [""]),
+        (REMOVE, True, True, [], []),
         (Replace("s", "tag.s"), False, False, ["s"], ["tag.s"]),
         (Replace("s", "tag.s"), True, False, ["s"], []),
     ],
@@ -41,6 +43,18 @@ def test_a_session_id_is_left_removed_or_replaced_on_its_way_upstream(
     assert removed is ("mcp-session-id" in ok.headers_to_remove)
     assert upstream == [each.header.value for each in ok.headers if each.header.key == "mcp-session-id"]
     assert downstream == [each.header.value for each in ok.response_headers_to_add]
+
+
+@pytest.mark.parametrize(
+    ("event", "removed", "upstream"),
+    [(ABSENT, False, []), (REMOVE, True, []), (Replace("7", "tag.7"), False, ["7"])],
+)
+def test_an_event_id_is_left_removed_or_replaced_on_its_way_upstream(event, removed, upstream):
+    decision = allowed(method="GET", event=event, rewrite=True)
+    ok = parsed(check_response.allow(decision, post({}), server(), "p", ID)).ok_response
+
+    assert removed is ("last-event-id" in ok.headers_to_remove)
+    assert upstream == [each.header.value for each in ok.headers if each.header.key == "last-event-id"]
 
 
 @pytest.mark.parametrize("decision", [Decision(), Decision(reason=Reason.ALLOWED, allowed=True)])

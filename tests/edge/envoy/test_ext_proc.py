@@ -49,6 +49,9 @@ class Caller:
             raise ValueError(session)
         return f"{self.server.name}.{session}"
 
+    def bind_event(self, event):
+        return self.server.name.encode() + b"." + event
+
     def visible(self, item):
         return item.name in self.sees
 
