@@ -266,6 +266,7 @@ def test_a_denial_without_rule_or_server_says_neither():
             "data": {"reason": "unknown_endpoint", "decision_id": "id-1"},
         },
     } == json.loads(given.body)
+    assert (("content-type", "application/json"), ("cache-control", "no-store")) == given.headers
 
 
 @pytest.mark.parametrize(

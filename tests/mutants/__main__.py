@@ -19,13 +19,14 @@ import signal
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.mutants.mutations import Mutant, mutants
+from tests.mutants.swap import swapped
 from tests.mutants.targets import SECURITY, answering
-from tests.mutants.trial import begin, prepare
+from tests.mutants.trial import begin, begin_collected, dotted, forked, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "mutants"
@@ -57,11 +58,17 @@ class Module:
         tree = ast.parse((ROOT / path).read_text("utf-8"))
         file = CACHE / f"{path.replace('/', '.')}.{digest(path)}.json"
         module = cls(path, tests, digest(*tests), tree, mutants(tree), file)
-        if file.exists() and not again:
-            known = json.loads(file.read_text("utf-8"))
-            same = known["tests"] == module.version
-            module.fates = {name: what for name, what in known["fates"].items() if same or what != "survived"}
+        if again:
+            file.unlink(missing_ok=True)
+        module.recall()
         return module
+
+    def recall(self) -> None:
+        """Take up what was written down."""
+        if self.file.exists():
+            known = json.loads(self.file.read_text("utf-8"))
+            same = known["tests"] == self.version
+            self.fates = {name: what for name, what in known["fates"].items() if same or what != "survived"}
 
     def keep(self) -> None:
         """Write down what is known."""
@@ -79,6 +86,9 @@ def passes(module: Module) -> bool:
     return status == 0
 
 
+FATES = ("survived", "killed", "timeout")
+
+
 def fate(status: int) -> str:
     """Return what a trial's exit status says."""
     if os.WIFSIGNALED(status):
@@ -89,18 +99,40 @@ def fate(status: int) -> str:
     return "survived" if code == 0 else "killed"
 
 
-def begin_mutant(module: Module, mutant: Mutant) -> int:
-    """Begin the trial of a mutant; the fault is planted in the forked process's own copy of the tree."""
-    child = os.fork()
-    if child:
-        return child
-    mutant.plant()
-    trial = begin(ROOT, module.path, module.tree, module.tests, module.seconds * 4 + 4)
-    _, status = os.waitpid(trial, 0)
-    os._exit({"survived": 0, "killed": 1, "timeout": 2}[fate(status)])
+_UNTRIED = 3
+"""Exit status of a trial that could not be made."""
 
 
-def run(module: Module, jobs: int) -> None:
+def limit(module: Module) -> float:
+    """Return how many CPU seconds a trial may take."""
+    return module.seconds * 4 + 4
+
+
+def begin_imported(module: Module, mutant: Mutant) -> int:
+    """Begin a trial with an import of its own; the fault is planted in the forked process's copy of the tree."""
+
+    def work() -> int:
+        mutant.plant()
+        trial = begin(ROOT, module.path, module.tree, module.tests, limit(module))
+        return FATES.index(fate(os.waitpid(trial, 0)[1]))
+
+    return forked(work)
+
+
+def begin_swapped(module: Module, mutant: Mutant, tests: Callable[[float], int]) -> int:
+    """Begin a trial of a fault inside a function, in a process that has collected the tests."""
+
+    def work() -> int:
+        if not swapped(dotted(module.path), ROOT / module.path, module.tree, mutant.plant):
+            return _UNTRIED
+        trial = forked(lambda: tests(limit(module)))
+        what = fate(os.waitpid(trial, 0)[1])
+        return _UNTRIED if what == "survived" else FATES.index(what)
+
+    return forked(work)
+
+
+def run(module: Module, jobs: int, begin_trial: Callable[[Mutant], int]) -> None:
     """Try every mutant whose fate is not known."""
     waiting = [mutant for mutant in module.mutants if mutant.name not in module.fates]
     random.Random(1).shuffle(waiting)
@@ -108,12 +140,24 @@ def run(module: Module, jobs: int) -> None:
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            running[begin_mutant(module, mutant)] = mutant
+            running[begin_trial(mutant)] = mutant
         child, status = os.wait()
-        mutant = running.pop(child)
-        module.fates[mutant.name] = ("survived", "killed", "timeout")[os.waitstatus_to_exitcode(status)]
-        if len(running) == 0 or len(module.fates) % 10 == 0:
+        mutant, code = running.pop(child), os.waitstatus_to_exitcode(status)
+        if code in range(len(FATES)):
+            module.fates[mutant.name] = FATES[code]
+        if not running or len(module.fates) % 10 == 0:
             module.keep()
+
+
+def run_all(module: Module, jobs: int) -> None:
+    """Try the mutants the quick way, then those that are left with an import of their own."""
+
+    def quickly(tests: Callable[[float], int]) -> None:
+        run(module, jobs, lambda mutant: begin_swapped(module, mutant, tests))
+
+    os.waitpid(begin_collected(ROOT, module.tests, quickly), 0)
+    module.recall()
+    run(module, jobs, lambda mutant: begin_imported(module, mutant))
 
 
 def survivors(module: Module, equivalent: dict[str, str]) -> Iterator[Mutant]:
@@ -151,7 +195,7 @@ def main() -> int:
         module = Module.read(path, again=options.again)
         if not passes(module):
             sys.exit(f"the tests of {path} fail without any fault: {' '.join(module.tests)}")
-        run(module, options.jobs)
+        run_all(module, options.jobs)
         equivalent = known.get(path, {})
         for mutant in survivors(module, equivalent):
             left += 1

@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -80,23 +80,72 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def begin(root: Path, module: str, tree: ast.Module, tests: Sequence[str], seconds: float) -> int:
     """Fork a process that runs the tests under the tree, and return its id; it ends 0 when all of them pass."""
+
+    def work() -> int:
+        _quiet(root)
+        _confine(seconds)
+        sys.meta_path.insert(0, _Mutated(dotted(module), root / module, tree))
+        return int(pytest.main([*_OPTIONS, *tests]))
+
+    return forked(work)
+
+
+def begin_collected(root: Path, tests: Sequence[str], use: Callable[[Callable[[float], int]], None]) -> int:
+    """Fork a process that collects the tests and calls `use` with a function that runs them, in at most so many seconds."""
+
+    def work() -> int:
+        _quiet(root)
+        return int(pytest.main([*_OPTIONS, "--capture=no", *tests], plugins=[_Loop(use)]))
+
+    return forked(work)
+
+
+class _Loop:
+    """Hands the collected tests over instead of running them."""
+
+    def __init__(self, use: Callable[[Callable[[float], int]], None]) -> None:
+        self._use = use
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        def run(seconds: float) -> int:
+            _confine(seconds)
+            for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.testsfailed:
+                    return 1
+            return 0
+
+        self._use(run)
+        return True
+
+
+def dotted(module: str) -> str:
+    """Return the name by which a file of the package is imported."""
+    return module.removesuffix(".py").replace("/", ".")
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do some work in a process of its own, which ends with what it returns."""
     child = os.fork()
     if child:
         return child
     try:
-        os.chdir(root)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nothing, stream)
-        limit = int(seconds) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.alarm(limit * 20)
-        name = module.removesuffix(".py").replace("/", ".")
-        sys.meta_path.insert(0, _Mutated(name, root / module, tree))
-        code = int(pytest.main([*_OPTIONS, *tests]))
-        os._exit(code)
+        os._exit(work())
     except BaseException:  # noqa: BLE001 - a process that was forked must not go on as its parent
         traceback.print_exc()
         os._exit(99)
+
+
+def _quiet(root: Path) -> None:
+    os.chdir(root)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+
+
+def _confine(seconds: float) -> None:
+    limit = int(seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(limit * 20)

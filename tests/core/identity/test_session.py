@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from authz.core.identity.principal import ANONYMOUS, Caller
-from authz.core.identity.session import ABSENT, MIN_KEY, REMOVE, Replace, Sessions
+from authz.core.identity.session import ABSENT, MIN_KEY, REMOVE, Replace, Sessions, UnboundSessions, _tag
 from authz.core.reasons import Reason
 from tests.support.core import (
     MODERN,
@@ -66,6 +66,46 @@ def test_moving_text_from_one_field_to_the_next_makes_another_caller(fields, dat
     other_at, *others = moved[:4]
 
     assert SESSIONS.admit(caller(*others, other_at), SESSIONS.bind(caller(*rest, at), "1")) is None
+
+
+def test_the_empty_id_is_none_even_with_a_tag_of_its_own():
+    one = caller()
+
+    assert None is Sessions([OLD]).admit(one, f"{_tag(OLD, one, '')}.")
+
+
+def test_an_id_that_was_bound_before_is_admitted_after_an_upgrade():
+    """Replicas of two versions serve one session: what is signed, and its spelling, may not change."""
+    assert "GvVpaKEKkz7q23lQopLWpPEDesMQxPVPvLbjlKCOaDE.s" == Sessions([OLD]).bind(caller(), "s")
+
+
+@pytest.mark.parametrize("between", ["x", ",", "-", ""])
+def test_the_tag_and_the_id_are_parted_by_a_dot(between):
+    tag, _, session = Sessions([OLD]).bind(caller(), "s").rpartition(".")
+
+    assert None is Sessions([OLD]).admit(caller(), f"{tag}{between}{session}")
+
+
+def test_a_question_about_a_policy_admits_every_id_as_it_is():
+    assert "anything" == UnboundSessions().admit(caller(), "anything")
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(10, "x" * 10), (9, None)])
+def test_an_id_is_admitted_up_to_the_longest_that_a_server_may_mint(longest, expected):
+    bound = Sessions([OLD]).bind(caller(), "x" * 10)
+
+    assert expected == Sessions([OLD], longest=longest).admit(caller(), bound)
+
+
+def test_an_id_that_was_verified_is_not_verified_again_and_one_that_was_refused_is_not_kept():
+    one, sessions = caller(), Sessions([OLD])
+    bound = sessions.bind(one, "s")
+
+    assert [None, "s"] == [sessions.admit(one, "x" * 50), sessions.admit(one, bound)]
+    assert {(sessions, bound): "s"} == one.cache.sessions
+    one.cache.sessions.put((sessions, bound), "kept")
+    assert "kept" == sessions.admit(one, bound)
+    assert "s" == Sessions([OLD]).admit(one, bound)
 
 
 @given(IDS, st.data())
