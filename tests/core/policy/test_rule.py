@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import Pattern, Selector
+from authz.core.policy.rule import DenialStyle, Effect, Pattern, Selector
 from tests.support.work import counted
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,3 +71,8 @@ def test_everything_selects_every_kind(kind):
 
 def test_a_rule_that_names_nothing_selects_nothing():
     assert not any(Selector.of({}).selects(Item(kind, "*")) for kind in Kind)
+
+
+def test_effects_and_styles_of_denials_are_called_by_their_words_in_the_policy_file():
+    assert ["allow", "deny", "require"] == list(map(str, Effect))
+    assert ["auto", "jsonrpc", "http"] == list(map(str, DenialStyle))
