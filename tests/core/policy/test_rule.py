@@ -76,3 +76,27 @@ def test_a_rule_that_names_nothing_selects_nothing():
 def test_effects_and_styles_of_denials_are_called_by_their_words_in_the_policy_file():
     assert ["allow", "deny", "require"] == list(map(str, Effect))
     assert ["auto", "jsonrpc", "http"] == list(map(str, DenialStyle))
+
+
+def test_exact_names_and_patterns_stand_apart():
+    selector = Selector.of({Kind.TOOL: ("a", "b*", "*")})
+
+    assert {Kind.TOOL: frozenset({"a"})} == selector.exact
+    assert {Kind.TOOL: (Pattern(("b", "")), Pattern(("", "")))} == selector.patterns
+
+
+@pytest.mark.parametrize(
+    ("parts", "name", "fits"),
+    [
+        (("", "ab", "ab", ""), "ab", False),
+        (("", "ab", "ab", ""), "abab", True),
+        (("", "aba", "aba", ""), "ababa", False),
+        (("", "aba", "aba", ""), "abaaba", True),
+        (("a", "a"), "a", False),
+        (("a", "b", "b"), "ab", False),
+        (("a", "b", "a"), "aba", True),
+        (("ab", "b", "c"), "abc", False),
+    ],
+)
+def test_the_parts_of_a_pattern_stand_one_behind_the_other_and_share_no_character(parts, name, fits):
+    assert fits is Pattern(parts).matches(name)
