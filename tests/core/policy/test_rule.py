@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import DenialStyle, Effect, Pattern, Selector
+from authz.core.policy.rule import DenialStyle, Effect, Pattern, Rule, Selector
 from tests.support.work import counted
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -100,3 +100,10 @@ def test_exact_names_and_patterns_stand_apart():
 )
 def test_the_parts_of_a_pattern_stand_one_behind_the_other_and_share_no_character(parts, name, fits):
     assert fits is Pattern(parts).matches(name)
+
+
+def test_a_rule_is_applied_unless_it_says_that_it_is_a_shadow():
+    plain = Rule(name="r", effect=Effect.ALLOW, selector=Selector.everything())
+
+    assert (False, None, None) == (plain.shadow, plain.denial, plain.hide)
+    assert (frozenset(), frozenset(), frozenset()) == (plain.scopes, plain.any_scopes, plain.roles)
