@@ -4,12 +4,14 @@ import json
 
 import pytest
 
+from authz.core import engine
 from authz.core.identity.principal import Caller
+from authz.core.identity.session import ABSENT
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
-from authz.core.request import Limits
+from authz.core.request import NEVER, Deadline, Limits
 from authz.core.transport import SINGLE_HEADERS
 from tests.support import tokens
 from tests.support.core import (
@@ -32,6 +34,7 @@ from tests.support.core import (
     rule,
     server,
     snapshot,
+    told,
 )
 
 ALLOW_ALL = rule("allow", names=dict.fromkeys(Kind, ("*",)), name="all")
@@ -498,3 +501,128 @@ def test_each_server_decides_by_its_own_rules():
 
 def test_the_limits_of_the_walk_are_those_of_its_messages():
     assert Reason.BAD_MESSAGE is reason(call("x" * 9), snapshot(server(ALLOW_ALL), limits=Limits(name=8)))
+
+
+@pytest.mark.parametrize(("clock", "expected"), [(0.999, Reason.ALLOWED), (1.0, Reason.DEADLINE)])
+def test_an_allow_is_too_late_from_the_very_moment_of_its_deadline(clock, expected):
+    assert expected is check(call(), OPEN, Deadline(1.0, lambda: clock)).reason
+
+
+@pytest.mark.parametrize(("chars", "expected"), [(16384, 1), (16385, None)])
+def test_the_id_of_a_refused_request_is_looked_for_up_to_a_size(chars, expected):
+    empty = len(json.dumps(message("ping", {"pad": ""})))
+    body = json.dumps(message("ping", {"pad": "x" * (chars - empty)})).encode()
+    decision = check(post(body, {"authorization": ...}), snapshot(server(), max_body=1 << 20))
+
+    assert chars == len(body)
+    assert expected == decision.request_id
+
+
+NOTHING_ALLOWED = {
+    "allowed": False,
+    "rewrite": False,
+    "session": ABSENT,
+    "rule": "",
+    "scopes": (),
+    "shadows": (),
+    "denial": DenialStyle.AUTO,
+    "hide": False,
+    "code": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (
+            lambda: post(PING, host="other.example"),
+            {"reason": Reason.UNKNOWN_ENDPOINT, "server": "", "method": "", "item": None, "principal": None}
+            | {"request_id": None, "version": ""},
+        ),
+        (
+            lambda: post(PING, {"content-type": "text/plain", "mcp-protocol-version": "2025-06-18"}),
+            {
+                "reason": Reason.BAD_CONTENT_TYPE,
+                "server": "demo",
+                "method": "",
+                "item": None,
+                "principal": None,
+            }
+            | {"request_id": None, "version": "2025-06-18"},
+        ),
+        (
+            lambda: post(PING, {"authorization": ..., "mcp-protocol-version": "2025-06-18"}),
+            {"reason": Reason.MISSING_TOKEN, "server": "demo", "method": "", "item": None, "principal": None}
+            | {"request_id": 1, "version": "2025-06-18"},
+        ),
+        (
+            lambda: post(message("no/such", id=5), {"mcp-protocol-version": "2025-06-18"}),
+            {"reason": Reason.UNKNOWN_METHOD, "server": "demo", "method": "no/such", "item": None}
+            | {"request_id": 5, "version": "2025-06-18"},
+        ),
+        (
+            lambda: stream(headers={"mcp-protocol-version": "1999-01-01"}),
+            {"reason": Reason.UNSUPPORTED_VERSION, "server": "demo", "method": "GET", "item": None}
+            | {"request_id": None, "version": "1999-01-01"},
+        ),
+        (
+            lambda: post(
+                message("ping", id=5), {"mcp-session-id": "s", "mcp-protocol-version": "2025-06-18"}
+            ),
+            {"reason": Reason.SESSION_MISMATCH, "server": "demo", "method": "ping", "item": None}
+            | {"request_id": 5, "version": "2025-06-18"},
+        ),
+        (
+            lambda: post({"jsonrpc": "2.0", "id": 7, "result": {}}, {"mcp-session-id": "s"}),
+            {"reason": Reason.SESSION_MISMATCH, "server": "demo", "method": "response", "item": None}
+            | {"request_id": 7, "version": "2025-03-26"},
+        ),
+        (
+            lambda: call("other", headers={"mcp-session-id": own_session()}),
+            {
+                "reason": Reason.NO_RULE,
+                "server": "demo",
+                "method": "tools/call",
+                "item": Item(Kind.TOOL, "other"),
+            }
+            | {"request_id": 1, "version": "2025-03-26"},
+        ),
+    ],
+)
+def test_a_denial_says_what_was_known_when_it_was_made_and_nothing_of_an_allow(request_, expected):
+    found = told(check(request_(), ECHO))
+
+    assert NOTHING_ALLOWED | expected == {name: found[name] for name in NOTHING_ALLOWED | expected}
+
+
+def test_a_denied_list_is_not_rewritten_and_keeps_no_session():
+    late = check(post(message("tools/list"), {"mcp-session-id": own_session()}), OPEN, TOO_LATE)
+
+    assert (Reason.DEADLINE, False, ABSENT) == (late.reason, late.rewrite, late.session)
+
+
+def test_the_end_of_the_token_is_marked_once_it_was_judged():
+    marked = []
+    engine.check(call(), ECHO, tokens.NOW, NEVER, marked.append)
+    engine.check(call(host="other.example"), ECHO, tokens.NOW, NEVER, marked.append)
+
+    assert ["token"] == marked
+
+
+@pytest.mark.parametrize(
+    ("body", "session", "every", "expected"),
+    [
+        (PING, True, False, True),
+        (PING, False, False, False),
+        (PING, False, True, True),
+        ({"jsonrpc": "2.0", "id": 7, "result": {}}, True, True, False),
+        (message("notifications/initialized", id=...), True, True, False),
+        (message("tools/list"), False, False, True),
+        (message("initialize"), False, False, True),
+    ],
+)
+def test_an_answer_is_read_where_it_can_hold_a_list(body, session, every, expected):
+    headers = {"mcp-session-id": own_session()} if session else {}
+    context = snapshot(server(ALLOW_ALL), rewrite_every_answer=every)
+
+    assert expected is check(post(body, headers), context).rewrite

@@ -74,7 +74,9 @@ class Module:
         """Write down what is known."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         known = {"tests": self.version, "fates": self.fates}
-        self.file.write_text(json.dumps(known, ensure_ascii=False, indent=1), "utf-8")
+        whole = self.file.with_suffix(".new")
+        whole.write_text(json.dumps(known, ensure_ascii=False, indent=1), "utf-8")
+        whole.replace(self.file)
 
 
 def passes(module: Module) -> bool:

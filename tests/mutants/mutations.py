@@ -50,7 +50,7 @@ def mutants(tree: ast.Module) -> list[Mutant]:
             times[name] += 1
             if times[name] > 1:
                 name += f" #{times[name]}"
-            line = getattr(node, "lineno", 0)
+            line = getattr(node.target if isinstance(node, ast.comprehension) else node, "lineno", 0)
             found.append(Mutant(name=name, line=line, plant=_planter(parent, field, index, new)))
     return found
 

@@ -42,6 +42,7 @@ ALSO = {
     "authz/core/authentication.py": ("tests/core/test_anonymous.py",),
     "authz/core/denial.py": ("tests/core/test_challenges.py",),
     "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
+    "authz/core/policy/rule.py": ("tests/core/policy/test_arguments.py",),
     "authz/core/response/list_filter.py": ("tests/core/response/test_notifications.py",),
     "authz/edge/envoy/check_response.py": ("tests/edge/envoy/test_ext_authz.py",),
 }

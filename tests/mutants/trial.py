@@ -85,7 +85,7 @@ def begin(root: Path, module: str, tree: ast.Module, tests: Sequence[str], secon
         _quiet(root)
         _confine(seconds)
         sys.meta_path.insert(0, _Mutated(dotted(module), root / module, tree))
-        return int(pytest.main([*_OPTIONS, *tests]))
+        return int(pytest.main([*_OPTIONS, *tests], plugins=[_QuickFirst()]))
 
     return forked(work)
 
@@ -100,7 +100,14 @@ def begin_collected(root: Path, tests: Sequence[str], use: Callable[[Callable[[f
     return forked(work)
 
 
-class _Loop:
+class _QuickFirst:
+    """Runs the tests of fixed examples first: nearly every fault is noticed by one of them."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: hasattr(getattr(item, "obj", None), "hypothesis"))
+
+
+class _Loop(_QuickFirst):
     """Hands the collected tests over instead of running them."""
 
     def __init__(self, use: Callable[[Callable[[float], int]], None]) -> None:

@@ -91,3 +91,12 @@ def test_denying_extra_arguments_takes_away_exactly_those_calls_that_have_some(t
     expected = Arguments(types).fit(arguments) and arguments.keys() <= types.keys()
 
     assert expected == Arguments(types, extra=False).fit(arguments)
+
+
+@pytest.mark.parametrize("extra", [True, False])
+@pytest.mark.parametrize("name", ["X", "x\0", "\uff58"])
+def test_an_argument_that_another_parser_takes_for_a_declared_one_is_refused_even_where_others_are_accepted(
+    name, extra
+):
+    assert False is Arguments({"x": "int"}, extra).fit({"x": 1, name: "a"})
+    assert False is Arguments({"x": "int?"}, extra).fit({name: "a"})

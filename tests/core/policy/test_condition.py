@@ -112,3 +112,12 @@ def test_an_item_of_a_list_has_no_arguments_to_be_of_a_type():
     asked, given = context(arguments=None), rule("allow", "echo", **FULL[N.ARGUMENTS])
 
     assert Truth.ERROR is CONDITIONS[N.ARGUMENTS].truth(given, asked, tool("echo"))
+
+
+def test_the_parts_are_called_by_their_keys_in_the_policy_file():
+    assert ["when", "roles", "arguments", "args", "scopes", "any_scopes"] == list(map(str, ConditionName))
+
+
+@pytest.mark.parametrize("name", [N.WHEN, N.ARGS, N.ARGUMENTS])
+def test_a_part_that_a_rule_does_not_have_keeps_it_from_nothing(name):
+    assert Truth.TRUE is truth(name, {})

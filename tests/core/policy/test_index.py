@@ -37,3 +37,32 @@ def test_a_name_is_compared_only_with_patterns_that_share_its_ends(pattern, name
     names = Index(rules)._kinds[Kind.TOOL]
 
     assert ["r1234"] == [found.name for _, found in names.patterned(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("echo", ["exact", "also", "both", "prefix", "every"]),
+        ("echoes", ["both", "prefix", "every"]),
+        ("e", ["prefix", "every"]),
+        ("x", ["every"]),
+        ("xecho", ["suffix", "every"]),
+        ("", ["every"]),
+    ],
+)
+def test_every_rule_about_a_name_is_found_once_whether_by_its_text_or_by_a_pattern(name, expected):
+    rules = [
+        rule("allow", "echo", name="exact"),
+        rule("deny", "other", "echo", name="also"),
+        rule("allow", "echo", "echo*", "e*o*", name="both"),
+        rule("allow", "e*", name="prefix"),
+        rule("allow", "x*o", name="suffix"),
+        rule("deny", "*", name="every"),
+    ]
+
+    found = [each.name for each in Index(rules).about(Item(Kind.TOOL, name))]
+    assert sorted(expected) == sorted(found)
+
+
+def test_the_ends_of_a_pattern_do_not_overlap_in_the_name():
+    assert () == Index([rule("allow", "aa*aa")]).about(Item(Kind.TOOL, "aaa"))

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import Pattern, Selector
+from authz.core.policy.rule import DenialStyle, Effect, Pattern, Rule, Selector
 from tests.support.work import counted
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,3 +71,39 @@ def test_everything_selects_every_kind(kind):
 
 def test_a_rule_that_names_nothing_selects_nothing():
     assert not any(Selector.of({}).selects(Item(kind, "*")) for kind in Kind)
+
+
+def test_effects_and_styles_of_denials_are_called_by_their_words_in_the_policy_file():
+    assert ["allow", "deny", "require"] == list(map(str, Effect))
+    assert ["auto", "jsonrpc", "http"] == list(map(str, DenialStyle))
+
+
+def test_exact_names_and_patterns_stand_apart():
+    selector = Selector.of({Kind.TOOL: ("a", "b*", "*")})
+
+    assert {Kind.TOOL: frozenset({"a"})} == selector.exact
+    assert {Kind.TOOL: (Pattern(("b", "")), Pattern(("", "")))} == selector.patterns
+
+
+@pytest.mark.parametrize(
+    ("parts", "name", "fits"),
+    [
+        (("", "ab", "ab", ""), "ab", False),
+        (("", "ab", "ab", ""), "abab", True),
+        (("", "aba", "aba", ""), "ababa", False),
+        (("", "aba", "aba", ""), "abaaba", True),
+        (("a", "a"), "a", False),
+        (("a", "b", "b"), "ab", False),
+        (("a", "b", "a"), "aba", True),
+        (("ab", "b", "c"), "abc", False),
+    ],
+)
+def test_the_parts_of_a_pattern_stand_one_behind_the_other_and_share_no_character(parts, name, fits):
+    assert fits is Pattern(parts).matches(name)
+
+
+def test_a_rule_is_applied_unless_it_says_that_it_is_a_shadow():
+    plain = Rule(name="r", effect=Effect.ALLOW, selector=Selector.everything())
+
+    assert (False, None, None) == (plain.shadow, plain.denial, plain.hide)
+    assert (frozenset(), frozenset(), frozenset()) == (plain.scopes, plain.any_scopes, plain.roles)

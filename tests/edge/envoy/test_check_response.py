@@ -1,13 +1,17 @@
-"""What is cached of responses is bounded, whatever a sender writes."""
+"""What Envoy is told of an allow and of a denial, to the last field; and what is cached of it."""
+
+import dataclasses
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
-from authz.core.identity.principal import Caller
+from authz.core.denial import DenialResponse
+from authz.core.identity.principal import ANONYMOUS, Caller
 from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
+from authz.core.response.context import KEY, ResponseContext
 from authz.edge.envoy import check_response
 from tests.support.core import post, principal, server
 
@@ -77,3 +81,197 @@ def test_a_long_name_is_answered_and_not_kept(method, item):
 
     assert method[:100].encode() in answer
     assert 0 == len(check_response._CALL_PARTS)
+
+
+def metadata(response):
+    """Return the dynamic metadata as plain values."""
+    fields = response.dynamic_metadata.fields
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in fields.items()}
+
+
+def set_headers(options):
+    return {option.header.key: (option.header.value, option.append_action) for option in options}
+
+
+OVERWRITE, OVERWRITE_ONLY = 2, 3
+"""`OVERWRITE_IF_EXISTS_OR_ADD` and `OVERWRITE_IF_EXISTS` of Envoy's HeaderAppendAction."""
+
+
+def test_an_allow_says_upstream_who_calls_and_in_the_metadata_what_was_decided():
+    decision = allowed(method="tools/call", item=Item(Kind.TOOL, "echo"), rule="r1")
+    response = parsed(check_response.allow(decision, post({}), server(), "digest", ID))
+
+    assert 0 == response.status.code
+    assert "ok_response" == response.WhichOneof("http_response")
+    assert {
+        "x-mcp-subject": ("auth0|alice", OVERWRITE),
+        "x-mcp-client": ("client-1", OVERWRITE),
+        "x-mcp-issuer": (principal().issuer, OVERWRITE),
+    } == set_headers(response.ok_response.headers)
+    assert ["x-mcp-scopes", "authorization"] == list(response.ok_response.headers_to_remove)
+    assert {
+        "sub": "auth0|alice",
+        "client": "client-1",
+        "decision": "allow",
+        "reason": "allowed",
+        "server": "demo",
+        "policy": "digest",
+        "rewrite": False,
+        "rule": "r1",
+        "method": "tools/call",
+        "tool": "echo",
+        "decision_id": ID,
+    } == metadata(response)
+
+
+def test_an_allow_whose_answer_is_read_asks_for_one_that_can_be_and_says_who_reads():
+    decision = allowed(method="tools/list", rewrite=True, request_id=7)
+    response = parsed(check_response.allow(decision, post({}), server(forward_token=True), "p", ID))
+    found = metadata(response)
+
+    assert ["x-mcp-scopes", "accept-encoding"] == list(response.ok_response.headers_to_remove)
+    assert True is found["rewrite"]
+    inputs = server().policy.visibility_inputs
+    assert ResponseContext.encode(decision.caller, post({}), inputs, 7) == found[KEY]
+
+
+@pytest.mark.parametrize(("forward", "rewrite"), [(a, b) for a in (False, True) for b in (False, True)])
+def test_the_token_goes_upstream_only_where_the_server_asks_for_it_and_coding_only_where_nothing_is_read(
+    forward, rewrite
+):
+    decision = allowed(method="ping", rewrite=rewrite)
+    ok = parsed(check_response.allow(decision, post({}), server(forward_token=forward), "p", ID)).ok_response
+
+    assert (not forward, rewrite) == (
+        "authorization" in ok.headers_to_remove,
+        "accept-encoding" in ok.headers_to_remove,
+    )
+
+
+def headers_of(who, sent=None):
+    decision = Decision(reason=Reason.ALLOWED, allowed=True, server="demo", method="ping", caller=who)
+    return parsed(check_response.allow(decision, post({}, sent), server(), "p", ID)).ok_response
+
+
+def test_the_scopes_are_said_in_the_tokens_order_and_nobody_is_said_by_no_header_at_all():
+    assert ("b a", OVERWRITE) == set_headers(headers_of(Caller.of(principal("b", "a"), "demo")).headers)[
+        "x-mcp-scopes"
+    ]
+
+    nobody = headers_of(Caller.of(ANONYMOUS, "demo"))
+    assert {} == set_headers(nobody.headers)
+    assert list(check_response.IDENTITY_HEADERS) == list(nobody.headers_to_remove)[:4]
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("auth0|alice b", "auth0|alice b"),
+        ("a%b", "a%25b"),
+        ("größe", "gr%C3%B6%C3%9Fe"),
+        ("a\r\nx-mcp-client: b", "a%0D%0Ax-mcp-client: b"),
+        ("~ !\"$&'()", "~ !\"$&'()"),
+        ("\x7f", "%7F"),
+    ],
+)
+def test_a_value_that_would_break_a_header_is_percent_encoded(subject, expected):
+    who = Caller.of(dataclasses.replace(principal(), subject=subject), "demo")
+
+    assert expected == set_headers(headers_of(who).headers)["x-mcp-subject"][0]
+
+
+SPOOFED = [
+    *(f"x{a}mcp{b}{name}" for a in "-_." for b in "-_." for name in ("subject", "scopes", "roles")),
+    *(f"mcp{a}session{b}id" for a in "-_." for b in "-_." if (a, b) != ("-", "-")),
+]
+
+
+@pytest.mark.parametrize("name", SPOOFED)
+def test_every_spelling_of_a_header_that_only_the_gateway_sets_is_taken_away(name):
+    who = Caller.of(principal("a"), "demo")
+    assert set() == set(headers_of(who).headers_to_remove) - {"authorization"}
+
+    ok = headers_of(who, {name: "spoofed"})
+    kept_by_overwriting = set(set_headers(ok.headers))
+    assert name in {*ok.headers_to_remove, *kept_by_overwriting}
+    assert "spoofed" not in str(ok)
+
+
+@pytest.mark.parametrize(
+    "name", ["mcp-session-id", "x-mcpx", "xmcp-subject", "my-session-id", "mcp-session-ids", "x-request-id"]
+)
+def test_a_header_of_another_name_is_left_alone(name):
+    assert ["authorization"] == list(
+        headers_of(Caller.of(principal("a"), "demo"), {name: "v"}).headers_to_remove
+    )
+
+
+def test_what_a_client_spoofed_is_not_remembered_for_the_callers_next_request():
+    who = Caller.of(principal("a"), "demo")
+    spoofed = headers_of(who, {"x_mcp_subject": "admin"})
+
+    assert "x_mcp_subject" in spoofed.headers_to_remove
+    assert ["authorization"] == list(headers_of(who).headers_to_remove)
+    assert {"identity"} == set(who.cache.replies)
+
+
+def test_what_is_cached_for_a_caller_a_server_or_a_call_is_used_again(monkeypatch):
+    who = Caller.of(principal("a"), "demo")
+    first = headers_of(who)
+    for maker in ("_identity", "_server", "_call"):
+        monkeypatch.setattr(check_response, maker, None)
+
+    assert first == headers_of(who)
+
+
+def test_a_session_id_is_set_by_the_gateway_and_given_back_only_where_the_server_says_it():
+    decision = allowed(method="ping", session=Replace("s", "tag.s"))
+    ok = parsed(check_response.allow(decision, post({}), server(), "p", ID)).ok_response
+
+    assert ("s", OVERWRITE) == set_headers(ok.headers)["mcp-session-id"]
+    assert {"mcp-session-id": ("tag.s", OVERWRITE_ONLY)} == set_headers(ok.response_headers_to_add)
+
+
+def test_a_denial_is_the_response_that_was_rendered_and_its_metadata_says_why():
+    decision = Decision(
+        reason=Reason.NO_RULE,
+        server="demo",
+        caller=Caller.of(principal(), "demo"),
+        method="tools/call",
+        item=Item(Kind.TOOL, "rm\n"),
+    )
+    denial = DenialResponse(403, (("content-type", "application/json"), ("x-a", "b")), b'{"id":1}')
+    response = parsed(check_response.deny(decision, denial, "digest", ID))
+    denied = response.denied_response
+
+    assert (7, 403, '{"id":1}') == (response.status.code, denied.status.code, denied.body)
+    assert {"content-type": ("application/json", OVERWRITE), "x-a": ("b", OVERWRITE)} == set_headers(
+        denied.headers
+    )
+    assert {
+        "sub": "auth0|alice",
+        "client": "client-1",
+        "decision": "deny",
+        "reason": "no_rule",
+        "server": "demo",
+        "policy": "digest",
+        "rewrite": False,
+        "method": "tools/call",
+        "tool": "rm�",
+        "decision_id": ID,
+    } == metadata(response)
+
+
+def test_a_denial_of_nobody_names_nobody():
+    response = parsed(check_response.deny(Decision(), DenialResponse(401, (), b""), "p", ID))
+
+    assert set() == {"sub", "client", "rule", "method"} & set(metadata(response))
+
+
+@pytest.mark.parametrize(("chars", "kept"), [(256, 1), (257, 0)])
+def test_a_call_is_kept_up_to_a_length_of_its_names(chars, kept):
+    check_response._CALL_PARTS.clear()
+    for method, item in (("m" * chars, None), ("m" * 6, Item(Kind.TOOL, "t" * (chars - 6)))):
+        check_response.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
+
+    assert 2 * kept == len(check_response._CALL_PARTS)
