@@ -65,6 +65,11 @@ _SECURITY = {
     "security.bounded-items": ("SEC-09", "The number of things that one message may name is bounded."),
     "security.bounded-evaluation": ("SEC-09", "The cost of a rule's expression is bounded."),
     "security.bounded-fetches": ("SEC-09", "Fetches of keys that strangers can cause are bounded."),
+    "security.one-spelling": ("SEC-11", "A resource is judged in one spelling of its URI."),
+    "security.hidden-is-unknown": (
+        "SEC-12",
+        "A hidden name and one that no rule selects are answered alike.",
+    ),
     "security.published-failures": ("tests/advisories", "A published failure of a like system has a test."),
 }
 _DEFERRED: Mapping[str, str] = MappingProxyType({})

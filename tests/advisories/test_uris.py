@@ -83,7 +83,7 @@ PAST_A_DENY = [
 
 
 @pytest.mark.parametrize("uri", PAST_A_DENY)
-@pytest.mark.requirement("reason.ambiguous_uri")
+@pytest.mark.requirement("reason.ambiguous_uri", "security.one-spelling")
 def test_no_spelling_of_a_denied_row_is_read(uri):
     assert AMBIGUOUS is check(read(uri), WIDE).reason
 
@@ -95,7 +95,6 @@ def test_no_spelling_of_a_denied_row_is_read(uri):
         "db:///secret//x": Reason.DENIED_BY_RULE,
         "db://secret/x": Reason.NO_RULE,
         "db:/secret/x": Reason.NO_RULE,
-        "db:\\\\\\secret\\x": Reason.NO_RULE,
     }.items(),
 )
 def test_a_spelling_that_the_rules_refuse_anyway_keeps_their_reason(uri, expected):

@@ -44,7 +44,7 @@ def answer(target, kind, name, version):
 @pytest.mark.parametrize("version", [LEGACY, MODERN])
 @pytest.mark.parametrize("own_style", [None, DenialStyle.HTTP])
 @pytest.mark.parametrize("style", DenialStyle)
-@pytest.mark.requirement("protocol.hide")
+@pytest.mark.requirement("protocol.hide", "security.hidden-is-unknown")
 def test_a_hidden_name_is_answered_as_one_that_no_rule_knows(kind, parts, version, own_style, style):
     target = server(
         rule(names=OPEN),

@@ -39,7 +39,7 @@ def resource_findings(rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
 def _spelling(name: str) -> str:
     better = uri.canonical(name)
     if uri.reading(better.replace("*", "x")) is None:
-        return "leave out dot segments, escaped separators and what is not UTF-8"
+        return "leave out dot segments, backslashes, escaped separators and what is not UTF-8"
     return f"write {better}"
 
 

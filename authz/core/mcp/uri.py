@@ -7,7 +7,7 @@ so a URI is judged only where it does not matter.
 Rules of this module:
 
 * A URI comes in its canonical spelling (RFC 3986 section 6.2.2): scheme and host in lower case, no escape of an
-  unreserved character, escapes in upper case, no dot segment. Any other spelling is refused, not corrected: what goes
+  unreserved character, escapes in upper case, no dot segment; and no backslash, which no URI has. Any other spelling is refused, not corrected: what goes
   upstream is what was sent.
 * Only the schemes of the web and `file` have a host whose case has no meaning. In `greeting://Alice` the name stands
   where a host would, and servers read it as it is.
@@ -60,8 +60,11 @@ _STAR = "\ue000"
 
 
 def is_canonical(uri: str) -> bool:
-    """Return whether the case of scheme and host and the escapes are as RFC 3986 section 6.2.2 normalises them."""
-    if "%" in uri and _BAD_ESCAPE.search(uri):
+    """Return whether the case of scheme and host and the escapes are as RFC 3986 section 6.2.2 normalises them.
+
+    Dot segments are not looked at here.
+    """
+    if "\\" in uri or ("%" in uri and _BAD_ESCAPE.search(uri)):
         return False
     start = _START.match(uri)
     if start is None:
@@ -116,10 +119,15 @@ _USER = re.compile(r"^([^/]*:/)[^/]*@")
 _PARAMETERS = re.compile(r";[^/]*")
 
 
-def bare(read: str) -> str:
-    """Return a reading without query, fragment, parameters, user and trailing slash."""
-    path = _PARAMETERS.sub("", _split(read)[0])
-    return _USER.sub(r"\1", path).rstrip("/")
+def bare(read: str) -> frozenset[str]:
+    """Return what is left of a reading without parameters, query and fragment, user and trailing slash.
+
+    Which is cut off first makes a difference: to some servers a parameter ends only at the next slash.
+    """
+    whole = _PARAMETERS.sub("", read)
+    cut = {whole, _split(whole)[0], _PARAMETERS.sub("", _split(read)[0])}
+    merged = map(_merge, cut)  # what is cut off uncovers dots and slashes
+    return frozenset(_USER.sub(r"\1", path).rstrip("/") for path in merged)
 
 
 def _split(uri: str) -> tuple[str, str]:

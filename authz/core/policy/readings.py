@@ -43,7 +43,9 @@ class Readings:
             return True
         own = {id(rule) for rule in rules if not rule.shadow}
         return own != {id(rule) for rule in self._about(reading)} or any(
-            rule.effect is not Effect.ALLOW and id(rule) not in own for rule in self._about(uri.bare(reading))
+            rule.effect is not Effect.ALLOW and id(rule) not in own
+            for bare in uri.bare(reading) - {reading}
+            for rule in self._about(bare)
         )
 
     def _about(self, reading: str) -> tuple[Rule, ...]:

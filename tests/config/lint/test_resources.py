@@ -18,9 +18,9 @@ def found(*rules):
         ("https://Example.com/*", "write https://example.com/*"),
         ("https://User@Example.com:443/*", "write https://User@example.com:443/*"),
         ("db:///caf%c3%a9/*", "write db:///caf%C3%A9/*"),
-        ("file:///a/../b", "leave out dot segments, escaped separators and what is not UTF-8"),
-        ("file:///a%2Fb/*", "leave out dot segments, escaped separators and what is not UTF-8"),
-        ("file:///caf%E9", "leave out dot segments, escaped separators and what is not UTF-8"),
+        ("file:///a/../b", "leave out dot segments, backslashes, escaped separators and what is not UTF-8"),
+        ("file:///a%2Fb/*", "leave out dot segments, backslashes, escaped separators and what is not UTF-8"),
+        ("file:///caf%E9", "leave out dot segments, backslashes, escaped separators and what is not UTF-8"),
     ],
 )
 @pytest.mark.parametrize("effect", ["allow", "deny"])

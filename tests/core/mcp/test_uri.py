@@ -52,6 +52,7 @@ NOT_CANONICAL = {
     "a percent sign": "db:///100%",
     "an escape that is none": "db:///%zz",
     "an escape of JavaScript's": "db:///%u002e%u002e/x",
+    "a backslash": "db:///secret\\x",
     "a scheme in capitals": "DB:///secret",
     "a host in capitals": "https://Example.com/a",
     "a host in capitals after a user": "https://u@Example.com/a",
@@ -128,7 +129,6 @@ def test_what_is_still_encoded_after_eight_rounds_has_no_reading():
 SAME = [
     ("db:///secret/x", "db:///Secret/x"),
     ("db:///secret/x", "db:////secret/x"),
-    ("db:///secret/x", "db:///secret\\x"),
     ("db:///secret/x", "db:///%2573ecret/x"),
     ("db:///secret/x", "db:///secret%20/x"),
     ("db:///secret/x", "db:///secret./x"),
@@ -177,12 +177,18 @@ def test_what_no_server_takes_for_one_has_two_readings(one, other):
         "https://h/secret;a=1",
         "https://u@h/secret",
         "https://u:p@h/secret/?",
+        "https://h/;a/secret",
+        "https://h/;a?b/secret",
+        "https://h/;a#b/secret?c",
+        "https://h/secret.;a",
+        "https://h/secret..%23",
+        "https://h/secret.?a",
     ],
 )
 def test_a_bare_reading_lacks_what_some_servers_cut_off(uri):
     read = reading(uri)
 
-    assert reading("https://h/secret") == bare(read)
+    assert reading("https://h/secret") in bare(read)
 
 
 def test_a_star_of_a_pattern_stays_where_it_stands_and_no_letter_becomes_one():
