@@ -15,7 +15,7 @@ Rules of this module:
 * Every list is private. Trimmed or not, its content depends on who asked, so a list of the 2026-07-28 era leaves with
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
 * Of `result` and `error` one may be null beside the other, as some servers write it.
-* A notification about one thing passes when its reader may see that thing (see `notices`).
+* A notification about one thing passes when its reader may use that thing, which may be less than is listed (see `notices`).
 * Refused is the answer to everything that is neither certainly a list nor certainly none, batches included.
 
 Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities/caching}, tasks (2025-11-25), skills
@@ -113,13 +113,19 @@ _UI_KEYS = frozenset({"resourceUri"})
 
 
 def trim(
-    document: bytes, visible: Visible, *, ttl_ms: int | None, max_bytes: int = MAX_BYTES
+    document: bytes,
+    visible: Visible,
+    *,
+    usable: Visible | None = None,
+    ttl_ms: int | None,
+    max_bytes: int = MAX_BYTES,
 ) -> FilterResult:
     """Cut from one message the list items its reader may not see.
 
     Args:
         document: one complete JSON-RPC message from an MCP server, in UTF-8.
         visible: asked once for each item, and for the interface resource of each kept tool. What it raises passes.
+        usable: asked for each thing that a notification is about; None asks `visible`.
         ttl_ms: the longest time in milliseconds that a client may keep a list; None leaves `ttlMs` alone.
         max_bytes: the largest document that is read.
 
@@ -130,14 +136,14 @@ def trim(
     if len(document) > max_bytes:
         return ListRejected("the message is too large")
     try:
-        return _judge(document, visible, ttl_ms)
+        return _judge(document, visible, usable or visible, ttl_ms)
     except UnfitError as unfit:
         return ListRejected(str(unfit))
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return ListRejected("the message is not JSON of the expected shape")
 
 
-def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResult:
+def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | None) -> FilterResult:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
     envelope = open_object(document, _ENVELOPE_KEYS)
     answers = envelope.keys() & {"result", "error"}
@@ -147,7 +153,7 @@ def _judge(document: bytes, visible: Visible, ttl_ms: int | None) -> FilterResul
         msg = "the message is not exactly one of request, notification, result and error"
         raise UnfitError(msg)
     if "method" in envelope:
-        return Untouched() if is_visible(envelope, visible) else Withheld()
+        return Untouched() if is_visible(envelope, usable) else Withheld()
     if "result" not in answers:
         return Untouched()
     result = open_object(envelope["result"], _RESULT_KEYS)

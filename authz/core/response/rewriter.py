@@ -67,13 +67,15 @@ class ResponseTerms:
     """For whom a response is judged, and how much of it at most.
 
     Attributes:
-        visible: whether the reader may see an item; None refuses every list.
+        visible: whether an item stands in the reader's lists; None refuses every list.
+        usable: whether the reader may use an item, and so hear of it; None for what is visible.
         ttl_ms: longest time in milliseconds a client may keep a list; None leaves it alone.
         max_bytes: largest JSON body, and largest event.
         request_id: id of the request that is answered; None when it has none or it is not known.
     """
 
     visible: Visible | None
+    usable: Visible | None = None
     ttl_ms: int | None = None
     max_bytes: int = MAX_BYTES
     request_id: RequestId = None
@@ -249,7 +251,13 @@ class _Events:
 
 def _judge(message: bytes, reading: ResponseTerms) -> tuple[Judged, bytes | None]:
     """What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
-    verdict = trim(message, reading.visible or _nothing, ttl_ms=reading.ttl_ms, max_bytes=reading.max_bytes)
+    verdict = trim(
+        message,
+        reading.visible or _nothing,
+        usable=reading.usable,
+        ttl_ms=reading.ttl_ms,
+        max_bytes=reading.max_bytes,
+    )
     if isinstance(verdict, Untouched):
         return Judged(ResponseOutcome.PASSED), message
     if isinstance(verdict, Withheld):

@@ -164,6 +164,7 @@ class _Stream:
             return ResponseTerms(visible=None, max_bytes=self._max_bytes)
         return ResponseTerms(
             visible=context.visible,
+            usable=context.usable,
             ttl_ms=context.remaining_ms,
             max_bytes=self._max_bytes,
             request_id=context.request_id,
