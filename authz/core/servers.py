@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from authz.core.identity.issuer import IssuerTerms
-from authz.core.policy.policy import Policy
+from authz.core.mcp.item import Item, Kind
+from authz.core.policy.policy import Policy, Verdict
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import Reason
 
@@ -31,6 +32,8 @@ class Server:
         forward_token: whether `authorization` goes upstream.
         denial: how policy denials are answered.
         hide: whether a denied item looks like an unknown one.
+        reachable: whether lists also name what nothing but scope keeps from the caller, so that a client that calls
+            only what is listed can step up.
         scopes: scopes a client should ask for first; named by the metadata document and the 401 challenge.
         title: human-readable name for the metadata document, empty for none.
         documentation: URL for the metadata document, empty for none.
@@ -48,6 +51,7 @@ class Server:
     forward_token: bool = False
     denial: DenialStyle = DenialStyle.AUTO
     hide: bool = False
+    reachable: bool = False
     scopes: tuple[str, ...] = ()
     title: str = ""
     documentation: str = ""
@@ -55,6 +59,16 @@ class Server:
     def accepts_origin(self, origin: str | None) -> bool:
         """Return whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
         return origin is None or ANY in self.origins or origin.lower() in self.origins
+
+    def lists_item(self, item: Item, verdict: Verdict) -> bool:
+        """Return whether an item stands in lists, by the verdict on its place there.
+
+        What looks unknown when it is called is not listed. Nor is a task: its entry tells its state, not only its name.
+        """
+        if verdict.reason is not Reason.MISSING_SCOPE or not self.reachable or item.kind is Kind.TASK:
+            return verdict.reason is Reason.ALLOWED
+        rule = verdict.rule
+        return not (self.hide if rule is None or rule.hide is None else rule.hide)
 
 
 def authorities(url: str) -> frozenset[str]:

@@ -13,6 +13,7 @@ from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import METHODS, USES
 from authz.core.policy.context import EvaluationContext
+from authz.core.policy.policy import Verdict
 from authz.core.policy.rule import Rule
 from authz.core.reasons import TABLE, Group, Reason
 from authz.core.servers import Server
@@ -148,6 +149,7 @@ def _word(decision: Decision, expect: str) -> str:
 
 def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseResult:
     contexts: _Contexts = ()
+    listed: list[Item] = []
     if isinstance(caller, TokenRejected):
         verdicts = [CaseVerdict(caller.reason)] * len(case.catalogue)
     else:
@@ -155,9 +157,14 @@ def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseRes
         contexts = tuple(
             (EvaluationContext(caller, request, USES[item.kind], None), item) for item in case.catalogue
         )
-        verdicts = [_visible(server, context, item) for context, item in contexts]
+        answers = [server.policy.judge(context, item) for context, item in contexts]
+        verdicts = list(map(_case_verdict, answers))
+        listed = [
+            item
+            for (_, item), answer in zip(contexts, answers, strict=True)
+            if server.lists_item(item, answer)
+        ]
     judged = list(zip(case.catalogue, verdicts, strict=True))
-    listed = [item for item, verdict in judged if verdict.reason is Reason.ALLOWED]
     wrong = set(listed) ^ set(case.visible)
     return CaseResult(
         case=case,
@@ -171,8 +178,7 @@ def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseRes
     )
 
 
-def _visible(server: Server, context: EvaluationContext, item: Item) -> CaseVerdict:
-    verdict = server.policy.judge(context, item)
+def _case_verdict(verdict: Verdict) -> CaseVerdict:
     return CaseVerdict(verdict.reason, verdict.rule.name if verdict.rule is not None else "", verdict.shadows)
 
 

@@ -106,9 +106,9 @@ class Evaluator:
             return _without_item(question.method, server)
         if question.listed:
             request = post(server, b"", question.headers, question.source)
-            return _evaluation(
-                server.policy.judge(EvaluationContext(caller, request, USES[item.kind], None), item)
-            )
+            place = EvaluationContext(caller, request, USES[item.kind], None)
+            verdict = server.policy.judge(place, item)
+            return _evaluation(verdict, allowed=server.lists_item(item, verdict))
         if question.arguments is not None and question.headers is not None:
             return self._by_engine(question, item, server, caller)
         return self._within_bounds(question, item, server, caller)
@@ -150,8 +150,10 @@ def _denied(reason: Reason) -> Evaluation:
     return Evaluation(answer=Answer.DENY, reason=reason)
 
 
-def _evaluation(verdict: Verdict) -> Evaluation:
-    answer = Answer.ALLOW if verdict.reason is Reason.ALLOWED else Answer.DENY
+def _evaluation(verdict: Verdict, *, allowed: bool | None = None) -> Evaluation:
+    if allowed is None:
+        allowed = verdict.reason is Reason.ALLOWED
+    answer = Answer.ALLOW if allowed else Answer.DENY
     rule = verdict.rule.name if verdict.rule is not None else ""
     return Evaluation(answer=answer, reason=verdict.reason, rule=rule)
 

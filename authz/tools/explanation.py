@@ -12,7 +12,7 @@ from authz.core.mcp.methods import USES
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.explain import Change, ConditionResult, Explanation, RuleResult, explain
 from authz.core.policy.policy import Verdict
-from authz.core.reasons import TABLE, Group, Reason
+from authz.core.reasons import TABLE, Group
 from authz.core.request import HttpRequest
 from authz.core.servers import Server
 from authz.tools.requests import decide, message_of, post
@@ -54,10 +54,16 @@ def explain_request(
     if not by_rules or decision.item is None or message is None or isinstance(who, TokenRejected):
         return DecisionExplanation(decision=decision, explanation=None)
     context = EvaluationContext(who, request, message.method, message.arguments)
-    return DecisionExplanation(decision=decision, explanation=explain(server.policy, context, decision.item))
+    return DecisionExplanation(
+        decision=decision, explanation=explain(server.policy, context, decision.item, server.lists_item)
+    )
 
 
-def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[tuple[Item, Verdict]]:
+ListEntry = tuple[Item, Verdict, bool]
+"""An item, the verdict on its place in a list, and whether it is listed."""
+
+
+def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> list[ListEntry]:
     """Judge the place in a list of every item that rules name in full, in order of kind and name."""
     request = post(server, b"", headers)
     named = {
@@ -68,9 +74,11 @@ def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> 
     }
     order = list(Kind)
     ordered = sorted(named, key=lambda item: (order.index(item.kind), item.name))
+    places = [EvaluationContext(caller, request, USES[item.kind], None) for item in ordered]
+    verdicts = [server.policy.judge(place, item) for place, item in zip(places, ordered, strict=True)]
     return [
-        (item, server.policy.judge(EvaluationContext(caller, request, USES[item.kind], None), item))
-        for item in ordered
+        (item, verdict, server.lists_item(item, verdict))
+        for item, verdict in zip(ordered, verdicts, strict=True)
     ]
 
 
@@ -83,17 +91,17 @@ def caller_json(who: DescribedCaller) -> dict[str, Any]:
     return {"caller": {**caller, "scopes": found.scopes, "roles": found.roles}, "how": who.how}
 
 
-def entries_json(decision: Decision, entries: list[tuple[Item, Verdict]]) -> dict[str, Any]:
+def entries_json(decision: Decision, entries: list[ListEntry]) -> dict[str, Any]:
     """Return the entries of a list as plain values, with the reason of the list itself."""
     items = [
         {
             "kind": item.kind.value,
             "name": item.name,
-            "listed": verdict.reason is Reason.ALLOWED,
+            "listed": listed,
             "reason": verdict.reason.value,
             "rule": verdict.rule.name if verdict.rule else "",
         }
-        for item, verdict in entries
+        for item, verdict, listed in entries
     ]
     return {"reason": decision.reason.value, "items": items}
 

@@ -6,12 +6,10 @@ import typer
 
 from authz.core.decision import Decision
 from authz.core.identity.principal import TokenRejected
-from authz.core.mcp.item import Item
 from authz.core.policy.condition import ConditionName
 from authz.core.policy.explain import Change, ConditionResult, RuleResult
-from authz.core.policy.policy import Verdict
-from authz.core.reasons import TABLE, Reason
-from authz.tools.explanation import DecisionExplanation, DescribedCaller
+from authz.core.reasons import TABLE
+from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry
 from authz.tools.terminal import plain, table
 
 _ASKED = {
@@ -22,20 +20,18 @@ _ASKED = {
 _BLANK = ("", "", "", "")
 
 
-def show_entries(
-    decision: Decision, server: str, who: DescribedCaller, entries: Sequence[tuple[Item, Verdict]]
-) -> None:
+def show_entries(decision: Decision, server: str, who: DescribedCaller, entries: Sequence[ListEntry]) -> None:
     """Print the decision about a list at a server, and whether each item is in it."""
     _echo([f"{decision.reason} for a list at {server}", *_caller_lines(who)])
     cells = [
         (
             item.kind,
             item.name,
-            "yes" if verdict.reason is Reason.ALLOWED else "no",
+            "yes" if listed else "no",
             verdict.reason,
             verdict.rule.name if verdict.rule else "-",
         )
-        for item, verdict in entries
+        for item, verdict, listed in entries
     ]
     table(("kind", "name", "listed", "reason", "rule"), cells)
 

@@ -35,6 +35,16 @@ def tried(tmp_path, *cases, policy=POLICY):
     return loaded, run(read_cases(str(file), {}).cases, loaded, NOW)
 
 
+REACHABLE = POLICY.replace("    rules:", "    lists: reachable\n    rules:", 1)
+
+
+def test_a_case_about_a_list_follows_the_servers_setting_for_lists(tmp_path):
+    case = "claims: {}, catalogue: [echo, list_files, delete_file, a_secret], visible: [echo, list_files]"
+    (callable_only,), (reachable,) = (tried(tmp_path, case, policy=text)[1] for text in (POLICY, REACHABLE))
+
+    assert [False, True] == [callable_only.passed, reachable.passed]
+
+
 READER, ADMIN = "claims: {scope: 'files:read x'}", "claims: {roles: [admin]}"
 TRIALS = [
     ("claims: {}, tool: echo, expect: allow", True, "allow", "allowed by rule-1"),

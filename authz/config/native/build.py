@@ -143,6 +143,7 @@ class _SettingsBuilder:
             forward_token=model.token == "forward",
             denial=DenialStyle(model.denial),
             hide=model.hide,
+            reachable=model.lists == "reachable",
             scopes=tuple(model.scopes),
             title=model.resource_name or "",
             documentation=model.resource_documentation or "",

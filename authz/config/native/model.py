@@ -172,6 +172,9 @@ class ServerModel(Section):
     token: Literal["remove", "forward"] = "remove"
     denial: DenialStyle = "auto"
     hide: bool = False
+    lists: Literal["callable", "reachable"] = Field(
+        "callable", description="reachable also lists what nothing but scope keeps from the caller"
+    )
     scopes: list[Word] = Field([], description="scopes that a client should request first")
     resource_name: Text | None = None
     resource_documentation: Url | None = None

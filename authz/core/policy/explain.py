@@ -9,7 +9,7 @@ Rules of this file:
 * Nothing here holds the value of an argument or of a claim: names, the rule's own words, and outcomes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -100,15 +100,31 @@ class Explanation:
     changes: tuple[Change, ...]
 
 
-def explain(policy: Policy, context: EvaluationContext, item: Item) -> Explanation:
-    """Explain what a policy says about an item: a call when the context has arguments, else a place in a list."""
+def _is_allowed(_item: Item, verdict: Verdict) -> bool:
+    return verdict.reason is Reason.ALLOWED
+
+
+def explain(
+    policy: Policy,
+    context: EvaluationContext,
+    item: Item,
+    lists_item: Callable[[Item, Verdict], bool] = _is_allowed,
+) -> Explanation:
+    """Explain what a policy says about an item: a call when the context has arguments, else a place in a list.
+
+    Args:
+        policy: the policy.
+        context: what it is asked in.
+        item: what it is asked about.
+        lists_item: whether an item is listed, by the verdict on its place in a list.
+    """
     verdict = policy.judge(context, item)
     listing = EvaluationContext(context.caller, context.request, USES[item.kind], None)
     rules = tuple(_seen(rule, context, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(
         verdict=verdict,
-        listed=policy.judge(listing, item).reason is Reason.ALLOWED,
+        listed=lists_item(item, policy.judge(listing, item)),
         rules=rules,
         changes=() if allowed else _changes([seen for seen in rules if not seen.rule.shadow], context, item),
     )

@@ -18,7 +18,7 @@ from authz.core.identity.session import Sessions, UnboundSessions
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
 from authz.core.policy.context import EvaluationContext, visible_headers
-from authz.core.policy.policy import VisibilityInputs
+from authz.core.policy.policy import Verdict, VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
 from authz.core.servers import Server
@@ -76,9 +76,19 @@ class ResponseContext:
     sessions: Sessions | UnboundSessions | None = None
 
     def visible(self, item: Item) -> bool:
-        """Return whether the caller may see an item: the judgement of a call, without arguments."""
+        """Return whether an item stands in the caller's lists."""
+        verdict = self._judge(item)
+        return verdict is not None and self.server.lists_item(item, verdict)
+
+    def usable(self, item: Item) -> bool:
+        """Return whether the caller may use an item, and so hear of it: the judgement of a call, without arguments."""
+        verdict = self._judge(item)
+        return verdict is not None and verdict.reason is Reason.ALLOWED
+
+    def _judge(self, item: Item) -> Verdict | None:
+        """Return the verdict on an item's place in a list; None for what no request can name."""
         nameable = 0 < len(item.name) <= self.longest_name
-        return nameable and self.server.policy.judge(self.uses[item.kind], item).reason is Reason.ALLOWED
+        return self.server.policy.judge(self.uses[item.kind], item) if nameable else None
 
     def bind_session(self, session: str) -> str:
         """Return the id by which the caller may use the server's session.

@@ -15,7 +15,8 @@ Rules of this module:
 * Every list is private. Trimmed or not, its content depends on who asked, so a list of the 2026-07-28 era leaves with
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
 * Of `result` and `error` one may be null beside the other, as some servers write it.
-* A notification about one thing passes when its reader may see that thing (see `notices`).
+* A notification about one thing passes if its reader may use that thing, which may be less than is listed (see
+  `notifications`).
 * Refused is the answer to everything that is neither certainly a list nor certainly none, batches included. Only the
   body of an error status may be other JSON than a message of JSON-RPC, if it holds nothing that a client could read as
   a list (`_is_plain_error`).
@@ -167,10 +168,15 @@ _UI_KEYS = frozenset({"resourceUri"})
 
 
 def trim(
-    document: bytes, visible: Visible, *, ttl_ms: int | None, bounds: FilterBounds = DEFAULT_BOUNDS
+    document: bytes,
+    visible: Visible,
+    *,
+    usable: Visible | None = None,
+    ttl_ms: int | None,
+    bounds: FilterBounds = DEFAULT_BOUNDS,
 ) -> FilterResult:
     """Cut from one message the list items its reader may not see, in one piece; see `filter_in_slices`."""
-    slices = filter_in_slices(document, visible, ttl_ms=ttl_ms, bounds=bounds)
+    slices = filter_in_slices(document, visible, usable=usable, ttl_ms=ttl_ms, bounds=bounds)
     while True:
         try:
             next(slices)
@@ -183,6 +189,7 @@ def filter_in_slices(
     document: bytes,
     visible: Visible,
     *,
+    usable: Visible | None = None,
     ttl_ms: int | None,
     bounds: FilterBounds = DEFAULT_BOUNDS,
     error_status: bool = False,
@@ -192,6 +199,7 @@ def filter_in_slices(
     Args:
         document: one complete JSON-RPC message from an MCP server, in UTF-8.
         visible: asked once for each item, and for the interface resource of each kept tool. What it raises passes.
+        usable: asked for each thing that a notification is about; None asks `visible`.
         ttl_ms: the longest time in milliseconds that a client may keep a list; None leaves `ttlMs` alone.
         bounds: how much is read.
         error_status: whether it is the body of a response that is no success, which may be other JSON.
@@ -205,7 +213,7 @@ def filter_in_slices(
     try:
         if error_status and _is_plain_error(document, bounds.items):
             return Untouched()
-        return (yield from _judge(document, visible, ttl_ms, bounds.items))
+        return (yield from _judge(document, visible, usable or visible, ttl_ms, bounds.items))
     except TooWideError as wide:
         return ListRejected(str(wide), Cause.TOO_MANY_ITEMS)
     except UnfitError as unfit:
@@ -230,14 +238,14 @@ def _is_plain_error(document: bytes, limit: int) -> bool:
     return True
 
 
-def _judge(document: bytes, visible: Visible, ttl_ms: int | None, limit: int) -> InSlices:
+def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | None, limit: int) -> InSlices:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
     check_members(document, limit)
     yield from _pause(document)
     envelope = open_object(document, _ENVELOPE_KEYS)
     said = _said(envelope)
     if said == "method":
-        return Untouched() if is_visible(envelope, visible) else Withheld()
+        return Untouched() if is_visible(envelope, usable) else Withheld()
     if said == "error":
         return Untouched()
     yield from _pause(document)

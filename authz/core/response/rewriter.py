@@ -87,7 +87,8 @@ class ResponseTerms:
     """For whom a response is judged, and how much of it at most.
 
     Attributes:
-        visible: whether the reader may see an item; None refuses every list.
+        visible: whether an item stands in the reader's lists; None refuses every list.
+        usable: whether the reader may use an item, and so hear of it; None for what is visible.
         ttl_ms: longest time in milliseconds a client may keep a list; None leaves it alone.
         bounds: largest JSON body and largest event, and most items of a list.
         request_id: id of the request that is answered; None when it has none or it is not known.
@@ -97,6 +98,7 @@ class ResponseTerms:
     """
 
     visible: Visible | None
+    usable: Visible | None = None
     ttl_ms: int | None = None
     bounds: FilterBounds = DEFAULT_BOUNDS
     request_id: RequestId = None
@@ -343,6 +345,7 @@ def _judge(
     result = yield from filter_in_slices(
         message,
         reading.visible or _nothing,
+        usable=reading.usable,
         ttl_ms=reading.ttl_ms,
         bounds=reading.bounds,
         error_status=error_status,

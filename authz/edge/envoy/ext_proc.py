@@ -219,6 +219,7 @@ class _Stream:
             )
         return ResponseTerms(
             visible=context.visible,
+            usable=context.usable,
             ttl_ms=context.remaining_ms,
             bounds=self._bounds,
             request_id=context.request_id,

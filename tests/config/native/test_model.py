@@ -92,6 +92,7 @@ servers:
     token: forward
     denial: jsonrpc
     hide: true
+    lists: reachable
     scopes: [files:read]
     resource_name: Files
     resource_documentation: https://docs.example/files

@@ -55,6 +55,8 @@ class Caller:
     def visible(self, item):
         return item.name in self.sees
 
+    usable = visible
+
 
 @dataclass
 class Observed:
