@@ -18,9 +18,9 @@ from typing import Protocol
 from authz.config.settings import GrpcTls, Settings
 from authz.edge.envoy import ext_authz, ext_proc
 from authz.edge.grpc.health import SERVICE, Health
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.reflection import Reflection
 from authz.edge.grpc.select import UnusableServerError, select
-from authz.edge.grpc.startup import ServerChoice
 from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application

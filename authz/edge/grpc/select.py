@@ -13,7 +13,7 @@ import grpc
 import structlog
 
 from authz.edge.grpc.aio import AioServer
-from authz.edge.grpc.startup import ServerChoice
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.transport import Call, Options, Services, Transport
 
 TRIAL_SECONDS = 5.0

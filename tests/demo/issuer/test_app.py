@@ -9,10 +9,11 @@ from authz.demo.issuer.app import IssuerServer, main
 from authz.demo.ports import free_port
 from authz.demo.probes import http_ready
 from authz.demo.processes import Child, Supervisor
+from tests.support.waiting import DEADLINE
 
 
 def get(url):
-    return httpx.get(url, trust_env=False)
+    return httpx.get(url, trust_env=False, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "localhost"])

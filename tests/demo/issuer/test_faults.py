@@ -5,13 +5,15 @@ import time
 import httpx
 import pytest
 
+from tests.support.waiting import DEADLINE
+
 
 def get(url):
-    return httpx.get(url, trust_env=False)
+    return httpx.get(url, trust_env=False, timeout=DEADLINE)
 
 
 def post(url, **kwargs):
-    return httpx.post(url, trust_env=False, **kwargs)
+    return httpx.post(url, trust_env=False, timeout=DEADLINE, **kwargs)
 
 
 def test_during_an_outage_keys_are_not_to_be_had_but_tokens_are(served):
@@ -76,12 +78,15 @@ def test_an_empty_set_is_one_without_keys_and_discovery_stays(served):
 def test_a_redirect_leads_to_the_keys_so_that_a_client_that_follows_it_is_noticed(served):
     post(f"{served.url}demo/outage/redirect")
 
-    assert served.jwks() == httpx.get(served.jwks_uri, trust_env=False, follow_redirects=True).json()
+    assert (
+        served.jwks()
+        == httpx.get(served.jwks_uri, trust_env=False, timeout=DEADLINE, follow_redirects=True).json()
+    )
 
 
 def test_a_huge_set_is_a_hundred_megabytes(served):
     post(f"{served.url}demo/outage/huge")
-    with httpx.stream("GET", served.jwks_uri, trust_env=False) as answer:
+    with httpx.stream("GET", served.jwks_uri, trust_env=False, timeout=DEADLINE) as answer:
         size = sum(map(len, answer.iter_raw()))
 
     assert 100 * 1024 * 1024 == pytest.approx(size, abs=100)

@@ -4,14 +4,15 @@ import httpx
 import pytest
 
 from tests.support.oauth_flows import REFUSALS, verified
+from tests.support.waiting import DEADLINE
 
 
 def get(url):
-    return httpx.get(url, trust_env=False)
+    return httpx.get(url, trust_env=False, timeout=DEADLINE)
 
 
 def post(url, **kwargs):
-    return httpx.post(url, trust_env=False, **kwargs)
+    return httpx.post(url, trust_env=False, timeout=DEADLINE, **kwargs)
 
 
 @pytest.mark.parametrize("name", ["openid-configuration", "oauth-authorization-server"])
@@ -80,7 +81,10 @@ def test_keys_rotate_and_are_revoked_over_http(served):
 )
 def test_pages_of_this_machine_alone_may_read_answers(served, origin, allowed):
     answer = httpx.get(
-        f"{served.url}.well-known/openid-configuration", headers={"origin": origin}, trust_env=False
+        f"{served.url}.well-known/openid-configuration",
+        headers={"origin": origin},
+        trust_env=False,
+        timeout=DEADLINE,
     )
 
     assert allowed == answer.headers.get("access-control-allow-origin")
@@ -94,7 +98,7 @@ def test_a_host_name_that_only_resolves_here_gets_no_token(served):
 
 def test_discovery_names_endpoints_that_answer(server):
     url = server.flows.issuer.url
-    found = httpx.get(f"{url}.well-known/openid-configuration", trust_env=False).json()
+    found = httpx.get(f"{url}.well-known/openid-configuration", trust_env=False, timeout=DEADLINE).json()
     endpoints = [value for name, value in found.items() if name.endswith("_endpoint")]
 
     assert 4 == len(endpoints)
@@ -114,7 +118,9 @@ def test_discovery_names_endpoints_that_answer(server):
 )
 def test_a_token_request_that_makes_no_sense_is_refused_and_not_stored(server, status, content, kind):
     url = f"{server.flows.issuer.url}oauth/token"
-    answer = httpx.post(url, content=content, headers={"content-type": kind}, trust_env=False)
+    answer = httpx.post(
+        url, content=content, headers={"content-type": kind}, trust_env=False, timeout=DEADLINE
+    )
 
     assert (status, "no-store") == (answer.status_code, answer.headers["cache-control"])
     assert "error" in answer.json()

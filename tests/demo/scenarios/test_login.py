@@ -13,6 +13,7 @@ from authz.demo.client import tool_names
 from authz.demo.issuer.app import AUDIENCE
 from authz.demo.scenarios.login import BrowserUser, list_tools
 from authz.demo.stack import Stack
+from tests.support.waiting import DEADLINE
 
 LIMIT = 30.0
 """Seconds after which a test gives up waiting."""
@@ -65,7 +66,7 @@ def test_a_token_of_the_device_flow_lists_the_tools_of_who_confirmed_it(gateway)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             link = process.stderr.readline().split()[-1]
-            httpx.get(f"{link}&answer=approve&roles=admin", trust_env=False)
+            httpx.get(f"{link}&answer=approve&roles=admin", trust_env=False, timeout=DEADLINE)
             token, _ = process.communicate(timeout=LIMIT)
         finally:
             process.kill()
@@ -80,6 +81,6 @@ def test_a_token_for_another_resource_is_refused_by_the_gateway(gateway):
     token = stack.token(audience=AUDIENCE)
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"authorization": f"Bearer {token}", "accept": "application/json, text/event-stream"}
-    response = httpx.post(own.url, json=body, headers=headers, trust_env=False)
+    response = httpx.post(own.url, json=body, headers=headers, trust_env=False, timeout=DEADLINE)
 
     assert (401, "wrong_audience") == (response.status_code, response.json()["error"]["data"]["reason"])

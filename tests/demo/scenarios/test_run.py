@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from authz.demo import stack as stack_module
 from authz.demo.ports import free_port
 from authz.demo.scenarios import changes, login, requests, run
 from tests.support.running import shared_stack
+from tests.support.waiting import attempts
 
 pytestmark = pytest.mark.envoy
 
@@ -54,10 +54,7 @@ def _demo(place: Path, log: Path, port: int):
 
 def _eventually(holds) -> bool:
     """Wait until it holds; the limit is that of the whole demo, because its start alone can take long."""
-    end = time.monotonic() + _LIMIT
-    while not (held := holds()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return held
+    return any(holds() for _ in attempts(_LIMIT))
 
 
 def _children(pid: int) -> list[int]:
