@@ -8,8 +8,8 @@
     6 policy           the rules must allow every item that the message names
     7 deadline         an allow that comes too late is a denial
 
-Each step returns what the next one needs, or the denial that ends the check. A denial is the value that everything
-starts with; `_decide` is the only place that can build anything else.
+Each step returns what the next one needs, or the denial that ends the check. Every decision starts
+as a denial; `_decide` is the only place that can build anything else.
 """
 
 from collections.abc import Callable, Mapping
