@@ -36,34 +36,38 @@ class Requirement:
 
 
 _SECURITY = {
-    "security.one-allow": ("1. ", "An allow is built in one function; a decision is a denial before that."),
+    "security.one-allow": (
+        "SEC-02",
+        "An allow is built in one function; a decision is a denial before that.",
+    ),
     "security.exact-bytes": (
-        "1. ",
+        "SEC-01",
         "Nothing reaches the MCP server but the bytes that an allow was built for.",
     ),
-    "security.failure-denies": ("2. ", "An exception, a timeout or a dead service is a denial."),
-    "security.overload-denies": ("2. ", "A service that has more to do than it can denies."),
-    "security.unknown-denies": ("2. ", "An unknown method or a malformed message is a denial."),
-    "security.list-is-callable": ("3. ", "An item is listed exactly when the rules would let it be called."),
+    "security.failure-denies": ("SEC-03", "An exception, a timeout or a dead service is a denial."),
+    "security.overload-denies": ("SEC-03", "A service that has more to do than it can denies."),
+    "security.unknown-denies": ("SEC-03", "An unknown method or a malformed message is a denial."),
+    "security.list-is-callable": (
+        "SEC-04",
+        "An item is listed exactly when the rules would let it be called.",
+    ),
     "security.nothing-secret-is-written": (
-        "4. ",
+        "SEC-05",
         "No token, claim or argument is in a log, metric or error.",
     ),
-    "security.records-name-the-caller": ("4. ", "A record names subject, client and issuer."),
-    "security.session-is-the-openers": ("5. ", "A session id that is somebody else's is no session."),
-    "security.session-is-verified": ("5. ", "The MCP server gets no session id that was not verified."),
-    "security.stream-ends-with-token": ("6. ", "What stays open ends with its token, after the grace."),
-    "security.bounded-bytes": ("7. ", "The bytes that are read of a request or a list are bounded."),
-    "security.bounded-depth": ("7. ", "The depth of JSON is bounded."),
-    "security.bounded-names": ("7. ", "The length of a name is bounded."),
-    "security.bounded-items": ("7. ", "The number of things that one message may name is bounded."),
-    "security.bounded-evaluation": ("7. ", "The cost of a rule's expression is bounded."),
-    "security.bounded-fetches": ("7. ", "Fetches of keys that strangers can cause are bounded."),
+    "security.records-name-the-caller": ("SEC-05", "A record names subject, client and issuer."),
+    "security.session-is-the-openers": ("SEC-06", "A session id that is somebody else's is no session."),
+    "security.session-is-verified": ("SEC-07", "The MCP server gets no session id that was not verified."),
+    "security.stream-ends-with-token": ("SEC-08", "What stays open ends with its token, after the grace."),
+    "security.bounded-bytes": ("SEC-09", "The bytes that are read of a request or a list are bounded."),
+    "security.bounded-depth": ("SEC-09", "The depth of JSON is bounded."),
+    "security.bounded-names": ("SEC-09", "The length of a name is bounded."),
+    "security.bounded-items": ("SEC-09", "The number of things that one message may name is bounded."),
+    "security.bounded-evaluation": ("SEC-09", "The cost of a rule's expression is bounded."),
+    "security.bounded-fetches": ("SEC-09", "Fetches of keys that strangers can cause are bounded."),
     "security.published-failures": ("tests/advisories", "A published failure of a like system has a test."),
 }
-_DEFERRED = {
-    "security.overload-denies": "the service has no limit yet on calls under way that a test could exceed",
-}
+_DEFERRED: Mapping[str, str] = MappingProxyType({})
 _PROTOCOL = {
     "": {
         "protocol.one-url": (
@@ -88,6 +92,10 @@ _PROTOCOL = {
     },
     "messages-that-are-refused": {
         "protocol.batch": ("A batch", "A batch is refused in every version."),
+        "protocol.one-kind-of-message": (
+            "and also `result`",
+            "A message that is both a request and an answer is refused.",
+        ),
         "protocol.ids": (
             "without an id",
             "A request has an id that is a string or an integer, and is no answer.",
@@ -122,7 +130,7 @@ _PROTOCOL = {
     },
     "streams": {
         "protocol.events-pass": (
-            "no list passes at once",
+            "not a list passes immediately",
             "An event that is no list passes at once, unchanged.",
         ),
         "protocol.comments": ("opening brace", "A comment that could hide data is dropped."),

@@ -50,8 +50,8 @@ def sections(document):
 
 def promises(text):
     """Give list items, paragraphs and tables of a section: what stands together in it."""
-    items = re.split(r"\n\s*\n|\n(?=- |\d+\. )", text)
-    return [item.strip() for item in items if item.strip() and not item.startswith("# ")]
+    items = re.split(r"\n\s*\n|\n(?=- |\d+\. |\| `SEC-)", text)
+    return [item.strip() for item in items if item.strip() and not item.startswith(("# ", "| id "))]
 
 
 def places(requirement):
@@ -66,8 +66,8 @@ def places(requirement):
 
 
 def _holds(item, phrase):
-    numbered = re.fullmatch(r"\d+\. ", phrase)
-    return item.startswith(phrase) if numbered else phrase in " ".join(item.split())
+    named = re.fullmatch(r"SEC-\d+", phrase)
+    return item.startswith(f"| `{phrase}`") if named else phrase in " ".join(item.split())
 
 
 def uncovered(text, phrases):
@@ -90,9 +90,9 @@ def test_a_promise_that_no_entry_covers_is_found():
     assert ["Lead.", "- two\n  goes on"] == uncovered(text, ["one", "and more"])
 
 
-def test_a_phrase_of_a_number_is_that_item_and_no_other():
-    assert [] == places(Requirement(source="SECURITY.md#promises", phrase="99. ", sentence=""))
-    assert 1 == len(places(Requirement(source="SECURITY.md#promises", phrase="1. ", sentence="")))
+def test_an_id_of_a_promise_is_that_row_and_no_other():
+    assert [] == places(Requirement(source="SECURITY.md#promises", phrase="SEC-99", sentence=""))
+    assert 1 == len(places(Requirement(source="SECURITY.md#promises", phrase="SEC-01", sentence="")))
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)

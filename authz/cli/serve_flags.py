@@ -52,10 +52,10 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
 
     add(
         "--grpc-server",
-        choices=[choice.value for choice in ServerChoice],
-        metavar="|".join(ServerChoice),
-        default=ServerChoice.AUTO.value,
-        help="gRPC server: native is faster but uses private names of grpcio; aio uses its public API; auto takes native if it works.",
+        metavar="SERVER",
+        type=_server,
+        default=ServerChoice.AUTO,
+        help="gRPC server: native, aio or auto (default). native is faster and uses private names of grpcio; aio uses its public API; auto takes native if it works.",
     )
 
 
@@ -92,6 +92,14 @@ def _add_policy(add: Callable[..., object]) -> None:
         default=[],
         help="Key that binds session ids; given twice, the first signs and both verify. Kubernetes documents only.",
     )
+
+
+def _server(text: str) -> ServerChoice:
+    try:
+        return ServerChoice(text)
+    except ValueError:
+        msg = f"{text!r} is not one of {', '.join(repr(str(each)) for each in ServerChoice)}"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def _between(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:

@@ -15,7 +15,7 @@ from bench.load import percentile, require
 from bench.native import NATIVE
 from bench.rounds import Direct, MiscountedError, Through, check_count, rounds, rows
 from bench.stack import running
-from bench.stages import STAGES, StageClock, breakdown, checker
+from bench.stages import StageClock, breakdown, checker, stages_of
 from bench.tables import tables
 from bench.workload import (
     CALLERS,
@@ -154,11 +154,13 @@ def test_a_stage_is_timed_without_the_stages_inside_it(monkeypatch):
     [("mixed", {"denial", "deny"}), ("fresh", {"denial", "deny"}), ("denied", {"allow"})],
 )
 def test_every_stage_of_a_check_is_found_and_put_back(name, absent, mint, requests):
-    before = [getattr(owner, attribute) for _, owner, attribute in STAGES]
-    with checker(mint) as service:
-        found = breakdown(service, requests[name][:100], 0.0)
-    assert {stage for stage, _, _ in STAGES} - absent | {"other", "whole"} == found.keys()
-    assert before == [getattr(owner, attribute) for _, owner, attribute in STAGES]
+    with checker(mint) as handler:
+        stages = stages_of(handler)
+        before = [getattr(owner, attribute) for _, owner, attribute in stages]
+        found = breakdown(handler, requests[name][:100], 0.0)
+        after = [getattr(owner, attribute) for _, owner, attribute in stages]
+    assert {stage for stage, _, _ in stages} - absent | {"other", "whole"} == found.keys()
+    assert before == after
 
 
 @pytest.mark.parametrize("make", [exact_rules, pattern_rules])

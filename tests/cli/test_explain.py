@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from authz.core import engine
+from authz.core.engine import check
 from tests.support import tokens
 from tests.support.commands import command
 from tests.support.core import modern

@@ -51,7 +51,8 @@ def test_the_service_is_started_on_a_unix_socket_with_its_keys_and_its_grace(gat
 
     assert ["serve", "-c", str(NATIVE), "--grpc", f"unix:{tmp_path / 'native.sock'}"] == command[3:8]
     assert ["--http", "127.0.0.1:9002", "--grace", "1.5"] == command[8:12]
-    assert ["--jwks", "https://issuer.example/=https://issuer.example/keys"] == command[12:]
+    assert ["--grpc-server", "auto"] == command[12:14]
+    assert ["--jwks", "https://issuer.example/=https://issuer.example/keys"] == command[14:]
     assert {"NAME": "value"} == gateway.service().env
 
 

@@ -6,9 +6,10 @@ import json
 import pytest
 
 from authz.oauth.token_check import verify_for_servers
-from tests.support.jwks_server import PATIENCE, IssuerSite, https, page
+from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE, settings
 from tests.support.tokens import AUDIENCE, NOW, claims, jwk, rsa_key, token
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def reasons(site, more=""):
             )
             return [verdict.reason for verdict in found]
 
-    return asyncio.run(asyncio.wait_for(go(), PATIENCE))
+    return asyncio.run(asyncio.wait_for(go(), DEADLINE))
 
 
 def test_keys_are_fetched_under_the_authorities_of_the_file_and_no_others(tmp_path):

@@ -10,7 +10,7 @@ OTHER = "https://other.example/"
 
 
 def several():
-    return server(trusts={ISSUER: trust(), OTHER: trust(issuer=OTHER)})
+    return server(issuers={ISSUER: trust(), OTHER: trust(issuer=OTHER)})
 
 
 def test_what_every_token_has_is_added_and_what_is_given_is_kept():
@@ -45,7 +45,7 @@ def test_among_several_issuers_the_claims_name_theirs():
     [
         ({}, server(), ("iss", "aud", "exp")),
         ({"iss": ISSUER, "aud": AUDIENCE}, server(), ("exp",)),
-        ({}, server(trusts={ISSUER: trust(max_token_age=60.0)}), ("iss", "aud", "exp", "iat")),
+        ({}, server(issuers={ISSUER: trust(max_token_age=60.0)}), ("iss", "aud", "exp", "iat")),
         ({}, several(), ()),
     ],
 )

@@ -42,7 +42,9 @@ class Index:
     def __init__(self, rules: Iterable[Rule]) -> None:
         """Index the rules."""
         self._kinds = {kind: _Names() for kind in Kind}
-        for rule in rules:
+        self._places: dict[int, int] = {}
+        for place, rule in enumerate(rules):
+            self._places[id(rule)] = place
             for kind, names in rule.selector.exact.items():
                 for name in names:
                     self._kinds[kind].exact.setdefault(name, []).append(rule)
@@ -51,10 +53,13 @@ class Index:
                     self._kinds[kind].put(pattern, rule)
 
     def about(self, item: Item) -> tuple[Rule, ...]:
-        """Return every rule that selects an item, each once."""
+        """Return every rule that selects an item, each once, in the order of the file.
+
+        Of several rules that decide alike, records name the first, and a shadow rule must not change which that is.
+        """
         names = self._kinds[item.kind]
         found = {id(rule): rule for rule in names.exact.get(item.name, ())}
         for pattern, rule in names.patterned(item.name):
             if pattern.matches(item.name):
                 found[id(rule)] = rule
-        return tuple(found.values())
+        return tuple(sorted(found.values(), key=lambda rule: self._places[id(rule)]))

@@ -145,7 +145,7 @@ class AioServer:
     def __init__(self, services: Services, options: Options = ()) -> None:
         """Prepare to serve; needs a running event loop."""
         self._server = grpc.aio.server(options=list(options))
-        self._server.add_generic_rpc_handlers((_GenericHandlers(methods(services)),))
+        self._server.add_generic_rpc_handlers((_MethodHandlers(methods(services)),))
         self._watching: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
 
@@ -187,7 +187,7 @@ class AioServer:
             self.ended.set()
 
 
-class _GenericHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+class _MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Finds the handler of a call by its method."""
 
     def __init__(self, found: Mapping[str, ServedMethod]) -> None:

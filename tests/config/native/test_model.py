@@ -20,6 +20,7 @@ workers: 3
 drain: {grace_seconds: 0.5, limit_seconds: 7.0}
 limits:
   body_bytes: 2048
+  calls: 5000
   depth: 32
   name_chars: 100
   items: 5

@@ -155,6 +155,7 @@ def test_a_method_is_a_non_empty_string_of_bounded_length(method):
     refused(Reason.BAD_MESSAGE, message(method))
 
 
+@pytest.mark.requirement("protocol.one-kind-of-message")
 @pytest.mark.parametrize(
     "extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}]
 )

@@ -13,7 +13,7 @@ def get(url):
 
 
 def post(url, **kwargs):
-    return httpx.post(url, trust_env=False, timeout=DEADLINE, **kwargs)
+    return httpx.post(url, trust_env=False, **kwargs, timeout=DEADLINE)
 
 
 def test_during_an_outage_keys_are_not_to_be_had_but_tokens_are(served):
@@ -80,7 +80,7 @@ def test_a_redirect_leads_to_the_keys_so_that_a_client_that_follows_it_is_notice
 
     assert (
         served.jwks()
-        == httpx.get(served.jwks_uri, trust_env=False, timeout=DEADLINE, follow_redirects=True).json()
+        == httpx.get(served.jwks_uri, trust_env=False, follow_redirects=True, timeout=DEADLINE).json()
     )
 
 

@@ -12,7 +12,7 @@ def get(url):
 
 
 def post(url, **kwargs):
-    return httpx.post(url, trust_env=False, timeout=DEADLINE, **kwargs)
+    return httpx.post(url, trust_env=False, **kwargs, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("name", ["openid-configuration", "oauth-authorization-server"])

@@ -20,7 +20,7 @@ from authz.demo import stack as stack_module
 from authz.demo.ports import free_port
 from authz.demo.scenarios import changes, login, requests, run
 from tests.support.running import shared_stack
-from tests.support.waiting import attempts
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.envoy
 
@@ -50,11 +50,6 @@ def _demo(place: Path, log: Path, port: int):
         finally:
             process.kill()
             process.wait(_LIMIT)
-
-
-def _eventually(holds) -> bool:
-    """Wait until it holds; the limit is that of the whole demo, because its start alone can take long."""
-    return any(holds() for _ in attempts(_LIMIT))
 
 
 def _children(pid: int) -> list[int]:
@@ -88,14 +83,14 @@ def test_every_row_of_the_table_holds_and_the_command_says_so(tmp_path, place):
 def test_a_signal_in_the_middle_ends_every_part(tmp_path, place, signum):
     port = free_port()
     with _demo(place, tmp_path / "demo.log", port) as demo:
-        assert _eventually(lambda: demo.poll() is not None or _answers(port))
+        assert eventually(lambda: demo.poll() is not None or _answers(port))
         children = _children(demo.pid)
         demo.send_signal(signum)
         status = demo.wait(_LIMIT)
 
     assert 5 <= len(children)
     assert 0 != status
-    assert _eventually(lambda: not any(map(_alive, children)))
+    assert eventually(lambda: not any(map(_alive, children)))
     assert signum == signal.SIGKILL or [] == list(place.iterdir())
 
 

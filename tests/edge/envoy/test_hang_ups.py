@@ -6,10 +6,11 @@ import grpc
 import pytest
 import structlog
 
-from authz.edge.envoy.ext_authz import SERVICE, Checker
+from authz.edge.envoy.ext_authz import SERVICE
 from tests.support import tokens
 from tests.support.rpc import serving
-from tests.support.services import PATIENCE, check_request, service
+from tests.support.services import check_request, service
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.usefixtures("grpc_server")
 STRANGE = f"Bearer {tokens.token(kid='unknown')}"
@@ -34,7 +35,7 @@ async def hung_up(running):
     """Ask, hang up in the middle, then ask a second time with a token that is allowed to nothing; returns the log."""
     running.may_find_key, running.look_for_key = lambda _: True, Lookup()
     async with (
-        serving(unary=Checker(running).unary) as (server, port),
+        serving(unary=running.checker().unary) as (server, port),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         check = channel.unary_unary(f"/{SERVICE}/Check")
@@ -48,7 +49,7 @@ async def hung_up(running):
 
 def test_it_makes_no_decision_and_no_error_and_the_look_is_cancelled():
     with service() as running, structlog.testing.capture_logs() as logs:
-        asyncio.run(asyncio.wait_for(hung_up(running), PATIENCE))
+        asyncio.run(asyncio.wait_for(hung_up(running), DEADLINE))
         metrics = running.metrics.render().decode()
 
     counted = [line for line in metrics.splitlines() if line.startswith("mcp_authz_decisions_total")]

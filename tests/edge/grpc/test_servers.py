@@ -512,6 +512,7 @@ def held(limit, scenario):
     return asyncio.run(asyncio.wait_for(run(), DEADLINE))
 
 
+@pytest.mark.requirement("security.overload-denies")
 def test_calls_beyond_the_limit_are_refused_at_once_and_counted_until_others_have_ended():
     async def scenario(handlers, c):
         calls = await handlers.begin(lambda: c.unary(b"wait"), 3)
