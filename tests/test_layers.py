@@ -240,7 +240,7 @@ def in_a_fresh_process(code):
 
 @pytest.mark.parametrize(
     "program",
-    ["import authz.cli.lean; import authz.cli.serve", "import authz.cli.worker"],
+    ["import authz.cli.import_guard; import authz.cli.serve", "import authz.cli.worker"],
     ids=["one", "worker"],
 )
 def test_the_serving_path_does_not_import_what_only_other_commands_need(program):

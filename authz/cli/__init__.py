@@ -28,7 +28,7 @@ def main() -> None:
 
 def _run(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["serve"]:
-        importlib.import_module("authz.cli.lean")
+        importlib.import_module("authz.cli.import_guard")
         importlib.import_module("authz.cli.serve").serve(arguments[1:])
         return
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from authz.cli import envoyflags as flag
+from authz.cli import envoy_flags as flag
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource
 from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address

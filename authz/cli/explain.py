@@ -20,7 +20,6 @@ from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
 from authz.oauth.token_check import ACCEPTED, check_token
-from authz.tools.arguments import headers_of, json_object, read_bytes, server_of
 from authz.tools.explanation import (
     DescribedCaller,
     as_json,
@@ -30,6 +29,7 @@ from authz.tools.explanation import (
     list_entries,
 )
 from authz.tools.explanation_view import show_entries, show_explanation
+from authz.tools.option_values import headers_of, json_object, read_bytes, server_of
 from authz.tools.requests import decide, post, use
 from authz.tools.synthetic_caller import added, caller_of
 

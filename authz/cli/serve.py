@@ -11,11 +11,11 @@ from msgspec import structs
 
 from authz.cli import serve_flags
 from authz.cli.policy_file import checked
-from authz.cli.serving import read_task
+from authz.cli.task_settings import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
 from authz.config.settings import MAX_WORKERS, Settings
 from authz.core.identity.session import MIN_KEY
-from authz.edge.grpc.startup import ServerChoice, poll_own_sockets
+from authz.edge.grpc.preload import ServerChoice, poll_own_sockets
 from authz.edge.http.listener import BindError
 from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.service_log import configure

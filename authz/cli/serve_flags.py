@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from authz.config.load import SESSION_KEY
 from authz.config.settings import MAX_WORKERS
-from authz.edge.grpc.startup import ServerChoice
+from authz.edge.grpc.preload import ServerChoice
 
 _DESCRIPTION = """\
 Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).

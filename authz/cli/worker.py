@@ -6,8 +6,8 @@ import socket
 import sys
 from io import FileIO
 
-from authz.cli import lean  # noqa: F401 - before any other import that loads a library
-from authz.cli.serving import read_task
+from authz.cli import import_guard  # noqa: F401 - before any other import that loads a library
+from authz.cli.task_settings import read_task
 from authz.config.problems import ConfigError
 from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.audit_log import AuditLog

@@ -100,7 +100,7 @@ def check_path(text: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL points at this machine by name or address."""
+    """Return whether a URL points at this machine by name or address."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -115,6 +115,6 @@ PLAIN_HTTP = "keys fetched over plain http can be replaced on the way"
 
 
 def is_guarded(url: str, insecure_hosts: Collection[str] = ()) -> bool:
-    """Tell whether a response cannot be replaced on the way: https, this machine, or a host that the operator trusts."""
+    """Return whether nobody on the way can replace a response: https, this machine, or a host that the operator trusts."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(url) or (parts.hostname or "") in insecure_hosts

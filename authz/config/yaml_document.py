@@ -1,8 +1,8 @@
 """YAML text -> plain values, with the place of each.
 
-Stricter than YAML: a key is a string and stands once in a mapping, values are those of JSON, and `${NAME}` in a string
+Stricter than YAML: a key is a string and occurs once in a mapping, values are those of JSON, and `${NAME}` in a string
 is replaced from the environment, where NAME must be set. A timestamp stays the text that was written, as in Kubernetes.
-`$${` stands for a literal `${`. A problem with a mapping or a list is placed at its key.
+`$${` means a literal `${`. A problem with a mapping or a list is placed at its key.
 """
 
 import re
@@ -36,7 +36,7 @@ class Place:
     block: str = ""
 
     def offset(self, line: int) -> int:
-        """Return how many lines below `self.line` a line of the text stands; only `|` keeps line breaks."""
+        """Return how many lines below `self.line` a line of the text is; only `|` keeps line breaks."""
         return {"|": line, ">": 1}.get(self.block, 0)
 
 
@@ -135,7 +135,7 @@ class _DocumentBuilder:
                 self._report(key_node, path, "a key must be a string", "put it in quotes")
                 continue
             if key in values:
-                self._report(key_node, (*path, key), "this key stands twice", "keep one of the two")
+                self._report(key_node, (*path, key), "this key occurs twice", "keep one of the two")
             values[key] = self._value(value_node, (*path, key), key_node.start_mark.line + 1)
         return values
 
@@ -175,6 +175,6 @@ def _type(node: yaml.Node) -> str:
 
 
 def is_kubernetes(document: Document) -> bool:
-    """Tell whether a document is a Kubernetes object."""
+    """Return whether a document is a Kubernetes object."""
     value = document.value
     return isinstance(value, dict) and "apiVersion" in value and "kind" in value

@@ -9,8 +9,8 @@
                        for a stream there must be room in the shares of its caller and its server
     7 deadline         an allow that comes too late is a denial
 
-Each step returns what the next one needs, or the denial that ends the check. A denial is the value that everything
-starts with; `_decide` is the only place that can build anything else.
+Each step returns what the next one needs, or the denial that ends the check. Every decision starts
+as a denial; `_decide` is the only place that can build anything else.
 """
 
 from collections.abc import Callable, Mapping

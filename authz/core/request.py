@@ -35,7 +35,7 @@ DEFAULT_LIMITS = Limits()
 
 
 RequestId = str | int | None
-"""The id of a JSON-RPC request; None where there is none."""
+"""The id of a JSON-RPC request; None if it has none."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """The moment from which an allow is no longer given.
+    """The moment from which a decision can no longer be an allow.
 
     Attributes:
         at: the moment, in seconds of the clock.
@@ -77,4 +77,4 @@ class Deadline(msgspec.Struct, frozen=True):
 
 
 NEVER = Deadline(1.0, lambda: 0.0)
-"""A deadline that does not pass, for questions that nobody waits for."""
+"""A deadline that never passes, for questions about a policy that no Envoy waits for."""

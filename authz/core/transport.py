@@ -1,7 +1,7 @@
-"""What HTTP itself must be like before anything in a request is read.
+"""The rules for HTTP itself, checked before anything in a request is read.
 
 A POST needs one JSON content type, no content coding and a whole body; GET and DELETE have no body. An origin must be
-listed. A header that two readers could take differently may stand only once, and no other may look like it.
+listed. A header that two readers could take differently may occur only once, and no other may look like it.
 """
 
 from collections.abc import Mapping

@@ -33,8 +33,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from authz.demo.guard import Guard
 from authz.demo.probes import Probe
+from authz.demo.process_guard import Guard
 
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 20

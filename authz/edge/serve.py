@@ -18,9 +18,9 @@ from typing import Protocol
 from authz.config.settings import GrpcTls, Settings
 from authz.edge.envoy import ext_authz, ext_proc
 from authz.edge.grpc.health import SERVICE, Health
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.reflection import Reflection
 from authz.edge.grpc.select import UnusableServerError, select
-from authz.edge.grpc.startup import ServerChoice
 from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application
@@ -35,13 +35,13 @@ from authz.edge.workers.host import cores
 _SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
 SWITCH_SECONDS = 0.0005
-"""Longest time that another thread keeps the interpreter from the one that decides, a tenth of the default: loading a policy
-would otherwise delay every step of every Check."""
+"""Longest time that another thread may keep the interpreter while the deciding thread waits for it: a tenth of Python's
+default, with which loading a policy would delay every step of every Check."""
 _MESSAGE_OVERHEAD = 1_048_576
-"""Room in a gRPC message beside the body it carries."""
+"""Bytes that a gRPC message may have in addition to the body that it carries."""
 CALLS_PER_CORE = 4096
-"""Calls of one method that may be under way for each core, unless the policy says: as many as the rendered clusters let one
-Envoy open of either kind, so that Envoy's own limit comes first."""
+"""Calls of one method that may be under way for each core, unless the policy sets a limit. The rendered clusters let one
+Envoy open as many of either kind, so Envoy's own limit is reached first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ SINGLE = WorkerOptions()
 
 
 class ControlSurface(Protocol):
-    """How a process is asked about itself beside gRPC: over HTTP, or by its supervisor."""
+    """How a process answers questions about itself: over HTTP, or to its supervisor."""
 
     def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
         """Begin to answer about a service that serves."""
@@ -127,7 +127,7 @@ async def serve(
         raise
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
-    gc.freeze()  # what is there now stays, and no later collection need look at it again
+    gc.freeze()  # what exists now lives as long as the process, so no later collection needs to visit it
     health.say(serving=True)  # as soon as anybody can ask
     await server.start()
     control.begin(service, shutdown)

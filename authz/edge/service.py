@@ -1,4 +1,4 @@
-"""What one worker decides with: policy, keys, metrics, and how a new policy takes the place of the old one.
+"""The state of one worker: policy, keys and metrics, and how a new policy replaces the old one.
 
 Checks and rewriters run in the server's thread, everything else here in the event loop's. What one thread changes, the
 other only reads or replaces as a whole (see `snapshots`).
@@ -37,7 +37,7 @@ _LOG = structlog.get_logger("authz.policy")
 
 
 class Service:
-    """One worker's state; everything in it is this process's own."""
+    """One worker's state; it shares none of it with another process."""
 
     def __init__(self, settings: Settings, audit: AuditLog, *, session_key: bytes | None = None) -> None:
         """Prepare to decide by these settings.

@@ -19,16 +19,16 @@ from authz.config.settings import Drain
 
 
 class ShutdownSignal:
-    """Whether the process was told to end.
+    """The request that this process ends.
 
     Attributes:
-        begun: it was.
-        at_once: it was told again.
-        quietly: other workers go on under the same address.
+        begun: set once the end is requested.
+        at_once: set once it is requested again.
+        quietly: whether other workers keep serving at the same address.
     """
 
     def __init__(self) -> None:
-        """Begin as a process that was not told to end."""
+        """Begin with no end requested."""
         self.begun = asyncio.Event()
         self.at_once = asyncio.Event()
         self.quietly = False
@@ -66,7 +66,7 @@ class HealthSwitch(Protocol):
     """The health service that Envoy asks."""
 
     def say(self, *, serving: bool) -> None:
-        """Say from now on that calls are served, or that none should come."""
+        """Report from now on whether calls are served."""
 
 
 async def drain(

@@ -9,8 +9,8 @@ from typing import Any
 
 from authz.config.problems import mistake
 from authz.core.servers import Server
-from authz.tools.arguments import json_object
 from authz.tools.audit_reader import Record
+from authz.tools.option_values import json_object
 
 Claims = Mapping[str, Any]
 _FLAG = "--claims-for"

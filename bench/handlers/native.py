@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-from authz.edge.grpc.startup import poll_own_sockets
+from authz.edge.grpc.preload import poll_own_sockets
 
 poll_own_sockets()  # as `serve` does, before gRPC is loaded
 

@@ -81,7 +81,7 @@ def test_an_unknown_command_ends_with_the_one_that_was_meant():
 def test_who_serves_holds_no_other_command_and_none_of_their_tools():
     loaded = loaded_by("serve")
     others = ("authz.tools", "authz.oauth", "authz.render", "authz.demo", "typer", "rich")
-    own = ("", ".lean", ".policy_file", ".serve", ".serve_flags", ".serving")
+    own = ("", ".import_guard", ".policy_file", ".serve", ".serve_flags", ".task_settings")
 
     assert "authz.edge.http.app" not in loaded
     assert {f"authz.cli{name}" for name in own} == {name for name in loaded if name.startswith("authz.cli")}

@@ -77,14 +77,14 @@ def test_a_merge_key_does_not_smuggle_keys_in():
 def test_a_key_that_stands_twice_is_refused_at_its_second_line_however_it_is_spelled():
     text = 'servers:\n  demo: 1\n  "de\\u006do": 2\n'
 
-    assert ["FILE:3: servers.demo: this key stands twice (keep one of the two)"] == refused(text)
+    assert ["FILE:3: servers.demo: this key occurs twice (keep one of the two)"] == refused(text)
 
 
 def test_every_problem_of_a_document_is_reported_at_once():
     text = "a: 1\na: 2\nb: ${UNSET}\nc: !!binary aGk=\n"
 
     assert [
-        "FILE:2: a: this key stands twice (keep one of the two)",
+        "FILE:2: a: this key occurs twice (keep one of the two)",
         "FILE:3: b: the environment variable UNSET is not set (set it, for example: export UNSET=…)",
         "FILE:4: c: a value of type binary is not allowed",
     ] == refused(text)

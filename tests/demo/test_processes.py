@@ -126,7 +126,7 @@ def test_however_a_parent_ends_its_children_end_with_it(lives, way, code):
 
 INTERRUPTED = """
 import os, signal, sys
-from authz.demo.guard import Guard
+from authz.demo.process_guard import Guard
 from authz.demo.processes import Child, Supervisor
 
 def watch(guard, group):

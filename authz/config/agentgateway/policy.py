@@ -145,7 +145,7 @@ class _PolicyReader(DocumentReader):
             )
 
     def _backends(self) -> list[str]:
-        """Return the backends the policy is bound to; an empty name stands for all behind its Gateway or route."""
+        """Return the backends the policy is bound to; an empty name means all behind its Gateway or route."""
         refs = targets(self.document)
         bound = [name for kind, name in refs if kind == BACKEND]
         return bound if len(bound) == len(refs) and bound else [""]

@@ -124,7 +124,7 @@ def _keys_read(
     Args:
         listed: every node.
         path: a map that is read by key.
-        paths: how often each path stands in the tree.
+        paths: how often each path occurs in the tree.
         selected: how often a field is selected from each path.
     """
     parent = path.rpartition(".")[0]

@@ -127,7 +127,7 @@ def _key_path(node: Node, name: str) -> tuple[str, ...] | None:
 
 
 def offset(parsed: Parsed, node: Node) -> int:
-    """Return where a node stands in its text, in code points; an operator's node stands at the operator."""
+    """Return a node's offset in its text, in code points; that of an operator's node is the operator's."""
     return int(parsed.source_info.positions[node.id])
 
 

@@ -42,7 +42,7 @@ class ExpressionError(ValueError):
     """
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        """Keep the position beside the message."""
+        """Keep the position with the message."""
         super().__init__(message)
         self.line = line
         self.column = column

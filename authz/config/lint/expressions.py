@@ -1,4 +1,4 @@
-"""Finds what is valid but probably not meant. Each finding is a warning and changes no decision.
+"""Find what is valid but probably not meant. Each finding is a warning and changes no decision.
 
 In an expression:
 
@@ -110,7 +110,7 @@ def _unguarded(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWar
 def expression_warnings(
     document: Document, path: Path, text: str, scope_claims: Collection[str], *, denies: bool = False
 ) -> list[Problem]:
-    """Return the findings about the expression at `path`; `denies` tells whether a deny that is applied has it."""
+    """Return the findings about the expression at `path`; `denies` says that it belongs to a deny that is applied."""
     place = document.place(path)
     findings = substring_tests(text, scope_claims) + (unguarded_reads(text) if denies else [])
     return [

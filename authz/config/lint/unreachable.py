@@ -1,4 +1,4 @@
-"""Finds rules of a server that can never matter, so they are probably not what was meant.
+"""Find rules of a server that can never matter, which is probably not what their author meant.
 
 * Another rule without conditions selects all of a rule's names. A pattern covers another if it matches its text: what
   matches `a_*_b` matches `a_*` too. Of two rules that cover each other, only the later is reported.
@@ -92,7 +92,7 @@ def _is_unconditional(rule: Rule) -> bool:
 
 
 def _mutual(rule: Rule, other: Rule) -> bool:
-    """Tell whether each rule covers the other."""
+    """Return whether each rule covers the other."""
     return _is_unconditional(rule) and all(rule.selector.selects(text) for text in _texts(other.selector))
 
 
@@ -105,7 +105,7 @@ def _texts(selector: Selector) -> Iterator[Item]:
 
 
 def _never_holds(condition: Expression, rule: Rule) -> bool:
-    """Tell whether a condition keeps an allow or a deny from ever having an effect."""
+    """Return whether a condition keeps an allow or a deny from ever having an effect."""
     if not condition.reads:
         value = condition.value(activate({}))
         return value is Truth.FALSE or (value is Truth.ERROR and rule.effect is Effect.ALLOW)
@@ -113,7 +113,7 @@ def _never_holds(condition: Expression, rule: Rule) -> bool:
 
 
 def _names_others(condition: Expression, rule: Rule, kind: Kind) -> bool:
-    """Tell whether a condition requires names of a kind, none of which the rule selects."""
+    """Return whether a condition requires names of a kind, none of which the rule selects."""
     wanted = names_equal_to(condition.text, _NAMES[kind])
     if wanted is None or any(rule.selector.selects(Item(kind, name)) for name in wanted):
         return False

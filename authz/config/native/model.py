@@ -1,4 +1,4 @@
-"""The native policy file as typed models; each key is described beside it and in the JSON Schema."""
+"""The native policy file as typed models; each key is described here and in the JSON Schema."""
 
 from typing import Annotated, Any, Literal
 

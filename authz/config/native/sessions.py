@@ -3,7 +3,7 @@
 Rules of this module:
 
 * A key is one line of text, so that a file, an environment variable and a Kubernetes Secret can hold the same key.
-* A key does not stand in the policy file itself, which people show, compare and name by its digest.
+* The policy file never contains a key, because people show and compare that file, and name it by its digest.
 * No problem quotes a key.
 """
 
@@ -73,7 +73,7 @@ def with_sessions(
         sessions: the section `sessions`.
         streams: the section `streams`.
         document: the file.
-        text: the file's text, in which no key may stand.
+        text: the file's text, which must contain no key.
 
     Raises:
         ConfigError: a key cannot be used.
@@ -166,7 +166,7 @@ def read_key(path: str) -> tuple[bytes, str]:
 def _from_environment(key: str, text: str) -> bytes:
     checked = _checked(key)
     if key in text:
-        msg = "a key must not stand in the policy file: write ${NAME}, or name a file"
+        msg = "a key must not be in the policy file: write ${NAME}, or name a file"
         raise ValueError(msg)
     return checked
 

@@ -16,7 +16,7 @@ class IssuerTerms:
         issuer: the exact value that `iss` must have.
         audiences: one of them must be in `aud` (RFC 7519 section 4.1.3; RFC 8707).
         algorithms: the only signature algorithms accepted, all asymmetric.
-        types: accepted `typ` header values in lower case; "" stands for an absent one (RFC 9068 section 4).
+        types: accepted `typ` header values in lower case; "" means an absent one (RFC 9068 section 4).
         leeway: seconds by which clocks may differ, 0 to 600.
         scopes_claim: claim with the scopes, a space-separated string or a list; `permissions` is merged in.
         roles_claim: claim with the roles, a list of strings, or a string that is one role.

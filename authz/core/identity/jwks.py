@@ -3,12 +3,12 @@
 Rules of this module:
 
 * A key is admitted, or skipped with a word that says why; one bad key never costs the set. Issuers publish keys for
-  encryption, for other software and for next month beside the one that matters today.
+  encryption, for other software and for later use, in addition to the one that matters today.
 * An algorithm belongs to a key, never to a token. The key's type and curve say what it can verify, its `alg` may
   narrow that, and the token's header can only name one of what is left. There is no symmetric algorithm in the table,
   so no published key can become an HMAC secret.
 * A key set names keys by `kid`. Two keys under one name are both skipped, since neither reader nor issuer can say
-  which was meant. A key without a name is admitted only when it stands alone, for tokens that name none.
+  which was meant. A key without a name is admitted only if it is the only one, for tokens that name none.
 * A key that comes with its private half is skipped: everyone who can read the set can sign with it.
 
 Key material is built once, here; `Key.verify` is the only use of it.
@@ -106,7 +106,7 @@ class KeySet:
     skipped: tuple[tuple[str, Skip], ...] = ()
 
     def find(self, kid: str | None) -> Key | None:
-        """Return the key that a token's `kid` names; `None` stands for a token that names none."""
+        """Return the key that a token's `kid` names; `None` means a token that names none."""
         return self.keys.get(kid)
 
 

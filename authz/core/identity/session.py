@@ -1,7 +1,7 @@
 """Legacy session ids and event ids, bound to the caller who got them.
 
 An MCP server of the handshake versions mints a session id and accepts it from anyone who knows it (MCP 2025-11-25, Security
-Best Practices, "Session Hijacking"). So a client is never given that id as it is, but behind a tag that only we can make:
+Best Practices, "Session Hijacking"). So a client never gets the bare id, but one with a tag that only this service can make:
 
     TAG.ID      TAG = base64url(HMAC-SHA-256(key, server, issuer, subject, client, ID))     43 characters
 
@@ -14,14 +14,14 @@ Rules of this module:
 * Nothing is stored. Any process with the key verifies what another process with that key bound.
 * An id that was verified for a caller is cached with the caller, because verifying takes some microseconds.
 * The first key signs, every key verifies: so a key is replaced without ending a session.
-* Before each field stands its length, so no two different lists of fields are the same bytes.
+* Each field is preceded by its length, so two different lists of fields never become the same bytes.
 * A tag is compared as text and in constant time. Base64 of 32 bytes has spare bits in its last character; compared as
   bytes, four spellings of a tag would pass.
 * An id is visible ASCII (2025-11-25, Transports, "Session Management") without a comma, because a comma in the header
-  means that it was sent twice. What is no such id, or is too long, cannot be bound.
+  means that it was sent twice. Anything else, or an id that is too long, cannot be bound.
 * The tags of sessions and of events begin with different labels, so that neither passes for the other.
 * A caller whose token has no subject is bound by what stands for it (`Principal.holder`), if anything does.
-* Who is verified by the name of nobody (`principal.ANONYMOUS`) shares sessions with all who are.
+* Callers without a token, where a server admits them, are one caller (`principal.ANONYMOUS`): they share their sessions.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""An Authorization header to a Principal, or to the reason why not.
+"""From an Authorization header to a Principal, or the reason for rejecting its token.
 
 The steps, in the order in which a token fails them:
 
@@ -8,7 +8,7 @@ The steps, in the order in which a token fails them:
 3. Algorithm, key and signature (`jws`), under the terms.
 4. Claims (`claims`).
 
-What is refused is a value (`TokenRejected`) with one `Reason`, and a fixed text for the operator that holds nothing of
+A rejection is a value (`TokenRejected`) with one `Reason`, and a fixed text for the operator that contains nothing of
 the token. Not handled here: encrypted tokens, opaque tokens and introspection, revocation.
 """
 

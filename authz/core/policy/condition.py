@@ -101,7 +101,7 @@ DENY_ORDER = (
     ConditionName.ARGUMENTS,
     ConditionName.ARGS,
 )
-"""The order for a deny: whom it is not about is settled before anything can fail."""
+"""The order for a deny: parts that cannot fail come first, so an error never denies a caller whom the deny is not about."""
 
 
 def conditions(rule: Rule, order: tuple[ConditionName, ...]) -> tuple[Condition, ...]:

@@ -1,4 +1,4 @@
-"""Why a policy says what it says of one item, and what would have to change.
+"""Why a policy allows or denies one item, and what would have to change.
 
 Rules of this file:
 

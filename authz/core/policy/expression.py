@@ -100,7 +100,7 @@ class Expression:
     program: cel.Expression = field(repr=False)
 
     def value(self, activation: cel.Activation) -> Truth:
-        """Evaluate; never raises for what an expression or its inputs can do."""
+        """Evaluate the condition; no expression and no input makes it raise."""
         try:
             value = self.program.eval(activation).value()
         except RuntimeError:

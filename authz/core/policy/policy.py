@@ -9,11 +9,11 @@ Theory.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.
-* A judgement looks only at the rules that can be about the item (see `index`); which they are is cached by name.
-* A resource that may be used is denied all the same where its URI could be taken for one that other rules are about
+* A judgement looks only at the rules that can be about the item (see `index`), and the list of these is cached by name.
+* A resource that may be used is denied all the same if its URI could be taken for one that other rules are about
   (see `readings`).
-* A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
-  a different answer names the rule.
+* Shadow rules are left out of the judgement. If one could apply, a second judgement includes it, and if the answers
+  differ, the decision names the rule.
 """
 
 from collections.abc import Iterable

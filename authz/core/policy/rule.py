@@ -1,4 +1,4 @@
-"""One rule: what it selects, what it asks, and what follows when that holds."""
+"""One rule: what it selects, its conditions, and its effect."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -126,7 +126,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """The names of each kind that a rule selects; exact names stand apart, for the index.
+    """The names of each kind that a rule selects; exact names are kept apart, for the index.
 
     Attributes:
         exact: kind to names without `*`.

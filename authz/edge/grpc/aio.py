@@ -1,6 +1,6 @@
 """The portable gRPC server: the interface of `transport` on the public `grpc.aio`.
 
-For a version of grpcio that lacks what `native` stands on. It costs two to three times as much a call.
+For versions of grpcio that lack what `native` uses. A call costs two to three times as much.
 
 Rules of this module:
 

@@ -1,4 +1,4 @@
-"""gRPC's health protocol, which tells Envoy whether to send calls here. The empty service name stands for all services.
+"""gRPC's health protocol, which tells Envoy whether to send calls here. The empty service name means all services.
 
 Serves `grpc.health.v1.Health`: Check, Watch, and List if the installed messages have it.
 """

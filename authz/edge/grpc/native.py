@@ -1,10 +1,10 @@
-"""The fast gRPC server: one thread that takes what gRPC's core has done and does on the spot what follows.
+"""The fast gRPC server: one thread takes each event from gRPC's completion queue and handles it at once.
 
 `grpc.aio` hands every event from a thread of its own to the event loop, and makes a task and several futures for each
 call. That costs two to three times what a whole decision costs. Here one thread waits for the core's completion queue, as
 grpcio's own synchronous server does, and runs the handler there and then.
 
-The price: it stands on names of `grpc._cython.cygrpc`, which are not public. `grpc._server` stands on the same ones. They
+The price: it uses names of `grpc._cython.cygrpc`, which are not public. `grpc._server` uses the same ones. They
 are used in this module only, they are listed in `NAMES`, and `missing` tells whether this version of grpcio has them.
 
 Rules of this module:
@@ -12,7 +12,7 @@ Rules of this module:
 * Handlers, timers and calls belong to the server's thread. Other threads reach it through `post` only.
 * No event ends the thread: whatever one event causes, the next one is taken. The thread ends when the server was stopped
   and no call is left, or when gRPC's core fails; either sets `ended`.
-* The process's event loop runs beside it, in another thread (see `transport` for what that asks of handlers).
+* The process's event loop runs in another thread (see `transport` for what that asks of handlers).
 * The server is closed under a lock that other threads take too, because the core aborts the process if it is given work
   for a closed queue or a server that is gone.
 """
@@ -36,7 +36,7 @@ from authz.edge.grpc.transport import LAST_SECONDS, Options, Services
 from authz.edge.grpc.turns import Turns
 
 LONGEST_WAIT = 1.0
-"""Seconds after which timers are looked at again at the latest: gRPC waits by a clock that may be set back meanwhile."""
+"""Longest time until timers are looked at again, in seconds: gRPC waits by a clock that may be set back meanwhile."""
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -105,7 +105,7 @@ class NativeCall:
         self._ops = host.operations
         self._handler: Coroutine[Any, Any, bytes | None] | None = None
         self._timer: Timer | None = None
-        self._kept: tuple[bytes | None] | None = None  # what came while the handler did not read
+        self._kept: tuple[bytes | None] | None = None  # a message that came while the handler was not reading
         self._asked = False  # a message is on its way
         self._ended = False  # the client sends no more
         self._wants = False  # the handler waits in `read`

@@ -1,6 +1,6 @@
 """Which of the two gRPC servers this process uses.
 
-`auto` takes the native one if this version of grpcio has every name that it stands on, and if one call over loopback,
+`auto` takes the native one if this version of grpcio has every name that it uses, and if one call over loopback,
 which uses every operation, is answered. Otherwise it takes the one on grpc.aio. It does so before an address of the
 service is bound, so a version that fails has cost nobody an answer. What no trial in the same process can catch is a core
 that crashes; `--grpc-server aio` is for that.
@@ -13,7 +13,7 @@ import grpc
 import structlog
 
 from authz.edge.grpc.aio import AioServer
-from authz.edge.grpc.startup import ServerChoice
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.transport import Call, Options, Services, Transport
 
 TRIAL_SECONDS = 5.0

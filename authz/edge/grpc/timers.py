@@ -5,12 +5,12 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 _MANY = 64
-"""Timers that were called off are removed once there are this many and they are the majority: most are called off, long
-before they are due, and each keeps its call alive."""
+"""Cancelled timers are removed once there are this many and they are the majority: most are cancelled long before they are
+due, and each keeps its call alive."""
 
 
 class Timer:
-    """One thing to do at a moment of the monotonic clock, unless it is called off before."""
+    """An action that runs at a moment of the monotonic clock, unless it is cancelled first."""
 
     __slots__ = ("act", "at")
 
@@ -34,7 +34,7 @@ class Timers:
         self._off = 0
 
     def __len__(self) -> int:
-        """Return how many timers are kept, including some that were called off."""
+        """Return how many timers are kept, including some that were cancelled."""
         return len(self._heap)
 
     def after(self, seconds: float, act: Callable[[], None]) -> Timer:

@@ -1,7 +1,7 @@
 """What a handler may use of gRPC: the one interface over two servers.
 
 `native.py` takes events from gRPC's core by names of grpcio that are not public; it costs a third of the other.
-`aio.py` stands on the public `grpc.aio`. `select.py` chooses between them when the service starts. Handlers (ext_authz,
+`aio.py` uses the public `grpc.aio`. `select.py` chooses between them when the service starts. Handlers (ext_authz,
 ext_proc, health, reflection) import this module only and cannot tell which server runs them.
 
 What a handler is:

@@ -75,7 +75,7 @@ Mark = Callable[[str], None]
 """Marks the end of a stage, whose time is the time since the last mark."""
 
 SAMPLED = 16
-"""Of how many Checks one is timed stage by stage; the others pay nothing for it."""
+"""One Check of this many is timed stage by stage; the others pay nothing for it."""
 
 
 def no_mark(stage: str) -> None:

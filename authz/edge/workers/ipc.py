@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 from prometheus_client.core import Metric
 
-from authz.edge.grpc.startup import ServerChoice
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.http.status import WorkerStatus
 
 _LENGTH = 4

@@ -399,7 +399,7 @@ GOLDEN = {
     "an unset variable and a key twice": (
         NATIVE + "servers: ${WHERE}\n",
         [
-            "FILE:11: servers: this key stands twice (keep one of the two)",
+            "FILE:11: servers: this key occurs twice (keep one of the two)",
             "FILE:11: servers: the environment variable WHERE is not set (set it, for example: export WHERE=…)",
         ],
     ),

@@ -86,7 +86,7 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path):
 def test_a_key_in_the_policy_file_itself_is_refused(tmp_path):
     (problem,) = refused(tmp_path, f"{{key: {GOOD}}}")
 
-    assert "a key must not stand in the policy file: write ${NAME}, or name a file" in problem
+    assert "a key must not be in the policy file: write ${NAME}, or name a file" in problem
     assert GOOD not in problem
 
 

@@ -11,8 +11,8 @@ from authz.edge.grpc import native
 from authz.edge.grpc import select as module
 from authz.edge.grpc.aio import AioServer
 from authz.edge.grpc.native import NativeServer
+from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.select import UnusableServerError, select, trial
-from authz.edge.grpc.startup import ServerChoice
 from tests.support.waiting import DEADLINE
 
 

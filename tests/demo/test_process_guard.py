@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from authz.demo.guard import Guard
+from authz.demo.process_guard import Guard
 
 LIMIT = 30.0
 """Seconds after which a test gives up waiting."""

@@ -1,8 +1,7 @@
-"""Loads the libraries of a service without what they load only because it happens to be installed.
+"""Import the service's libraries without their optional dependencies, even if those are installed.
 
-structlog and httpx draw with rich and pygments, starlette reads forms with python-multipart; each does without where there
-is none. A service writes JSON and reads no form, and would hold 9 MB of them. So this module must be the first to import
-these libraries.
+structlog and httpx import rich and pygments for coloured output, and starlette imports python-multipart for forms. A service
+writes JSON and reads no form, so these would only cost it 9 MB. This module must be the first to import these libraries.
 """
 
 import sys

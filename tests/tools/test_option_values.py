@@ -1,7 +1,7 @@
 import pytest
 
 from authz.config.problems import ConfigError
-from authz.tools.arguments import headers_of, json_object, read_bytes, server_of
+from authz.tools.option_values import headers_of, json_object, read_bytes, server_of
 from tests.support.policy_files import NATIVE, settings
 
 ONE = settings(NATIVE)

@@ -1,4 +1,4 @@
-"""What is settled about gRPC before gRPC is loaded: which server is wanted, and how gRPC's core polls.
+"""Choices that are made before gRPC is loaded: which server to use, and how gRPC's core polls.
 
 This module imports no gRPC, so the command line and the supervisor of workers, which serve no gRPC, can use it.
 """
