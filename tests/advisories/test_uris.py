@@ -10,7 +10,7 @@ from mcp.server.mcpserver import MCPServer
 
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
-from tests.support.core import check, message, post, rule, server, snapshot
+from tests.support.core import check, message, mirrored, modern, post, rule, server, snapshot
 from tests.support.real_envoy import free_port
 from tests.support.running import EVERYTHING, another_gateway
 from tests.support.talking_server import served
@@ -171,6 +171,19 @@ def test_a_uri_of_a_mebibyte_is_refused_by_its_length_before_it_is_read(piece):
     assert not long.allowed
     assert Reason.BAD_MESSAGE is long.reason
     assert 2 * few + 100 > many
+
+
+def test_many_long_uris_in_one_request_are_refused_by_their_length_together():
+    def listen(size):
+        uris = [f"db:///{number:03}/" + "x" * size for number in range(256)]
+        params = {"notifications": {"resourceSubscriptions": uris}}
+        return post(modern("subscriptions/listen", params), mirrored("subscriptions/listen"))
+
+    long, many = counted(lambda: check(listen(1900), WIDE))
+    short, few = counted(lambda: check(listen(100), WIDE))
+
+    assert (AMBIGUOUS, Reason.ALLOWED) == (long.reason, short.reason)
+    assert few > many
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 * A name that is not a canonical URI selects no resource: every request in that spelling is refused (see
   `authz/core/mcp/uri.py`).
+* An expression compares the text of a URI and not its reading. A deny that holds for some URIs by its expression does
+  not hold for another spelling.
 * A deny beside a wider allow is a list of what is bad. A server that reads one more spelling than is known here serves
   what the deny names; where only what may be read is allowed, there is nothing to get past.
 """
@@ -34,6 +36,18 @@ def resource_findings(rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
                 yield place, f"{name} is not a canonical URI, so no resource has this name", _spelling(name)
         if rule.effect is Effect.DENY:
             yield from ((place, message, cure) for message, cure in _beside(rule, allows))
+            yield from (((index, key), _TEXT, _BY_NAME) for key in _comparing(rule))
+
+
+_TEXT = "compares mcp.resource as text, so another spelling of the URI gets past it"
+_BY_NAME = "name the resources in the deny; names are compared in every reading"
+
+
+def _comparing(rule: Rule) -> Iterator[str]:
+    """Yield the conditions of a rule that read a resource's URI."""
+    for key, condition in (("when", rule.when), ("args", rule.args)):
+        if condition is not None and "mcp.resource" in condition.text:
+            yield key
 
 
 def _spelling(name: str) -> str:

@@ -359,8 +359,17 @@ def _header_flaw(
     return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
 
 
+_MAX_URI_CHARS = 32_768
+"""Characters of all URIs that one request may name: each is read several times."""
+
+
 def _has_ambiguous_uri(items: tuple[Item, ...]) -> bool:
-    """Return whether a URI is not canonical or means different things by itself; the rules have no part in that."""
+    """Return whether a URI is not canonical or means different things by itself, or all of them are too long to tell.
+
+    The rules have no part in that.
+    """
+    if sum(len(item.name) for item in items if item.kind is Kind.RESOURCE) > _MAX_URI_CHARS:
+        return True
     for item in items:  # noqa: SIM110 - as above
         if item.kind is Kind.RESOURCE and reading(item.name) is None:
             return True

@@ -44,6 +44,10 @@ _QUERY = re.compile(r"[?#]")
 
 _MAX_MARKS = 30
 """Combining characters in a row (UAX #15, Stream-Safe Text Format); normalising takes time in the square of them."""
+_MAX_FOREIGN = 512
+"""Longest text beyond ASCII that is folded, in characters."""
+_MAX_GROWTH = 4
+"""Times its length to which a text may grow when it is folded; one Arabic ligature stands for eighteen letters."""
 _IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -148,6 +152,8 @@ def _undo(text: str) -> str | None:
         folded = _letters(decoded)
         if folded == text:
             return text
+        if len(folded) > _MAX_GROWTH * len(decoded):
+            return None
         text = folded
     return None
 
@@ -155,7 +161,7 @@ def _undo(text: str) -> str | None:
 def _is_legible(text: str) -> bool:
     """Return whether a text has no control character and no run of combining ones that is costly to normalise."""
     printable = text.replace(_STAR, "").isprintable() and not ("%u" in text and _WIDE_ESCAPE.search(text))
-    return printable and (text.isascii() or not _has_long_run(text))
+    return printable and (text.isascii() or (len(text) <= _MAX_FOREIGN and not _has_long_run(text)))
 
 
 def _has_long_run(text: str) -> bool:

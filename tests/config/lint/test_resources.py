@@ -78,3 +78,18 @@ def test_a_deny_beside_a_wider_allow_is_reported_with_the_form_that_only_allows(
 )
 def test_a_deny_that_no_wider_allow_stands_beside_is_not_reported(rules):
     assert [] == found(*rules)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("deny: {resources: ['*']}\n        when: mcp.resource.uri.startsWith('db:///secret/')", True),
+        ("deny: {tools: ['*_x']}\n        when: mcp.tool.name == 'a_x'", False),
+        ("allow: {resources: ['db:///a/*']}\n        when: mcp.resource.uri.startsWith('db:///a/b')", False),
+    ],
+)
+def test_a_deny_that_compares_a_uri_in_an_expression_is_reported(rule, expected):
+    reported = [line for line in found(rule) if "compares mcp.resource as text" in line]
+
+    assert expected is bool(reported)
+    assert all(line.startswith("servers.files.rules[0].when: ") for line in reported)

@@ -109,6 +109,8 @@ TWO_MEANINGS = {
     "a control character": "db:///a\x7fb",
     "a bidirectional mark": "db:///a\u202eb",
     "a mark of no width": "db:///a%E2%80%8Bb",
+    "too long beyond ASCII": "db:///" + "é" * 520,
+    "one ligature that stands for eighteen letters": "db:///" + "\ufdfa" * 500,
     "marks without end": "db:///e" + "\u0301" * 31,
 }
 
@@ -215,7 +217,7 @@ def test_a_uri_matches_by_its_reading_the_name_that_it_has(pieces):
     assert read is None or (read,) == pattern_reading(uri)
 
 
-@pytest.mark.parametrize("piece", ["%", "%25", "a\u0301", "\ufdfa", "/", ".", "%C3%A9", "\\"])
+@pytest.mark.parametrize("piece", ["%", "%25", "a\u0301", "/", ".", "%C3%A9", "\\"])
 def test_the_work_is_linear_in_the_length(piece):
     _, short = counted(lambda: reading("db:///" + piece * 200))
     _, long = counted(lambda: reading("db:///" + piece * 2000))
