@@ -28,7 +28,7 @@ class Limits:
     args: int = 32_768
     nodes: int = 20_000
     keys: int = 12_000
-    normalised: int = 2048
+    normalised: int = 1024
 
 
 DEFAULT_LIMITS = Limits()

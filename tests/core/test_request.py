@@ -34,7 +34,7 @@ def test_a_request_cannot_be_changed_after_it_was_judged(name):
 
 def test_the_limits_are_those_that_are_documented():
     bounds = {"depth": 64, "name": 2048, "items": 256, "args": 32_768}
-    budget = {"nodes": 20_000, "keys": 12_000, "normalised": 2048}
+    budget = {"nodes": 20_000, "keys": 12_000, "normalised": 1024}
 
     assert {**bounds, **budget} == dataclasses.asdict(DEFAULT_LIMITS)
     assert Limits() == DEFAULT_LIMITS

@@ -101,7 +101,7 @@ TRIALS = [
         "bad_content_type",
         "bad_content_type",
     ),
-    ("claims: {}, tool: echo, args: {a: 1, A: 2}, expect: deny", False, "bad_message", "bad_message"),
+    ("claims: {}, tool: echo, args: {__proto__: 1, a: 1, A: 2}, expect: allow", True, "allow", None),
 ]
 
 

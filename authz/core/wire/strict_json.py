@@ -99,7 +99,7 @@ def loads_marked(data: bytes, *, max_depth: int, nodes: int, keys: int) -> Any:
     """
     _refuse_excess(data, nodes, keys)
     _refuse_depth(data, max_depth)
-    return _load(data, _MARKING)
+    return _load(data, _MARKING if _are_few_fractions(data) else _MARKING_ALL)
 
 
 def _load(data: bytes, decoder: json.JSONDecoder) -> Any:
@@ -237,6 +237,20 @@ def _float(literal: str) -> float:
     return number
 
 
+_FRACTIONS = 4096
+"""Most fractions of one document that are looked at, each for about a microsecond; where there are more, all are inexact."""
+
+
+def _are_few_fractions(data: bytes) -> bool:
+    return (
+        _point_count(data) <= _FRACTIONS or _point_count(_outside_strings(_drop_escapes(data))) <= _FRACTIONS
+    )
+
+
+def _point_count(text: bytes) -> int:
+    return text.count(b".") + text.count(b"e") + text.count(b"E")
+
+
 def _marked_int(literal: str) -> int | InexactNumber:
     if (
         len(literal) <= _INT64_CHARS
@@ -256,6 +270,8 @@ def _marked_float(literal: str) -> float | InexactNumber:
 def _means(literal: str, number: float) -> bool:
     """Return whether a literal's decimal value is that of the shortest text for a double."""
     shortest = repr(number)
+    if "e" not in shortest and "e" not in literal and "E" not in literal:
+        return literal.rstrip("0") == shortest.rstrip("0")
     try:
         return shortest == literal or Decimal(shortest) == Decimal(literal)
     except InvalidOperation:  # an exponent beyond what even a decimal has
@@ -274,4 +290,7 @@ _STRICT = json.JSONDecoder(
 )
 _MARKING = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_marked_int, parse_float=_marked_float, parse_constant=_constant
+)
+_MARKING_ALL = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_marked_int, parse_float=InexactNumber, parse_constant=_constant
 )

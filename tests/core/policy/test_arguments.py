@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.policy.rule import TYPES, Arguments
+from authz.core.wire.strict_json import InexactNumber
 
 # A value of each JSON type, with the declared types that it fits.
 FITS = [
@@ -74,6 +75,18 @@ def test_an_unknown_type_cannot_be_declared_and_the_known_ones_are_named(name):
         Arguments({"x": name})
 
     assert f"unknown type {name}; known: {known}" == str(caught.value)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_number_that_a_double_does_not_hold_fits_no_type_and_passes_where_it_is_not_declared(name):
+    assert not Arguments({"x": name}).fit({"x": InexactNumber("9007199254740993")})
+    assert Arguments({"x": f"{name}?"}).fit({"y": InexactNumber("9007199254740993")})
+
+
+@pytest.mark.parametrize("name", ["X", "x\0", "__proto__", "constructor", "prototype"])
+def test_a_name_that_could_stand_for_a_declared_one_does_not_fit(name):
+    assert not Arguments({"x": "int?"}).fit({name: 1})
+    assert Arguments({"x": "map"}).fit({"x": {name: 1}})
 
 
 @given(st.dictionaries(NAMES, DECLARED), st.dictionaries(NAMES, JSON))

@@ -6,7 +6,9 @@ from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.expression import Truth
-from tests.support.core import condition, context, post, principal, tool
+from authz.core.wire.confusables import Budget
+from authz.core.wire.strict_json import InexactNumber
+from tests.support.core import changed, condition, context, post, principal, tool
 
 REQUEST = post(
     {},
@@ -121,3 +123,68 @@ def test_a_condition_reads_the_arguments_of_a_body_up_to_the_limit_and_of_no_lar
     asked = EvaluationContext(caller, request, "tools/call", {"a": 1}, args_bytes=100)
 
     assert expected is asked.truth(condition("args.a == 1"), tool("echo"))
+
+
+INEXACT = InexactNumber("9007199254740993")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("args.n != 1", {"n": INEXACT}),
+        ("args.n.m != 1", {"n": {"m": INEXACT}}),
+        ("size(args.n) == 1", {"n": [[INEXACT]]}),
+        ("size(args) == 1", {"n": {"m": INEXACT}}),
+        ('args.path == "/a"', {"path": "/a", "Path": "/b"}),
+        ('args.path == "/a"', {"path": "/a", "p\uff41th": "/b"}),
+        ('args.path == "/a"', {"path": "/a", "path\0": "/b"}),
+        ('args.path == "/a"', {"path": "/a", "__proto__": {"path": "/b"}}),
+        ("!has(args.path)", {"PATH": "/b"}),
+        ("!has(args.path)", {"constructor": {"prototype": {"path": "/b"}}}),
+        ('args.o.path == "/a"', {"o": {"path": "/a", "Path": "/b"}}),
+        ('args.o["path"] == "/a"', {"o": {"path": "/a"}, "O": {"path": "/b"}}),
+        ('args.o["path"] == "/a"', {"o": {"path": "/a", "prototype": 1}}),
+        ("size(args.env) == 2", {"env": {"http_proxy": 1, "HTTP_PROXY": 2}}),
+        ("args.l.exists(x, x.a == 1)", {"l": [{"a": 1, "A": 2}]}),
+        ("args.prototype == 1", {"prototype": 1}),
+    ],
+)
+def test_arguments_that_a_condition_reads_and_another_parser_reads_otherwise_are_an_error(text, arguments):
+    assert Truth.ERROR is truth(text, arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ('args.path == "/a"', {"path": "/a", "n": INEXACT}),
+        ('args.path == "/a"', {"path": "/a", "env": {"http_proxy": 1, "HTTP_PROXY": 1, "__proto__": {}}}),
+        ('args.o.path == "/a"', {"o": {"path": "/a", "n": INEXACT, "x": [{"a": 1, "A": 2}]}}),
+        ('args.o["path"] == "/a" && args.p == 1', {"o": {"path": "/a", "P": 2}, "p": 1, "Path": "/b"}),
+        ('mcp.tool.name == "echo"', {"a": INEXACT, "A": 1}),
+    ],
+)
+def test_what_a_condition_does_not_read_of_the_arguments_is_not_looked_at(text, arguments):
+    assert Truth.TRUE is truth(text, arguments=arguments)
+
+
+def test_one_budget_pays_for_every_condition_of_a_request_and_what_was_read_costs_once():
+    arguments = {"a": list(range(10)), "b": list(range(10))}
+    asked = changed(context(arguments=arguments), budget=Budget(nodes=15, characters=0))
+    reading = ["size(args.a) == 10", "args.a[9] == 9", "size(args.b) == 10", "args.a[0] == 0"]
+
+    assert [Truth.TRUE, Truth.TRUE, Truth.ERROR, Truth.TRUE] == [
+        asked.truth(condition(text), tool("echo")) for text in reading
+    ]
+    assert Truth.ERROR is asked.truth(condition("args.a.b == 1"), tool("echo"))
+
+
+def test_foreign_names_are_compared_only_as_far_as_the_budget_pays():
+    arguments = {"a": 1, "\u00e9" * 10: 1, "\u00e8" * 10: 1}
+    answers = [
+        changed(context(arguments=arguments), budget=Budget(nodes=9, characters=characters)).truth(
+            condition("args.a == 1"), tool("echo")
+        )
+        for characters in (20, 19)
+    ]
+
+    assert [Truth.TRUE, Truth.ERROR] == answers

@@ -35,7 +35,7 @@ def decoded(text, servers=SERVERS, **more):
     return ResponseContext.decode({"server": "demo", KEY: text}, servers, tokens.NOW, **more)
 
 
-@given(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text())
+@given(st.none() | st.integers() | st.just(10**2047) | st.text())
 def test_the_reader_knows_the_id_of_the_request_in_value_and_type(request_id):
     reader = decoded(encoded(request_id))
 

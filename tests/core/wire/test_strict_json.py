@@ -173,6 +173,14 @@ def test_a_number_that_a_double_does_not_hold_is_marked_and_keeps_its_text(liter
     assert {"a": strictjson.InexactNumber(literal)} == marked(b'{"a":' + literal.encode() + b"}")
 
 
+def test_more_fractions_than_are_looked_at_are_marked_unseen():
+    few, many = ([0.5, 123456789012345.25] * half for half in (2048, 2049))
+    text = ["." * 5000]
+
+    assert [few, text] == marked(json.dumps([few, text]).encode(), nodes=5000)
+    assert {strictjson.InexactNumber} == set(map(type, marked(json.dumps(many).encode(), nodes=5000)))
+
+
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_marked_exactly_when_a_double_means_another(number):
     literal = json.dumps(number)
