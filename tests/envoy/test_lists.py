@@ -10,7 +10,7 @@ import pytest
 from tests.support.raw_server import response, stream_head
 from tests.support.running import TOOLS, another_gateway
 from tests.support.waiting import DEADLINE
-from tests.support.wire import ask, chunked, message, request
+from tests.support.wire import ask, chunked, message, request, untagged
 
 pytestmark = pytest.mark.envoy
 
@@ -70,14 +70,14 @@ def test_an_event_streams_list_keeps_every_other_byte(raw, raw_port, user):
     raw.script = [stream_head() + before + sse(FULL) + after]
     answer = ask(raw_port, user, LIST)
 
-    assert before + sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")) + after == answer.body
+    assert before + sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")) + after == untagged(answer.body)
 
 
 def test_a_list_of_the_2025_versions_that_needs_no_cut_arrives_as_it_was(raw, raw_port, user):
     untouched = b' { "id":1, "jsonrpc":"2.0",\n"result" : {"tools" : [ ' + SEEN + b" ] } } "
     raw.script = [response(untouched)]
 
-    assert untouched == ask(raw_port, user, LIST).body
+    assert untouched == untagged(ask(raw_port, user, LIST).body)
 
 
 @pytest.mark.parametrize("scope", [b'"public"', b'"private"', b"null", b"7"])
@@ -226,7 +226,7 @@ def test_a_disguised_list_in_a_stream_is_replaced_and_the_events_after_it_are_st
 
     assert 200 == answer.status
     assert b"CANARY" not in answer.body
-    assert answer.body.endswith(sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")))
+    assert untagged(answer.body).endswith(sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 17])
@@ -235,7 +235,7 @@ def test_however_the_stream_is_cut_the_list_is_trimmed_alike(raw, raw_port, user
     parts = [data[at : at + len(data) // cut] for at in range(0, len(data), len(data) // cut)]
     raw.script = [stream_head(), *parts]
 
-    assert sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")) == ask(raw_port, user, LIST).body
+    assert sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]")) == untagged(ask(raw_port, user, LIST).body)
 
 
 @pytest.mark.requirement("protocol.lists-by-shape", "protocol.get-is-read")
@@ -247,7 +247,7 @@ def test_a_list_that_a_get_stream_redelivers_is_trimmed(raw, raw_port, user):
     raw.script = [stream_head() + sse(FULL)]
     answer = ask(raw_port, user, b"", start="GET /mcp HTTP/1.1", change=again)
 
-    assert (200, sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]"))) == (answer.status, answer.body)
+    assert (200, sse(CUT.replace(b" :[ 1E2 ]", b":[ 1E2 ]"))) == (answer.status, untagged(answer.body))
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "500 Internal Server Error"])

@@ -20,7 +20,7 @@ import pytest
 from tests.support.raw_server import raw_server, response, stream_head
 from tests.support.running import another_gateway, tokens_of
 from tests.support.waiting import DEADLINE, eventually
-from tests.support.wire import LEGACY_HEADERS, ask, call, legacy, message, request
+from tests.support.wire import LEGACY_HEADERS, ask, call, legacy, message, request, untagged
 
 pytestmark = pytest.mark.envoy
 
@@ -132,11 +132,6 @@ EVENTS = [
 
 
 _ID = re.compile(rb"^id: [^\r\n]*[\r\n]+")
-
-
-def untagged(body):
-    """Give a stream with the server's own ids, which a client gets behind a tag."""
-    return re.sub(rb"(?m)(^|\r)id: [A-Za-z0-9_-]{43}\.", rb"\1id: ", body)
 
 
 class Slow:

@@ -10,8 +10,9 @@ Rules of this module:
 * Another spelling of a name that is judged is refused: the server might read it instead of what was judged.
 * Every other name passes as it is, whatever is in it. Servers declare parameters such as `user_id`, which come as
   `Mcp-Param-user_id`.
-* A judged value is ASCII. Envoy shows `!` in the place of bytes that are not UTF-8, so that `pub_` and the byte FF would
-  agree with a body that says `pub_!`; and servers disagree on the charset of what is UTF-8.
+* A judged value is ASCII, because servers disagree on the charset of anything else. Bytes that are not UTF-8 show only
+  where Envoy hands headers over as a list (`encode_raw_headers`). In its map `!` stands for each, so the byte FF at the
+  end of a name agrees there with a body that has `!` at that place.
 """
 
 import re

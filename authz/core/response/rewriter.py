@@ -24,7 +24,7 @@ Rules of this module:
   must not wait for an answer that was in it. An answer that comes after all finds nobody waiting.
 * A notification about something its reader may not see loses its data and keeps its id. Clients pass over such an
   event (WHATWG HTML 9.2.6), but count it for resumption. As a JSON body, which no client expects, it is refused.
-* The ids of events are bound to their reader, because a server may redeliver to whoever knows one. Each id is changed
+* The ids of events are bound to their reader, because a server may redeliver to anyone who knows one. Each id is changed
   before its event is judged, so it is bound in whatever form the event leaves. Without ids a stream keeps every byte.
 * A stream whose caller's token expired is ended between two events (`expire`). The request that it answers is answered
   with an error, unless the server gave its events ids: then the client can come back for the answer with a new token

@@ -3,6 +3,7 @@
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 
+from authz.core.mcp.header_names import all_ascii
 from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.ext_authz import read_request
 
@@ -29,3 +30,11 @@ def test_a_header_that_is_listed_twice_is_a_repetition(name):
     request = read({}, [(name, b"a"), (name.upper(), b"b")])
 
     assert (True, "a,b") == (name in request.repeated, request.headers[name])
+
+
+@pytest.mark.parametrize("name", ["mcp-name", "mcp-param-city"])
+def test_bytes_of_a_listed_header_that_are_not_utf_8_are_seen(name):
+    request = read({}, [(name, b"pub_\xff")])
+
+    assert "pub_\u00ff" == request.headers[name]
+    assert not all_ascii(request.headers)
