@@ -46,6 +46,8 @@ def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) 
     tree, _ = plain({"filters": guards(chain(policy))}, COMMENTS)
     named: dict[str, Any] = {one["name"]: one for one in tree["filters"]}  # type: ignore[index, union-attr]
     ext_authz, rewriter = named[EXT_AUTHZ], named[REWRITE]
+    (rules,) = _found(rewriter, "matchers")
+    del rules[:-1]  # pools for streams and lists need clusters that these gateways' resources do not make
     for one, target in ((ext_authz, check), (rewriter, rewrite)):
         for grpc in _found(one, "envoy_grpc"):
             grpc.clear()

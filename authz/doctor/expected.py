@@ -28,7 +28,7 @@ MANAGER: Part = _SECTIONS["http_connection_manager"]
 CLUSTER: Part = next(each for each in _SECTIONS["clusters"] if each["name"] == "authz")
 CORS_FILTER: Part
 REWRITER_FILTER: Part
-CORS_FILTER, _AUTHZ_FILTER, REWRITER_FILTER = _SECTIONS["http_filters"]
+CORS_FILTER, _AUTHZ_FILTER, _POOLED = _SECTIONS["http_filters"]
 AUTHZ: Part = _AUTHZ_FILTER["typed_config"]
 (STRIP,) = MANAGER["early_header_mutation_extensions"]
 UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
@@ -36,13 +36,26 @@ UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
 METADATA_ROUTE: Part = {**_METADATA, "typed_per_filter_config": {DECISIONS: UNGUARDED}}
 
 
+def _rules(filter_: Part) -> list[Part]:
+    matchers: list[Part] = filter_["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
+    return matchers
+
+
 def _inner(filter_: Part) -> Part:
     """Return what holds the ext_proc configuration inside the rewriter's matcher."""
-    (rule,) = filter_["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
+    rule = _rules(filter_)[-1]
     inner: Part = rule["on_match"]["action"]["typed_config"]["typed_config"]
     return inner
 
 
+def _with_one_pool(filter_: Part) -> Part:
+    """Return the filter with the last rule alone, which needs one cluster: what to paste into a chain that has one."""
+    copied = copy.deepcopy(filter_)
+    del _rules(copied)[:-1]
+    return copied
+
+
+REWRITER_FILTER = _with_one_pool(_POOLED)
 REWRITER: Part = _inner(REWRITER_FILTER)["typed_config"]
 
 

@@ -26,6 +26,7 @@ class Filter:
         config: the message in that Any.
         wrapper: the matcher around it; absent if there is none.
         unseen: whether the configuration is not in the file.
+        pools: the other ext_proc configurations in a matcher that chooses between several; `config` is the last.
     """
 
     node: Node
@@ -36,6 +37,7 @@ class Filter:
     config: Node
     wrapper: Node
     unseen: bool = False
+    pools: tuple[Node, ...] = ()
 
     def inputs(self) -> list[Node]:
         """Return what the matcher around it looks at."""
@@ -49,12 +51,26 @@ class Filter:
     @property
     def runs_on_decision(self) -> bool:
         """Whether it runs exactly where ext_authz set the flag."""
-        inputs = self.inputs()
         trees = [each for each in self.wrapper.walk() if each.key in {"xds_matcher", "matcher"}]
         matchers = [each for tree in trees for each in tree.at("matcher_list", "matchers").items()]
-        right = [each for each in matchers if _asks_for_true(each.at("predicate", "single_predicate"))]
-        inside = [each for each in right if self.config.path[: len(each.path)] == each.path]
-        return bool(inside) and len(matchers) == len(inputs) == 1 and _is_flag(inputs[0])
+        if not matchers or len(matchers) != len(self.inputs()):
+            return False
+        *pools, last = matchers
+        asked = last.at("predicate", "single_predicate")
+        here = self.config.path[: len(last.path)] == last.path
+        return here and _asks_for_true(asked) and _is_key(asked, "rewrite") and self._are_pools(pools)
+
+    def _are_pools(self, rules: Sequence[Node]) -> bool:
+        """Return whether each of the other rules runs an ext_proc of its own where ext_authz chose a pool."""
+        asked = [each.at("predicate", "single_predicate") for each in rules]
+        return all(_is_key(each, "pool") for each in asked) and len(self.pools) == len(rules)
+
+
+def _is_key(predicate: Node, key: str) -> bool:
+    """Return whether a predicate looks at a key that ext_authz sets."""
+    node = predicate.at("input", "typed_config")
+    keys = [step.at("key").text for step in node.at("path").items()]
+    return node.type == _METADATA_INPUT and node.at("filter").text == DECISIONS and keys == [key]
 
 
 def _is_flag(node: Node) -> bool:
@@ -92,8 +108,9 @@ def _filter(node: Node, index: int, discovered: Sequence[Node]) -> Filter:
         known = [each.at("typed_config") for each in discovered if each.at("name").text == name]
         typed = (known or [node.at("config_discovery", "default_config")])[0]
         unseen = not known
-    guards = (each for each in typed.walk() if each.type.startswith(_HTTP) and kind_of(each) in _GUARDS)
-    inner = next(guards, typed)
+    guards = [each for each in typed.walk() if each.type.startswith(_HTTP) and kind_of(each) in _GUARDS]
+    pooled = len(guards) > 1 and {kind_of(each) for each in guards} == {"ext_proc"}
+    inner = guards[-1 if pooled else 0] if guards else typed
     return Filter(
         node=node,
         index=index,
@@ -103,4 +120,5 @@ def _filter(node: Node, index: int, discovered: Sequence[Node]) -> Filter:
         config=inner.unpacked(),
         wrapper=Node(None, typed.path) if inner.path == typed.path else typed.unpacked(),
         unseen=unseen,
+        pools=tuple(each.unpacked() for each in guards[:-1]) if pooled else (),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from authz.core.servers import Server
+from authz.doctor.filters import Filter
 from authz.doctor.model import CheckCase
 from authz.doctor.node import Node
 from authz.doctor.routes import ChainRoute, Scope, routes, scopes
@@ -57,12 +58,17 @@ def mcp_routes(case: CheckCase) -> list[ChainRoute]:
     return [route for route in found if not servers or any(route.takes(server.path) for server in servers)]
 
 
+def _asked_by(user: str, found: Filter | None) -> Iterator[tuple[str, Node]]:
+    for config in (found.config, *found.pools) if found else ():
+        if config.at("grpc_service", "envoy_grpc").present:
+            yield user, config.at("grpc_service", "envoy_grpc", "cluster_name")
+
+
 def cluster_uses(case: CheckCase) -> Iterator[tuple[str, Node]]:
     """Yield each filter's kind with its reference to a cluster."""
     for chain in case.inventory.guarded:
-        for user, found in (("ext_authz", chain.authz), ("ext_proc", chain.rewriter)):
-            if found and found.config.at("grpc_service", "envoy_grpc").present:
-                yield user, found.config.at("grpc_service", "envoy_grpc", "cluster_name")
+        yield from _asked_by("ext_authz", chain.authz)
+        yield from _asked_by("ext_proc", chain.rewriter)
     for scope in scopes(case.inventory.guarded):
         for kind, field, user in _OVERRIDES:
             for _, message in scope.overrides(kind):
@@ -92,7 +98,7 @@ def _authz_filters(case: CheckCase) -> Iterator[Part]:
 
 def _rewriters(case: CheckCase) -> Iterator[Part]:
     found = (chain.rewriter for chain in case.inventory.guarded if chain.rewriter)
-    return ((each.config, "") for each in found if not each.unseen)
+    return ((config, "") for each in found if not each.unseen for config in (each.config, *each.pools))
 
 
 PARTS: Mapping[str, Callable[[CheckCase], Iterator[Part]]] = {

@@ -1,7 +1,9 @@
-"""The clusters of a chain: three for the service, one for each MCP server, and the collector of spans.
+"""The clusters of a chain: five for the service, one for each MCP server, and the collector of spans.
 
-The service appears three times on purpose. `authz` is asked before every request and must always have room;
-`rewriter` holds a stream open as long as an SSE response lasts; `authz_http` serves public metadata.
+The service appears five times on purpose. `authz` is asked before every request and must always have room;
+`rewriter` holds a stream open as long as a response lasts; `rewriter_lists` and `rewriter_streams` do so for lists, and
+for streams that their clients hold open, so that neither these nor slow answers take the places of lists;
+`authz_http` serves public metadata.
 """
 
 from datetime import timedelta
@@ -45,6 +47,8 @@ from authz.render.workers import RETRIES
 
 AUTHZ = "authz"
 REWRITER = "rewriter"
+POOLS = {"streams": "rewriter_streams", "lists": "rewriter_lists"}
+"""The rewriter's clusters by the `pool` that a Check names; for an answer without one it is `rewriter`."""
 AUTHZ_HTTP = "authz_http"
 OTEL = "otel"
 
@@ -74,7 +78,8 @@ def clusters(chain: Chain) -> list[Cluster]:
 def service_clusters(chain: Chain) -> list[Cluster]:
     """Return the clusters that reach the service itself; a shadow has no rewriter."""
     workers = (chain.service, *chain.more_services)
-    asked = [_authz(*workers)] if chain.options.shadow else [_authz(*workers), _rewriter(*workers)]
+    names = () if chain.options.shadow else (REWRITER, *POOLS.values())
+    asked = [_authz(*workers), *(_rewriter(name, *workers) for name in names)]
     if chain.options.service is not None:
         for cluster in asked:
             cluster.transport_socket = to_service(chain.service, chain.options.service)
@@ -147,11 +152,11 @@ def _watched(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def _rewriter(*addresses: Address) -> Cluster:
+def _rewriter(name: str, *addresses: Address) -> Cluster:
     limits = CircuitBreakersThresholds(
         max_connections=64, max_pending_requests=512, max_requests=4096, track_remaining=True
     )
-    cluster = _grpc(REWRITER, *addresses)
+    cluster = _grpc(name, *addresses)
     if len(addresses) > 1:
         limits.max_retries = RETRIES
         _watched(cluster)

@@ -133,6 +133,9 @@ _CLUSTERS = {
     "HealthCheckGrpcHealthCheck.service_name": "",
     "Cluster#rewriter": "The same service as ext_proc, with a circuit breaker of its own: open SSE rewrites must not "
     "use up the capacity that the Checks of all requests need.",
+    "Cluster#rewriter_streams": "The same for streams that clients hold open, "
+    "so that these do not take the places of lists.",
+    "Cluster#rewriter_lists": "The same for lists and new sessions.",
     "Cluster#authz_http": "The service's HTTP port, for metadata only.",
     "Cluster.transport_socket": "By default, Envoy verifies no certificate: the trusted authority must be configured.",
 }

@@ -1,7 +1,8 @@
 """The HTTP filters of a chain, in the only safe order: cors, ext_authz, rewrite, router.
 
 cors comes first, so that preflights are answered without a token, and denials carry the headers without which a
-browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set.
+browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set. It is there
+three times, alike but for the cluster: for streams, for lists, and for all else that ext_authz asks for.
 Envoy's own MCP filter, if it is enabled, comes before ext_authz. The rate limit comes after ext_authz, because it counts
 by its metadata.
 
@@ -57,7 +58,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherOnMatch,
 )
 
-from authz.render.clusters import AUTHZ, REWRITER
+from authz.render.clusters import AUTHZ, POOLS, REWRITER
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
 from authz.render.serialize import any_of
@@ -172,23 +173,30 @@ def _retry(chain: Chain) -> RetryPolicy:
 
 
 def _rewrite(chain: Chain) -> ExtensionWithMatcher:
-    asked = MatcherMatcherListPredicate(
-        single_predicate=MatcherMatcherListPredicateSinglePredicate(
-            input=XdsExtension(name="authz_metadata", typed_config=any_of(_rewrite_flag())),
-            custom_match=XdsExtension(
-                name="is_true", typed_config=any_of(Metadata(value=ValueMatcher(bool_match=True)))
-            ),
-        )
-    )
-    rule = MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(_ext_proc(chain)))
+    pools = [
+        _rule("pool", ValueMatcher(string_match=StringMatcher(exact=pool)), _ext_proc(chain, cluster))
+        for pool, cluster in POOLS.items()
+    ]
+    rules = [*pools, _rule("rewrite", ValueMatcher(bool_match=True), _ext_proc(chain, REWRITER))]
     return ExtensionWithMatcher(
         extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
-        xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=[rule])),
+        xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=rules)),
     )
 
 
-def _rewrite_flag() -> DynamicMetadataInput:
-    return DynamicMetadataInput(filter=EXT_AUTHZ, path=[DynamicMetadataInputPathSegment(key="rewrite")])
+def _rule(key: str, value: ValueMatcher, processor: ExternalProcessor) -> MatcherMatcherListFieldMatcher:
+    """Return the rule that runs a processor where ext_authz left a value in its metadata."""
+    asked = MatcherMatcherListPredicate(
+        single_predicate=MatcherMatcherListPredicateSinglePredicate(
+            input=XdsExtension(name="authz_metadata", typed_config=any_of(_metadata(key))),
+            custom_match=XdsExtension(name="is_so", typed_config=any_of(Metadata(value=value))),
+        )
+    )
+    return MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(processor))
+
+
+def _metadata(key: str) -> DynamicMetadataInput:
+    return DynamicMetadataInput(filter=EXT_AUTHZ, path=[DynamicMetadataInputPathSegment(key=key)])
 
 
 def _run(processor: ExternalProcessor) -> MatcherOnMatch:
@@ -197,7 +205,7 @@ def _run(processor: ExternalProcessor) -> MatcherOnMatch:
     return MatcherOnMatch(action=action)
 
 
-def _ext_proc(chain: Chain) -> ExternalProcessor:
+def _ext_proc(chain: Chain, cluster: str) -> ExternalProcessor:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     return ExternalProcessor(
         stat_prefix="mcp",
@@ -219,7 +227,7 @@ def _ext_proc(chain: Chain) -> ExternalProcessor:
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,
         grpc_service=GrpcService(
-            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=REWRITER),
+            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=cluster),
             retry_policy=retry_elsewhere(RETRY_STREAM_ON, _STREAM_WAIT) if chain.more_services else None,
         ),
     )

@@ -20,7 +20,7 @@ def test_every_cluster_that_is_named_exists(chain):
     routed = {route["route"]["cluster"] for _, route in routes(chain) if "route" in route}
 
     traced = {"otel"} if chain.options.tracing else set()
-    assert {"authz", "rewriter"} | traced == services
+    assert {"authz", "rewriter", "rewriter_lists", "rewriter_streams"} | traced == services
     assert sorted(services | routed) == sorted(clusters)
 
 

@@ -119,13 +119,36 @@ def test_the_service_may_change_only_identity_headers_the_session_the_token_and_
 
 @CHAINS
 def test_the_rewrite_runs_only_where_ext_authz_asked_for_it(chain):
-    (matcher,) = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    matcher = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"][-1]
     asked = matcher["predicate"]["single_predicate"]
 
     assert (EXT_AUTHZ, [{"key": "rewrite"}]) == tuple(
         asked["input"]["typed_config"][k] for k in ("filter", "path")
     )
     assert {"bool_match": True} == asked["custom_match"]["typed_config"]["value"]
+
+
+@CHAINS
+def test_streams_and_lists_are_rewritten_alike_in_pools_of_their_own(chain):
+    *pools, last = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    configs = [
+        rule["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"] for rule in (*pools, last)
+    ]
+    asked = [rule["predicate"]["single_predicate"] for rule in pools]
+
+    assert [("pool", "streams"), ("pool", "lists")] == [
+        (
+            one["input"]["typed_config"]["path"][0]["key"],
+            one["custom_match"]["typed_config"]["value"]["string_match"]["exact"],
+        )
+        for one in asked
+    ]
+    assert ["rewriter_streams", "rewriter_lists", "rewriter"] == [
+        config["grpc_service"]["envoy_grpc"]["cluster_name"] for config in configs
+    ]
+    assert [ext_proc(chain)] * 3 == [
+        config | {"grpc_service": ext_proc(chain)["grpc_service"]} for config in configs
+    ]
 
 
 @CHAINS

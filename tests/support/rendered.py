@@ -28,8 +28,8 @@ def filter_named(chain, name):
 
 
 def ext_proc(chain):
-    """The processor's configuration, inside its matcher."""
-    (matcher,) = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    """The processor's configuration, inside the last rule of its matcher."""
+    matcher = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"][-1]
     return matcher["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"]
 
 

@@ -240,6 +240,7 @@ def _is_plain_error(document: bytes, limit: int) -> bool:
 
 def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | None, limit: int) -> InSlices:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
+    yield from _pause(document)
     check_members(document, limit)
     yield from _pause(document)
     envelope = open_object(document, _ENVELOPE_KEYS)
@@ -250,6 +251,7 @@ def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | Non
         return Untouched()
     yield from _pause(document)
     check_members(envelope["result"], limit)
+    yield from _pause(document)
     result = open_object(envelope["result"], _RESULT_KEYS)
     changes: dict[str, Raw] = {}
     counts: tuple[Count, ...] = ()

@@ -23,9 +23,11 @@ from authz.core.identity.session import HEADER as SESSION
 from authz.core.identity.session import Absent, Remove, Replace, SessionHeader
 from authz.core.mcp.header_names import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.mcp.item import Item
+from authz.core.mcp.methods import METHODS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.response.context import KEY, ResponseContext
+from authz.core.response.streams import METHODS as STREAMS
 from authz.core.servers import Server
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
@@ -215,7 +217,9 @@ def _context_part(decision: Decision, caller: Caller, request: HttpRequest, serv
     if not decision.rewrite:
         return b""
     inputs = server.policy.visibility_inputs
-    return _text_part(KEY, ResponseContext.encode(caller, request, inputs, decision.request_id))
+    return _POOLS.get(decision.method, b"") + _text_part(
+        KEY, ResponseContext.encode(caller, request, inputs, decision.request_id)
+    )
 
 
 def _serialize(response: Any) -> bytes:
@@ -236,6 +240,17 @@ def _text_part(key: str, text: str) -> bytes:
     response.dynamic_metadata.fields[key].string_value = text
     return _serialize(response)
 
+
+_POOLS: Mapping[str, bytes] = {
+    **{
+        name: _text_part("pool", "lists")
+        for name, method in METHODS.items()
+        if method.lists or method.starts_session
+    },
+    **{name: _text_part("pool", "streams") for name in STREAMS},
+}
+"""Parts that name the pool of connections for a response, by method, where it has one of its own in Envoy: streams and
+answers that wait for long must not take the places of lists."""
 
 _ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
