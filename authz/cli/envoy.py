@@ -61,6 +61,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     otel_percent: flag.OtelPercent = 1.0,
     rate_limit: flag.RateLimit = "",
     max_connections: flag.MaxConnections = 10_000,
+    health_path: flag.HealthPath = "",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -97,6 +98,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         otel_percent=otel_percent,
         rate_limit=rate_limit,
         max_connections=max_connections,
+        health_path=health_path,
     ).options(listener=part is RenderPart.BOOTSTRAP)
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second

@@ -57,6 +57,12 @@ RateLimit = Annotated[
 MaxConnections = Annotated[
     int, typer.Option("--max-connections", metavar="N", min=1, help="Most client connections open at once.")
 ]
+HealthPath = Annotated[
+    str,
+    _text(
+        "--health-path", "PATH", "Answer load balancers at this path without a token, for example /healthz."
+    ),
+]
 
 FILES = "a path on Envoy's machine"
 
@@ -77,6 +83,7 @@ class Flags:
     otel_percent: float
     rate_limit: str
     max_connections: int
+    health_path: str
 
     def options(self, *, listener: bool) -> RenderOptions:
         """Return what the flags add to the chain.
@@ -89,6 +96,10 @@ class Flags:
         """
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
+        if self.health_path and not listener:
+            raise _refused(
+                _flag("health_path"), "is for a listener, and --part filters has none", "leave it out"
+            )
         if clients and not listener:
             raise mistake(_flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
@@ -100,6 +111,7 @@ class Flags:
             tracing=Tracing(collector=collector, percent=self.otel_percent) if collector else None,
             rate=_read("--rate-limit", Rate.parse, self.rate_limit, "as in 20/second"),
             max_connections=self.max_connections,
+            health_path=self.health_path,
             **({"upstream_ca": self.upstream_ca} if self.upstream_ca else {}),
         )
 

@@ -189,6 +189,11 @@ _TRACING = {
     "Cluster#otel": "The collector. Spans are lost while it is down; no request waits for it.",
 }
 
+_HEALTH = {
+    "Route#health": "For load balancers, at every host and without a token: 200 if Envoy and the service are alive.",
+    "ExtAuthzPerRoute.disabled": "Only this route and the one for metadata have no authorization.",
+}
+
 _IN_SHADOW = {
     "ExtAuthz.shadow_mode": "SHADOW: every request goes on, whatever the service answers. NOTHING IS PROTECTED.",
     "ExtAuthz.decoder_header_mutation_rules": "Shadow mode does not change requests; Envoy drops the changes that "
@@ -203,6 +208,7 @@ def comments_on(options: RenderOptions) -> Mapping[str, str]:
         (options.native_filter, _NATIVE),
         (options.rate is not None, _RATE),
         (options.tracing is not None, _TRACING),
+        (bool(options.health_path), _HEALTH),
         (options.shadow, _IN_SHADOW),
     ):
         comments |= more if wanted else {}

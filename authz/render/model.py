@@ -140,6 +140,9 @@ class Chain:
             f"--native-filter: Envoy's MCP filter reads at most {NATIVE_BODY_BYTES} bytes of a request; "
             "lower limits.body_bytes, or leave it out",
         )
+        health = self.options.health_path
+        free = all(health != e.path for e in self.endpoints)
+        require(free, f"--health-path: {health} is the path of an MCP server")
         mutual = self.options.service is not None
         require(
             not (mutual and self.service.path),

@@ -13,6 +13,8 @@ NATIVE_BODY_BYTES = 10_485_760
 """The largest body that Envoy's MCP filter can be told to read (`Mcp.max_request_body_size`)."""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+"""A path that no normalisation changes, without a query string."""
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour)")
 
 
@@ -113,6 +115,8 @@ class RenderOptions:
         tracing: where spans are sent; None turns tracing off.
         rate: calls of one tool by one caller; None for no limit.
         max_connections: client connections open at once.
+        health_path: the path at which load balancers may ask without a token whether Envoy and the service are alive;
+            empty for none.
     """
 
     clients: Certificate | None = None
@@ -123,10 +127,13 @@ class RenderOptions:
     tracing: Tracing | None = None
     rate: Rate | None = None
     max_connections: int = 10_000
+    health_path: str = ""
 
     def __post_init__(self) -> None:
         """Reject options that contradict each other."""
         _files("upstream certificate authority", self.upstream_ca)
         refusing = self.native_filter or self.rate is not None
         require(not (self.shadow and refusing), "a shadow refuses nothing: no rate limit, no native filter")
+        well_formed = not self.health_path or _PATH.fullmatch(self.health_path) is not None
+        require(well_formed, f"--health-path: not a path such as /healthz: {self.health_path!r}")
         require(0 < self.max_connections < 1 << 31, "max_connections must be 1 to 2147483647")

@@ -49,7 +49,8 @@ def virtual_hosts(chain: Chain) -> list[VirtualHost]:
     hosts = sorted(named, key=lambda host: (key[host], host))
     groups = [list(group) for _, group in groupby(hosts, key=key.__getitem__)]
     not_mcp = _not_mcp(chain)
-    return [_virtual_host(group, served[group[0]], not_mcp) for group in [*groups, [ANY]]]
+    health = [_health(chain.options.health_path, not_mcp)] if chain.options.health_path else []
+    return [_virtual_host(group, served[group[0]], not_mcp, health) for group in [*groups, [ANY]]]
 
 
 def _names(chain: Chain) -> set[str]:
@@ -69,9 +70,11 @@ def _not_mcp(chain: Chain) -> dict[str, Any]:
     return {NATIVE: any_of(McpOverride(traffic_mode=McpTrafficMode.PASS_THROUGH))}
 
 
-def _virtual_host(hosts: list[str], endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> VirtualHost:
+def _virtual_host(
+    hosts: list[str], endpoints: list[Endpoint], not_mcp: dict[str, Any], health: list[Route]
+) -> VirtualHost:
     name = "any-host" if hosts == [ANY] else hosts[0]
-    return VirtualHost(name=name, domains=hosts, routes=_routes(endpoints, not_mcp))
+    return VirtualHost(name=name, domains=hosts, routes=[*health, *_routes(endpoints, not_mcp)])
 
 
 def _routes(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> list[Route]:
@@ -83,6 +86,16 @@ def _routes(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> list[Route]:
         typed_per_filter_config=not_mcp,
     )
     return [*([_metadata(endpoints, not_mcp)] if endpoints else []), *map(_endpoint, endpoints), nothing]
+
+
+def _health(path: str, not_mcp: dict[str, Any]) -> Route:
+    """Return the route for load balancers: one fixed answer of the service, of which it shows nothing else."""
+    return Route(
+        name="health",
+        match=RouteMatch(path=path),
+        route=RouteAction(cluster=AUTHZ_HTTP, timeout=timedelta(seconds=2), prefix_rewrite="/healthz"),
+        typed_per_filter_config={EXT_AUTHZ: any_of(ExtAuthzPerRoute(disabled=True))} | not_mcp,
+    )
 
 
 def _metadata(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> Route:

@@ -108,7 +108,7 @@ class Evaluator:
             request = post(server, b"", question.headers, question.source)
             place = EvaluationContext(caller, request, USES[item.kind], None)
             verdict = server.policy.judge(place, item)
-            return _evaluation(verdict, allowed=server.lists_item(item, verdict))
+            return _evaluation(verdict, listed=server.lists_item(item, verdict))
         if question.arguments is not None and question.headers is not None:
             return self._by_engine(question, item, server, caller)
         return self._within_bounds(question, item, server, caller)
@@ -150,10 +150,9 @@ def _denied(reason: Reason) -> Evaluation:
     return Evaluation(answer=Answer.DENY, reason=reason)
 
 
-def _evaluation(verdict: Verdict, *, allowed: bool | None = None) -> Evaluation:
-    if allowed is None:
-        allowed = verdict.reason is Reason.ALLOWED
-    answer = Answer.ALLOW if allowed else Answer.DENY
+def _evaluation(verdict: Verdict, *, listed: bool | None = None) -> Evaluation:
+    holds = verdict.reason is Reason.ALLOWED if listed is None else listed
+    answer = Answer.ALLOW if holds else Answer.DENY
     rule = verdict.rule.name if verdict.rule is not None else ""
     return Evaluation(answer=answer, reason=verdict.reason, rule=rule)
 

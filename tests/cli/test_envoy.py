@@ -140,6 +140,7 @@ RENDERED = {
     "tracing": (["--otel", "127.0.0.1:4317", "--otel-percent", "12.5"], ["4317", "{'value': 12.5}"]),
     "a rate": (["--rate-limit", "600/minute"], ["'max_tokens': 600", "'fill_interval': '60s'"]),
     "a bound on connections": (["--max-connections", "77"], ["'max_active_downstream_connections': 77"]),
+    "a path for load balancers": (["--health-path", "/up"], ["'/up'", "/healthz"]),
 }
 
 

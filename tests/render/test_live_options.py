@@ -151,6 +151,20 @@ def test_in_shadow_mode_a_body_over_the_limit_is_refused_as_always(start, checks
     assert (413, []) == (envoy.request("POST", "/mcp", body=b"x" * 4097)[0], mcp_server.seen)
 
 
+# --- --health-path
+
+
+def test_a_load_balancer_is_answered_by_the_service_without_a_token_or_a_decision(start, checks, mcp_server):
+    checks.answer = _denial()
+    with upstream() as service:
+        envoy = start(RenderOptions(health_path="/up"), http=Address(host="127.0.0.1", port=service.port))
+        answers = [envoy.request("GET", path)[0] for path in ("/up", "/up/", "/healthz", "/mcp")]
+        asked = [line.split()[1] for line, *_ in service.seen]
+
+    assert ([200, 401, 401, 401], ["/healthz"]) == (answers, asked)
+    assert [] == mcp_server.seen
+
+
 # --- --rate-limit
 
 

@@ -65,3 +65,9 @@ def test_by_default_nothing_is_added_but_a_bound_on_connections():
 
     assert (None, None, None, None) == (plain.clients, plain.service, plain.tracing, plain.rate)
     assert (False, False, 10_000) == (plain.native_filter, plain.shadow, plain.max_connections)
+
+
+@pytest.mark.parametrize("path", ["healthz", "/", "/a?b", "/../a", "/a b", "/a\n", "/%2e"])
+def test_what_is_no_plain_path_is_refused_for_health(path):
+    with pytest.raises(ValueError, match="--health-path: not a path"):
+        RenderOptions(health_path=path)

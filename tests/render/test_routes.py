@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from authz.render.model import METADATA_PATH, Endpoint
+from authz.render.options import RenderOptions
+from authz.render.routes import virtual_hosts
 from tests.support.chains import BOOTSTRAPS, SEVERAL, SIDECAR
 from tests.support.rendered import CORS, EXT_AUTHZ, manager, routes
 
@@ -100,3 +102,16 @@ def test_cors_is_set_where_origins_are_listed_and_only_there():
     assert [{"safe_regex": {"regex": ".*"}}] == policies["mcp-search"]["allow_origin_string_match"]
     assert (None, None, None) == (policies["mcp-files"], policies["mcp-status"], policies["none"])
     assert not {"allow_private_network_access", "allow_credentials"} & set(policies["mcp-search"])
+
+
+def test_a_health_path_is_served_at_every_host_before_all_else_and_nowhere_by_default():
+    asked = virtual_hosts(dataclasses.replace(SEVERAL, options=RenderOptions(health_path="/up")))
+
+    assert {"health"} == {host.routes[0].name for host in asked}
+    assert "health" not in {route.name for host in virtual_hosts(SEVERAL) for route in host.routes}
+    assert {"/up"} == {host.routes[0].match.path for host in asked}
+
+
+def test_a_health_path_takes_no_servers_path_away():
+    with pytest.raises(ValueError, match="is the path of an MCP server"):
+        dataclasses.replace(SEVERAL, options=RenderOptions(health_path=SEVERAL.endpoints[0].path))
