@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench grpc-versions conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench chaos grpc-versions conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -28,6 +28,13 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
 	$(BIN)/python -m pytest -q bench/test_decisions.py
+
+# Faults around a running gateway, one after the other and together, and every answer judged; `make chaos MINUTES=60`.
+# A full disk needs root (a tmpfs); the table says what was used.
+MINUTES ?= 5
+CHAOS_FLAGS ?=
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS_FLAGS)
 
 # The gRPC servers under the oldest grpcio that is allowed, the locked one and the newest; needs a package index.
 grpc-versions: $(VENV)/dev.stamp
