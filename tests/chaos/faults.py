@@ -107,15 +107,19 @@ async def rotate(field: Field) -> str:
     """Let the issuer sign with a new key at once, and withdraw the one before the last."""
     issuer = field.stack.issuer
     await asyncio.to_thread(issuer.rotate)
-    withdrawn = [key.kid for key in issuer.keys[2:]]
-    field.oracle.keys.begin(field.stack.keys(), time.monotonic())
-    if not withdrawn:
-        field.oracle.keys.settle(time.monotonic())
+    _publish(field)
     await asyncio.to_thread(field.wallet.refill)
     await asyncio.sleep(max(field.seconds, policies.COOLDOWN_SECONDS))
-    for kid in withdrawn:
-        issuer.revoke(kid)
+    for key in issuer.keys[2:]:
+        issuer.revoke(key.kid)  # no token of the wallet is signed with it any more
+    _publish(field)
     return f"{len(issuer.keys)} keys"
+
+
+def _publish(field: Field) -> None:
+    """Hold the service to the issuer's keys as they are, from now on."""
+    field.oracle.keys.begin(field.stack.keys(), time.monotonic())
+    field.oracle.keys.settle(time.monotonic())
 
 
 async def storm(field: Field) -> str:

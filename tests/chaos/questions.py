@@ -73,12 +73,12 @@ class Wallet:
 
     def refill(self) -> None:
         """Get every caller a token by the issuer's present key; what was there stays as the old token."""
-        for name in _STRANGERS:
-            self.tokens[name] = BAD_TOKENS[name.partition(":")[2]](self.issuer)
+        made = {name: BAD_TOKENS[name.partition(":")[2]](self.issuer) for name in _STRANGERS}
         for name, fields in _PEOPLE.items():
             if name in self.tokens:
-                self.tokens[f"{name}'"] = self.tokens[name]
-            self.tokens[name] = self._token(name, dict(fields))
+                made[f"{name}'"] = self.tokens[name]
+            made[name] = self._token(name, dict(fields))
+        self.tokens = made  # at once: clients read it meanwhile
 
     def subject(self, holder: str) -> str:
         """Return who a token is about; of the bad ones, one that is only not valid yet can become good."""
