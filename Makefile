@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench fuzz mutants grpc-versions conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -37,6 +37,13 @@ fuzz: $(VENV)/dev.stamp
 # Small faults in the security modules that no test notices: `make mutants MODULES=authz/core/denial.py`; goes on where it was stopped.
 mutants: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.mutants $(MODULES)
+
+# Faults around a running gateway, one after the other and together, and every answer judged; `make chaos MINUTES=60`.
+# A full disk needs root (a tmpfs); the table says what was used.
+MINUTES ?= 5
+CHAOS_FLAGS ?=
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS_FLAGS)
 
 # The gRPC servers under the oldest grpcio that is allowed, the locked one and the newest; needs a package index.
 grpc-versions: $(VENV)/dev.stamp
