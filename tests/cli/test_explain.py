@@ -327,9 +327,7 @@ def test_help_shows_an_example():
 
 def test_the_decision_shown_is_made_by_the_engine(file, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "authz.tools.requests.check", lambda *given: asked.append(given) or engine.check(*given)
-    )
+    monkeypatch.setattr("authz.tools.requests.check", lambda *given: asked.append(given) or check(*given))
     explained(file, "--tool", "echo", claims={})
 
     assert ["/mcp"] == [request.path for request, *_ in asked]
