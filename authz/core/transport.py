@@ -1,7 +1,7 @@
-"""The rules for HTTP itself, checked before anything in a request is read.
+"""What HTTP itself must be like before anything in a request is read.
 
 A POST needs one JSON content type, no content coding and a whole body; GET and DELETE have no body. An origin must be
-listed. A header that two readers could take differently may occur only once.
+listed. A header that two readers could take differently may stand only once.
 """
 
 from collections.abc import Mapping

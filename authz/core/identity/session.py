@@ -1,7 +1,7 @@
 """A legacy session id, bound to the caller who opened the session.
 
 An MCP server of the handshake versions mints a session id and accepts it from anyone who knows it (MCP 2025-11-25, Security
-Best Practices, "Session Hijacking"). So a client never gets the bare id, but one with a tag that only this service can make:
+Best Practices, "Session Hijacking"). So a client is never given that id as it is, but behind a tag that only we can make:
 
     TAG.ID      TAG = base64url(HMAC-SHA-256(key, server, issuer, subject, client, ID))     43 characters
 
@@ -10,12 +10,12 @@ Rules of this module:
 * Nothing is stored. Any process with the key verifies what another process with that key bound.
 * An id that was verified for a caller is cached with the caller, because verifying takes some microseconds.
 * The first key signs, every key verifies: so a key is replaced without ending a session.
-* Each field is preceded by its length, so two different lists of fields never become the same bytes.
+* Before each field stands its length, so no two different lists of fields are the same bytes.
 * A tag is compared as text and in constant time. Base64 of 32 bytes has spare bits in its last character; compared as
   bytes, four spellings of a tag would pass.
 * An id is visible ASCII (2025-11-25, Transports, "Session Management") without a comma, because a comma in the header
-  means that it was sent twice. Anything else, or an id that is too long, cannot be bound.
-* Callers without a token, where a server admits them, are one caller (`principal.ANONYMOUS`): they share their sessions.
+  means that it was sent twice. What is no such id, or is too long, cannot be bound.
+* Who is verified by the name of nobody (`principal.ANONYMOUS`) shares sessions with all who are.
 """
 
 import hmac

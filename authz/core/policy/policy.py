@@ -9,9 +9,9 @@ Theory.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.
-* A judgement looks only at the rules that can be about the item (see `index`), and the list of these is cached by name.
-* Shadow rules are left out of the judgement. If one could apply, a second judgement includes it, and if the answers
-  differ, the decision names the rule.
+* A judgement looks only at the rules that can be about the item (see `index`); which they are is cached by name.
+* A shadow rule is left out of the judgement. Where one could speak, the judgement is made a second time with it, and
+  a different answer names the rule.
 """
 
 from collections.abc import Iterable
