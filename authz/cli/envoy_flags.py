@@ -97,7 +97,7 @@ class Flags:
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
         if self.health_path and not listener:
-            raise _refused(
+            raise mistake(
                 _flag("health_path"), "is for a listener, and --part filters has none", "leave it out"
             )
         if clients and not listener:

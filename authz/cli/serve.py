@@ -44,7 +44,7 @@ def serve(arguments: Sequence[str]) -> None:
         http=flags.http,
         grace=flags.grace,
         session_keys=flags.session_key_file,
-        grpc_server=ServerChoice(flags.grpc_server),
+        grpc_server=flags.grpc_server,
     )
     settings = read_task(task)
     configure(sys.stderr)

@@ -8,6 +8,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from unittest.mock import patch
 
+import structlog
+
 from authz.cli import main
 from tests.support.waiting import DEADLINE
 
@@ -20,8 +22,9 @@ class Ended:
 
 
 def command(*arguments, environment=None):
-    """Run a command in this process, with no variables but the given ones."""
+    """Run a command in this process, with no variables but the given ones; what it sets for its log is undone."""
     out, err = io.StringIO(), io.StringIO()
+    log = structlog.get_config()
     argv = ["mcp-authz", *map(str, arguments)]
     given = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
     with (
@@ -35,6 +38,8 @@ def command(*arguments, environment=None):
             status = 0
         except SystemExit as ended:
             status = ended.code
+        finally:
+            structlog.configure(**log)
     return Ended(status or 0, out.getvalue(), err.getvalue())
 
 

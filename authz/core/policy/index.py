@@ -1,8 +1,8 @@
-"""Find the rules that can be about a name by hash, so the cost does not grow with the number of other rules.
+"""Which rules can be about a name, found by hash: what it costs does not grow with the rules that cannot.
 
 Rules of this module:
 
-* A rule is in the index once for each name and pattern it has. Exact names are looked up as they are.
+* A rule stands in the index once for each name and pattern it has. Exact names are looked up as they are.
 * A pattern is looked up by the text before its first star and the text after its last, either of which may be empty.
   So a name is cut once for each pair of lengths that these texts have, and only patterns whose texts it has are tried.
 * A pattern that begins and ends with a star is thus tried for every name of its kind.
