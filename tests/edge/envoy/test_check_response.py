@@ -261,3 +261,17 @@ def test_a_call_is_kept_up_to_a_length_of_its_names(chars, kept):
         check_response.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
 
     assert 2 * kept == len(check_response._CALL_PARTS)
+
+
+def test_a_session_id_in_its_own_spelling_is_not_taken_away_beside_a_header_that_is():
+    who = Caller.of(principal("a"), "demo")
+    ok = headers_of(who, {"x-mcp-admin": "1", "mcp_session_id": "s", "mcp-session-id": "s"})
+
+    assert ["x-mcp-admin", "mcp_session_id", "authorization"] == list(ok.headers_to_remove)
+
+
+def test_a_session_id_in_its_own_spelling_costs_no_second_look():
+    who = Caller.of(principal("a"), "demo")
+    headers_of(who, {"mcp-session-id": "s"})
+
+    assert {"identity"} == set(who.cache.replies)
