@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.core.authentication import Authenticator
-from authz.core.identity.principal import Caller, Principal, TokenRejected
+from authz.core.authentication import Authenticator, KnownCaller
+from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -274,3 +274,19 @@ def test_remembering_changes_no_answer(events, size):
             assert without.ask(*rest) == with_memory.ask(*rest)
     assert len(with_memory.tokens) <= size
     assert "hit" not in without.outcomes
+
+
+def test_a_remembered_token_is_a_hit_from_its_first_moment_on():
+    world = World()
+    text = token(claims(nbf=int(NOW) + 60, iat=...))  # the leeway is a minute
+
+    assert [Principal, Principal] == [type(world.ask(text)) for _ in range(2)]
+    assert ["miss", "hit"] == world.outcomes
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Caller.of(ANONYMOUS, "files"), TokenRejected(reason=Reason.BAD_CLAIMS, detail="exp is missing")],
+)
+def test_a_question_about_a_policy_is_answered_with_the_caller_or_the_rejection_it_brings(answer):
+    assert answer is KnownCaller(answer).authenticate(server(), None, NOW)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from authz.core import engine
-from authz.core.identity.principal import Caller
-from authz.core.identity.session import ABSENT
+from authz.core.identity.principal import ANONYMOUS, Caller
+from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, Era
 from authz.core.policy.rule import DenialStyle
@@ -626,3 +626,42 @@ def test_an_answer_is_read_where_it_can_hold_a_list(body, session, every, expect
     context = snapshot(server(ALLOW_ALL), rewrite_every_answer=every)
 
     assert expected is check(post(body, headers), context).rewrite
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (call, lambda: ABSENT),
+        (lambda: post(PING, {"mcp-session-id": own_session("s")}), lambda: Replace("s", own_session("s"))),
+        (
+            lambda: post(modern("tools/list"), {**mirrored("tools/list"), "mcp-session-id": "whatever"}),
+            lambda: REMOVE,
+        ),
+    ],
+)
+def test_an_allow_says_what_becomes_of_the_session_id_on_its_way_upstream(request_, expected):
+    decision = check(request_(), OPEN)
+
+    assert (Reason.ALLOWED, expected()) == (decision.reason, decision.session)
+
+
+def test_a_caller_without_a_token_is_nobody_where_the_server_is_open_to_one_and_no_caller_elsewhere():
+    open_to_nobody = snapshot(server(ALLOW_ALL, anonymous=frozenset({Reason.MISSING_TOKEN})))
+    without = call(headers={"authorization": ...})
+    broken = call(headers={"authorization": "Bearer x"})
+
+    assert ANONYMOUS is check(without, open_to_nobody).principal
+    assert [Reason.ALLOWED, Reason.MALFORMED_TOKEN] == [
+        reason(each, open_to_nobody) for each in (without, broken)
+    ]
+    assert Reason.MISSING_TOKEN is reason(without)
+
+
+def test_a_rules_own_style_is_kept_where_neither_it_nor_its_server_hides():
+    decision = check(call(), snapshot(server(rule("deny", "echo", denial=DenialStyle.HTTP))))
+
+    assert (DenialStyle.HTTP, False) == (decision.denial, decision.hide)
+
+
+def test_a_snapshot_knows_its_servers_by_name():
+    assert {"demo": OPEN.directory.servers[0]} == dict(OPEN.servers)

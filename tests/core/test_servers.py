@@ -2,7 +2,8 @@
 
 import pytest
 
-from authz.core.servers import Directory, authorities, host_without_port
+from authz.core.policy.rule import DenialStyle
+from authz.core.servers import Directory, Server, authorities, host_without_port
 from tests.support.core import server
 
 DEMO = server()
@@ -169,3 +170,24 @@ def test_a_port_is_whatever_envoy_takes_for_one(authority, host):
 )
 def test_a_browser_calls_only_from_a_listed_origin(origins, origin, accepted):
     assert accepted is server(origins=frozenset(origins)).accepts_origin(origin)
+
+
+def test_a_server_that_says_nothing_else_is_closed_to_browsers_to_nobody_and_keeps_the_token():
+    plain = Server(name="plain", hosts=frozenset(), path="/", resource="", issuers={}, policy=DEMO.policy)
+
+    assert (frozenset(), frozenset(), frozenset()) == (plain.anonymous, plain.origins, plain.methods)
+    assert (False, False, DenialStyle.AUTO, ()) == (
+        plain.forward_token,
+        plain.hide,
+        plain.denial,
+        plain.scopes,
+    )
+    assert ("", "") == (plain.title, plain.documentation)
+
+
+def test_the_servers_are_known_by_name():
+    assert {"demo": DEMO, "other": OTHER} == Directory((DEMO, OTHER)).by_name
+
+
+def test_a_directory_is_shown_by_its_servers_alone():
+    assert f"Directory(servers={(DEMO,)!r})" == repr(Directory((DEMO,)))

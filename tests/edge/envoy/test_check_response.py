@@ -275,3 +275,37 @@ def test_a_call_is_kept_up_to_a_length_of_its_names(chars, kept):
         check_response.allow(allowed(method=method, item=item), post({}), server(), "p", ID)
 
     assert 2 * kept == len(check_response._CALL_PARTS)
+
+
+def test_a_session_id_in_its_own_spelling_is_not_taken_away_beside_a_header_that_is():
+    who = Caller.of(principal("a"), "demo")
+    ok = headers_of(who, {"x-mcp-admin": "1", "mcp_session_id": "s", "mcp-session-id": "s"})
+
+    assert ["x-mcp-admin", "mcp_session_id", "authorization"] == list(ok.headers_to_remove)
+
+
+def test_a_session_id_in_its_own_spelling_costs_no_second_look():
+    who = Caller.of(principal("a"), "demo")
+    headers_of(who, {"mcp-session-id": "s"})
+
+    assert {"identity"} == set(who.cache.replies)
+
+
+def test_a_denial_for_a_known_caller_is_not_let_through():
+    denied = Decision(reason=Reason.NO_RULE, server="demo", caller=Caller.of(principal(), "demo"))
+
+    with pytest.raises(ValueError, match="only an allow"):
+        check_response.allow(denied, post({}), server(), "p", ID)
+
+
+def test_an_identity_header_that_is_set_is_overwritten_and_not_taken_away():
+    ok = headers_of(Caller.of(principal("a"), "demo"), {"x-mcp-subject": "admin", "x-mcp-admin": "1"})
+
+    assert ["x-mcp-admin", "authorization"] == list(ok.headers_to_remove)
+    assert ("auth0|alice", OVERWRITE) == set_headers(ok.headers)["x-mcp-subject"]
+
+
+def test_an_allow_has_a_status_of_its_own():
+    response = parsed(check_response.allow(allowed(method="ping"), post({}), server(), "p", ID))
+
+    assert (True, 0) == (response.HasField("status"), response.status.code)
