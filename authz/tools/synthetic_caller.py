@@ -14,6 +14,8 @@ from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 
+_SUBJECT = "somebody"
+"""The subject of a description that names none."""
 _LIFETIME = 3600
 _NO_ISSUER = TokenRejected(
     reason=Reason.UNKNOWN_ISSUER,
@@ -59,4 +61,6 @@ def _missing(claims: Mapping[str, Any], terms: IssuerTerms, now: float) -> dict[
     usual: dict[str, Any] = {"iss": terms.issuer, "aud": min(terms.audiences), "exp": int(now) + _LIFETIME}
     if terms.max_token_age is not None:
         usual["iat"] = int(now)
+    if terms.require_subject:
+        usual["sub"] = _SUBJECT
     return {name: value for name, value in usual.items() if name not in claims}

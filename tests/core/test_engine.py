@@ -508,7 +508,7 @@ def test_an_allow_is_too_late_from_the_very_moment_of_its_deadline(clock, expect
     assert expected is check(call(), OPEN, Deadline(1.0, lambda: clock)).reason
 
 
-@pytest.mark.parametrize(("chars", "expected"), [(16384, 1), (16385, None)])
+@pytest.mark.parametrize(("chars", "expected"), [(65536, 1), (65537, None)])
 def test_the_id_of_a_refused_request_is_looked_for_up_to_a_size(chars, expected):
     empty = len(json.dumps(message("ping", {"pad": ""})))
     body = json.dumps(message("ping", {"pad": "x" * (chars - empty)})).encode()
@@ -548,7 +548,7 @@ NOTHING_ALLOWED = {
                 "item": None,
                 "principal": None,
             }
-            | {"request_id": None, "version": "2025-06-18"},
+            | {"request_id": 1, "version": "2025-06-18"},
         ),
         (
             lambda: post(PING, {"authorization": ..., "mcp-protocol-version": "2025-06-18"}),

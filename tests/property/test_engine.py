@@ -148,7 +148,9 @@ SOUND = st.sampled_from(
 def test_no_x_header_changes_a_decision(request, extra):
     dressed = changed(request, headers={**request.headers, **extra}, repeated=frozenset(extra))
 
-    assert told(check(request, CONTEXT)) == told(check(dressed, CONTEXT))
+    seen = check(dressed, CONTEXT)
+    # A name that a server may read as another header's is refused; none of them is ever let through by what it says.
+    assert Reason.HEADER_MISMATCH is seen.reason or told(check(request, CONTEXT)) == told(seen)
 
 
 KEYS = ["method", "Method", "m\\u0065thod", "jsonrpc", "id", "params", "PARAMS", "param\u017f", "result"]

@@ -19,7 +19,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.uri import reading
 from authz.core.policy.policy import Policy
 from authz.core.reasons import Reason
-from tests.support.core import occasion, principal, rule
+from tests.support.core import context, principal, rule
 
 
 def _lax(text):
@@ -133,7 +133,7 @@ NARROW = Policy((rule(names={Kind.RESOURCE: ("db:///public/*",)}),))
 
 
 def _allowed(policy, uri):
-    return policy.judge(occasion(principal()), Item(Kind.RESOURCE, uri)).reason is Reason.ALLOWED
+    return policy.judge(context(principal()), Item(Kind.RESOURCE, uri)).reason is Reason.ALLOWED
 
 
 def _segments(uri, chain):

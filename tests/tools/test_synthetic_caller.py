@@ -43,9 +43,10 @@ def test_among_several_issuers_the_claims_name_theirs():
 @pytest.mark.parametrize(
     ("claims", "target", "expected"),
     [
-        ({}, server(), ("iss", "aud", "exp")),
-        ({"iss": ISSUER, "aud": AUDIENCE}, server(), ("exp",)),
-        ({}, server(issuers={ISSUER: trust(max_token_age=60.0)}), ("iss", "aud", "exp", "iat")),
+        ({}, server(), ("iss", "aud", "exp", "sub")),
+        ({"iss": ISSUER, "aud": AUDIENCE}, server(), ("exp", "sub")),
+        ({"sub": "alice"}, server(), ("iss", "aud", "exp")),
+        ({}, server(issuers={ISSUER: trust(max_token_age=60.0)}), ("iss", "aud", "exp", "iat", "sub")),
         ({}, several(), ()),
     ],
 )

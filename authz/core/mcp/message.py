@@ -29,8 +29,8 @@ from authz.core.mcp.routing_headers import headers_agree
 from authz.core.mcp.uri import reading
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
-from authz.core.wire.confusables import Budget, OverBudgetError, misleads
-from authz.core.wire.raw_json import UnfitError, open_object
+from authz.core.wire.confusables import Budget, OverBudgetError, imitates, misleads
+from authz.core.wire.raw_json import UnfitError, open_few_members
 from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
 
 # The JSON-RPC 2.0 envelope that every MCP message comes in: its members and its id.
@@ -89,8 +89,8 @@ def load_body(body: bytes, limits: Limits) -> Any:
     return loads_marked(body, max_depth=limits.depth, nodes=limits.nodes, keys=limits.keys)
 
 
-_PEEK_BYTES = 16_384
-"""Largest body that is opened for its id after it was refused: its keys are looked at once more."""
+_MAX_MEMBERS = 16
+"""Most members of a refused body that is opened for its id: their names are looked at once more, without a budget."""
 
 
 def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
@@ -98,11 +98,11 @@ def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
 
     Only the outermost object is opened, so that a flaw further in, which may be why the body is refused, hides no id.
     """
-    if len(body) > _PEEK_BYTES:
-        return None
     limits = limits or DEFAULT_LIMITS
     try:
-        members = open_object(body, ENVELOPE)
+        members = open_few_members(body, _MAX_MEMBERS)
+        if imitates(members, ENVELOPE):
+            return None
         value = {"id": load_body(bytes(members["id"]), limits)} if "id" in members else {}
     except (
         *(UnfitError, StrictJSONError, OverBudgetError),

@@ -4,7 +4,7 @@ Go's encoding/json matches keys whatever their case, with Unicode's simple foldi
 and some parsers end a key at U+0000. A body in which such a key stands means one thing here and another upstream,
 so it is refused where a key is read, and only there.
 
-`__proto__`, `constructor` and `prototype` are no look-alikes, but to JavaScript they can stand for an object's other
+`__proto__`, `constructor` and `prototype` look like no other key, but to JavaScript they can stand for an object's other
 members: merged into another object, `{"__proto__": {"path": "/b"}}` has a path.
 
 Looking costs: one code point can become eighteen, and normalising sorts marks. So keys in ASCII are compared all at

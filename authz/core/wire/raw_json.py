@@ -33,6 +33,8 @@ class _Key(str):
         return self is other
 
 
+_TWICE = "a key occurs twice in one object"
+
 _MEMBERS = Decoder(dict[str, Raw]).decode
 _ALL_MEMBERS = Decoder(dict[_Key, Raw], dec_hook=lambda _type, key: _Key(key)).decode
 _EACH = Decoder(list[dict[str, Raw]]).decode
@@ -62,8 +64,33 @@ def open_members(raw: bytes | Raw) -> dict[str, Raw]:
     """
     members = _MEMBERS(raw)
     if _length(members) != _size(raw) and len(_ALL_MEMBERS(raw)) != len(members):
-        msg = "a key occurs twice in one object"
-        raise UnfitError(msg)
+        raise UnfitError(_TWICE)
+    return members
+
+
+def open_few_members(raw: bytes | Raw, most: int) -> dict[str, Raw]:
+    """Open an object of which nothing is known, not even that its keys are few.
+
+    Args:
+        raw: the object.
+        most: how many keys are read before it is given up, equal ones among them.
+
+    Raises:
+        UnfitError: a key occurs twice, or there are more.
+        msgspec.DecodeError: it is no object.
+    """
+    left = iter(range(most))
+
+    def count(_type: object, key: str) -> _Key:
+        if next(left, None) is None:
+            msg = "an object has too many keys"
+            raise UnfitError(msg)
+        return _Key(key)
+
+    found = Decoder(dict[_Key, Raw], dec_hook=count).decode(raw)
+    members = {str(key): value for key, value in found.items()}
+    if len(members) != len(found):
+        raise UnfitError(_TWICE)
     return members
 
 

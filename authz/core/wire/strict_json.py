@@ -144,7 +144,7 @@ def _refuse_excess(data: bytes, nodes: int, keys: int) -> None:
     if len(data) <= min(nodes, keys) or _within(data, nodes, keys):
         return
     bare = _drop_escapes(data)
-    # Each string is a value or a key, and more of them than may be read are not even cut out.
+    # Each string is a value or a key, so a text with more of them is given up before they are cut out.
     if bare.count(b'"') > 2 * (nodes + keys) or not _within(_outside_strings(bare), nodes, keys):
         raise OverBudgetError
 

@@ -141,6 +141,7 @@ class _PolicyWriter:
             audiences=sorted(terms.audiences),
             jwks_uri=keys.jwks_uri,
             algorithms=sorted(terms.algorithms),
+            subject="" if terms.require_subject else "optional",
         )
 
     def _server(self, server: Server, issuers: list[str]) -> list[str]:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from authz.core.identity.event_id import to_id, to_text
 from authz.core.identity.principal import ANONYMOUS, Caller
-from authz.core.identity.session import ABSENT, MIN_KEY, REMOVE, Replace, Sessions, UnboundSessions, _tag
+from authz.core.identity.session import (
+    _SESSION,
+    ABSENT,
+    MIN_KEY,
+    REMOVE,
+    Replace,
+    Sessions,
+    UnboundSessions,
+    _tag,
+)
 from authz.core.reasons import Reason
 from tests.support.core import (
     MODERN,
@@ -74,7 +83,7 @@ def test_moving_text_from_one_field_to_the_next_makes_another_caller(fields, dat
 def test_the_empty_id_is_none_even_with_a_tag_of_its_own():
     one = caller()
 
-    assert None is Sessions([OLD]).admit(one, f"{_tag(OLD, one, '')}.")
+    assert None is Sessions([OLD]).admit(one, f"{_tag(OLD, _SESSION, one, '')}.")
 
 
 def test_an_id_that_was_bound_before_is_admitted_after_an_upgrade():

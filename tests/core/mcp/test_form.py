@@ -31,7 +31,6 @@ def broken(body, headers=None, limits=DEFAULT_LIMITS):
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{%b}}}'
 NO_JSON = {
     "a key twice in the arguments": (CALL % b'"a":1,"a":2', "duplicate key", "/params/arguments"),
-    "a large integer": (CALL % (b'"a":' + b"9" * 19), "integer out of range", "/params/arguments"),
     "a key twice at the top": (b'{"id":1,"id":2}', "duplicate key", ""),
     "a key twice in the params": (b'{"id":1,"params":{"x":{"a":1,"a":2}}}', "duplicate key", "/params"),
     "a foreign member": (b'{"id":1,"x":{"a":1,"a":2}}', "duplicate key", ""),
@@ -95,17 +94,12 @@ NO_MESSAGE = {
     "a long name": (
         message("tools/call", {"name": "x" * 2049}),
         None,
-        BrokenRule("is too long", "/params/name"),
+        BrokenRule(NAMED, "/params/name"),
     ),
     "arguments": (
         message("tools/call", {"name": "x", "arguments": []}),
         None,
         BrokenRule(OBJECT, "/params/arguments"),
-    ),
-    "arguments that collide": (
-        message("tools/call", {"name": "x", "arguments": {"a": 1, "A": 2}}),
-        None,
-        BrokenRule("no two names in one object may differ in case or form only", "/params/arguments"),
     ),
     "no capabilities": (
         modern("tools/list", {"_meta": {"io.modelcontextprotocol/protocolVersion": MODERN}}),

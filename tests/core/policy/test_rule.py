@@ -75,7 +75,7 @@ def test_a_rule_that_names_nothing_selects_nothing():
 
 def test_effects_and_styles_of_denials_are_called_by_their_words_in_the_policy_file():
     assert ["allow", "deny", "require"] == list(map(str, Effect))
-    assert ["auto", "jsonrpc", "http"] == list(map(str, DenialStyle))
+    assert ["auto", "result", "jsonrpc", "http"] == list(map(str, DenialStyle))
 
 
 def test_exact_names_and_patterns_stand_apart():

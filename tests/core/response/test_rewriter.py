@@ -396,7 +396,7 @@ def test_chunks_before_the_headers_are_dropped():
     assert [] == [*rewriter.chunk(LIST), *rewriter.end()]
 
 
-CUT = LIST.index(b"[")
+BETWEEN = LIST.index(b"[")
 """Between two tokens: a fragment that comes in there breaks the JSON, and renames no member."""
 
 fragments = st.sampled_from(
@@ -409,8 +409,8 @@ fragments = st.sampled_from(
         b"\n\n",
         LIST,
         OTHER,
-        LIST[:CUT],
-        LIST[CUT:],
+        LIST[:BETWEEN],
+        LIST[BETWEEN:],
         b": ",
         b"id: 1",
         b"[",
