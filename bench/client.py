@@ -68,15 +68,15 @@ def status_of(answer: bytes) -> int:
 
 
 def is_denied(answer: bytes) -> bool:
-    """Return whether an answer is a denial rather than a result.
+    """Return whether an answer is a denial, as an error or as a tool's result, rather than what was asked for.
 
     Raises:
         RuntimeError: the answer is neither.
     """
     status, body = status_of(answer), body_of(answer)
-    if status == 200 and b'"result"' in body:
+    if status == 200 and b'"result"' in body and b'"isError":true' not in body:
         return False
-    if status in {401, 403} or (status == 200 and b'"error"' in body):
+    if status in {401, 403} or (status == 200 and (b'"error"' in body or b'"isError":true' in body)):
         return True
     msg = f"expected a result or a denial as the answer: {answer.decode(errors='replace')[:500]}"
     raise RuntimeError(msg)

@@ -96,5 +96,8 @@ class _Exchange:
     async def write(self, message: bytes) -> None:
         self.written.append(message)
 
+    async def pause(self) -> None:
+        """Give way to nobody: there is one call."""
+
     def wake_after(self, seconds: float) -> None:
         """Ignore the timer: time stands still here."""

@@ -32,7 +32,9 @@ def compose(text: str, file: str, max_depth: int) -> Iterator[yaml.Node]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "not YAML"
-        raise mistake(file, f"not valid YAML: {reason}", line=mark.line + 1 if mark else 0) from None
+        # At the end of a text libyaml names a line after the last one.
+        line = min(mark.line + 1, len(text.splitlines()) or 1) if mark else 0
+        raise mistake(file, f"not valid YAML: {reason}", line=line) from None
 
 
 def _bound(text: str, file: str, max_depth: int) -> None:

@@ -49,19 +49,21 @@ class Answer:
 
     @property
     def result(self) -> Mapping[str, Any] | None:
-        """The result, None for a refusal."""
-        return None if self.message is None else self.message.get("result")
+        """The result, None for a refusal, which may be a tool's result too."""
+        result = None if self.message is None else self.message.get("result")
+        return None if isinstance(result, dict) and result.get("isError") else result
 
     @property
     def word(self) -> str:
         """Why it is a refusal: the service's reason, else what was seen; "hidden" for an item that is hidden."""
         if self.problem:
             return self.problem
-        error = (self.message or {}).get("error") or {}
-        data = error.get("data")
+        message = self.message or {}
+        refusal = message.get("error") or message.get("result") or {}
+        data = refusal.get("data") or refusal.get("_meta")
         if isinstance(data, dict) and "reason" in data:
             return str(data["reason"])
-        return "hidden" if error and self.status == 200 else f"status {self.status}"
+        return "hidden" if refusal and self.status == 200 else f"status {self.status}"
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:

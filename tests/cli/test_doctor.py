@@ -34,7 +34,7 @@ def test_a_clean_file_is_said_to_be_clean_with_what_was_looked_at(doctor):
 
     assert (0, "") == (ended.status, ended.err)
     assert f"{file}: looked at listener mcp: " in ended.out
-    assert f"{file}: looked at 4 cluster(s)\n{file}: clean\n" in ended.out
+    assert f"{file}: looked at 6 cluster(s)\n{file}: clean\n" in ended.out
 
 
 def test_a_finding_is_told_with_file_line_path_risk_and_the_lines_that_close_it(doctor):

@@ -56,6 +56,11 @@ def inspect(version, stack, tmp_path):
     return run
 
 
+def _refused(ended_well, answer):
+    """Inspector 0.16 shows a tool's error as a result, and ends well."""
+    return not ended_well or '"isError": true' in answer
+
+
 def _call(tool, argument=""):
     return ["tools/call", "--tool-name", tool, *(["--tool-arg", argument] if argument else [])]
 
@@ -68,7 +73,7 @@ def test_inspector_lists_three_of_five_and_cannot_call_the_others(inspect, stack
 
     assert listed
     assert ["echo", "get_user_info", "list_files"] == [tool["name"] for tool in json.loads(answer)["tools"]]
-    assert not called
+    assert _refused(called, refusal)
     assert INSPECTORS[version][1] in refusal
 
 
@@ -78,7 +83,7 @@ def test_inspector_calls_again_after_a_denial(inspect, stack):
     deleted, refusal = inspect(token, *_call("delete_file", "filename=/elsewhere"))
     called, answer = inspect(token, *_call("echo", "message=still here"))
 
-    assert not deleted
+    assert _refused(deleted, refusal)
     assert "these arguments are not allowed" in refusal
     assert called
     assert "still here" == json.loads(answer)["content"][0]["text"]

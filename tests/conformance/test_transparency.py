@@ -48,16 +48,16 @@ def test_every_check_goes_the_same_way_directly_and_through_envoy(node, ways, tm
 
 
 @pytest.mark.envoy
-def test_a_policy_that_denies_one_tool_is_seen_as_a_difference(node, stack, ways, tmp_path):
+def test_a_policy_that_denies_one_prompt_is_seen_as_a_difference(node, stack, ways, tmp_path):
     """So the comparison can fail."""
-    deny = '      - deny: {tools: ["test_simple_text"]}\n'
+    deny = '      - deny: {prompts: ["test_simple_prompt"]}\n'
     denying = start(stack, "denying", edit=lambda policy: policy + deny)
 
     direct, guarded = (
-        run_suite(node, url, tmp_path / name, "--scenario", "tools-call-simple-text")
+        run_suite(node, url, tmp_path / name, "--scenario", "prompts-get-simple")
         for name, url in (("direct", ways.direct), ("guarded", denying.guarded))
     )
 
-    assert {"tools-call-simple-text"} == {row.scenario for row in differences(direct, guarded)}
+    assert {"prompts-get-simple"} == {row.scenario for row in differences(direct, guarded)}
     assert 0 == direct.status
     assert 0 != guarded.status

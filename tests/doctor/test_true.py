@@ -92,7 +92,12 @@ def from_an_evil_page(stage, port):
 def by_another_tools_name(stage, port):
     """Whether a call of echo, which the user may call, gives what the hidden tool says."""
     answer = asked(stage, port, stage.user, CALL)
-    return answer.status == 200 and b'"result"' in answer.body and b"CANARY-42" not in answer.body
+    return (
+        answer.status == 200
+        and b'"result"' in answer.body
+        and not answer.reason
+        and b"CANARY-42" not in answer.body
+    )
 
 
 def as_a_success(stage, port):

@@ -248,7 +248,7 @@ def test_200_open_streams_do_not_disturb_calls_and_calls_do_not_disturb_them(ser
             assert names == ask(port, token, message("tools/list")).tools
         go_on.set()
         for stream in streams:
-            stream.read_until(last)
+            stream.read_until(b"data: " + DONE + b"\n\n")
 
     assert USERS == len(streams)
 

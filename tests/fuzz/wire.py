@@ -11,7 +11,7 @@ from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.response.commands import Body
-from authz.core.response.list_filter import ListRejected, Trimmed, Untouched, Withheld, trim
+from authz.core.response.list_filter import FilterBounds, ListRejected, Trimmed, Untouched, Withheld, trim
 from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
 from authz.core.wire import strict_json
 from authz.core.wire.strict_json import StrictJSONError
@@ -131,7 +131,9 @@ def _lists() -> list[bytes]:
 
 def _sent(chunks: Iterable[bytes]) -> bytes:
     """Return what a client gets of an event stream."""
-    rewriter = Rewriter(ResponseTerms(visible=_visible, ttl_ms=1000, max_bytes=8192, request_id=1))
+    rewriter = Rewriter(
+        ResponseTerms(visible=_visible, ttl_ms=1000, bounds=FilterBounds(bytes=8192), request_id=1)
+    )
     commands = list(
         rewriter.headers(ResponseHead(status=200, content_type="text/event-stream"), bodyless=False)
     )

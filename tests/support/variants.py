@@ -117,7 +117,10 @@ class Variant(Gateway):
         server = (
             self.security.upstream if self.security else self.upstream.rpartition(":")[2].partition("/")[0]
         )
-        places = {"authz": self.grpc, "rewriter": self.grpc, "authz_http": f"127.0.0.1:{self.ports.http}"}
+        places = {
+            **dict.fromkeys(("authz", "rewriter", "rewriter_streams", "rewriter_lists"), self.grpc),
+            "authz_http": f"127.0.0.1:{self.ports.http}",
+        }
         return places.get(cluster, f"127.0.0.1:{server}" if cluster.startswith("mcp-") else "127.0.0.1:1")
 
 

@@ -65,7 +65,7 @@ def test_variables_count_in_the_candidate_too(write):
     ("other", "expected"),
     [
         (None, "other.yaml: cannot be read: No such file or directory"),
-        ("a: [\n", "other.yaml:2: not valid YAML: did not find expected node content"),
+        ("a: [\n", "other.yaml:1: not valid YAML: did not find expected node content"),
         (
             OTHER + "        scope: [a]\n",
             "other.yaml:11: servers.files.rules[0].scope: unknown key (did you mean scopes?)",
