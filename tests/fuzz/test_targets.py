@@ -38,7 +38,7 @@ def raises(*_args, **_kwargs):
 
 FAULTS = {
     "json": ("tests.fuzz.wire.strict_json.loads", raises),
-    "message": ("authz.core.mcp.form.imitates", lambda *_: False),
+    "message": ("authz.core.mcp.message.misleads", lambda *_: False),
     "uri": ("authz.core.mcp.uri._DOT_SEGMENT", re.compile("(?!)")),
     "list": ("authz.core.response.list_filter._ITEM_KEYS", frozenset()),
     "sse": ("authz.core.response.rewriter.with_data", lambda event, _data: event.raw),
