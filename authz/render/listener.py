@@ -5,8 +5,10 @@ from datetime import timedelta
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLog,
     AccessLogFilter,
+    AndFilter,
     ComparisonFilter,
     ComparisonFilterOp,
+    MetadataFilter,
     StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
@@ -30,7 +32,13 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     ResponseMapper,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    RegexMatcher,
+    StringMatcher,
+    ValueMatcher,
+)
 from envoy_data_plane.google.protobuf import Struct
 
 from authz.core.mcp.header_names import IDENTITY_HEADERS
@@ -171,17 +179,33 @@ def _access_log(chain: Chain) -> AccessLog:
 
 
 def _local_replies(chain: Chain) -> LocalReplyConfig:
-    limited = [_as_json_rpc(429, "mcp.too_many", _TOO_MANY)] if chain.options.rate else []
-    return LocalReplyConfig(mappers=[_as_json_rpc(413, "mcp.too_large", _TOO_LARGE), *limited])
+    # The service has a 429 of its own, for streams, whose body says more; Envoy counts what was allowed only, and
+    # sets the flag RL too late to be matched.
+    limited = AndFilter(filters=[_has_status(429, "mcp.too_many"), _was_allowed()])
+    too_many = [_as_json_rpc(AccessLogFilter(and_filter=limited), _TOO_MANY)] if chain.options.rate else []
+    return LocalReplyConfig(mappers=[_as_json_rpc(_has_status(413, "mcp.too_large"), _TOO_LARGE), *too_many])
 
 
-def _as_json_rpc(status: int, runtime_key: str, error: dict[str, object]) -> ResponseMapper:
-    """Return the mapper that gives Envoy's own reply of a status the body of a JSON-RPC error."""
-    is_status = ComparisonFilter(
+def _has_status(status: int, runtime_key: str) -> AccessLogFilter:
+    comparison = ComparisonFilter(
         op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=status, runtime_key=runtime_key)
     )
+    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=comparison))
+
+
+def _was_allowed() -> AccessLogFilter:
+    matcher = MetadataMatcher(
+        filter=EXT_AUTHZ,
+        path=[MetadataMatcherPathSegment(key="decision")],
+        value=ValueMatcher(string_match=StringMatcher(exact="allow")),
+    )
+    return AccessLogFilter(metadata_filter=MetadataFilter(matcher=matcher, match_if_key_not_found=False))
+
+
+def _as_json_rpc(replies: AccessLogFilter, error: dict[str, object]) -> ResponseMapper:
+    """Return the mapper that gives these of Envoy's own replies the body of a JSON-RPC error."""
     body = Struct.from_dict({"jsonrpc": "2.0", "id": None, "error": error})
     return ResponseMapper(
-        filter=AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=is_status)),
+        filter=replies,
         body_format_override=SubstitutionFormatString(json_format=body),
     )

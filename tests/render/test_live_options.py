@@ -218,6 +218,14 @@ def test_a_call_too_many_is_answered_in_json_rpc_with_the_headers_a_browser_need
     assert b"-32000.0" not in body
 
 
+def test_the_services_own_429_keeps_its_body_beside_a_rate_limit(start, checks):
+    checks.answer = _denial(reason="too_many_streams")
+    checks.answer.denied_response.status.code = 429
+    status, _, body = start(TWO_AN_HOUR).request("POST", "/mcp", body=b"{}")
+
+    assert (429, b"no") == (status, body)
+
+
 def test_the_number_of_buckets_is_bounded_and_the_oldest_gives_way(start, ask):
     status, _ = ask
     envoy = start(TWO_AN_HOUR, edit=lambda text: text.replace("descriptors: 10000", "descriptors: 2"))
