@@ -45,7 +45,7 @@ def is_free(address):
 
 BAD = {
     "unknown key": (NATIVE + "    zzz: 1\n", "FILE:11: servers.files.zzz: unknown key (known here: "),
-    "not YAML": ("a: [\n", "FILE:2: not valid YAML: "),
+    "not YAML": ("a: [\n", "FILE:1: not valid YAML: "),
     "a rule": (
         NATIVE + "        when: args.n == 1\n",
         "FILE:11: servers.files.rules[0].when: reads args, which only `args` may (line 1, column 1 of the expression)",

@@ -134,7 +134,7 @@ def demo(supervisor):
         Child(
             name="demo",
             argv=[command, "demo", "--keep", "--port", str(free_port())],
-            ready=lambda: log.exists() and "Ctrl-C ends it." in log.read_text("utf-8"),
+            ready=lambda: log.exists() and "Ctrl-C ends the demo." in log.read_text("utf-8"),
             deadline=180.0,
         )
     )

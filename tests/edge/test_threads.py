@@ -13,7 +13,7 @@ from tests.support.rpc import serving
 from tests.support.services import check_request, service
 from tests.support.waiting import DEADLINE
 
-CALLERS, CALLS = 30, 1500
+CALLERS, CALLS = 30, 300
 
 
 async def _disturbed(running, over):
