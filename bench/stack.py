@@ -115,7 +115,8 @@ def running(
 
     Args:
         peers: name to command of further ext_authz servers; `{socket}` in it is the path they must listen on, and
-            they must answer gRPC health checks there.
+            they must answer gRPC health checks there;
+            the variables of `policy` are in their environment.
         envoy: whether Envoy is started.
         policy: what the service decides by.
         upstream: module and arguments of the MCP server that serves lists, at `${BENCH_UPSTREAM}` of the policy; empty
@@ -178,7 +179,7 @@ def _children(
     for name, command in {**commands, **peers}.items():
         socket = backends[name].service.removeprefix("unix:")
         argv = shlex.split(command.replace("{socket}", socket))
-        yield Child(name=name, argv=argv, ready=socket_ready(Path(socket)))
+        yield Child(name=name, argv=argv, env=environment, ready=socket_ready(Path(socket)))
     yield serve(SERVICE, backends[SERVICE].service, backends[SERVICE].http, policy, environment)
 
 
