@@ -123,7 +123,7 @@ class Supervisor:
         began = time.monotonic()
         try:
             self._bring_up(child, began + child.deadline)
-        except BaseException as error:
+        except BaseException as error:  # an interrupt too must leave no process behind; it goes on
             self.failed |= _is_failure(error)
             self.stop(child.name)
             raise

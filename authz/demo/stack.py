@@ -45,7 +45,7 @@ class Stack:
         self.supervisor.__enter__()
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no process behind; it goes on
             self.supervisor.__exit__(*sys.exc_info())
             raise
         return self
