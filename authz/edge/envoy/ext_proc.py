@@ -266,7 +266,7 @@ class _Stream:
                         yield from pieces(gathered)
                         gathered.clear()
                         yield from self._reply(action)
-        except Exception:  # whoever called ends the response
+        except Exception:  # the caller ends the response
             yield from pieces(gathered)  # it was judged before the rest failed
             raise
         yield from pieces(gathered)
