@@ -22,7 +22,8 @@ from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule, Selector
 from authz.core.reasons import Reason
 from authz.core.request import NEVER, HttpRequest, Limits
-from authz.core.response.list_filter import Trimmed, trim
+from authz.core.response.filter_result import Trimmed
+from authz.core.response.list_filter import trim
 from authz.core.servers import Directory, Server
 from authz.edge.envoy.ext_authz import read_request
 from bench.catalogue import SIZES, document, name_of

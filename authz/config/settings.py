@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
-from authz.core.response.list_filter import MAX_ITEMS
+from authz.core.response.list_items import MAX_ITEMS
 from authz.core.response.streams import StreamShares
 from authz.core.servers import Directory
 

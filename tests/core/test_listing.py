@@ -5,7 +5,8 @@ import pytest
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import TABLE, Group, Reason
-from authz.core.response.list_filter import Trimmed, Withheld, trim
+from authz.core.response.filter_result import Trimmed, Withheld
+from authz.core.response.list_filter import trim
 from tests.support.core import rule, server, tool
 
 POLICY = [reason for reason, row in TABLE.items() if row.group is Group.POLICY]

@@ -11,7 +11,8 @@ from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.response.commands import Body
-from authz.core.response.list_filter import FilterBounds, ListRejected, Trimmed, Untouched, Withheld, trim
+from authz.core.response.filter_result import ListRejected, Trimmed, Untouched, Withheld
+from authz.core.response.list_filter import FilterBounds, trim
 from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
 from authz.core.wire import strict_json
 from authz.core.wire.strict_json import StrictJSONError

@@ -27,6 +27,7 @@ SECURITY = (
     "authz/core/mcp/routing_headers.py",
     "authz/core/response/context.py",
     "authz/core/response/list_filter.py",
+    "authz/core/response/list_items.py",
     "authz/core/response/notifications.py",
     "authz/core/response/rewriter.py",
     "authz/core/authentication.py",
@@ -44,6 +45,7 @@ ALSO = {
     "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
     "authz/core/policy/rule.py": ("tests/core/policy/test_arguments.py",),
     "authz/core/response/list_filter.py": ("tests/core/response/test_notifications.py",),
+    "authz/core/response/list_items.py": ("tests/core/response/test_list_filter.py",),
     "authz/edge/envoy/check_response.py": ("tests/edge/envoy/test_ext_authz.py",),
 }
 """Tests beside the mirroring file that are about the module as well."""

@@ -13,7 +13,7 @@ from authz.config.settings import Drain, Fetching
 from authz.config.validation import Section
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
-from authz.core.response.list_filter import MAX_ITEMS
+from authz.core.response.list_items import MAX_ITEMS
 
 
 def _setting(defaults: object, name: str, key: str, bounds: tuple[int, int], text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from authz.core.reasons import TABLE, Reason
 from authz.core.request import RequestId
-from authz.core.response.list_filter import Cause, Count
+from authz.core.response.filter_result import Cause, Count
 
 
 class ResponseOutcome(StrEnum):

@@ -56,18 +56,9 @@ from authz.core.response.commands import (
     expired,
     refusal,
 )
+from authz.core.response.filter_result import Cause, FilterResult, ListRejected, Trimmed, Untouched, Withheld
 from authz.core.response.held import Held, HeldBytes
-from authz.core.response.list_filter import (
-    DEFAULT_BOUNDS,
-    Cause,
-    FilterBounds,
-    FilterResult,
-    ListRejected,
-    Trimmed,
-    Untouched,
-    Withheld,
-    filter_in_slices,
-)
+from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds, filter_in_slices
 from authz.core.wire.sse import Event, Parser, with_data, with_ids, without_data
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)

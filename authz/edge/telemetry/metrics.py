@@ -15,7 +15,7 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
-from authz.core.response.list_filter import Cause
+from authz.core.response.filter_result import Cause
 from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
 
 OTHER = "_other"

@@ -5,17 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.response.list_filter import (
-    LISTS,
-    Cause,
-    Count,
-    FilterBounds,
-    ListRejected,
-    Trimmed,
-    Untouched,
-    Withheld,
-    trim,
-)
+from authz.core.response.filter_result import Cause, Count, ListRejected, Trimmed, Untouched, Withheld
+from authz.core.response.list_filter import FilterBounds, trim
+from authz.core.response.list_items import LISTS
 
 
 def all_but(*hidden):

@@ -16,8 +16,9 @@ from authz.core.response.commands import (
     expired,
     refusal,
 )
+from authz.core.response.filter_result import Cause, Count
 from authz.core.response.held import HeldBytes
-from authz.core.response.list_filter import Cause, Count, FilterBounds
+from authz.core.response.list_filter import FilterBounds
 from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
 from authz.core.wire.sse import MAX_LINES
 
