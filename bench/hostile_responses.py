@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from authz.core.response.commands import Body, Judged, Pause
 from authz.core.response.held import HeldBytes
+from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds
-from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
+from authz.core.response.rewriter import ResponseHead, Rewriter
 
 _JSON = ResponseHead(status=200, content_type="application/json")
 _SSE = ResponseHead(status=200, content_type="text/event-stream")

@@ -12,8 +12,9 @@ from authz.core.mcp.message import Message, MessageRejected, peek_id, read_messa
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.response.commands import Body
 from authz.core.response.filter_result import ListRejected, Trimmed, Untouched, Withheld
+from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds, trim
-from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
+from authz.core.response.rewriter import ResponseHead, Rewriter
 from authz.core.wire import strict_json
 from authz.core.wire.strict_json import StrictJSONError
 from tests.fuzz.readers import event_data, listed, member, readings

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from authz.core.response.commands import Body, Pause
 from authz.core.response.filter_result import Trimmed
+from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds, filter_in_slices, trim
-from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
+from authz.core.response.rewriter import ResponseHead, Rewriter
 from authz.core.wire.sse import Parser
 from tests.support.work import counted
 

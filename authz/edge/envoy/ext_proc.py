@@ -49,8 +49,9 @@ from authz.core.response.commands import (
 from authz.core.response.context import ResponseContext
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import HeldBytes
+from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds
-from authz.core.response.rewriter import ResponseTerms, Rewriter
+from authz.core.response.rewriter import Rewriter
 from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams, StreamShares
 from authz.edge.envoy.processing_messages import (

@@ -18,8 +18,9 @@ from authz.core.response.commands import (
 )
 from authz.core.response.filter_result import Cause, Count
 from authz.core.response.held import HeldBytes
+from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds
-from authz.core.response.rewriter import ResponseHead, ResponseTerms, Rewriter
+from authz.core.response.rewriter import ResponseHead, Rewriter
 from authz.core.wire.sse import MAX_LINES
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
