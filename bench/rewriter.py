@@ -13,7 +13,8 @@ from typing import Any
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.edge.envoy.ext_proc import NAMESPACE, Processor
+from authz.edge.envoy.ext_proc import Processor
+from authz.edge.envoy.processing_stream import NAMESPACE
 from authz.edge.service import Service
 from bench.catalogue import document
 from bench.list_variants import LIST_VARIANTS, requests_for, verified

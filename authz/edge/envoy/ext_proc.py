@@ -9,77 +9,31 @@ Rules of this module:
 * The reply to the headers may wait for the body: in this body mode Envoy sends on regardless. The content-length is
   always set or removed, except on a response without a body.
 * Who reads comes from the dynamic metadata that ext_authz left, never from a header.
-* Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
-  Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
-  bears the id of the JSON-RPC request once that is known.
-* A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
-  that cannot be bound is a failure.
 * When the caller's token has expired and the grace is over, a response that is being sent is ended as if the server
   had ended it, also while no message comes. While a client does not read, the end waits behind what the client has not
   taken; nothing more is read meanwhile.
 * Bytes that follow one another are one message, up to its largest size: a stream of blank lines is a few messages, not a
   million. `PAUSE` stands among the answers where the rewriter lets others have the thread.
-* Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.core.identity.principal import Principal
-from authz.core.identity.session import HEADER as SESSION
-from authz.core.request import RequestId
-from authz.core.response.commands import (
-    PAUSE,
-    BadGateway,
-    Body,
-    Command,
-    Commands,
-    Headers,
-    Judged,
-    Pause,
-    Release,
-    ResponseOutcome,
-    Stop,
-)
-from authz.core.response.context import ResponseContext
-from authz.core.response.filter_result import Cause
+from authz.core.response.commands import PAUSE
 from authz.core.response.held import HeldBytes
-from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds
-from authz.core.response.rewriter import Rewriter
-from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams, StreamShares
-from authz.edge.envoy.processing_messages import (
-    PIECE,
-    VALIDATORS,
-    bad_gateway,
-    body_reply,
-    field_values,
-    headers_reply,
-    pieces,
-    read_head,
-    texts,
-    trailers_reply,
-    waved,
-)
+from authz.edge.envoy.processing_stream import ProcessingStream, Resolve
 from authz.edge.grpc.transport import WOKEN, Call, Stream
 from authz.edge.telemetry.metrics import Metrics
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-NAMESPACE = "envoy.filters.http.ext_authz"
-"""Where ext_authz leaves its dynamic metadata."""
 
 _read: Any = external_processor_pb2.ProcessingRequest.FromString
-_FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
-
-
-Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
-"""From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
 
 
 class Processor:
@@ -104,14 +58,14 @@ class Processor:
 
     async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = _Stream(self._resolve, self._observe, self._bounds, self._held, self._open)
+        stream = ProcessingStream(self._resolve, self._observe, self._bounds, self._held, self._open)
         try:
             await _converse(stream, call)
         finally:
             stream.close()
 
 
-async def _converse(stream: "_Stream", call: Call) -> None:
+async def _converse(stream: ProcessingStream, call: Call) -> None:
     timed = False
     while (message := await call.read()) is not None:
         answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
@@ -123,213 +77,3 @@ async def _converse(stream: "_Stream", call: Call) -> None:
         if stream.seconds is not None and not timed:
             timed = True
             call.wake_after(stream.seconds)
-
-
-class _Stream:
-    """One call.
-
-    Attributes:
-        seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
-    """
-
-    def __init__(
-        self,
-        resolve: Resolve,
-        observe: Metrics,
-        bounds: FilterBounds,
-        held: HeldBytes,
-        streams: OpenStreams,
-    ) -> None:
-        self.seconds: float | None = None
-        self._resolve = resolve
-        self._observe = observe
-        self._bounds = bounds
-        self._held = held
-        self._streams = streams
-        self._owner: Principal | None = None  # of a stream that is counted
-        self._server = ""
-        self._request_id: RequestId = None
-        self._session: str | None = None
-        self._modes: Any = None
-        self._rewriter: Rewriter | None = None
-        self._validators: list[str] = []
-        self._headers_sent = False
-        self._over = False
-
-    def close(self) -> None:
-        """Release what is held of the response."""
-        if self._rewriter is not None:
-            self._rewriter.close()
-        if self._owner is not None:
-            self._streams.end(self._owner, self._server)
-            self._owner = None
-
-    def answer(self, request: Any) -> Iterator[Any]:
-        """Answer one ProcessingRequest, with any number of responses, and PAUSE among them."""
-        if request.HasField("protocol_config"):
-            self._modes = request.protocol_config
-        kind = request.WhichOneof("request") or ""
-        if kind.startswith("request"):
-            echo = self._modes is not None and self._modes.request_body_mode == _FULL_DUPLEX
-            yield waved(kind, getattr(request, kind), echo=echo)
-        elif kind and not self._over:
-            yield from self._guarded(kind, request)
-
-    def expire(self) -> Iterator[Any]:
-        """Answer that the caller's token expired."""
-        if self._rewriter is None or self._over:
-            return
-        try:
-            yield from self._carry_out(self._rewriter.expire())
-        except Exception:  # noqa: BLE001 - whatever fails, the response ends
-            yield from self._fail()
-
-    def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
-        try:
-            yield from _HANDLERS[kind](self, request)
-        except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
-            yield from self._fail()
-
-    def headers(self, request: Any) -> Iterator[Any]:
-        """Take response_headers."""
-        message = request.response_headers
-        if self._rewriter or not (message.end_of_stream or self._full_duplex()):
-            yield from self._fail()
-            return
-        context = self._find_context(request.metadata_context.filter_metadata)
-        values = field_values(message.headers)
-        self._session = _bind_session(values.get(SESSION), context)
-        self._validators = [name for name in VALIDATORS if name in values]
-        self._rewriter = Rewriter(self._terms(context))
-        yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
-
-    def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
-        given = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
-        context = self._resolve(given)
-        if context is not None:
-            self._server, self._request_id = context.server.name, context.request_id
-            self.seconds = context.seconds
-            if given.get("method") in STREAMS:
-                self._owner = context.caller.principal
-                self._streams.begin(self._owner, self._server)
-        return context
-
-    def _terms(self, context: ResponseContext | None) -> ResponseTerms:
-        if context is None:
-            return ResponseTerms(
-                visible=None, bounds=self._bounds, held=self._held, bind_event=lambda _: None
-            )
-        return ResponseTerms(
-            visible=context.visible,
-            usable=context.usable,
-            ttl_ms=context.remaining_ms,
-            bounds=self._bounds,
-            request_id=context.request_id,
-            server=context.server.name,
-            held=self._held,
-            bind_event=context.bind_event,
-        )
-
-    def body(self, request: Any) -> Iterator[Any]:
-        """Take one response_body."""
-        message = request.response_body
-        yield from self._carry_out(self._begun().chunk(message.body))
-        if message.end_of_stream:
-            yield from self._carry_out(self._begun().end())
-            yield from self._end_body()
-
-    def trailers(self, _request: Any) -> Iterator[Any]:
-        """Take response_trailers, which end a body whose chunks did not."""
-        yield from self._carry_out(self._begun().end())
-        if not self._over:
-            self._over = True
-            yield trailers_reply()
-
-    def _begun(self) -> Rewriter:
-        if self._rewriter is None:
-            msg = "a response began without headers"
-            raise ValueError(msg)
-        return self._rewriter
-
-    def _full_duplex(self) -> bool:
-        """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
-        return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
-
-    def _carry_out(self, actions: Commands) -> Iterator[Any]:
-        gathered = bytearray()
-        try:
-            for action in actions:
-                match action:
-                    case Judged():
-                        self._record(action)
-                    case Body() if len(gathered) + len(action.data) < PIECE:
-                        gathered += action.data
-                    case _:
-                        yield from pieces(gathered)
-                        gathered.clear()
-                        yield from self._reply(action)
-        except Exception:  # the caller ends the response
-            yield from pieces(gathered)  # it was judged before the rest failed
-            raise
-        yield from pieces(gathered)
-
-    def _reply(self, action: Command) -> Iterator[Any]:
-        match action:
-            case Pause():
-                yield PAUSE
-            case Release():
-                self._headers_sent = self._over = True
-                yield headers_reply(None, (), self._session)
-            case Headers():
-                self._headers_sent = True
-                yield headers_reply(action, self._validators, self._session)
-            case Body():
-                yield from pieces(action.data)
-            case BadGateway():
-                self._over = True
-                yield bad_gateway(self._request_id)
-            case Stop():
-                yield from self._end_body()
-
-    def _record(self, judged: Judged) -> None:
-        self._observe.rewritten(judged.outcome)
-        if judged.cause is not None:
-            self._observe.response_refused(self._server, judged.cause)
-        for count in judged.counts:
-            self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
-
-    def _end_body(self) -> Iterator[Any]:
-        if not self._over:
-            self._over = True
-            yield body_reply(b"", last=True)
-
-    def _fail(self) -> Iterator[Any]:
-        if self._headers_sent:
-            yield from self._end_body()
-        elif not self._over:
-            self._over = True
-            yield bad_gateway(self._request_id)
-        self._record(Judged(ResponseOutcome.REFUSED, cause=Cause.INTERNAL))
-
-
-def _bind_session(session: str | None, context: ResponseContext | None) -> str | None:
-    """Return what the client gets for the server's session id.
-
-    Raises:
-        ValueError: the id cannot be bound, or it is not known to whom.
-    """
-    if session is None:
-        return None
-    if context is None:
-        msg = "a session for nobody"
-        raise ValueError(msg)
-    return context.bind_session(session)
-
-
-_HANDLERS: Mapping[str, Callable[[_Stream, Any], Iterator[Any]]] = MappingProxyType(
-    {
-        "response_headers": _Stream.headers,
-        "response_body": _Stream.body,
-        "response_trailers": _Stream.trailers,
-    }
-)

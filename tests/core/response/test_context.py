@@ -14,7 +14,8 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import VisibilityInputs
 from authz.core.response.commands import refusal
 from authz.core.response.context import KEY, ResponseContext
-from authz.edge.envoy.ext_proc import NAMESPACE, Processor
+from authz.edge.envoy.ext_proc import Processor
+from authz.edge.envoy.processing_stream import NAMESPACE
 from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses

@@ -17,7 +17,8 @@ from authz.core.response.commands import ResponseOutcome, expired, refusal
 from authz.core.response.list_filter import FilterBounds
 from authz.core.response.streams import OpenStreams, StreamShares
 from authz.core.servers import Server
-from authz.edge.envoy.ext_proc import NAMESPACE, SERVICE, Processor
+from authz.edge.envoy.ext_proc import SERVICE, Processor
+from authz.edge.envoy.processing_stream import NAMESPACE
 from tests.support import core
 from tests.support.ext_proc import responses as all_responses
 from tests.support.rpc import serving
