@@ -9,7 +9,6 @@ Rules are looked up in the index that decides, so the cost does not grow with th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 from authz.config.cel.tree import names_equal_to
 from authz.config.yaml_document import Path
@@ -59,9 +58,9 @@ class RuleReach:
     def _covered(self, rule: Rule) -> Iterator[str]:
         """Yield at most one sentence about the other rule that makes this one useless."""
         texts = list(_texts(rule.selector))
-        denied = [self._others(Effect.DENY, text, rule) for text in texts]
-        if rule.effect is Effect.ALLOW and all(denied):
-            names = ", ".join(other.name for other in self._in_order(chain.from_iterable(denied)))
+        denying = self._denying(texts, rule) if rule.effect is Effect.ALLOW else []
+        if denying:
+            names = ", ".join(other.name for other in denying)
             yield f"can never allow: everything it names is denied to everyone by {names}"
             return
         for other in self._covering(rule, texts):
@@ -70,12 +69,28 @@ class RuleReach:
                 yield f"changes nothing: {other.name} selects the same names and has no conditions"
                 return
 
-    def _covering(self, rule: Rule, texts: Sequence[Item]) -> Iterator[Rule]:
-        """Yield the other rules of the same effect that select every name of this one."""
-        first, *rest = ({id(each): each for each in self._others(rule.effect, text, rule)} for text in texts)
-        for key, other in first.items():
-            if all(key in others for others in rest):
-                yield other
+    def _denying(self, texts: Iterable[Item], rule: Rule) -> list[Rule]:
+        """Return the rules that deny every text to everyone; none as soon as one text is not denied."""
+        found: list[Rule] = []
+        for text in texts:
+            denying = self._others(Effect.DENY, text, rule)
+            if not denying:
+                return []
+            found += denying
+        return self._in_order(found)
+
+    def _covering(self, rule: Rule, texts: Sequence[Item]) -> list[Rule]:
+        """Return the other rules of the same effect that select every name of this one.
+
+        Only those that are about the first name are asked about the next, and none is asked once none is left.
+        """
+        first, *rest = texts
+        covering = self._others(rule.effect, first, rule)
+        for text in rest:
+            if not covering:
+                break
+            covering = [other for other in covering if other.selector.selects(text)]
+        return covering
 
     def _others(self, effect: Effect, text: Item, rule: Rule) -> list[Rule]:
         """Return the other rules of an effect that have no conditions and select a name, in the file's order."""

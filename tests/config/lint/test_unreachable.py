@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 
 from authz.core.mcp.item import Item, Kind
+from authz.core.policy.rule import Pattern
 from authz.core.reasons import Reason
 from tests.support.policy_files import NATIVE, principal, reason, settings, warnings
 
@@ -98,3 +99,19 @@ def test_an_args_condition_that_never_holds_is_found_too():
     (found,) = warnings(NATIVE + "        args: mcp.tool.name == 'b' && args.x == 1\n")
 
     assert found.startswith("FILE:11: servers.files.rules[0].args: can never hold")
+
+
+@pytest.mark.parametrize(
+    "others", ["", "      - allow: {tools: [t1_x, u]}\n", "      - deny: {tools: [t1_x]}\n"]
+)
+def test_what_it_costs_to_look_for_such_rules_grows_with_the_names_and_not_with_their_square(
+    others, monkeypatch
+):
+    tried = []
+    matches = Pattern.matches
+    monkeypatch.setattr(Pattern, "matches", lambda self, name: tried.append(name) or matches(self, name))
+    names = ", ".join(f"'*t{number}_*'" for number in range(900))
+
+    assert [] == warnings(NATIVE.replace("[echo]", f"[{names}]") + others)
+
+    assert len(tried) <= 5 * 900
