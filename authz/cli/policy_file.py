@@ -1,6 +1,6 @@
 """Load the policy file that a command was given, with what its flags add."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.load import LoadOptions, load
@@ -15,8 +15,9 @@ def read_settings(
     *,
     allow_anonymous: bool = False,
     session_keys: list[str] | None = None,
+    kept: Mapping[str, bytes] | None = None,
 ) -> Settings:
-    """Load a policy file with what the command line adds.
+    """Load a policy file, or what was `kept` of it, with what the command line adds.
 
     Raises:
         ConfigError: the file or an option cannot be used.
@@ -33,7 +34,7 @@ def read_settings(
         allow_anonymous=allow_anonymous,
         session_keys=tuple(session_keys or ()),
     )
-    return load(file, options=options)
+    return load(file, options=options, kept=kept)
 
 
 def checked(flag: str, text: str, check: Callable[[str], str], cure: str) -> None:

@@ -1,14 +1,20 @@
 """Reads the settings of a `Task`: what the flags of `serve` say, on top of the policy file."""
 
 import dataclasses
+from collections.abc import Mapping
+
+import structlog
 
 from authz.cli.policy_file import read_settings
+from authz.config.problems import ConfigError
 from authz.config.settings import Settings
 from authz.edge.workers.ipc import Task
 
+_LOG = structlog.get_logger("authz.policy")
 
-def read_task(task: Task) -> Settings:
-    """Return the settings of the policy file, with those of the command line on top.
+
+def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
+    """Return the settings of the policy file, or of what was `kept` of it, with those of the command line on top.
 
     Raises:
         ConfigError: the file or an option cannot be used.
@@ -19,6 +25,7 @@ def read_task(task: Task) -> Settings:
         task.jwks,
         allow_anonymous=task.allow_anonymous,
         session_keys=task.session_keys,
+        kept=kept,
     )
     drain = settings.drain
     if task.grace is not None:
@@ -26,3 +33,19 @@ def read_task(task: Task) -> Settings:
     return dataclasses.replace(
         settings, grpc=task.grpc or settings.grpc, http=task.http or settings.http, drain=drain
     )
+
+
+def read_task_or_kept(task: Task) -> Settings:
+    """Return the settings on disk or, if they cannot be used, those by which the other workers go on.
+
+    Raises:
+        ConfigError: the file cannot be used, and there are no other workers yet.
+    """
+    try:
+        return read_task(task)
+    except Exception as error:
+        if not task.files:
+            raise
+        problem = str(error) if isinstance(error, ConfigError) else type(error).__name__
+        _LOG.error("policy cannot be used, the last good one is taken", problem=problem)
+        return read_task(task, task.files)

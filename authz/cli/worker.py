@@ -7,7 +7,7 @@ import sys
 from io import FileIO
 
 from authz.cli import import_guard  # noqa: F401 - before any other import that loads a library
-from authz.cli.task_settings import read_task
+from authz.cli.task_settings import read_task, read_task_or_kept
 from authz.config.problems import ConfigError
 from authz.edge.reload import WatchedFile
 from authz.edge.telemetry.audit_log import AuditLog
@@ -22,7 +22,7 @@ async def _main(connected: socket.socket) -> int:
     if not isinstance(task, Task):
         return 1
     try:
-        settings = await asyncio.to_thread(read_task, task)
+        settings = await asyncio.to_thread(read_task_or_kept, task)
     except ConfigError as error:
         channel.send(Started(str(error)))
         await channel.aclose()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from authz.config.files import fingerprint, read_text
+from authz.config.files import Files
 from authz.config.native.build import build
 from authz.config.native.model import ListenTls, PolicyFile
 from authz.config.native.sessions import with_key_files, with_sessions
@@ -40,6 +40,7 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
     options: LoadOptions | None = None,
+    kept: Mapping[str, bytes] | None = None,
 ) -> Settings:
     """Read a policy file.
 
@@ -47,23 +48,23 @@ def load(
         path: a native file, or Kubernetes documents with an AgentgatewayPolicy.
         environment: values for `${NAME}`; the process's own when None.
         options: what the command line adds.
+        kept: `Settings.files` of settings that were loaded before, to load them again whatever is on disk now.
 
     Raises:
         ConfigError: the file cannot be used; no part of it is.
     """
-    return _load(path, os.environ if environment is None else environment, options or LoadOptions())
+    files = Files(kept)
+    settings = _load(
+        path, os.environ if environment is None else environment, options or LoadOptions(), files
+    )
+    return replace(settings, files=files.content)
 
 
-def _load(path: str, environment: Mapping[str, str], options: LoadOptions, main: str = "") -> Settings:
-    """Read a file, or with `main` the candidate that the main file names."""
-    text = read_text(path)
-    settings = _settings(path, text, environment, options, main)
-    return replace(settings, read={**settings.read, path: fingerprint(text.encode())})
-
-
-def _settings(
-    path: str, text: str, environment: Mapping[str, str], options: LoadOptions, main: str
+def _load(
+    path: str, environment: Mapping[str, str], options: LoadOptions, files: Files, main: str = ""
 ) -> Settings:
+    """Read a file, or with `main` the candidate that the main file names."""
+    text = files.read_text(path)
     documents = read_documents(text, path, environment)
     if any(is_kubernetes(document) for document in documents):
         from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - a service with a native file need not hold it
@@ -75,12 +76,12 @@ def _settings(
             jwks=options.jwks,
             allow_anonymous=options.allow_anonymous,
         )
-        return with_key_files(settings, SESSION_KEY, options.session_keys)
+        return with_key_files(settings, SESSION_KEY, options.session_keys, files)
     _no_options(options)
     document = _only(documents, path)
     file = validate(PolicyFile, document)
-    settings = with_sessions(build(file, document, text), file.sessions, file.streams, document, text)
-    settings = _with_authorities(settings, file, document)
+    settings = with_sessions(build(file, document, text), file.sessions, file.streams, document, files)
+    settings = _with_authorities(settings, file, document, files)
     settings = replace(settings, tls=_tls(path, file.listen.tls))
     if file.candidate is None:
         return settings
@@ -88,7 +89,7 @@ def _settings(
         message, cure = f"is itself the candidate of {main}", "remove this key"
         raise ConfigError([document.problem(("candidate",), message, cure)])
     return _with_candidate(
-        settings, _load(_beside(path, file.candidate), environment, LoadOptions(), path), document
+        settings, _load(_beside(path, file.candidate), environment, LoadOptions(), files, path), document
     )
 
 
@@ -116,19 +117,19 @@ def _tls(path: str, model: ListenTls | None) -> GrpcTls | None:
     return GrpcTls(**{key: _beside(path, name) for key, name in model.model_dump().items()})
 
 
-def _with_authorities(settings: Settings, file: PolicyFile, document: Document) -> Settings:
+def _with_authorities(settings: Settings, file: PolicyFile, document: Document, files: Files) -> Settings:
     """Add the certificate authorities that the file names, if they are usable."""
     if file.ca_file is None:
         return settings
     path = _beside(document.file, file.ca_file)
     try:
-        content = Path(path).read_bytes()
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
+        authorities = files.read(path).decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=authorities)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = "not PEM" if isinstance(error, ValueError | ssl.SSLError) else error.strerror
         message = f"no certificate authorities can be read from {path}: {why}"
         raise ConfigError([document.problem(("ca_file",), message, "give a PEM file")]) from None
-    return replace(settings, ca_file=path, read={**settings.read, path: fingerprint(content)})
+    return replace(settings, authorities=authorities)
 
 
 def _with_candidate(settings: Settings, candidate: Settings, document: Document) -> Settings:
@@ -143,8 +144,7 @@ def _with_candidate(settings: Settings, candidate: Settings, document: Document)
     if problems:
         raise ConfigError(problems)
     warnings = (*settings.warnings, *candidate.warnings)
-    read = {**settings.read, **candidate.read}
-    return replace(settings, candidate=candidate, warnings=warnings, read=read)
+    return replace(settings, candidate=candidate, warnings=warnings)
 
 
 def _only(documents: list[Document], path: str) -> Document:

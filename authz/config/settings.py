@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from authz.config.files import fingerprint
 from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
@@ -142,9 +143,9 @@ class Settings:
             loopback is always allowed.
         fetching: when and how keys are fetched.
         tls: mutual TLS on the gRPC port; None for plain text.
-        ca_file: path of a PEM file with the only authorities trusted when keys are fetched; None for the system's.
+        authorities: the only certificate authorities trusted when keys are fetched, in PEM; None for the system's.
         candidate: settings whose decisions are compared with these and never applied.
-        read: path of every file that these settings come from, to the digest of its content.
+        files: the content of every file that these settings come from, by path.
         workers: worker processes; None for the machine's number of cores. Read only at start, like the addresses.
         drain: how the service shuts down.
         session_keys: keys that bind session ids: the first signs, each verifies; if empty, the process makes its own.
@@ -172,9 +173,9 @@ class Settings:
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()
     tls: GrpcTls | None = None
-    ca_file: str | None = None
+    authorities: str | None = field(default=None, repr=False)
     candidate: "Settings | None" = None
-    read: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     workers: int | None = None
     calls: int | None = None
     drain: Drain = Drain()
@@ -182,3 +183,8 @@ class Settings:
     stream_grace: float = 60.0
     stream_shares: StreamShares = field(default_factory=StreamShares)
     every_answer: bool = False
+
+    @property
+    def read(self) -> dict[str, str]:
+        """The fingerprint of every file that these settings come from, by path."""
+        return {path: fingerprint(content) for path, content in self.files.items()}

@@ -175,7 +175,7 @@ class Service:
             settings.keys,
             observer=self.metrics,
             schedule=Schedule(**asdict(settings.fetching)),
-            ca_file=settings.ca_file,
+            authorities=settings.authorities,
             insecure_hosts=settings.insecure_hosts,
             on_change=self._forget,
         )
@@ -194,6 +194,5 @@ class Service:
 
 
 def _key_terms(settings: Settings) -> tuple[object, ...]:
-    """Return what the key store is made from; the authorities count by content."""
-    authorities = settings.read.get(settings.ca_file or "")
-    return (settings.keys, settings.insecure_hosts, settings.fetching, settings.ca_file, authorities)
+    """Return what the key store is made from."""
+    return (settings.keys, settings.insecure_hosts, settings.fetching, settings.authorities)

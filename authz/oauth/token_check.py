@@ -76,7 +76,7 @@ async def _fetch_keys(settings: Settings, token: str) -> Mapping[str, KeySet | N
         observer=_NoMetrics(),
         schedule=Schedule(**asdict(settings.fetching)),
         insecure_hosts=settings.insecure_hosts,
-        ca_file=settings.ca_file,
+        authorities=settings.authorities,
     )
     try:
         await store.refetch(issuer, None)

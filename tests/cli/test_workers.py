@@ -107,6 +107,33 @@ def test_a_replacement_takes_no_connection_before_it_has_keys(tmp_path):
         assert 503 == served.get("/readyz").status_code
 
 
+@pytest.mark.parametrize("content", ["not: [a policy", None], ids=["bad", "gone"])
+def test_a_worker_that_dies_while_the_policy_cannot_be_used_is_replaced_with_the_last_good_one(
+    tmp_path, content
+):
+    with Served(tmp_path, "--grace", "0") as served:
+        policy = served.get("/readyz").json()["policy"]
+        if content is None:
+            served.file.unlink()
+        else:
+            served.file.write_text(content)
+        assert eventually(
+            lambda: len(served.events("policy not reloaded, the last good one stays in force")) == 3
+        )
+        served.replace(0, signal.SIGKILL)
+        served.replace(1, signal.SIGKILL)
+
+        assert CONNECTIONS == ask(served.grpc, connections=CONNECTIONS)
+        assert policy == served.get("/readyz").json()["policy"]
+        assert 2 == len(served.events("policy cannot be used, the last good one is taken"))
+        served.file.write_text(INLINE + "# good again\n")
+
+        def changed():
+            return served.get("/readyz").json()["policy"] not in {policy, ""}
+
+        assert eventually(changed)
+
+
 def test_one_that_is_told_to_end_says_so_and_ends_with_its_workers(tmp_path):
     with Served(tmp_path, "--grace", f"{GRACE:g}") as served:
         pids, asked = served.pids(), ask(served.grpc, connections=4)

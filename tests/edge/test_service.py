@@ -240,14 +240,23 @@ def test_other_authorities_in_the_same_file_are_another_way_of_fetching_keys(ser
     assert store is not service.keys
 
 
-def test_authorities_that_vanish_between_reading_and_use_leave_everything_as_it_was(serve, tmp_path):
+def test_authorities_are_those_that_were_read_whatever_becomes_of_their_file(serve, tmp_path):
     https(tmp_path)
     service, _ = serve(settings(tmp_path))
-    state, store = service.snapshots.current, service.keys
-    new = settings(tmp_path, LIST + "ca_file: authority.pem\n")
+    store = service.keys
+    new = settings(tmp_path, NATIVE + "ca_file: authority.pem\n")
     (tmp_path / "authority.pem").unlink()
+    apply(service, new)
+
+    assert store is not service.keys
+    assert check(service).allowed
+
+
+def test_authorities_that_cannot_be_used_leave_everything_as_it_was(serve, tmp_path):
+    service, _ = serve(settings(tmp_path))
+    state, store = service.snapshots.current, service.keys
     with pytest.raises(OSError):
-        apply(service, new)
+        apply(service, dataclasses.replace(settings(tmp_path, LIST), authorities=""))
 
     assert (state, store) == (service.snapshots.current, service.keys)
     assert check(service).allowed

@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 
 from pydantic import Field
 
-from authz.config.files import fingerprint
+from authz.config.files import Files
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.settings import Settings
 from authz.config.validation import Section, Text
@@ -64,7 +64,7 @@ class StreamsModel(Section):
 
 
 def with_sessions(
-    settings: Settings, sessions: SessionsModel, streams: StreamsModel, document: Document, text: str
+    settings: Settings, sessions: SessionsModel, streams: StreamsModel, document: Document, files: Files
 ) -> Settings:
     """Add both sections to the settings.
 
@@ -73,24 +73,21 @@ def with_sessions(
         sessions: the section `sessions`.
         streams: the section `streams`.
         document: the file.
-        text: the file's text, which must contain no key.
+        files: reads the files with keys, and has read the policy file, which must contain no key.
 
     Raises:
         ConfigError: a key cannot be used.
     """
     _check_combination(sessions, document)
     keys: list[bytes] = []
-    read: dict[str, str] = {}
     problems: list[Problem] = []
     for name in ("key", "previous_key"):
         given, file = getattr(sessions, name), getattr(sessions, f"{name}_file")
         try:
             if file:
-                path = str(FilePath(document.file).parent / file)
-                key, read[path] = read_key(path)
-                keys.append(key)
+                keys.append(_read_key(str(FilePath(document.file).parent / file), files))
             elif given:
-                keys.append(_from_environment(given, text))
+                keys.append(_from_environment(given, files.content[document.file]))
         except ValueError as error:
             place = ("sessions", f"{name}_file" if file else name)
             problems.append(document.problem(place, str(error), _CURE))
@@ -102,7 +99,6 @@ def with_sessions(
         stream_grace=float(streams.grace_seconds),
         every_answer=streams.every_answer,
         stream_shares=StreamShares(per_caller=streams.per_caller, per_server=streams.per_server),
-        read={**settings.read, **read},
     )
 
 
@@ -127,45 +123,40 @@ def _check_combination(sessions: SessionsModel, document: Document) -> None:
         raise ConfigError(problems)
 
 
-def with_key_files(settings: Settings, flag: str, paths: tuple[str, ...]) -> Settings:
+def with_key_files(settings: Settings, flag: str, paths: tuple[str, ...], files: Files) -> Settings:
     """Add the keys in files that the command line names; the first signs.
 
     Raises:
         ConfigError: naming the flag.
     """
     try:
-        found = [(path, *read_key(path)) for path in paths]
+        keys = tuple(_read_key(path, files) for path in paths)
     except ValueError as error:
         raise mistake(flag, str(error), _CURE) from None
-    read = {path: digest for path, _, digest in found}
-    return replace(settings, session_keys=tuple(key for _, key, _ in found), read={**settings.read, **read})
+    return replace(settings, session_keys=keys)
 
 
-def read_key(path: str) -> tuple[bytes, str]:
-    """Read a key from a file.
-
-    Returns:
-        The key, and the fingerprint of the file's content.
+def _read_key(path: str, files: Files) -> bytes:
+    """Return the key in a file.
 
     Raises:
         ValueError: there is no usable key in it; the text quotes nothing of the file.
     """
     try:
-        with FilePath(path).open("rb") as file:
-            content = file.read(_MAX_KEY + 1)
+        content = files.read(path, _MAX_KEY)
     except OSError as error:
         msg = f"no session key can be read from {path}: {error.strerror}"
         raise ValueError(msg) from None
     try:
-        return _checked(content.decode("latin-1").rstrip("\r\n")), fingerprint(content)
+        return _checked(content.decode("latin-1").rstrip("\r\n"))
     except ValueError as error:
         msg = f"no session key can be read from {path}: {error}"
         raise ValueError(msg) from None
 
 
-def _from_environment(key: str, text: str) -> bytes:
+def _from_environment(key: str, file: bytes) -> bytes:
     checked = _checked(key)
-    if key in text:
+    if checked in file:
         msg = "a key must not be in the policy file: write ${NAME}, or name a file"
         raise ValueError(msg)
     return checked

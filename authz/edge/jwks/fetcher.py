@@ -9,7 +9,7 @@ Rules of this module:
   bytes. A content coding was not asked for and is refused, so nothing is ever decompressed.
 * Proxies that the environment names (HTTPS_PROXY, NO_PROXY) are used for https, which they only tunnel. Plain http is
   sent directly, because a proxy could answer it with keys of its own.
-* Certificates are checked against the usual authorities (or SSL_CERT_FILE), or against those of one file and no others.
+* Certificates are checked against the usual authorities (or SSL_CERT_FILE), or against those that the policy names and no others.
 * Nothing is kept from one response to the next, cookies included.
 """
 
@@ -58,7 +58,7 @@ class Fetcher:
         seconds: float,
         max_bytes: int,
         insecure_hosts: frozenset[str] = frozenset(),
-        ca_file: str | None = None,
+        authorities: str | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -66,17 +66,15 @@ class Fetcher:
             seconds: for one key set, from discovery to its last byte.
             max_bytes: of one document; reading a longer one is given up there.
             insecure_hosts: hosts, in lower case and without port, that may be reached over plain http.
-            ca_file: PEM file with the only certificate authorities that are trusted; None for the usual ones.
+            authorities: the only certificate authorities that are trusted, in PEM; None for the usual ones.
 
         Raises:
-            OSError: `ca_file` cannot be read or holds no certificate.
+            ssl.SSLError: `authorities` is no certificate.
         """
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._insecure_hosts = insecure_hosts
-        context = (
-            httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
-        )
+        context = httpx.create_ssl_context() if authorities is None else _trusting(authorities)
         self._client = httpx.AsyncClient(
             verify=context,
             follow_redirects=False,
@@ -139,6 +137,14 @@ class Fetcher:
                 body += chunk
             found = _MAX_AGE.search(response.headers.get("cache-control", ""))
             return Fetched(body=bytes(body), max_age=int(found[1]) if found else None)
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    """Return a context that trusts these certificate authorities and no others."""
+    if not authorities:  # which `create_default_context` would take for none given, and trust the system's
+        msg = "no certificate authority"
+        raise ssl.SSLError(msg)
+    return ssl.create_default_context(cadata=authorities)
 
 
 def metadata_urls(issuer: str) -> Iterator[str]:

@@ -104,7 +104,7 @@ class KeyStore:
         observer: KeyObserver,
         schedule: Schedule | None = None,
         insecure_hosts: frozenset[str] = frozenset(),
-        ca_file: str | None = None,
+        authorities: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_change: Callable[[], None] = lambda: None,
@@ -116,20 +116,23 @@ class KeyStore:
             observer: counts fetches and unused keys.
             schedule: the bounds; None for the defaults.
             insecure_hosts: as `Fetcher` takes it.
-            ca_file: as `Fetcher` takes it.
+            authorities: as `Fetcher` takes it.
             clock: seconds, monotonic.
             sleep: waits that many seconds between scheduled fetches.
             on_change: called after a fetched key set replaced another, so that verified tokens can be dropped.
 
         Raises:
             KeySetError: keys given in the file are not a JWK Set or none of them is usable.
-            OSError: `ca_file` cannot be read or holds no certificate.
+            ssl.SSLError: `authorities` is no certificate.
         """
         plan = self._schedule = schedule or Schedule()
         self._observer, self._on_change = observer, on_change
         self._clock, self._sleep = clock, sleep
         self._fetcher = Fetcher(
-            seconds=plan.timeout, max_bytes=plan.max_bytes, insecure_hosts=insecure_hosts, ca_file=ca_file
+            seconds=plan.timeout,
+            max_bytes=plan.max_bytes,
+            insecure_hosts=insecure_hosts,
+            authorities=authorities,
         )
         self._sources = {issuer: _Source(where=where) for issuer, where in sources.items()}
         self._loops: list[asyncio.Task[None]] = []

@@ -31,6 +31,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         shared: whether other workers listen at the same gRPC address.
         hold: seconds to wait for every issuer's keys before a call is taken.
         session_key: random bytes that are the same for all workers of a service, and are stored nowhere.
+        files: the content of every file of the policy in force, by path, for a worker that finds no usable one on disk.
     """
 
     config: str
@@ -45,6 +46,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     shared: bool = False
     hold: float = 0.0
     session_key: bytes | None = None
+    files: dict[str, bytes] = {}
 
 
 class Started(msgspec.Struct, tag=True, frozen=True):

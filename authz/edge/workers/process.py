@@ -5,6 +5,7 @@ Rules of this module:
 * A replacement comes at once if the exit status was 0: the worker was asked to leave. Otherwise it comes after a pause,
   which doubles until a worker has lived for a while, so that one that always fails does not use up the machine.
 * The first worker is not replaced unless it has served: the service then fails to start.
+* A replacement is given the files of the policy in force, and serves by them if those on disk cannot be used.
 * What an ended worker counted stays in the sums, as far as it was reported.
 """
 
@@ -14,7 +15,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
 
 import structlog
@@ -47,12 +48,28 @@ class WorkerSlot:
         restarts: how many processes were replaced.
     """
 
-    def __init__(self, number: int, task: Task, command: Sequence[str], audit: AuditPipe) -> None:
-        """Start a process with the file descriptor of its channel appended to `command`."""
+    def __init__(
+        self,
+        number: int,
+        task: Task,
+        command: Sequence[str],
+        audit: AuditPipe,
+        files: Callable[[], Mapping[str, bytes]],
+    ) -> None:
+        """Start a process.
+
+        Args:
+            number: what logs call the worker.
+            task: what it is to do.
+            command: its program; the file descriptor of its channel is appended.
+            audit: takes its audit log.
+            files: returns the files of the policy in force.
+        """
         self.started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.up = False
         self.restarts = 0
         self._number, self._task, self._command, self._audit = number, task, command, audit
+        self._files = files
         self._process: asyncio.subprocess.Process | None = None
         self._channel: WorkerChannel | None = None
         self._status: asyncio.Future[WorkerStatus] | None = None
@@ -114,7 +131,7 @@ class WorkerSlot:
                 pause = min(2 * pause, LONGEST_PAUSE)
             self.restarts += 1
             # The other workers have every issuer's keys; one without them would refuse tokens that they accept.
-            task = structs.replace(self._task, hold=KEYS_SECONDS)
+            task = structs.replace(self._task, hold=KEYS_SECONDS, files=dict(self._files()))
 
     async def _run_process(self, task: Task) -> int:
         """Run one process until it ends, and return its exit status; kill it if this is cancelled."""

@@ -13,7 +13,7 @@ Rules of this module:
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.line_writer import Stream
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import Task
+from authz.edge.workers.ipc import MAX_BYTES, Task
 from authz.edge.workers.metrics_merge import merge
 from authz.edge.workers.process import WorkerSlot
 
@@ -127,7 +127,9 @@ class WorkerSupervisor:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=None
         )
         audit = AuditPipe(out, self._dropped.inc)
-        self._slots = [WorkerSlot(number, task, command, audit) for number, task in enumerate(tasks)]
+        self._slots = [
+            WorkerSlot(number, task, command, audit, self._files) for number, task in enumerate(tasks)
+        ]
 
     async def wait_started(self) -> None:
         """Wait until every worker serves, or until the service is told to end.
@@ -142,6 +144,11 @@ class WorkerSupervisor:
         elif not self._shutdown.begun.is_set():
             msg = f"the workers did not serve within {START_SECONDS:g} s"
             raise StartError(msg)
+
+    def _files(self) -> Mapping[str, bytes]:
+        """Return the files of the policy in force; none if they are too large for one message."""
+        files = self.settings.files
+        return files if sum(map(len, files.values())) <= MAX_BYTES // 2 else {}
 
     async def apply(self, settings: Settings) -> None:
         """Answer HTTP by other settings from now on; the workers read the file themselves."""

@@ -111,7 +111,25 @@ def test_the_settings_say_what_they_were_read_from(write, tmp_path):
         "authority.pem": Path(authority).read_bytes(),
     }
     assert {str(tmp_path / name): fingerprint(content) for name, content in contents.items()} == loaded.read
-    assert authority == loaded.ca_file
+    assert Path(authority).read_text("ascii") == loaded.authorities
+
+
+def test_settings_load_again_from_what_they_were_read_from_and_from_nothing_else(write, tmp_path):
+    https(tmp_path)
+    (tmp_path / "session.key").write_text("gL6jYJ1p6V8n3Kq0sD7fXw2ZcB5mTrUa")
+    text = MAIN + "ca_file: authority.pem\nsessions: {key_file: session.key}\n"
+    path = write(main=text, other=OTHER)
+    loaded = load(path, environment={})
+    for file in tmp_path.iterdir():
+        file.unlink()
+
+    again = load(path, environment={}, kept=loaded.files)
+
+    assert (loaded.digest, loaded.candidate.digest) == (again.digest, again.candidate.digest)
+    assert (loaded.files, loaded.authorities) == (again.files, again.authorities)
+    assert loaded.session_keys == again.session_keys
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        load(path, environment={}, kept={path: loaded.files[path]})
 
 
 @pytest.mark.parametrize(
@@ -188,4 +206,4 @@ def test_a_bound_that_cannot_be_is_an_error(line, expected):
 def test_kubernetes_documents_take_the_defaults():
     found = settings(POLICY)
 
-    assert (Fetching(), None, None) == (found.fetching, found.ca_file, found.candidate)
+    assert (Fetching(), None, None) == (found.fetching, found.authorities, found.candidate)

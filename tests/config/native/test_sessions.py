@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.config.files import fingerprint
+from authz.config.files import Files, fingerprint
 from authz.config.load import LoadOptions, load
 from authz.config.native.sessions import with_key_files
 from authz.config.problems import ConfigError
@@ -136,7 +136,7 @@ def test_kubernetes_documents_get_their_keys_from_the_command_line(tmp_path):
 
 def test_a_key_file_of_the_command_line_that_cannot_be_used_is_named_with_the_flag():
     with pytest.raises(ConfigError) as caught:
-        with_key_files(settings(NATIVE), "--session-key-file", ("/no/such",))
+        with_key_files(settings(NATIVE), "--session-key-file", ("/no/such",), Files())
 
     assert (
         f"--session-key-file: no session key can be read from /no/such: No such file or directory {CURE}"

@@ -1,5 +1,7 @@
 import asyncio
+import ssl
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -318,7 +320,8 @@ def test_metadata_that_does_not_speak_for_the_issuer_leads_nowhere(name):
 
 
 def test_metadata_that_came_by_https_cannot_lead_to_plain_http(tmp_path):
-    context, authority = https(tmp_path)
+    context, file = https(tmp_path)
+    authority = Path(file).read_text("ascii")
 
     async def go():
         async with IssuerSite(pages={"/jwks": page(SET)}) as plain, IssuerSite(context=context) as site:
@@ -326,7 +329,7 @@ def test_metadata_that_came_by_https_cannot_lead_to_plain_http(tmp_path):
                 document = {"issuer": site.url, "jwks_uri": f"{plain.url}/jwks"}
                 site.pages[url.removeprefix(site.url)] = page(document)
             with pytest.raises(FetchError, match="jwks_uri that is not https"):
-                await get(issuer=site.url, ca_file=authority)
+                await get(issuer=site.url, authorities=authority)
             return plain.paths
 
     assert [] == run(go())
@@ -341,30 +344,28 @@ def test_https_is_believed_by_the_authorities_of_the_file_and_by_no_others(tmp_p
         async with IssuerSite(pages={"/jwks": page(SET)}, context=context) as site:
             return (await get(f"{site.url}/jwks", **options)).body
 
-    assert b'{"keys": []}' == run(go(ca_file=authority))
-    for options in ({}, {"ca_file": other}):
+    assert b'{"keys": []}' == run(go(authorities=Path(authority).read_text("ascii")))
+    for options in ({}, {"authorities": Path(other).read_text("ascii")}):
         with pytest.raises(FetchError, match=r"no connection: .*CERTIFICATE_VERIFY_FAILED"):
             run(go(**options))
 
 
 def test_https_is_believed_for_the_name_in_the_certificate_only(tmp_path):
-    context, authority = https(tmp_path)
+    context, file = https(tmp_path)
+    authority = Path(file).read_text("ascii")
 
     async def go():
         async with IssuerSite(pages={"/jwks": page(SET)}, context=context, host="localhost") as site:
-            return await get(f"{site.url}/jwks", ca_file=authority)
+            return await get(f"{site.url}/jwks", authorities=authority)
 
     with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
         run(go())
 
 
-def test_a_file_of_authorities_that_is_none_ends_the_start(tmp_path):
-    empty = tmp_path / "empty.pem"
-    empty.write_text("")
-
-    for path in (tmp_path / "missing.pem", empty):
-        with pytest.raises(OSError):
-            Fetcher(seconds=1, max_bytes=1, ca_file=str(path))
+@pytest.mark.parametrize("authorities", ["", "no certificate"])
+def test_authorities_that_are_none_are_an_error_and_not_the_systems(authorities):
+    with pytest.raises(ssl.SSLError):
+        Fetcher(seconds=1, max_bytes=1, authorities=authorities)
 
 
 def test_a_proxy_of_the_environment_sees_no_plain_http(monkeypatch):

@@ -2,6 +2,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -258,7 +259,7 @@ def test_https_with_an_authority_of_ones_own_and_hosts_named_insecure_reach_the_
         async with world(site=site, **options) as here:
             return here.kids
 
-    assert {"1"} == run(kids(IssuerSite(context=context), ca_file=authority))
+    assert {"1"} == run(kids(IssuerSite(context=context), authorities=Path(authority).read_text("ascii")))
     assert None is run(kids(IssuerSite(context=context)))
     assert {"1"} == run(kids(IssuerSite(host="0.0.0.0"), insecure_hosts=frozenset({"0.0.0.0"})))
     assert None is run(kids(IssuerSite(host="0.0.0.0")))
