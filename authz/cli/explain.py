@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from authz.cli.policy_file import read_settings
 from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.identity.claims import principal
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jws import read_compact, read_object
 from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item, Kind
@@ -20,6 +21,7 @@ from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
 from authz.oauth.token_check import ACCEPTED, check_token
+from authz.tools.claim_paths import absent_claims
 from authz.tools.explanation import (
     DescribedCaller,
     as_json,
@@ -31,7 +33,7 @@ from authz.tools.explanation import (
 from authz.tools.explanation_view import show_entries, show_explanation
 from authz.tools.option_values import headers_of, json_object, read_bytes, server_of
 from authz.tools.requests import decide, post, use
-from authz.tools.synthetic_caller import added, caller_of
+from authz.tools.synthetic_caller import added, caller_of, completed, terms_for
 
 _DENIED = 3
 _ARGS = "--args"
@@ -122,31 +124,41 @@ def _who(
         raise mistake(_JWKS, "without --token, no key is needed")
     if token:
         text = sys.stdin.read(_MAX_INPUT).strip() if token == "-" else token
-        return DescribedCaller(
-            caller=_verified(settings, server, text), how="token checked with its issuer's keys"
-        )
+        return _verified(settings, server, text)
     if not claims:
         refused = TokenRejected(reason=Reason.MISSING_TOKEN, detail="neither --claims nor --token was given")
         return DescribedCaller(caller=refused, how="no token")
     given = json_object("--claims", claims)
     names = ", ".join(added(given, server))
     how = "claims as given: no signature was verified" + (f"; added: {names}" if names else "")
-    return DescribedCaller(caller=caller_of(given, server, time.time()), how=how)
+    now = time.time()
+    terms = terms_for(given, server)
+    notes = [] if terms is None else _notes(completed(given, terms, now), terms, server)
+    return DescribedCaller(caller=caller_of(given, server, now), how=how, notes=notes)
 
 
-def _verified(settings: Settings, server: Server, token: str) -> Caller | TokenRejected:
+_CHECKED = "token checked with its issuer's keys"
+
+
+def _verified(settings: Settings, server: Server, token: str) -> DescribedCaller:
     """Verify a token and read its claims as the service does."""
     configure(sys.stderr, "warning")
     now = time.time()
     found = next(each for each in check_token(settings, token, now) if each.server == server.name)
-    if found.reason != ACCEPTED:
-        return TokenRejected(reason=Reason(found.reason), detail=found.detail)
     jws = read_compact(token)
     claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
-    if claims is None:  # impossible: the same bytes were accepted
-        return TokenRejected(reason=Reason.INTERNAL, detail="the token changed while it was read")
-    who = principal(claims, server.issuers[str(claims["iss"])], now)
-    return who if isinstance(who, TokenRejected) else Caller.of(who, server.name)
+    terms = None if claims is None else terms_for(claims, server)
+    if claims is None or terms is None or found.reason != ACCEPTED:
+        refused = TokenRejected(reason=Reason(found.reason), detail=found.detail)
+        notes = [] if claims is None or terms is None else _notes(claims, terms, server)
+        return DescribedCaller(caller=refused, how=_CHECKED, notes=notes)
+    who = principal(claims, terms, now)
+    caller = who if isinstance(who, TokenRejected) else Caller.of(who, server.name, issuer=terms.name)
+    return DescribedCaller(caller=caller, how=_CHECKED, notes=_notes(claims, terms, server))
+
+
+def _notes(claims: Mapping[str, Any], terms: IssuerTerms, server: Server) -> list[str]:
+    return absent_claims(claims, terms, server.policy.rules)
 
 
 def _list(

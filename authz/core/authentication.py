@@ -96,7 +96,7 @@ class Authenticator:
             return principal
         terms, keys = issuers[principal.issuer]
         starts, ends = validity(principal, terms)
-        caller = Caller.of(principal, server.name, ends)
+        caller = Caller.of(principal, server.name, ends, issuer=terms.name)
         return _Verified(caller=caller, issuer=principal.issuer, keys=keys, starts=starts, ends=ends)
 
 

@@ -137,7 +137,9 @@ def _rows() -> dict[Reason, ReasonRow]:
         r.MISSING_SCOPE: ReasonRow(
             policy, 403, CODE_POLICY, "the access token lacks a scope that this needs"
         ),
-        r.MISSING_ROLE: ReasonRow(policy, 403, CODE_POLICY, "the caller lacks a role that this needs"),
+        r.MISSING_ROLE: ReasonRow(
+            policy, 403, CODE_POLICY, "the caller lacks a role or group that this needs"
+        ),
         r.ARGS_NOT_ALLOWED: ReasonRow(policy, 403, CODE_POLICY, "these arguments are not allowed"),
         r.RULE_ERROR: ReasonRow(policy, 403, CODE_POLICY, "a rule could not be evaluated"),
         r.TOO_MANY_STREAMS: ReasonRow(service, 429, CODE_BUSY, "too many streams are open; try again later"),

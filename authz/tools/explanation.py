@@ -1,6 +1,6 @@
 """Explains one request: the engine decides, and the rules behind the decision are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,12 @@ class DescribedCaller:
     Attributes:
         caller: the caller, or why there is none.
         how: how that is known, a sentence.
+        notes: what the policy reads and the caller's token does not have.
     """
 
     caller: Caller | TokenRejected
     how: str
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +87,17 @@ def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> 
 def caller_json(who: DescribedCaller) -> dict[str, Any]:
     """Return the caller as plain values."""
     if isinstance(who.caller, TokenRejected):
-        return {"caller": None, "how": who.how}
+        return {"caller": None, "how": who.how, "notes": list(who.notes)}
     found = who.caller.principal
-    caller = {"issuer": found.issuer, "subject": found.subject, "client": found.client}
-    return {"caller": {**caller, "scopes": found.scopes, "roles": found.roles}, "how": who.how}
+    caller = {
+        "issuer": found.issuer,
+        "subject": found.subject,
+        "client": found.client,
+        "scopes": found.scopes,
+        "roles": found.roles,
+        "groups": found.groups,
+    }
+    return {"caller": caller, "how": who.how, "notes": list(who.notes)}
 
 
 def entries_json(decision: Decision, entries: list[ListEntry]) -> dict[str, Any]:

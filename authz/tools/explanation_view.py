@@ -13,7 +13,9 @@ from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEn
 from authz.tools.terminal import plain, table
 
 _ASKED = {
+    ConditionName.ISSUERS: "one of issuers",
     ConditionName.ROLES: "one of roles",
+    ConditionName.GROUPS: "one of groups",
     ConditionName.ANY_SCOPES: "one of scopes",
     ConditionName.ARGUMENTS: "types of arguments",
 }
@@ -63,12 +65,14 @@ def _heading(decision: Decision) -> list[str]:
 
 
 def _caller_lines(who: DescribedCaller) -> list[str]:
-    how = f"        {who.how}"
+    more = [plain(f"        {line}") for line in (who.how, *who.notes)]
     if isinstance(who.caller, TokenRejected):
-        return [f"caller  none: {who.caller.detail}", how]
+        return [f"caller  none: {who.caller.detail}", *more]
     found = who.caller.principal
     grants = f"scopes: {' '.join(found.scopes) or '-'}; roles: {' '.join(found.roles) or '-'}"
-    return [plain(f"caller  {found.subject or '-'}, client {found.client or '-'}; {grants}"), how]
+    if found.groups:
+        grants += f"; groups: {' '.join(found.groups)}"
+    return [plain(f"caller  {found.subject or '-'}, client {found.client or '-'}; {grants}"), *more]
 
 
 def _echo(lines: Iterable[str]) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from authz.config.problems import mistake
+from authz.core.identity.claims import claim_at
+from authz.core.identity.issuer import ClaimPath
 from authz.core.servers import Server
 from authz.tools.audit_reader import Record
+from authz.tools.claim_paths import put
 from authz.tools.option_values import json_object
 
 Claims = Mapping[str, Any]
@@ -51,13 +54,17 @@ def claims_of(record: Record, server: Server | None, known: Mapping[str, list[Cl
 def _completed(record: Record, server: Server | None, claims: Claims) -> Claims | None:
     terms = server.issuers.get(record.issuer) if server is not None else None
     client_claim = _client_claim(claims, terms.client_claim if terms is not None else None)
-    facts = {"iss": record.issuer, client_claim: record.client}
-    facts = {name: value for name, value in facts.items() if value}
-    if any(claims.get(name, value) != value for name, value in facts.items()):
-        return None
-    return {**claims, **facts}
+    facts = {
+        path: value for path, value in {("iss",): record.issuer, client_claim: record.client}.items() if value
+    }
+    whole = dict(claims)
+    for path, value in facts.items():
+        if claim_at(whole, path, value) != value:
+            return None
+        whole = put(whole, path, value)
+    return whole
 
 
-def _client_claim(claims: Claims, configured: str | None) -> str:
-    """Name the claim that holds the client, as `authz.core.identity.claims` reads it."""
-    return configured or ("client_id" if "client_id" in claims and "azp" not in claims else "azp")
+def _client_claim(claims: Claims, configured: ClaimPath | None) -> ClaimPath:
+    """Return the path of the claim that holds the client, as `authz.core.identity.claims` reads it."""
+    return configured or (("client_id",) if "client_id" in claims and "azp" not in claims else ("azp",))

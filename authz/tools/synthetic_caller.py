@@ -8,11 +8,12 @@ A claim that is given is never changed.
 from collections.abc import Mapping
 from typing import Any
 
-from authz.core.identity.claims import principal
-from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.claims import claim_at, principal
+from authz.core.identity.issuer import ClaimPath, IssuerTerms
 from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.servers import Server
+from authz.tools.claim_paths import put
 
 _SUBJECT = "somebody"
 """The subject of a description that names none."""
@@ -31,11 +32,19 @@ def caller_of(claims: Mapping[str, Any], server: Server, now: float) -> Caller |
         server: whose terms they must meet.
         now: seconds since the epoch.
     """
-    terms = _terms(claims, server)
+    terms = terms_for(claims, server)
     if terms is None:
         return _NO_ISSUER
-    who = principal({**claims, **_missing(claims, terms, now)}, terms, now)
-    return who if isinstance(who, TokenRejected) else Caller.of(who, server.name)
+    who = principal(completed(claims, terms, now), terms, now)
+    return who if isinstance(who, TokenRejected) else Caller.of(who, server.name, issuer=terms.name)
+
+
+def completed(claims: Mapping[str, Any], terms: IssuerTerms, now: float) -> dict[str, Any]:
+    """Return the claims with those that every token has."""
+    whole = dict(claims)
+    for path, value in _missing(claims, terms, now).items():
+        whole = put(whole, path, value)
+    return whole
 
 
 def names_an_issuer(claims: Mapping[str, Any], server: Server) -> bool:
@@ -45,22 +54,31 @@ def names_an_issuer(claims: Mapping[str, Any], server: Server) -> bool:
 
 def added(claims: Mapping[str, Any], server: Server) -> tuple[str, ...]:
     """Name the claims that `caller_of` adds."""
-    terms = _terms(claims, server)
-    return () if terms is None else tuple(_missing(claims, terms, 0))
+    terms = terms_for(claims, server)
+    return () if terms is None else tuple(".".join(path) for path in _missing(claims, terms, 0))
 
 
-def _terms(claims: Mapping[str, Any], server: Server) -> IssuerTerms | None:
+def terms_for(claims: Mapping[str, Any], server: Server) -> IssuerTerms | None:
+    """Return the terms of the issuer whose token is described; None if the server trusts no such issuer."""
     if not names_an_issuer(claims, server):
         return None
     issuer = claims.get("iss", next(iter(server.issuers), None))
     return server.issuers.get(issuer) if isinstance(issuer, str) else None
 
 
-def _missing(claims: Mapping[str, Any], terms: IssuerTerms, now: float) -> dict[str, Any]:
-    """Return the claims that every token has and the description lacks."""
-    usual: dict[str, Any] = {"iss": terms.issuer, "aud": min(terms.audiences), "exp": int(now) + _LIFETIME}
+def _missing(claims: Mapping[str, Any], terms: IssuerTerms, now: float) -> dict[ClaimPath, Any]:
+    """Return the claims that every token has and the description lacks, by their paths."""
+    usual: dict[ClaimPath, Any] = {
+        ("iss",): terms.issuer,
+        terms.audience_claim: min(terms.audiences),
+        ("exp",): int(now) + _LIFETIME,
+    }
     if terms.max_token_age is not None:
-        usual["iat"] = int(now)
+        usual["iat",] = int(now)
     if terms.require_subject:
-        usual["sub"] = _SUBJECT
-    return {name: value for name, value in usual.items() if name not in claims}
+        usual[terms.subject_claim] = _SUBJECT
+    return {path: value for path, value in usual.items() if claim_at(dict(claims), path, _ABSENT) == _ABSENT}
+
+
+_ABSENT = "\0"
+"""No claim of a description has this value."""

@@ -143,7 +143,7 @@ def test_people_get_a_table_of_rules_and_a_sentence_for_what_must_change(file):
     assert 3 == ended.status
     assert [
         "DENY  tool delete_file at demo",
-        "reason  missing_role by deleters: the caller lacks a role that this needs",
+        "reason  missing_role by deleters: the caller lacks a role or group that this needs",
     ] == (ended.out.splitlines()[:2])
     assert "no signature was verified" in ended.out
     assert (

@@ -19,7 +19,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Expression
 from authz.core.policy.policy import Policy
-from authz.core.policy.rule import Effect, Rule, Selector
+from authz.core.policy.rule import Effect, Groups, Rule, Selector
 from authz.core.reasons import Reason
 from authz.core.request import NEVER, Deadline, HttpRequest, Limits
 from authz.core.servers import Directory, Server
@@ -52,22 +52,27 @@ def condition(text: str) -> Expression:
 
 def rule(effect: str = "allow", *tools: str, name: str = "", **parts: Any) -> Rule:
     """Give a rule about tools, or about `names` (kind to names); conditions are texts, grants are any iterables."""
-    for key in ("scopes", "any_scopes", "roles"):
+    for key in ("scopes", "any_scopes", "roles", "issuers"):
         parts[key] = frozenset(parts.get(key, ()))
+    if "groups" in parts:
+        parts["groups"] = Groups.of(parts["groups"])
     for key in ("when", "args"):
         parts[key] = condition(parts[key]) if parts.get(key) else None
     names = parts.pop("names", {Kind.TOOL: tools})
     return Rule(name=name or f"{effect}-rule", effect=Effect(effect), selector=Selector.of(names), **parts)
 
 
-def principal(*scopes: str, roles: tuple[str, ...] = (), **claims: Any) -> Principal:
-    """Give a verified caller with these scopes, roles and claims."""
+def principal(
+    *scopes: str, roles: tuple[str, ...] = (), groups: tuple[str, ...] = (), **claims: Any
+) -> Principal:
+    """Give a verified caller with these scopes, roles, groups and claims."""
     return Principal(
         issuer=tokens.ISSUER,
         subject="auth0|alice",
         client="client-1",
         scopes=scopes,
         roles=roles,
+        groups=groups,
         claims={"sub": "auth0|alice", **claims},
         expires=tokens.NOW + 600,
     )
@@ -79,12 +84,13 @@ def tool(name: str) -> Item:
 
 
 def context(
-    who: Principal | None = None, arguments: Any = MappingProxyType({}), **headers: str
+    who: Principal | None = None, arguments: Any = MappingProxyType({}), issuer: str = "main", **headers: str
 ) -> EvaluationContext:
     """Give a call by a caller; `arguments` None asks for a place in a list."""
     request = HttpRequest(method="POST", host="mcp.example", path="/mcp", headers=headers, source="192.0.2.1")
     given = arguments if arguments is None else dict(arguments)
-    return EvaluationContext(Caller.of(who or principal(), "demo"), request, "tools/call", given)
+    caller = Caller.of(who or principal(), "demo", issuer=issuer)
+    return EvaluationContext(caller, request, "tools/call", given)
 
 
 def server(*rules: Rule, **changes: Any) -> Server:

@@ -80,7 +80,7 @@ def test_a_list_holds_every_item_that_rules_name_in_order_of_kind_and_name():
 @pytest.mark.parametrize(
     ("who", "expected"),
     [
-        (DescribedCaller(caller=REJECTED, how="no token"), {"caller": None, "how": "no token"}),
+        (DescribedCaller(caller=REJECTED, how="no token"), {"caller": None, "how": "no token", "notes": []}),
         (
             DescribedCaller(caller=CALLER, how="given"),
             {
@@ -90,8 +90,10 @@ def test_a_list_holds_every_item_that_rules_name_in_order_of_kind_and_name():
                     "client": "client-1",
                     "scopes": ["other:scope"],
                     "roles": ["user"],
+                    "groups": [],
                 },
                 "how": "given",
+                "notes": [],
             },
         ),
     ],

@@ -53,7 +53,7 @@ def test_a_record_completes_the_one_persona_that_it_does_not_contradict(claims, 
 
 
 def test_the_client_stands_in_the_claim_that_the_issuer_is_configured_with():
-    target = server(issuers={ISSUER: trust(client_claim="cid")})
+    target = server(issuers={ISSUER: trust(client_claim=("cid",))})
 
     assert {"iss": ISSUER, "cid": "cli"} == claims_of(
         record(issuer=ISSUER, client="cli"), target, {"alice": [{}]}

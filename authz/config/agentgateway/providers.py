@@ -89,6 +89,7 @@ class ProviderReader(DocumentReader):
         else:
             self.result.trusts[issuer] = IssuerTerms(
                 issuer=issuer,
+                name=issuer,
                 audiences=frozenset(audiences),
                 algorithms=ALGORITHMS,
                 require_subject=False,  # agentgateway takes such tokens, and its documents have no key to say so

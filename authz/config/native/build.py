@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded
+from authz.config.lint.issuers import trusting_findings
+from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
-from authz.config.native.model import IssuerModel, PolicyFile, ServerModel
+from authz.config.native.model import PolicyFile, ServerModel
 from authz.config.native.rules import RulesReader
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
@@ -14,7 +16,7 @@ from authz.config.yaml_document import Document, Path
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.policy import Policy
-from authz.core.policy.rule import DenialStyle
+from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.servers import Directory, Server, authorities
 
 _OFFLINE_ACCESS = "offline_access"
@@ -71,16 +73,27 @@ def named_tools(policy: Policy) -> frozenset[str]:
     return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
 
 
-def issuer_terms(model: IssuerModel, audiences: list[str]) -> IssuerTerms:
-    """Return the terms on which an issuer is trusted, for some of its audiences."""
+def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups: bool = False) -> IssuerTerms:
+    """Return the terms on which an issuer is trusted.
+
+    Args:
+        name: its key in the file.
+        model: what stands there.
+        audiences: those that are accepted.
+        groups: whether a rule asks for groups.
+    """
     return IssuerTerms(
         issuer=model.issuer,
+        name=name,
         audiences=frozenset(audiences),
         algorithms=frozenset(model.algorithms),
         leeway=float(model.leeway_seconds),
         scopes_claim=model.claims.scopes,
         roles_claim=model.claims.roles,
+        groups_claim=model.claims.groups if groups else None,
         client_claim=model.claims.client,
+        subject_claim=model.claims.subject,
+        audience_claim=model.claims.audience,
         required_claims=model.required_claims,
         max_token_age=model.max_token_age_seconds,
         require_subject=model.subject == "required",
@@ -93,6 +106,11 @@ def normal_origins(origins: list[str]) -> frozenset[str]:
     return frozenset(origin.lower() for origin in origins)
 
 
+def _asks_for_groups(rule: Rule) -> bool:
+    read = [part.reads for part in (rule.when, rule.args) if part is not None]
+    return rule.groups is not None or any("groups" in names for names in read)
+
+
 class _SettingsBuilder:
     def __init__(self, file: PolicyFile, document: Document) -> None:
         self.file = file
@@ -101,6 +119,7 @@ class _SettingsBuilder:
         self.warnings: list[Problem] = []
         self._check_issuers()
         self._check_key_urls()
+        self._check_claims()
 
     def report(self, path: Path, message: str, cure: str = "") -> None:
         self.problems.append(self.document.problem(path, message, cure))
@@ -124,19 +143,30 @@ class _SettingsBuilder:
                 if url and not is_guarded(url, self.file.insecure_hosts):
                     self.report(("issuers", name, key), PLAIN_HTTP, _PLAIN_HTTP_CURE)
 
+    def _check_claims(self) -> None:
+        """Warn of claims that are probably meant as paths."""
+        for name, model in self.file.issuers.items():
+            place: Path = ("issuers", name)
+            for key, message, cure in model.claims.dotted():
+                self.warnings.append(self.document.problem((*place, "claims", *key), message, cure))
+
     def server(self, name: str, model: ServerModel) -> Server:
         path: Path = ("servers", name)
         url = urlsplit(model.resource)
         reader = RulesReader(self.document, self.problems, self.warnings)
         rules = reader.rules(model, path)
         self._check_offline_access(model, path)
+        self._check_rule_issuers(model, path)
+        trusts = self._trusts(model, path, groups=any(map(_asks_for_groups, rules)))
+        for key, message, cure in trusting_findings(rules, trusts):
+            self.warnings.append(self.document.problem((*path, "rules", *key), message, cure))
         reader.lint(model, rules, path, self._scope_claims(model))
         return Server(
             name=name,
             hosts=authorities(model.resource) | frozenset(model.hosts),
             path=url.path or "/",
             resource=model.resource,
-            issuers=self._trusts(model, path),
+            issuers=trusts,
             policy=Policy(rules),
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),
@@ -149,7 +179,7 @@ class _SettingsBuilder:
             documentation=model.resource_documentation or "",
         )
 
-    def _trusts(self, model: ServerModel, path: Path) -> Mapping[str, IssuerTerms]:
+    def _trusts(self, model: ServerModel, path: Path, *, groups: bool) -> Mapping[str, IssuerTerms]:
         trusts: dict[str, IssuerTerms] = {}
         for index, name in enumerate(model.issuers):
             issuer = self.file.issuers.get(name)
@@ -157,7 +187,9 @@ class _SettingsBuilder:
                 known = ", ".join(self.file.issuers)
                 self.report((*path, "issuers", index), f"there is no issuer {name}", f"known: {known}")
                 continue
-            trusts[issuer.issuer] = issuer_terms(issuer, self._audiences(model, issuer, path))
+            trusts[issuer.issuer] = issuer_terms(
+                name, issuer, self._audiences(model, issuer, path), groups=groups
+            )
         self._check_audiences(model, path)
         return trusts
 
@@ -179,7 +211,16 @@ class _SettingsBuilder:
 
     def _scope_claims(self, model: ServerModel) -> frozenset[str]:
         issuers = [self.file.issuers[name] for name in model.issuers if name in self.file.issuers]
-        return frozenset(issuer.claims.scopes for issuer in issuers)
+        return frozenset(path[0] for path in (issuer.claims.scopes for issuer in issuers) if len(path) == 1)
+
+    def _check_rule_issuers(self, model: ServerModel, path: Path) -> None:
+        """Refuse rules for issuers that the server does not trust: they would never hold."""
+        for number, rule in enumerate(model.rules):
+            for index, name in enumerate(rule.issuers):
+                if name not in model.issuers:
+                    place = (*path, "rules", number, "issuers", index)
+                    known = ", ".join(model.issuers)
+                    self.report(place, f"this server does not trust {name}", f"known here: {known}")
 
     def _check_offline_access(self, model: ServerModel, path: Path) -> None:
         """Refuse the scope that requests a refresh token: a challenge must not name it (SEP-2207)."""

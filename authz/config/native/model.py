@@ -2,35 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from authz.config.addresses import (
     check_address,
     check_authority,
     check_endpoint,
     check_host,
-    check_http_url,
     check_tcp_address,
 )
 from authz.config.native.cases import CasesModel
+from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
 from authz.config.settings import MAX_WORKERS
 from authz.config.validation import Section, Text
-from authz.core.policy.rule import TYPES, Arguments
+from authz.core.policy.rule import TYPES, Arguments, Groups
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
 """A scope, in the characters of RFC 6749 section 3.3, so that a challenge can name it."""
-Url = Annotated[str, AfterValidator(check_http_url)]
 Address = Annotated[str, AfterValidator(check_address)]
 TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
@@ -52,44 +43,6 @@ class Listen(Section):
     grpc: Address = Field("127.0.0.1:9001", description="host:port, or unix:/path/to.sock")
     http: TcpAddress = Field("127.0.0.1:9002", description="host:port of metadata, metrics and health")
     tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain text")
-
-
-class Claims(Section):
-    """The claims that hold scopes, roles and the client."""
-
-    scopes: Text = Field("scope", description="space-separated string or list")
-    roles: Text = Field("roles", description="list of strings, or one string")
-    client: Text | None = Field(None, description="default: azp, else client_id")
-
-
-def _one_sentence(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Report once what a value may be, where pydantic would report every alternative."""
-    try:
-        return validate(value)
-    except ValidationError:
-        msg = "a string, a whole number, true, false or null is needed"
-        raise ValueError(msg) from None
-
-
-ClaimValue = Annotated[str | int | bool | None, WrapValidator(_one_sentence)]
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-
-
-class IssuerModel(Section):
-    """An OpenID Connect issuer and the terms on which its access tokens are accepted."""
-
-    issuer: Url = Field(description="the iss claim, compared exactly, including a final slash")
-    audiences: Annotated[list[Text], Field(min_length=1, description="one of them must be in aud")]
-    jwks_uri: Url | None = Field(None, description="default: from the issuer's discovery document")
-    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(["RS256"])
-    claims: Claims = Claims()
-    leeway_seconds: int = Field(60, ge=0, le=600)
-    required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
-    max_token_age_seconds: int | None = Field(None, ge=1)
-    allowed_clients: list[Text] | None = None
-    subject: Literal["required", "optional"] = Field(
-        "required", description="optional: accept tokens without sub, whose sessions are bound by sid or jti"
-    )
 
 
 class Select(Section):
@@ -119,6 +72,15 @@ ArgumentType = Annotated[
     AfterValidator(_argument_type),
     Field(json_schema_extra={"enum": [name + mark for name in TYPES for mark in ("", "?")]}),
 ]
+
+
+def _group(name: str) -> str:
+    """Accept a group as a rule can compare it."""
+    Groups.of((name,))
+    return name
+
+
+GroupName = Annotated[Text, AfterValidator(_group)]
 DenialStyle = Literal["auto", "result", "jsonrpc", "http"]
 
 
@@ -131,6 +93,10 @@ class RuleModel(Section):
     scopes: list[Word] = Field([], description="all are needed")
     any_scopes: list[Word] = Field([], description="one is needed")
     roles: list[Text] = Field([], description="one is needed")
+    groups: list[GroupName] = Field(
+        [], description="one is needed: a group's name or path, or every path below one with /* at its end"
+    )
+    issuers: list[Name] = Field([], description="one of them issued the token; default: any of the server's")
     when: Text | None = Field(None, description="CEL; must not read args")
     args: Text | None = Field(None, description="CEL; may read args")
     arguments: dict[Text, ArgumentType] | None = Field(

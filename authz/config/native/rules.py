@@ -13,7 +13,7 @@ from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
 from authz.core.mcp.item import Kind
 from authz.core.policy.expression import Expression
-from authz.core.policy.rule import Arguments, DenialStyle, Effect, Rule, Selector
+from authz.core.policy.rule import Arguments, DenialStyle, Effect, Groups, Rule, Selector
 
 ARGUMENTS = frozenset({"args"})
 """What a `when` must not read: it also decides visibility in lists, where there are no arguments."""
@@ -84,6 +84,8 @@ class RulesReader:
             scopes=frozenset(model.scopes),
             any_scopes=frozenset(model.any_scopes),
             roles=frozenset(model.roles),
+            groups=Groups.of(model.groups) if model.groups else None,
+            issuers=frozenset(model.issuers),
             when=self._expression(model.when, (*path, "when"), ARGUMENTS),
             args=self._expression(model.args, (*path, "args"), frozenset()),
             arguments=_arguments(model),

@@ -2,12 +2,15 @@
 
 Each check is one small function in the order of `_CHECKS`; the first that refuses decides. A check may rely on those
 before it. What the caller was granted is read last.
+
+A claim is found by its path. Where a path leads into something that is no object, the claim counts as null and not as
+absent: a token that has something else there than the operator thinks is refused, before a deny by role misses it.
 """
 
 from collections.abc import Callable
 from typing import cast
 
-from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.issuer import ClaimPath, IssuerTerms
 from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.wire.strict_json import JSONValue
@@ -23,30 +26,42 @@ def principal(claims: Claims, terms: IssuerTerms, now: float) -> Principal | Tok
         refused = check(claims, terms, now)
         if refused is not None:
             return refused
-    roles, scopes = _words(claims, terms.roles_claim), _scopes(claims, terms)
+    roles, scopes, groups = _words(claims, terms.roles_claim), _scopes(claims, terms), _groups(claims, terms)
     if roles is None:
         return _bad_claims("the roles claim is neither a string nor a list of strings")
     if scopes is None:
         return _bad_claims("the scopes or permissions are not a string or list of scope words")
+    if isinstance(groups, TokenRejected):
+        return groups
+    subject = cast("str", claim_at(claims, terms.subject_claim, ""))
     return Principal(
         issuer=terms.issuer,
-        subject=cast("str", claims.get("sub", "")),
+        subject=subject,
         client=cast("str", _client(claims, terms)),
         scopes=scopes,
         roles=roles,
+        groups=groups,
         claims=claims,
         expires=_number(claims, "exp"),
-        holder=_holder(claims),
+        holder="" if subject else _holder(claims),
     )
 
 
+def claim_at(claims: Claims, path: ClaimPath, absent: JSONValue = None) -> JSONValue:
+    """Return the claim that a path leads to, `absent` if it ends earlier, None if it leads into what is no object."""
+    value = claims.get(path[0], absent)
+    for depth in range(1, len(path)):
+        if not isinstance(value, dict):
+            return absent if value is absent else None
+        value = value.get(path[depth], absent)
+    return value
+
+
 def _holder(claims: Claims) -> str:
-    """Return what stands for the subject of a token without `sub`; empty if it has one, or nothing does.
+    """Return what stands for the subject of a token without one; empty if nothing does.
 
     `sid` comes first, because it outlives a renewed token and `jti` does not.
     """
-    if claims.get("sub"):
-        return ""
     named = ((name, claims.get(name)) for name in ("sid", "jti"))
     return next((f"{name}:{value}" for name, value in named if isinstance(value, str) and value), "")
 
@@ -89,13 +104,12 @@ def _check_age(claims: Claims, terms: IssuerTerms, now: float) -> TokenRejected 
 
 
 def _check_audience(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
-    audiences = _words(claims, "aud")
+    audiences, name = _words(claims, terms.audience_claim), ".".join(terms.audience_claim)
     if audiences is None:
-        return _bad_claims("aud is neither a string nor a list of strings")
+        return _bad_claims(f"{name} is neither a string nor a list of strings")
     if terms.audiences.isdisjoint(audiences):
-        return TokenRejected(
-            reason=Reason.WRONG_AUDIENCE, detail="aud names none of the configured audiences"
-        )
+        detail = f"{name} names none of the configured audiences"
+        return TokenRejected(reason=Reason.WRONG_AUDIENCE, detail=detail)
     return None
 
 
@@ -118,10 +132,10 @@ def _check_required(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRej
 
 
 def _check_caller(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
-    client = _client(claims, terms)
-    if not isinstance(claims.get("sub", ""), str) or not isinstance(client, str):
+    client, subject = _client(claims, terms), claim_at(claims, terms.subject_claim, "")
+    if not isinstance(subject, str) or not isinstance(client, str):
         return _bad_claims("sub or the client claim is not a string")
-    if terms.require_subject and not claims.get("sub"):
+    if terms.require_subject and not subject:
         return _bad_claims(_NO_SUBJECT)
     if terms.allowed_clients is not None and client not in terms.allowed_clients:
         return _bad_claims("the client is not one of the allowed clients")
@@ -148,9 +162,9 @@ def _number(claims: Claims, name: str) -> float:
     return cast("float", claims[name])
 
 
-def _words(claims: Claims, name: str) -> tuple[str, ...] | None:
+def _words(claims: Claims, path: ClaimPath) -> tuple[str, ...] | None:
     """Return a claim that is one string or a list of strings; () if it is absent, None if it is anything else."""
-    value = claims.get(name, [])
+    value = claim_at(claims, path, [])
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, list):
@@ -166,9 +180,9 @@ def _scopes(claims: Claims, terms: IssuerTerms) -> tuple[str, ...] | None:
 
     A word with a space inside would be two scopes to a reader of the joined list.
     """
-    value = claims.get(terms.scopes_claim)
+    value = claim_at(claims, terms.scopes_claim)
     scopes = value.split(" ") if isinstance(value, str) else _words(claims, terms.scopes_claim)
-    permissions = _words(claims, "permissions")
+    permissions = _words(claims, ("permissions",))
     if scopes is None or permissions is None:
         return None
     words = tuple(dict.fromkeys(filter(None, (*scopes, *permissions))))
@@ -178,4 +192,32 @@ def _scopes(claims: Claims, terms: IssuerTerms) -> tuple[str, ...] | None:
 
 
 def _client(claims: Claims, terms: IssuerTerms) -> JSONValue:
-    return claims.get(terms.client_claim or ("azp" if "azp" in claims else "client_id"), "")
+    return claim_at(claims, terms.client_claim or _USUAL_CLIENT["azp" in claims], "")
+
+
+_USUAL_CLIENT: tuple[ClaimPath, ClaimPath] = (("client_id",), ("azp",))
+"""Where the client stands without and with an `azp`, if the terms do not say."""
+
+
+def _groups(claims: Claims, terms: IssuerTerms) -> tuple[str, ...] | TokenRejected:
+    """Return the groups, none if nobody asks for them.
+
+    Of a caller in many groups Entra ID sends none of them and says so. Taken for a caller without groups, it would
+    escape a deny by group.
+    """
+    path = terms.groups_claim
+    if path is None:
+        return ()
+    elsewhere = claims.get("_claim_names")
+    if isinstance(elsewhere, dict) and path[0] in elsewhere and path[0] not in claims:
+        return _bad_claims(_GROUPS_ELSEWHERE)
+    found = _words(claims, path)
+    return (
+        _bad_claims("the groups claim is neither a string nor a list of strings") if found is None else found
+    )
+
+
+_GROUPS_ELSEWHERE = (
+    "the caller is in more groups than the token lists (_claim_names): "
+    "have the issuer send only the groups assigned to the application, or app roles"
+)

@@ -7,6 +7,9 @@ from authz.core.identity.jwks import ALGORITHMS
 
 _MAX_LEEWAY = 600
 
+ClaimPath = tuple[str, ...]
+"""The names that lead to a claim: one for a claim of the token itself, more for a member of an object below it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerTerms:
@@ -14,13 +17,18 @@ class IssuerTerms:
 
     Attributes:
         issuer: the exact value that `iss` must have.
+        name: what the policy file calls it, and what conditions read as `issuer`.
         audiences: one of them must be in `aud` (RFC 7519 section 4.1.3; RFC 8707).
         algorithms: the only signature algorithms accepted, all asymmetric.
         types: accepted `typ` header values in lower case; "" means an absent one (RFC 9068 section 4).
         leeway: seconds by which clocks may differ, 0 to 600.
         scopes_claim: claim with the scopes, a space-separated string or a list; `permissions` is merged in.
         roles_claim: claim with the roles, a list of strings, or a string that is one role.
+        groups_claim: claim with the groups, likewise; None where no rule asks for groups, so that a claim which nobody
+            reads refuses no token.
         client_claim: claim with the OAuth client; None for `azp`, else `client_id`.
+        subject_claim: claim with the subject.
+        audience_claim: claim that must have one of the audiences, a string or a list.
         required_claims: claim to the value it must have, in type too; None for any value but null.
         max_token_age: seconds since `iat` after which a token is too old; None for no limit.
         require_subject: refuse a token without `sub`. Two callers without one are the same caller to a session's tag,
@@ -34,13 +42,17 @@ class IssuerTerms:
     """
 
     issuer: str
+    name: str = ""
     audiences: frozenset[str]
     algorithms: frozenset[str] = frozenset({"RS256"})
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
     leeway: float = 60.0
-    scopes_claim: str = "scope"
-    roles_claim: str = "roles"
-    client_claim: str | None = None
+    scopes_claim: ClaimPath = ("scope",)
+    roles_claim: ClaimPath = ("roles",)
+    groups_claim: ClaimPath | None = None
+    client_claim: ClaimPath | None = None
+    subject_claim: ClaimPath = ("sub",)
+    audience_claim: ClaimPath = ("aud",)
     required_claims: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     max_token_age: float | None = None
     require_subject: bool = True

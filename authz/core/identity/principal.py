@@ -41,6 +41,7 @@ class Principal:
         client: the OAuth client (`azp`, else `client_id`, or the configured claim), empty when none is named.
         scopes: whole words, in the token's order.
         roles: whole words, in the token's order.
+        groups: whole names or paths, in the token's order; none where no rule asks for them.
         claims: every claim of the token.
         expires: `exp`, in seconds since the epoch.
         holder: what stands for the subject in the tags of sessions and events, if the token has none; else empty.
@@ -54,6 +55,7 @@ class Principal:
     claims: Mapping[str, Any] = field(repr=False)
     expires: float
     holder: str = ""
+    groups: tuple[str, ...] = ()
 
 
 ANONYMOUS = Principal(issuer="", subject="", client="", scopes=(), roles=(), claims={}, expires=0.0)
@@ -89,7 +91,9 @@ class Caller:
         server: the server's name.
         scopes: the principal's scopes as a set.
         roles: the principal's roles as a set.
+        groups: the principal's groups as a set.
         ends: moment from which the caller's token is no longer accepted, in seconds since the epoch; None for never.
+        issuer: what the policy file calls the principal's issuer.
         cache: answers that were computed for this caller.
     """
 
@@ -97,10 +101,15 @@ class Caller:
     server: str
     scopes: frozenset[str]
     roles: frozenset[str]
+    groups: frozenset[str] = frozenset()
     ends: float | None = None
+    issuer: str = ""
     cache: CallerCache = field(default_factory=CallerCache, repr=False)
 
     @classmethod
-    def of(cls, principal: Principal, server: str, ends: float | None = None) -> "Caller":
+    def of(
+        cls, principal: Principal, server: str, ends: float | None = None, *, issuer: str = ""
+    ) -> "Caller":
         """Return a principal prepared for decisions at a server."""
-        return cls(principal, server, frozenset(principal.scopes), frozenset(principal.roles), ends)
+        scopes, roles, groups = map(frozenset, (principal.scopes, principal.roles, principal.groups))
+        return cls(principal, server, scopes, roles, groups, ends, issuer)

@@ -18,8 +18,10 @@ from authz.core.reasons import Reason
 class ConditionName(StrEnum):
     """A part of a rule, by its key in the policy file."""
 
+    ISSUERS = "issuers"
     WHEN = "when"
     ROLES = "roles"
+    GROUPS = "groups"
     ARGUMENTS = "arguments"
     ARGS = "args"
     SCOPES = "scopes"
@@ -62,10 +64,22 @@ def _arguments(rule: Rule, context: EvaluationContext, _: Item) -> Truth:
 
 CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
     {
+        ConditionName.ISSUERS: Condition(
+            lambda rule: bool(rule.issuers),
+            lambda rule, context, _: _truth(context.caller.issuer in rule.issuers),
+            Reason.NO_RULE,
+        ),
         ConditionName.WHEN: Condition(lambda rule: rule.when is not None, _when, Reason.NO_RULE),
         ConditionName.ROLES: Condition(
             lambda rule: bool(rule.roles),
             lambda rule, context, _: _truth(not rule.roles.isdisjoint(context.caller.roles)),
+            Reason.MISSING_ROLE,
+        ),
+        ConditionName.GROUPS: Condition(
+            lambda rule: rule.groups is not None,
+            lambda rule, context, _: _truth(
+                rule.groups is not None and rule.groups.hold(context.caller.groups)
+            ),
             Reason.MISSING_ROLE,
         ),
         ConditionName.ARGUMENTS: Condition(
@@ -94,7 +108,9 @@ ALLOW_ORDER = tuple(ConditionName)
 """The order in which an allow's parts are tried; scopes last, so that nothing else is missing where they are."""
 
 DENY_ORDER = (
+    ConditionName.ISSUERS,
     ConditionName.ROLES,
+    ConditionName.GROUPS,
     ConditionName.SCOPES,
     ConditionName.ANY_SCOPES,
     ConditionName.WHEN,

@@ -19,7 +19,7 @@ from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, ConditionName
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import Truth
 from authz.core.policy.policy import Policy, Verdict
-from authz.core.policy.rule import Arguments, Effect, Rule
+from authz.core.policy.rule import Arguments, Effect, Groups, Rule
 from authz.core.reasons import Reason
 
 
@@ -171,6 +171,8 @@ def _wanted(part: ConditionName, rule: Rule) -> tuple[str, ...]:
         return tuple(sorted(value))
     if isinstance(value, Arguments):
         return tuple(f"{name}: {type_}" for name, type_ in value.types.items())
+    if isinstance(value, Groups):
+        return value.names
     return (value.text,)
 
 
@@ -179,7 +181,7 @@ def _missing(part: ConditionName, rule: Rule, context: EvaluationContext) -> tup
     match part:
         case ConditionName.SCOPES:
             return tuple(sorted(rule.scopes - context.caller.scopes))
-        case ConditionName.ANY_SCOPES | ConditionName.ROLES:
+        case ConditionName.ANY_SCOPES | ConditionName.ROLES | ConditionName.GROUPS | ConditionName.ISSUERS:
             return _wanted(part, rule)
         case ConditionName.ARGUMENTS:
             return _unfit(rule.arguments, context.arguments or {})

@@ -27,7 +27,9 @@ VARIABLES: Mapping[str, cel.Type] = {
     "jwt": _TREE,
     "scopes": cel.Type.List(_STRING),
     "roles": cel.Type.List(_STRING),
+    "groups": cel.Type.List(_STRING),
     "client": _STRING,
+    "issuer": _STRING,
     "server": _STRING,
     "mcp": _TREE,
     "args": _TREE,
@@ -36,7 +38,7 @@ VARIABLES: Mapping[str, cel.Type] = {
 }
 """The names an expression may read. `config.cel.compile` checks the fields below `mcp`, `request` and `source`."""
 
-CALLER_NAMES = frozenset({"jwt", "scopes", "roles", "client", "server"})
+CALLER_NAMES = frozenset({"jwt", "scopes", "roles", "groups", "client", "issuer", "server"})
 """Names whose values follow from the token and the server alone."""
 
 ENGINE = cel.NewEnv(variables=dict(VARIABLES))

@@ -4,8 +4,9 @@ Theory.
 
 * Order never matters. A deny that holds, or whose evaluation fails, denies. Then every require must hold. Then one
   allow that holds allows. Otherwise the item is denied, with the reason of the allow that came closest.
-* "Closest" is how far an allow's conditions held in the order `when`, roles, args, scopes. So `missing_scope` is
-  given only where nothing but scopes is missing: a step-up challenge that could not help is never sent.
+* "Closest" is how far an allow's conditions held in the order issuers, `when`, roles, groups, args, scopes. So
+  `missing_scope` is given only where nothing but scopes is missing: a step-up challenge that could not help is never
+  sent.
 * Visibility is the same judgement without arguments: an allow's `args` is then taken as satisfiable, a deny with
   `args` does not apply. Hence what is callable with some arguments is listed, and what no arguments can open
   is not.

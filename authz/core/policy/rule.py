@@ -1,6 +1,6 @@
 """One rule: what it selects, its conditions, and its effect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -81,6 +81,40 @@ class Arguments:
         if name not in arguments:
             return type_.endswith(_OPTIONAL)
         return TYPES[type_.removesuffix(_OPTIONAL)](arguments[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups that a rule names, one of which is needed.
+
+    Attributes:
+        names: as the operator wrote them.
+        exact: names that are compared whole.
+        below: texts, each with its final slash, that begin the path of a group below one that was written with `/*`.
+    """
+
+    names: tuple[str, ...]
+    exact: frozenset[str]
+    below: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Groups":
+        """Build the groups from names as an operator writes them.
+
+        Raises:
+            ValueError: a star stands elsewhere than after the last slash.
+        """
+        listed = tuple(names)
+        below = tuple(name[:-1] for name in listed if name.endswith("/*"))
+        exact = frozenset(name for name in listed if not name.endswith("/*"))
+        if any("*" in name for name in (*below, *exact)):
+            msg = "a group is compared whole, or by the path above it with /* at its end: /platform/*"
+            raise ValueError(msg)
+        return cls(listed, exact, below)
+
+    def hold(self, held: frozenset[str]) -> bool:
+        """Return whether a caller in the groups `held` is in one of these."""
+        return not self.exact.isdisjoint(held) or any(name.startswith(self.below) for name in held)
 
 
 class Effect(StrEnum):
@@ -171,6 +205,8 @@ class Rule:
         scopes: every one is needed.
         any_scopes: one of them is needed, when there are any.
         roles: one of them is needed, when there are any.
+        groups: one of them is needed, if there are any.
+        issuers: names of issuers, one of which issued the caller's token, when there are any.
         when: a condition that does not read arguments.
         args: a condition that may; without a value for an item of a list.
         arguments: declared types of the call's arguments, checked before `args`.
@@ -185,6 +221,8 @@ class Rule:
     scopes: frozenset[str] = frozenset()
     any_scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
+    groups: Groups | None = None
+    issuers: frozenset[str] = frozenset()
     when: Expression | None = field(default=None)
     args: Expression | None = field(default=None)
     arguments: Arguments | None = None

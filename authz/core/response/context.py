@@ -1,7 +1,7 @@
 """Who reads a response, and under what conditions: from the Check of a request to the rewriter of its response.
 
 The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
-visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes and roles, and those
+visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes, roles and groups, and those
 claims and headers that the server's rules read. With it go the request's id, so that a refusal of the response answers
 the request, and the moment at which the token is no longer accepted, so that a stream can end then. It is one JSON text
 under one key, `caller`, because Envoy's metadata would turn every integer into a double.
@@ -43,6 +43,7 @@ class _EncodedContext(msgspec.Struct, omit_defaults=True):
     headers: dict[str, str]
     source: str = ""
     holder: str = ""
+    groups: tuple[str, ...] = ()
     request_id: RequestId = None
     ends: float | None = None
 
@@ -133,6 +134,7 @@ class ResponseContext:
                 headers=_only(visible_headers(request), inputs.headers),
                 source=request.source,
                 holder=principal.holder,
+                groups=principal.groups,
                 request_id=request_id,
                 ends=caller.ends,
             ),
@@ -169,7 +171,9 @@ class ResponseContext:
             encoded = _DECODE(text)
         except msgspec.DecodeError:
             return None
-        caller, request = Caller.of(_principal(encoded), server.name), _request(encoded)
+        terms, request = server.issuers.get(encoded.iss), _request(encoded)
+        issuer = "" if terms is None else terms.name
+        caller = Caller.of(_principal(encoded), server.name, issuer=issuer)
         return cls(
             server=server,
             caller=caller,
@@ -192,6 +196,7 @@ def _principal(encoded: _EncodedContext) -> Principal:
         claims=encoded.claims,
         expires=encoded.exp,
         holder=encoded.holder,
+        groups=encoded.groups,
     )
 
 

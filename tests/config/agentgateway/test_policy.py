@@ -63,6 +63,7 @@ class TestTheWalkthroughsFile:
         assert {
             issuer: IssuerTerms(
                 issuer=issuer,
+                name=issuer,
                 audiences=frozenset({"https://mcp-oauth-demo"}),
                 algorithms=ALGORITHMS,
                 require_subject=False,

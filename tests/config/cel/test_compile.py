@@ -17,7 +17,9 @@ SAMPLE = {
     },
     "scopes": ["files:read", "profiles:write"],
     "roles": ["admin"],
+    "groups": ["/platform/sre"],
     "client": "cli",
+    "issuer": "staff",
     "server": "files",
     "mcp": {"method": "tools/call", "tool": {"name": "echo", "target": "files"}},
     "args": {"path": "/inbox/a", "n": 3, "list": ["a"], "args": 1},
@@ -37,6 +39,8 @@ GOOD = [
     # text, names read, headers read, claims read, value on the sample
     ("true", "", "", "", T),
     ('client == "cli"', "client", "", "", T),
+    ('issuer == "staff"', "issuer", "", "", T),
+    ('"/platform/sre" in groups', "groups", "", "", T),
     ('"files:read" in scopes && !("admin" in roles)', "scopes roles", "", "", F),
     ('server == "files" || jwt.missing', "server jwt", "", "missing", T),
     ("jwt.missing", "jwt", "", "missing", E),

@@ -15,12 +15,14 @@ def test_every_key_of_an_issuer_reaches_its_terms():
     assert {
         "http://keys.internal/": IssuerTerms(
             issuer="http://keys.internal/",
+            name="main",
             audiences=frozenset({"two"}),
             algorithms=frozenset({"RS256", "ES256"}),
             leeway=5.0,
-            scopes_claim="scp",
-            roles_claim="groups",
-            client_claim="cid",
+            scopes_claim=("scp",),
+            roles_claim=("groups",),
+            groups_claim=("a", "b"),
+            client_claim=("cid",),
             required_claims={"tenant": "acme", "level": 3, "staff": True, "email": None},
             max_token_age=900.0,
             require_subject=False,
@@ -33,7 +35,9 @@ def test_an_issuer_s_defaults_are_the_safe_ones():
     (server,) = settings(NATIVE).directory.servers
 
     assert (
-        IssuerTerms(issuer="https://issuer.example/", audiences=frozenset({"https://mcp.example/mcp"}))
+        IssuerTerms(
+            issuer="https://issuer.example/", name="main", audiences=frozenset({"https://mcp.example/mcp"})
+        )
         == server.issuers["https://issuer.example/"]
     )
     assert (False, False, frozenset()) == (
@@ -53,7 +57,7 @@ def test_terms_that_nobody_could_meet_cannot_be_written():
     file = validate(PolicyFile, document)
 
     with pytest.raises(ValueError, match="audience"):
-        issuer_terms(file.issuers["main"], [])
+        issuer_terms("main", file.issuers["main"], [])
 
 
 @pytest.mark.parametrize(

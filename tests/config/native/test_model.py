@@ -60,7 +60,7 @@ issuers:
     audiences: [one, two]
     jwks_uri: http://keys.internal:8080/jwks.json
     algorithms: [RS256, ES256]
-    claims: {scopes: scp, roles: groups, client: cid}
+    claims: {scopes: scp, roles: groups, client: cid, groups: [a, b], subject: sub, audience: aud}
     leeway_seconds: 5
     required_claims: {tenant: acme, level: 3, staff: true, email: null}
     max_token_age_seconds: 900
@@ -80,6 +80,8 @@ servers:
         scopes: [files:read]
         any_scopes: [a, b]
         roles: [admin]
+        groups: [/platform/sre, /ops/*]
+        issuers: [main]
         when: client == "cli"
         arguments: {n: int, "m": "string?"}
         extra: deny

@@ -96,8 +96,8 @@ def test_what_stands_for_a_missing_subject_is_its_session_or_its_token(given, ho
         ({"scope": ...}, {}, ()),
         ({"scope": ..., "permissions": ["p"]}, {}, ("p",)),
         ({"scope": "a", "permissions": ["p", "a"]}, {}, ("a", "p")),
-        ({"scope": "a", "scp": ["s"]}, {"scopes_claim": "scp"}, ("s",)),
-        ({"scope": "a", "permissions": ["p"]}, {"scopes_claim": "permissions"}, ("p",)),
+        ({"scope": "a", "scp": ["s"]}, {"scopes_claim": ("scp",)}, ("s",)),
+        ({"scope": "a", "permissions": ["p"]}, {"scopes_claim": ("permissions",)}, ("p",)),
     ],
 )
 def test_scopes_are_whole_words_each_once(changes, terms, scopes):
@@ -117,7 +117,68 @@ def test_scopes_are_whole_words_each_once(changes, terms, scopes):
 def test_a_string_of_roles_is_one_role(value, roles):
     name = "https://mcp.example/roles"
 
-    assert roles == judge({name: value}, roles_claim=name).roles
+    assert roles == judge({name: value}, roles_claim=(name,)).roles
+
+
+NESTED = {"realm_access": {"roles": ["admin"]}, "resource_access": {"mcp": {"roles": ["reader"]}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "roles"),
+    [
+        (NESTED, ("realm_access", "roles"), ("admin",)),
+        (NESTED, ("resource_access", "mcp", "roles"), ("reader",)),
+        (NESTED, ("resource_access", "other", "roles"), ()),
+        (NESTED, ("realm_access.roles",), ()),
+        ({"realm_access.roles": ["dots"]}, ("realm_access.roles",), ("dots",)),
+        ({}, ("realm_access", "roles"), ()),
+    ],
+)
+def test_a_path_leads_to_a_claim_within_another_and_a_name_with_dots_does_not(given, path, roles):
+    assert roles == judge(given, roles_claim=path).roles
+
+
+@pytest.mark.parametrize(
+    "value", ["text", ["roles"], None, 7, {"roles": None}, {"roles": [{"name": "admin"}]}]
+)
+@pytest.mark.parametrize(
+    "name", ["roles_claim", "scopes_claim", "groups_claim", "client_claim", "subject_claim"]
+)
+def test_a_path_that_leads_into_something_else_is_refused_and_not_taken_for_absent(name, value):
+    assert R.BAD_CLAIMS is reason({"realm_access": value}, **{name: ("realm_access", "roles")})
+
+
+def test_every_claim_can_stand_within_another():
+    given = {"ext": {"who": "bob", "app": "cli", "words": "a b", "team": ["/x"], "for": AUDIENCE}, "aud": ...}
+    paths = {
+        "subject_claim": ("ext", "who"),
+        "client_claim": ("ext", "app"),
+        "scopes_claim": ("ext", "words"),
+        "groups_claim": ("ext", "team"),
+        "audience_claim": ("ext", "for"),
+    }
+    found = judge(given, **paths)
+
+    assert ("bob", "cli", ("a", "b"), ("/x",)) == (found.subject, found.client, found.scopes, found.groups)
+    assert R.WRONG_AUDIENCE is reason({"ext": {"for": "another"}}, **paths)
+    assert R.WRONG_AUDIENCE is reason({"ext": {}}, **paths)
+
+
+def test_groups_are_read_only_where_somebody_asks_for_them():
+    assert () == judge({"groups": [{"not": "a word"}]}).groups
+    assert ("/a", "/b") == judge({"groups": ["/a", "/b"]}, groups_claim=("groups",)).groups
+    assert R.BAD_CLAIMS is reason({"groups": [{"not": "a word"}]}, groups_claim=("groups",))
+
+
+def test_a_caller_in_more_groups_than_its_token_lists_is_not_taken_for_one_without_groups():
+    elsewhere = {
+        "_claim_names": {"groups": "src1"},
+        "_claim_sources": {"src1": {"endpoint": "https://graph.example"}},
+    }
+
+    assert "more groups than the token lists" in judge(elsewhere, groups_claim=("groups",)).detail
+    assert R.ALLOWED is reason(elsewhere)
+    assert R.ALLOWED is reason(elsewhere, groups_claim=("teams",))
 
 
 @pytest.mark.parametrize(
@@ -126,8 +187,8 @@ def test_a_string_of_roles_is_one_role(value, roles):
         ({"azp": "a", "client_id": "c"}, {}, "a"),
         ({"azp": ..., "client_id": "c"}, {}, "c"),
         ({"azp": ...}, {}, ""),
-        ({"azp": "a", "cid": "o"}, {"client_claim": "cid"}, "o"),
-        ({"azp": "a"}, {"client_claim": "cid"}, ""),
+        ({"azp": "a", "cid": "o"}, {"client_claim": ("cid",)}, "o"),
+        ({"azp": "a"}, {"client_claim": ("cid",)}, ""),
     ],
 )
 def test_the_client_is_azp_else_client_id_unless_another_claim_is_configured(changes, terms, client):

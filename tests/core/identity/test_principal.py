@@ -47,6 +47,7 @@ def test_two_callers_are_one_where_every_field_is_equal():
             {"client": "x"},
             {"scopes": ()},
             {"roles": ("x",)},
+            {"groups": ("x",)},
             {"claims": {}},
         )
     )

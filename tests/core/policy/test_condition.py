@@ -4,14 +4,16 @@ import pytest
 
 from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, DENY_ORDER, ConditionName, conditions
 from authz.core.policy.expression import Truth
-from authz.core.policy.rule import Arguments
+from authz.core.policy.rule import Arguments, Groups
 from authz.core.reasons import Reason
 from tests.support.core import context, principal, rule, tool
 
 N = ConditionName
 FULL = {
+    N.ISSUERS: {"issuers": ["main"]},
     N.WHEN: {"when": "true"},
     N.ROLES: {"roles": ["x"]},
+    N.GROUPS: {"groups": ["/x"]},
     N.ARGUMENTS: {"arguments": Arguments({"n": "int"})},
     N.ARGS: {"args": "true"},
     N.SCOPES: {"scopes": ["a"]},
@@ -51,13 +53,15 @@ def test_an_allow_lacks_a_scope_only_where_nothing_else_is_missing():
 def test_whom_a_deny_is_not_about_is_settled_before_anything_can_fail():
     failing = {N.WHEN, N.ARGUMENTS, N.ARGS}
 
-    assert failing == set(DENY_ORDER[3:])
+    assert failing == set(DENY_ORDER[5:])
 
 
 @pytest.mark.parametrize(
     ("name", "reason", "on_call"),
     [
+        (N.ISSUERS, Reason.NO_RULE, False),
         (N.WHEN, Reason.NO_RULE, False),
+        (N.GROUPS, Reason.MISSING_ROLE, False),
         (N.ROLES, Reason.MISSING_ROLE, False),
         (N.ARGUMENTS, Reason.ARGS_NOT_ALLOWED, True),
         (N.ARGS, Reason.ARGS_NOT_ALLOWED, True),
@@ -90,6 +94,41 @@ def test_grants_are_whole_words_and_never_an_error(name, parts, scopes, roles, e
 
 
 @pytest.mark.parametrize(
+    ("asked", "held", "expected"),
+    [
+        (["/platform/sre"], ["/platform/sre"], True),
+        (["/platform/sre"], ["/platform/sre/oncall", "/platform"], False),
+        (["/platform/*"], ["/platform/sre"], True),
+        (["/platform/*"], ["/platform/sre/oncall"], True),
+        (["/platform/*"], ["/platform", "/platforms/sre", "x/platform/sre"], False),
+        (["/*"], ["/anything"], True),
+        (["/*"], ["without-a-path"], False),
+        (["0f3c", "/a/*"], ["0f3c"], True),
+        (["0f3c"], [], False),
+    ],
+)
+def test_a_group_is_compared_whole_or_by_the_path_above_it(asked, held, expected):
+    who = principal(groups=tuple(held))
+
+    assert (Truth.TRUE if expected else Truth.FALSE) is truth(N.GROUPS, {"groups": asked}, who=who)
+
+
+@pytest.mark.parametrize("name", ["/a*", "*", "/*/b", "a/**", "/a/*/*"])
+def test_a_star_of_a_group_stands_after_the_last_slash_and_nowhere_else(name):
+    with pytest.raises(ValueError, match="compared whole"):
+        Groups.of([name])
+
+
+@pytest.mark.parametrize(
+    ("issuer", "expected"), [("staff", Truth.TRUE), ("guests", Truth.FALSE), ("", Truth.FALSE)]
+)
+def test_a_rule_for_issuers_is_about_their_tokens_only(issuer, expected):
+    given = rule("allow", "echo", issuers=["staff"])
+
+    assert expected is CONDITIONS[N.ISSUERS].truth(given, context(issuer=issuer), tool("echo"))
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [("true", Truth.TRUE), ("false", Truth.FALSE), ("jwt.missing", Truth.ERROR), ("1 / 0 == 1", Truth.ERROR)],
 )
@@ -115,7 +154,16 @@ def test_an_item_of_a_list_has_no_arguments_to_be_of_a_type():
 
 
 def test_the_parts_are_called_by_their_keys_in_the_policy_file():
-    assert ["when", "roles", "arguments", "args", "scopes", "any_scopes"] == list(map(str, ConditionName))
+    assert [
+        "issuers",
+        "when",
+        "roles",
+        "groups",
+        "arguments",
+        "args",
+        "scopes",
+        "any_scopes",
+    ] == list(map(str, ConditionName))
 
 
 @pytest.mark.parametrize("name", [N.WHEN, N.ARGS, N.ARGUMENTS])

@@ -1,0 +1,41 @@
+"""The section `issuers` of a native file: whose access tokens are accepted, and on which terms."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from authz.config.addresses import check_http_url
+from authz.config.native.claims import Claims
+from authz.config.validation import Section, Text
+
+Url = Annotated[str, AfterValidator(check_http_url)]
+
+
+def _one_sentence(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Report once what a value may be, where pydantic would report every alternative."""
+    try:
+        return validate(value)
+    except ValidationError:
+        msg = "a string, a whole number, true, false or null is needed"
+        raise ValueError(msg) from None
+
+
+ClaimValue = Annotated[str | int | bool | None, WrapValidator(_one_sentence)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class IssuerModel(Section):
+    """An OpenID Connect issuer and the terms on which its access tokens are accepted."""
+
+    issuer: Url = Field(description="the iss claim, compared exactly, including a final slash")
+    audiences: Annotated[list[Text], Field(min_length=1, description="one of them must be in aud")]
+    jwks_uri: Url | None = Field(None, description="default: from the issuer's discovery document")
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(["RS256"])
+    claims: Claims = Claims()
+    leeway_seconds: int = Field(60, ge=0, le=600)
+    required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
+    max_token_age_seconds: int | None = Field(None, ge=1)
+    allowed_clients: list[Text] | None = None
+    subject: Literal["required", "optional"] = Field(
+        "required", description="optional: accept tokens without sub, whose sessions are bound by sid or jti"
+    )
