@@ -21,6 +21,7 @@ from authz.edge.grpc.health import SERVICE, Health
 from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.reflection import Reflection
 from authz.edge.grpc.select import UnusableServerError, select
+from authz.edge.grpc.socket_path import PREFIX, SocketPath
 from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application
@@ -32,7 +33,6 @@ from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.workers.host import cores
 
-_SOCKET_MODE = 0o660
 _LOOK_SECONDS = 0.05
 SWITCH_SECONDS = 0.0005
 """Longest time that another thread may keep the interpreter while the deciding thread waits for it: a tenth of Python's
@@ -136,6 +136,8 @@ async def serve(
     await _either(shutdown.begun, server.ended)
     failed = server.ended.is_set()
     await drain(server, health, shutdown, service.settings.drain)
+    if service.socket is not None:
+        service.socket.remove()
     await control.end()
     watching.cancel()
     await service.keys.close()
@@ -192,17 +194,20 @@ async def _grpc_server(service: Service, health: Health, options: WorkerOptions)
         server = (await select(options.grpc_server))(services, arguments)
     except UnusableServerError as error:
         raise BindError(str(error)) from None
-    _bind_grpc(server, settings.grpc, settings.tls)
+    service.socket = _bind_grpc(server, settings.grpc, settings.tls)
     return server
 
 
-def _bind_grpc(server: Transport, address: str, tls: GrpcTls | None) -> None:
+def _bind_grpc(server: Transport, address: str, tls: GrpcTls | None) -> SocketPath | None:
+    """Listen; return the path of a Unix socket."""
     try:
-        bound = server.bind(address, None if tls is None else credentials(tls))
+        own = None if tls is None else credentials(tls)
+        if address.startswith(PREFIX):
+            return SocketPath.listen(Path(address.removeprefix(PREFIX)), lambda at: server.bind(at, own))
+        bound = server.bind(address, own)
     except TlsError as error:
         raise BindError(str(error)) from None
     if not bound:
         msg = f"gRPC cannot listen on {address}: in use, not permitted, or no such address"
         raise BindError(msg)
-    if address.startswith("unix:"):
-        Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
+    return None

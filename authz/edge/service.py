@@ -26,6 +26,7 @@ from authz.core.response.list_filter import FilterBounds
 from authz.core.response.streams import OpenStreams
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
+from authz.edge.grpc.socket_path import SocketPath
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
@@ -37,7 +38,11 @@ _LOG = structlog.get_logger("authz.policy")
 
 
 class Service:
-    """One worker's state; it shares none of it with another process."""
+    """One worker's state; it shares none of it with another process.
+
+    Attributes:
+        socket: the path of the Unix socket at which this worker listens; None for a TCP port.
+    """
 
     def __init__(self, settings: Settings, audit: AuditLog, *, session_key: bytes | None = None) -> None:
         """Prepare to decide by these settings.
@@ -54,6 +59,7 @@ class Service:
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self.problem = ""
+        self.socket: SocketPath | None = None
         self.settings = settings
         self.streams = OpenStreams(settings.stream_shares, time.monotonic)
         self.snapshots = Snapshots(self._snapshot(settings))
@@ -134,6 +140,10 @@ class Service:
             sessions=current.sessions,
             grace=current.stream_grace,
         )
+
+    def socket_problem(self) -> str:
+        """Return what became of the Unix socket, "" while it is this process's own."""
+        return "" if self.socket is None else self.socket.lost()
 
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""

@@ -249,6 +249,24 @@ def test_a_socket_that_cannot_be_made_ends_the_start_and_leaves_nothing(tmp_path
     assert "Traceback" not in ended.err
 
 
+def test_a_second_service_leaves_the_first_its_socket(tmp_path):
+    path = tmp_path / "authz.sock"
+    with Served(tmp_path, "--grace", "0", workers=1, grpc_address=f"unix:{path}") as served:
+        again = ["--grpc", f"unix:{path}", "--http", _free()]
+        ended = spawn("serve", "-c", served.file, "--workers", "1", *again)
+
+        assert (2, "") == (ended.status, ended.out)
+        assert f"gRPC cannot listen on unix:{path}: a running service listens there" in ended.err
+        assert 1 == ask(f"unix:{path}")
+        # The policy's issuer never answers, so the service is not ready for that; the socket is the other cause.
+        assert "" == served.get("/readyz").json()["socket_problem"]
+        path.unlink()
+        assert f"the socket {path} is gone" in served.get("/readyz").json()["socket_problem"]
+        path.write_text("somebody else's")
+        assert 0 == served.stop()
+    assert path.exists()
+
+
 def _processes_with(text):
     found = subprocess.run(["pgrep", "-f", text], capture_output=True, text=True, check=False)
     return found.stdout

@@ -17,11 +17,12 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status of one worker; with its defaults, of one that cannot be asked.
 
     Attributes:
-        ready: every issuer has a usable key, and the worker is not ending.
+        ready: every issuer has a usable key, the worker is not ending, and its Unix socket is its own.
         draining: it was told to end.
         policy: digest of the policy in force.
         issuers_without_keys: issuers none of whose tokens can be verified.
         reload_problem: why the policy file could not be used, "" if it could.
+        socket_problem: what became of the Unix socket, "" while it is the worker's own.
     """
 
     ready: bool
@@ -29,6 +30,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = ""
     issuers_without_keys: list[str] = []
     reload_problem: str = ""
+    socket_problem: str = ""
 
 
 class ServiceStatus(Protocol):
@@ -64,14 +66,15 @@ class WorkerReport:
 
     async def status(self) -> WorkerStatus:
         """Return the status of this worker."""
-        missing = self._service.without_keys()
+        missing, lost = self._service.without_keys(), self._service.socket_problem()
         draining = self._shutdown is not None and self._shutdown.begun.is_set()
         return WorkerStatus(
-            ready=not missing and not draining,
+            ready=not missing and not draining and not lost,
             draining=draining,
             policy=self.settings.digest,
             issuers_without_keys=missing,
             reload_problem=self._service.problem,
+            socket_problem=lost,
         )
 
 
@@ -88,5 +91,10 @@ def overall(statuses: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus
         draining=draining,
         policy=", ".join(policies),
         issuers_without_keys=sorted(missing),
-        reload_problem=next((status.reload_problem for status in statuses if status.reload_problem), ""),
+        reload_problem=_first(status.reload_problem for status in statuses),
+        socket_problem=_first(status.socket_problem for status in statuses),
     )
+
+
+def _first(texts: Iterable[str]) -> str:
+    return next(filter(None, texts), "")

@@ -36,6 +36,12 @@ def test_a_worker_that_ends_is_draining_and_not_ready():
     assert [(True, False), (False, True)] == [(status.ready, status.draining) for status in (before, after)]
 
 
+def test_a_worker_that_lost_its_socket_is_not_ready_and_says_so():
+    status = report(socket_problem=lambda: "the socket is gone")
+
+    assert (False, "the socket is gone") == (status.ready, status.socket_problem)
+
+
 def test_a_file_that_could_not_be_used_is_reported_and_leaves_the_worker_ready():
     status = report(problem="line 3")
 

@@ -58,6 +58,8 @@ def _state(status: WorkerStatus) -> str:
         text = "ready, by the last good policy: the file cannot be used now"
     elif status.draining:
         text = "ending"
+    elif status.socket_problem:
+        text = f"not ready: {status.socket_problem}"
     elif status.issuers_without_keys:
         text = f"not ready: no keys of {', '.join(status.issuers_without_keys)}"
     else:
