@@ -15,6 +15,10 @@ MAX_WORKERS = 64
 """Most worker processes that a file or a flag may ask for."""
 
 
+MAX_CORS_AGE = 86_400
+"""Longest time in seconds that a browser may be told to keep a preflight's answer; none keeps it for longer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerKeys:
     """Where one issuer's keys come from.
@@ -36,7 +40,7 @@ class Cors:
 
     Attributes:
         allow_methods: methods that a preflight allows.
-        allow_headers: request headers that a preflight allows.
+        allow_headers: request headers that a preflight allows; a name may end in `*`.
         expose_headers: response headers that a page may read.
         max_age: seconds for which a browser may cache a preflight.
         allow_credentials: whether cookies may be sent; bearer tokens do not need it.
@@ -52,6 +56,9 @@ class Cors:
         "mcp-method",
         "mcp-name",
         "last-event-id",
+        "mcp-param-*",
+        "traceparent",
+        "tracestate",
     )
     expose_headers: tuple[str, ...] = ("WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version")
     max_age: int = 600

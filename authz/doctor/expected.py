@@ -22,7 +22,7 @@ Part = dict[str, Any]
 
 _SECTIONS = load_data("expected.yaml")
 _HOST, ANY_HOST = _SECTIONS["virtual_hosts"]
-_METADATA, _ENDPOINT, LAST_ROUTE = _HOST["routes"]
+_METADATA, _, _ENDPOINT, LAST_ROUTE = _HOST["routes"]
 
 MANAGER: Part = _SECTIONS["http_connection_manager"]
 CLUSTER: Part = next(each for each in _SECTIONS["clusters"] if each["name"] == "authz")

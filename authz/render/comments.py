@@ -84,6 +84,8 @@ _ROUTES = {
     "ExtAuthzPerRoute.disabled": "The only route without authorization: clients read it before they have a token.",
     "CorsPolicy.allow_origin_string_match": "CORS informs browsers but rejects no request. "
     "The service denies origins that are not listed.",
+    "HeaderMatcher#:method": "A preflight that asks for nothing but allowed headers and patterns such as mcp-param-*: Envoy "
+    "repeats what it asks for, because a browser knows no patterns. Other preflights get the list of the next route.",
     "CorsPolicy.expose_headers": "Without these a browser cannot see the challenge or the session.",
     "CorsPolicy.forward_not_matching_preflights": "",
     "RouteAction.host_rewrite_literal": "The server gets its own name: MCP servers refuse an unknown Host "

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from authz.config.preflight import expressions
 from authz.render.address import Address, is_host, require
 from authz.render.options import NATIVE_BODY_BYTES, RenderOptions
 
@@ -19,7 +20,8 @@ TRY_SLACK = 0.1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,=:@-]+(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?)?")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#*,]+")
-_TOKENS = re.compile(r"[A-Za-z0-9-]+(, [A-Za-z0-9-]+)*")
+_TOKEN = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_TOKENS = re.compile(f"{_TOKEN}(, {_TOKEN})*")
 
 
 def bare_host(host: str) -> str:
@@ -41,6 +43,8 @@ class Endpoint:
         upstream_path: its path there; empty when it equals `path`.
         origins: browser origins admitted by CORS, exactly as browsers send them, or "*"; empty turns CORS off.
         cors_allow_headers: request headers a browser may send, joined with ", ".
+        cors_patterns: expressions that a preflight's list of request headers must all match to be allowed as it is; if empty,
+            only `cors_allow_headers` are.
         cors_expose_headers: response headers a browser may read, joined with ", ".
         cors_max_age: seconds that a browser may remember a preflight's answer.
     """
@@ -53,7 +57,8 @@ class Endpoint:
     upstream_tls: bool = False
     upstream_path: str = ""
     origins: tuple[str, ...] = ()
-    cors_allow_headers: str = "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id"
+    cors_allow_headers: str = "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id, traceparent, tracestate"
+    cors_patterns: tuple[str, ...] = expressions((*cors_allow_headers.split(", "), "mcp-param-*"))
     cors_expose_headers: str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version"
     cors_max_age: int = 600
 

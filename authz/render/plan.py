@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from authz.config.addresses import worker_addresses
+from authz.config.preflight import PATTERN, expressions
 from authz.config.settings import Cors, Settings
 from authz.core.servers import ANY, Server
 from authz.render.address import Address
@@ -78,6 +79,7 @@ def _endpoint(server: Server, settings: Settings) -> Endpoint:
         raise PlanError(msg)
     url = urlsplit(upstream)
     cors = settings.cors.get(server.name, Cors())
+    allowed = [name.lower() for name in _names(cors.allow_headers, Cors().allow_headers)]
     return Endpoint(
         name=server.name,
         hosts=tuple(sorted(server.hosts)),
@@ -87,12 +89,13 @@ def _endpoint(server: Server, settings: Settings) -> Endpoint:
         upstream_tls=url.scheme == "https",
         upstream_path="" if (url.path or "/") == server.path else url.path or "/",
         origins=(ANY,) if ANY in server.origins else tuple(sorted(server.origins)),
-        cors_allow_headers=_names(cors.allow_headers, Cors().allow_headers),
-        cors_expose_headers=_names(cors.expose_headers, Cors().expose_headers),
+        cors_allow_headers=", ".join(name for name in allowed if not name.endswith(PATTERN)),
+        cors_patterns=expressions(allowed) if any(name.endswith(PATTERN) for name in allowed) else (),
+        cors_expose_headers=", ".join(_names(cors.expose_headers, Cors().expose_headers)),
         cors_max_age=cors.max_age,
     )
 
 
-def _names(names: tuple[str, ...], all_of_mcp: tuple[str, ...]) -> str:
-    """Join header names; `*` becomes MCP's own, because in browsers `*` does not cover Authorization (Fetch 4.9)."""
-    return ", ".join(all_of_mcp if ANY in names else names)
+def _names(names: tuple[str, ...], all_of_mcp: tuple[str, ...]) -> tuple[str, ...]:
+    """Return header names; `*` becomes MCP's own, because in browsers `*` does not cover Authorization (Fetch 4.9)."""
+    return all_of_mcp if ANY in names else names

@@ -9,11 +9,14 @@ Rules of this module:
 * Envoy ignores ports when it selects the virtual host; the service compares them.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain as joined
 from itertools import groupby
 
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
+    HeaderMatcher,
     Route,
     RouteAction,
     RouteConfiguration,
@@ -85,7 +88,11 @@ def _routes(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> list[Route]:
         direct_response=DirectResponseAction(status=404),
         typed_per_filter_config=not_mcp,
     )
-    return [*([_metadata(endpoints, not_mcp)] if endpoints else []), *map(_endpoint, endpoints), nothing]
+    return [
+        *([_metadata(endpoints, not_mcp)] if endpoints else []),
+        *joined.from_iterable(map(_endpoint, endpoints)),
+        nothing,
+    ]
 
 
 def _health(path: str, not_mcp: dict[str, Any]) -> Route:
@@ -109,7 +116,36 @@ def _metadata(endpoints: list[Endpoint], not_mcp: dict[str, Any]) -> Route:
     )
 
 
-def _endpoint(endpoint: Endpoint) -> Route:
+def _endpoint(endpoint: Endpoint) -> Iterator[Route]:
+    if endpoint.origins and endpoint.cors_patterns:
+        yield _preflight(endpoint)
+    yield Route(
+        name=endpoint.cluster,
+        match=RouteMatch(path=endpoint.path),
+        route=_action(endpoint),
+        typed_per_filter_config=_cors(endpoint, list(endpoint.origins)) if endpoint.origins else {},
+    )
+
+
+def _preflight(endpoint: Endpoint) -> Route:
+    """Return the route of preflights that name nothing but allowed headers and patterns: Envoy repeats them."""
+    asked = [
+        HeaderMatcher(
+            name="access-control-request-headers",
+            string_match=StringMatcher(safe_regex=RegexMatcher(regex=expression)),
+        )
+        for expression in endpoint.cors_patterns
+    ]
+    options = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIONS"))
+    return Route(
+        name=f"{endpoint.cluster}-preflight",
+        match=RouteMatch(path=endpoint.path, headers=[options, *asked]),
+        route=_action(endpoint),
+        typed_per_filter_config=_cors(endpoint, list(endpoint.origins), allow_headers=ANY),
+    )
+
+
+def _action(endpoint: Endpoint) -> RouteAction:
     action = RouteAction(
         cluster=endpoint.cluster,
         host_rewrite_literal=_host_header(endpoint),
@@ -118,12 +154,7 @@ def _endpoint(endpoint: Endpoint) -> Route:
     )
     if endpoint.upstream_path and endpoint.upstream_path != endpoint.path:
         action.prefix_rewrite = endpoint.upstream_path
-    return Route(
-        name=endpoint.cluster,
-        match=RouteMatch(path=endpoint.path),
-        route=action,
-        typed_per_filter_config=_cors(endpoint, list(endpoint.origins)) if endpoint.origins else {},
-    )
+    return action
 
 
 def _host_header(endpoint: Endpoint) -> str:
@@ -132,11 +163,11 @@ def _host_header(endpoint: Endpoint) -> str:
     return authority.removesuffix(":443" if endpoint.upstream_tls else ":80")
 
 
-def _cors(endpoint: Endpoint, origins: list[str]) -> dict[str, Any]:
+def _cors(endpoint: Endpoint, origins: list[str], *, allow_headers: str = "") -> dict[str, Any]:
     policy = CorsPolicy(
         allow_origin_string_match=[_origin(origin) for origin in origins],
         allow_methods="GET, POST, DELETE, OPTIONS",
-        allow_headers=endpoint.cors_allow_headers,
+        allow_headers=allow_headers or endpoint.cors_allow_headers,
         expose_headers=endpoint.cors_expose_headers,
         max_age=str(endpoint.cors_max_age),
         forward_not_matching_preflights=False,

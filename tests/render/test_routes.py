@@ -46,8 +46,15 @@ def test_a_named_host_serves_its_own_endpoints_and_those_of_any_host():
         for h in manager(SEVERAL)["route_config"]["virtual_hosts"]
     }
     expected = {
-        ("orders.example.com",): ["metadata", "mcp-orders", "mcp-status", "none"],
-        ("tools.example.com",): ["metadata", "mcp-search", "mcp-files", "mcp-status", "none"],
+        ("orders.example.com",): ["metadata", "mcp-orders-preflight", "mcp-orders", "mcp-status", "none"],
+        ("tools.example.com",): [
+            "metadata",
+            "mcp-search-preflight",
+            "mcp-search",
+            "mcp-files",
+            "mcp-status",
+            "none",
+        ],
         ("*",): ["metadata", "mcp-status", "none"],
     }
 

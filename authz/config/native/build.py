@@ -8,8 +8,9 @@ from authz.config.addresses import PLAIN_HTTP, is_guarded
 from authz.config.lint.issuers import trusting_findings
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
-from authz.config.native.model import PolicyFile, ServerModel
+from authz.config.native.model import CorsModel, PolicyFile, ServerModel
 from authz.config.native.rules import RulesReader
+from authz.config.preflight import expressions
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
@@ -51,7 +52,7 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
             for model in file.issuers.values()
         },
         upstreams={name: model.upstream for name, model in file.servers.items() if model.upstream},
-        cors={name: Cors() for name in file.servers},
+        cors={name: _cors(model.cors) for name, model in file.servers.items()},
         tools={server.name: named_tools(server.policy) for server in servers},
         digest=digest(text),
         warnings=tuple(builder.warnings),
@@ -60,6 +61,16 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         workers=file.workers,
         drain=Drain(**file.drain.model_dump()),
         **bounds_of(file.limits),
+    )
+
+
+def _cors(model: CorsModel) -> Cors:
+    """Return the settings of the CORS filter: what MCP needs, and what the file adds."""
+    needed = Cors()
+    return Cors(
+        allow_headers=(*needed.allow_headers, *map(str.lower, model.allow_headers)),
+        expose_headers=(*needed.expose_headers, *model.expose_headers),
+        max_age=model.max_age,
     )
 
 
@@ -160,6 +171,7 @@ class _SettingsBuilder:
         trusts = self._trusts(model, path, groups=any(map(_asks_for_groups, rules)))
         for key, message, cure in trusting_findings(rules, trusts):
             self.warnings.append(self.document.problem((*path, "rules", *key), message, cure))
+        self._check_cors(model, path)
         reader.lint(model, rules, path, self._scope_claims(model))
         return Server(
             name=name,
@@ -178,6 +190,16 @@ class _SettingsBuilder:
             title=model.resource_name or "",
             documentation=model.resource_documentation or "",
         )
+
+    def _check_cors(self, model: ServerModel, path: Path) -> None:
+        if "cors" in model.model_fields_set and not model.origins:
+            self.warnings.append(
+                self.document.problem((*path, "cors"), "no browser may call", "list its origin in origins")
+            )
+        try:
+            expressions(_cors(model.cors).allow_headers)
+        except ValueError as error:
+            self.report((*path, "cors", "allow_headers"), str(error))
 
     def _trusts(self, model: ServerModel, path: Path, *, groups: bool) -> Mapping[str, IssuerTerms]:
         trusts: dict[str, IssuerTerms] = {}

@@ -15,7 +15,7 @@ from authz.config.native.cases import CasesModel
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
-from authz.config.settings import MAX_WORKERS
+from authz.config.settings import MAX_CORS_AGE, MAX_WORKERS
 from authz.config.validation import Section, Text
 from authz.core.policy.rule import TYPES, Arguments, Groups
 
@@ -120,6 +120,24 @@ class RuleModel(Section):
         return self
 
 
+_HEADER = "[A-Za-z0-9!#$%&'+.^_`|~-]+"
+HeaderName = Annotated[str, StringConstraints(pattern=f"^{_HEADER}$", max_length=64)]
+HeaderPattern = Annotated[str, StringConstraints(pattern=rf"^{_HEADER}\*?$", max_length=64)]
+
+
+class CorsModel(Section):
+    """What browsers of the listed origins may send and read, besides what MCP needs."""
+
+    allow_headers: list[HeaderPattern] = Field(
+        [],
+        description="further request headers; a name may end in *, as mcp-param-* does, which is always allowed",
+    )
+    expose_headers: list[HeaderName] = Field([], description="further response headers that a page may read")
+    max_age: int = Field(
+        600, ge=0, le=MAX_CORS_AGE, description="seconds that a browser may keep a preflight's answer"
+    )
+
+
 class ServerModel(Section):
     """One protected MCP server."""
 
@@ -131,6 +149,7 @@ class ServerModel(Section):
     issuers: Annotated[list[Name], Field(min_length=1)]
     audiences: list[Text] = Field([], description="narrows the issuers' audiences for this server")
     origins: list[Text] = Field([], description="browsers that may call; * for any")
+    cors: CorsModel = CorsModel()
     rules: list[RuleModel] = Field([])
     methods: dict[Text, Literal["allow"]] = Field(
         {}, description="further methods that every valid token may use"

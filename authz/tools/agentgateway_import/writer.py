@@ -27,7 +27,7 @@ from authz.config.lint.expressions import substring_tests
 from authz.config.native.build import build
 from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, mistake
-from authz.config.settings import Cors, IssuerKeys, Settings
+from authz.config.settings import MAX_CORS_AGE, Cors, IssuerKeys, Settings
 from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
 from authz.core.identity.issuer import IssuerTerms
@@ -145,8 +145,6 @@ class _PolicyWriter:
         )
 
     def _server(self, server: Server, issuers: list[str]) -> list[str]:
-        if self.settings.cors[server.name] != Cors():
-            self.warnings.append("traffic.cors: only allowOrigins has a native key")
         resource = self._resource(server)
         section = _present(
             resource=resource,
@@ -154,6 +152,7 @@ class _PolicyWriter:
             hosts=sorted(server.hosts - authorities(resource)),
             issuers=issuers,
             origins=sorted(server.origins),
+            cors=self._cors(self.settings.cors[server.name]),
         )
         rules = [line for rule in server.policy.rules for line in self._rule(rule)]
         if not server.policy.rules:
@@ -161,6 +160,19 @@ class _PolicyWriter:
         written = any(not line.startswith("#") for line in rules)
         body = [*self._yaml(section), "rules:" if written else "rules: []", *_indented(rules)]
         return [f"  {_name(server.name)}:", *_indented(_indented(body))]
+
+    def _cors(self, cors: Cors) -> dict[str, Any]:
+        """Return what the documents say beyond what MCP needs, which a native file need not say."""
+        needed = Cors()
+        if cors.allow_credentials:
+            self.warnings.append(
+                "traffic.cors.allowCredentials has no native key: bearer tokens do not need it"
+            )
+        longest = min(max(cors.max_age, 0), MAX_CORS_AGE)
+        return _present(
+            allow_headers=_beyond(cors.allow_headers, needed.allow_headers),
+            expose_headers=_beyond(cors.expose_headers, needed.expose_headers),
+        ) | ({} if longest == needed.max_age else {"max_age": longest})
 
     def _resource(self, server: Server) -> str:
         """Return the public URL: the user's, or a guess from the first host, because the documents have none."""
@@ -213,6 +225,11 @@ class _PolicyWriter:
             allow_unicode=True,
         )
         return str(text).splitlines()
+
+
+def _beyond(names: Iterable[str], needed: Iterable[str]) -> list[str]:
+    known = {ANY, *map(str.lower, needed)}
+    return [name for name in names if name.lower() not in known]
 
 
 def _present(**keys: Any) -> dict[str, Any]:

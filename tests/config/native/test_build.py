@@ -2,6 +2,7 @@ import pytest
 
 from authz.config.native.build import issuer_terms
 from authz.config.native.model import PolicyFile
+from authz.config.settings import Cors
 from authz.config.validation import validate
 from authz.config.yaml_document import read_documents
 from authz.core.identity.issuer import IssuerTerms
@@ -77,6 +78,20 @@ def test_two_servers_may_share_a_host_under_different_paths():
     given = settings(NATIVE + SECOND.replace("example/mcp", "example/other"))
 
     assert ["/mcp", "/other"] == [server.path for server in given.directory.servers]
+
+
+def test_what_a_browser_may_send_and_read_is_added_to_what_mcp_needs():
+    cors, needed = settings(EVERYTHING).cors["files"], Cors()
+
+    assert (*needed.allow_headers, "x-tenant", "x-acme-*") == cors.allow_headers
+    assert (*needed.expose_headers, "X-Quota") == cors.expose_headers
+    assert (5, needed) == (cors.max_age, settings(NATIVE).cors["files"])
+
+
+def test_cors_without_origins_is_a_warning():
+    text = NATIVE.replace("    rules:", "    cors: {max_age: 5}\n    rules:")
+
+    assert ["FILE:9: servers.files.cors: no browser may call (list its origin in origins)"] == warnings(text)
 
 
 def test_an_issuer_that_no_server_uses_is_a_warning():

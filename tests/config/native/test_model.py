@@ -74,6 +74,7 @@ servers:
     issuers: [main]
     audiences: [two]
     origins: ["HTTP://Localhost:6274"]
+    cors: {allow_headers: [X-Tenant, "x-acme-*"], expose_headers: [X-Quota], max_age: 5}
     rules:
       - name: readers
         allow: {tools: [list_*, echo], prompts: [hello], resources: ["file:///*"], tasks: ["*"]}
