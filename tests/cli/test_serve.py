@@ -5,7 +5,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.commands import spawn
+from tests.support.commands import command, spawn
 from tests.support.policy_files import NATIVE
 from tests.support.serving import Served, ask, channel
 
@@ -62,7 +62,7 @@ def test_a_bad_file_ends_the_start_before_an_address_is_touched(tmp_path, taken,
     file = tmp_path / "policy.yaml"
     file.write_text(text)
     grpc, http = taken
-    ended = spawn("serve", "-c", file, "--grpc", grpc, "--http", http)
+    ended = command("serve", "-c", file, "--grpc", grpc, "--http", http)
 
     assert 2 == ended.status
     assert ended.err.replace(str(file), "FILE").startswith(expected)
@@ -107,7 +107,7 @@ def test_an_address_in_use_ends_the_start_and_is_named(tmp_path, taken, free, wh
 def test_a_flag_that_cannot_be_ends_the_start_and_is_named(tmp_path, options, expected):
     file = tmp_path / "policy.yaml"
     file.write_text(NATIVE)
-    ended = spawn("serve", "-c", file, *options)
+    ended = command("serve", "-c", file, *options)
 
     assert (2, expected) == (ended.status, ended.err)
 
@@ -143,7 +143,7 @@ def test_every_process_that_decides_says_which_grpc_server_it_uses(tmp_path, wor
 def test_a_grpc_server_that_is_not_known_ends_the_start(tmp_path):
     file = tmp_path / "policy.yaml"
     file.write_text(NATIVE)
-    ended = spawn("serve", "-c", file, "--grpc-server", "fast")
+    ended = command("serve", "-c", file, "--grpc-server", "fast")
 
     assert 2 == ended.status
     assert "--grpc-server: 'fast' is not one of 'auto', 'native', 'aio'" in ended.err

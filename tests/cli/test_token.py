@@ -1,4 +1,4 @@
-"""`mcp-authz token` as a user runs it: a process, its two streams and its exit status."""
+"""`mcp-authz token`: what it writes to its two streams, and its exit status; a process of its own where somebody logs in."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from authz.demo.gateway import NATIVE
 from authz.demo.issuer.app import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, IssuerServer
 from authz.demo.ports import free_port
 from authz.oauth.token_check import check_token
+from tests.support.commands import command
 from tests.support.waiting import DEADLINE
 
 AUTH0_MD = Path(__file__).parents[2] / "docs" / "auth0.md"
@@ -48,11 +49,8 @@ def environment(issuer):
     }
 
 
-def run(*arguments, given=None, env=None):
-    argv = [*COMMAND, *arguments]
-    return subprocess.run(
-        argv, input=given, capture_output=True, text=True, timeout=DEADLINE, env=env, check=False
-    )
+def run(*arguments, given="", env=None):
+    return command("token", *arguments, given=given, environment=env)
 
 
 @contextmanager
@@ -136,9 +134,9 @@ def test_an_option_that_is_missing_is_named(missing):
     done = run(*[part for name, value in ASK.items() if name != missing for part in (name, value)])
 
     assert (2, "", f"missing {missing} (or pass --decode TOKEN)\n") == (
-        done.returncode,
-        done.stdout,
-        done.stderr,
+        done.status,
+        done.out,
+        done.err,
     )
 
 
@@ -150,9 +148,9 @@ def test_an_issuer_without_tls_is_not_asked():
     done = run(*asked(**{"--issuer": "http://tenant.example/"}))
 
     assert (1, "", "--issuer is not an https URL; http is accepted on loopback only\n") == (
-        done.returncode,
-        done.stdout,
-        done.stderr,
+        done.status,
+        done.out,
+        done.err,
     )
 
 
@@ -161,17 +159,17 @@ def test_an_issuer_that_does_not_answer_is_a_sentence():
     done = run(*asked(**{"--issuer": f"http://127.0.0.1:{port}/"}))
 
     assert (1, "", f"127.0.0.1:{port} did not answer (ConnectError)\n") == (
-        done.returncode,
-        done.stdout,
-        done.stderr,
+        done.status,
+        done.out,
+        done.err,
     )
 
 
 def test_a_client_that_may_not_use_the_device_flow_is_told_the_cure(issuer):
     done = run(*asked(**{"--issuer": issuer.url, "--client-id": "demo-service"}))
 
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "enable its Device Code grant" in done.stderr
+    assert (1, "") == (done.status, done.out)
+    assert "enable its Device Code grant" in done.err
 
 
 # --decode
@@ -181,47 +179,47 @@ def test_decode_shows_header_and_claims_without_verifying(issuer):
     token = BAD_TOKENS["alg_none"](issuer)
     done = run("--decode", token)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (done.status, done.err)
     assert {'"none"', "not verified", '"auth0|user"', "in 60 min"} == {
-        text for text in ('"none"', "not verified", '"auth0|user"', "in 60 min") if text in done.stdout
+        text for text in ('"none"', "not verified", '"auth0|user"', "in 60 min") if text in done.out
     }
 
 
 def test_decode_reads_stdin_and_gives_json(issuer):
     token = issuer.token(scope="files:read", claims={"name": "\x1b[2J"})
     done = run("--decode", "-", "--json", given=f"{token}\n")
-    said = json.loads(done.stdout)
+    said = json.loads(done.out)
 
-    assert (0, {"header", "claims"}) == (done.returncode, set(said))
+    assert (0, {"header", "claims"}) == (done.status, set(said))
     assert ("files:read", "RS256") == (said["claims"]["scope"], said["header"]["alg"])
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in done.out
 
 
 def test_decode_shows_nothing_that_steers_a_terminal(issuer):
     done = run("--decode", issuer.token(claims={"n\x1b[2J": "v\x1b[2J[red]"}))
 
-    assert "\x1b" not in done.stdout
-    assert "[red]" in done.stdout
+    assert "\x1b" not in done.out
+    assert "[red]" in done.out
 
 
 def test_decode_of_what_is_no_token_is_a_sentence_that_does_not_show_it():
     done = run("--decode", "opaque-secret")
 
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "opaque, so only its issuer can read it" in done.stderr
-    assert "secret" not in done.stderr
+    assert (1, "") == (done.status, done.out)
+    assert "opaque, so only its issuer can read it" in done.err
+    assert "secret" not in done.err
 
 
 def judged(environment, token):
     done = run("--decode", "-", "-c", str(NATIVE), "--json", given=token, env=environment)
-    return done, json.loads(done.stdout)["verdicts"]
+    return done, json.loads(done.out)["verdicts"]
 
 
 def test_decode_with_a_file_says_what_rules_would_see(issuer, environment):
     token = issuer.token(scope="files:read", roles=["admin"], claims={"permissions": ["files:delete"]})
     done, found = judged(environment, token)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (done.status, done.err)
     assert [
         {
             "server": "demo",
@@ -236,15 +234,15 @@ def test_decode_with_a_file_says_what_rules_would_see(issuer, environment):
 def test_decode_with_a_file_says_it_in_a_table_too(issuer, environment):
     done = run("--decode", issuer.token(audience="https://x"), "-c", str(NATIVE), env=environment)
 
-    assert 1 == done.returncode
-    assert "server demo: wrong_audience: aud names none of the configured audiences\n" in done.stdout
+    assert 1 == done.status
+    assert "server demo: wrong_audience: aud names none of the configured audiences\n" in done.out
 
 
 def test_decode_with_a_file_that_cannot_be_used_is_status_2(environment, issuer):
     done = run("--decode", issuer.token(), "-c", "none.yaml", env=environment)
 
-    assert (2, "") == (done.returncode, done.stdout)
-    assert "none.yaml: cannot be read" in done.stderr
+    assert (2, "") == (done.status, done.out)
+    assert "none.yaml: cannot be read" in done.err
 
 
 def test_decode_asks_no_issuer_but_a_trusted_one(environment):
@@ -253,7 +251,7 @@ def test_decode_asks_no_issuer_but_a_trusted_one(environment):
         httpx.post(f"{stranger.url}demo/outage/nothing", trust_env=False, timeout=DEADLINE)
         done, found = judged(environment, token)
 
-    assert (1, ["unknown_issuer"]) == (done.returncode, [verdict["reason"] for verdict in found])
+    assert (1, ["unknown_issuer"]) == (done.status, [verdict["reason"] for verdict in found])
 
 
 def test_decode_without_the_issuers_keys_says_so(environment, issuer):
@@ -261,8 +259,8 @@ def test_decode_without_the_issuers_keys_says_so(environment, issuer):
     url = f"http://127.0.0.1:{port}/"
     done, found = judged({**environment, "DEMO_ISSUER": url}, issuer.token(claims={"iss": url}))
 
-    assert (1, ["keys_unavailable"]) == (done.returncode, [verdict["reason"] for verdict in found])
-    assert "keys not fetched" in done.stderr
+    assert (1, ["keys_unavailable"]) == (done.status, [verdict["reason"] for verdict in found])
+    assert "keys not fetched" in done.err
 
 
 # The mistakes that docs/auth0.md lists and that show in the token, as the issuer imitates them.

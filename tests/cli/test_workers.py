@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz.edge.workers.process import KEYS_SECONDS
-from tests.support.commands import spawn
+from tests.support.commands import command, spawn
 from tests.support.policy_files import NATIVE
 from tests.support.serving import INLINE, Served, alive, ask, channel
 from tests.support.waiting import DEADLINE, eventually
@@ -274,7 +274,7 @@ def _processes_with(text):
 
 @pytest.mark.parametrize("workers", ["0", "65", "two"])
 def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path, workers):
-    assert 2 == spawn("serve", "-c", tmp_path / "none.yaml", "--workers", workers).status
+    assert 2 == command("serve", "-c", tmp_path / "none.yaml", "--workers", workers).status
 
 
 def test_too_few_open_files_are_a_warning_with_its_cure(tmp_path):

@@ -21,15 +21,20 @@ class Ended:
     err: str
 
 
-def command(*arguments, environment=None):
+def command(*arguments, environment=None, given=""):
     """Run a command in this process, with no variables but the given ones; what it sets for its log is undone."""
     out, err = io.StringIO(), io.StringIO()
-    log = structlog.get_config()
+    log, configure = structlog.get_config(), structlog.configure
     argv = ["mcp-authz", *map(str, arguments)]
-    given = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
+    variables = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
     with (
         patch.object(sys, "argv", argv),
-        patch.dict(os.environ, given, clear=True),
+        patch.object(sys, "stdin", io.StringIO(given)),
+        # A logger that is kept would go on writing to this command's stderr.
+        patch.object(
+            structlog, "configure", lambda **so: configure(**so | {"cache_logger_on_first_use": False})
+        ),
+        patch.dict(os.environ, variables, clear=True),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
@@ -39,7 +44,7 @@ def command(*arguments, environment=None):
         except SystemExit as ended:
             status = ended.code
         finally:
-            structlog.configure(**log)
+            configure(**log)
     return Ended(status or 0, out.getvalue(), err.getvalue())
 
 
