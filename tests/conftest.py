@@ -17,3 +17,7 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("mcp-authz")
+
+from tests.support.authorities import share  # noqa: E402 - found on the path as of now
+
+share()

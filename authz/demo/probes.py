@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 
+from authz.demo.no_tls import NO_TLS
+
 Probe = Callable[[], bool]
 """Tells whether a process is up; called repeatedly, returns within about a second, and raises nothing."""
 
@@ -18,7 +20,7 @@ def http_ready(url: str) -> Probe:
 
     def probe() -> bool:
         try:
-            return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
+            return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False, verify=NO_TLS).is_success
         except httpx.TransportError:
             return False
 

@@ -12,6 +12,7 @@ import httpx
 from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway, Ports
 from authz.demo.issuer.app import AUDIENCE
 from authz.demo.mcp_server import Arrival, arrivals
+from authz.demo.no_tls import NO_TLS
 from authz.demo.ports import free_port, preferred_port
 from authz.demo.probes import http_ready, port_ready
 from authz.demo.processes import Child, Supervisor
@@ -150,5 +151,7 @@ class Stack:
         return str(self._post(path, body).json()["access_token"])
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        response = httpx.post(f"{self.issuer}{path}", json=body or {}, timeout=_TIMEOUT, trust_env=False)
+        response = httpx.post(
+            f"{self.issuer}{path}", json=body or {}, timeout=_TIMEOUT, trust_env=False, verify=NO_TLS
+        )
         return response.raise_for_status()

@@ -10,6 +10,7 @@ import httpx
 import jwt
 
 from authz.demo.client import tool_names
+from authz.demo.no_tls import NO_TLS
 from authz.demo.scenarios.result import ALL, ScenarioRow, get, join, nothing_arrived, outcome, post
 from authz.demo.stack import Stack
 
@@ -133,7 +134,7 @@ async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
 
 async def _failures(service: str) -> str:
     """Return the number of failed key fetches from the service's metrics; empty for none."""
-    async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=_PATIENCE_SECONDS) as client:
         text = (await client.get(f"{service}/metrics")).text
     failed = re.findall(
         r'^mcp_authz_jwks_fetches_total\{.*outcome="failed".*\} ([0-9.]+)$', text, re.MULTILINE
