@@ -22,21 +22,22 @@ from authz.core.decision import Decision
 from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected
 from authz.core.identity.session import (
     ABSENT,
-    REMOVE,
+    NO_IDS,
+    BoundIds,
     Replace,
     SessionHeader,
     Sessions,
     UnboundSessions,
 )
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.form import BrokenRule, broken_rule
 from authz.core.mcp.header_names import LAST_EVENT_ID
 from authz.core.mcp.item import Item
-from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
+from authz.core.mcp.message import Message, MessageRejected, read_message
 from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Verdict
-from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest, Limits, RequestId
 from authz.core.response.streams import METHODS as STREAMS
@@ -118,9 +119,9 @@ def check(
     message = _read(request, server, snapshot.limits)
     if isinstance(message, MessageRejected):
         return _reject_message(message, server, caller, broken_rule(request, message.reason, snapshot.limits))
-    bound = _check_bound_ids(request, message, caller, snapshot.sessions)
-    if isinstance(bound, MessageRejected):
-        return _reject_message(bound, server, caller)
+    bound = _admit_ids(request, message, caller, snapshot.sessions)
+    if bound is None:
+        return _reject_session(message, server, caller)
     verdict, item = _judge(request, server, caller, message, snapshot)
     if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
@@ -147,48 +148,19 @@ def _read(request: HttpRequest, server: Server, limits: Limits) -> Message | Mes
     return Message(method=request.method, row=row, request_id=None, items=(), arguments={}, version=version)
 
 
-class _BoundIds(msgspec.Struct, frozen=True):
-    """What becomes of the ids that belong to a caller on their way upstream."""
-
-    session: SessionHeader
-    event: SessionHeader
-
-
-def _check_bound_ids(
+def _admit_ids(
     request: HttpRequest, message: Message, caller: Caller, sessions: Sessions | UnboundSessions
-) -> _BoundIds | MessageRejected:
-    """Return what becomes of the ids of the session and of a stream's last event.
+) -> BoundIds | None:
+    """Return what becomes of the ids of the session and of a stream's last event; None if one is not the caller's own.
 
-    An event id that is another's is answered as a session that is: with the 404 at which a client begins a new session,
-    because it could not resume this stream whatever it tried. An empty event id stands for none.
+    The modern era ignores both headers (2026-07-28, Transports). An empty event id stands for none.
     """
-    headers, modern = request.headers, is_modern(message.version)
-    session = _verify(headers.get(SESSION), sessions.admit, caller, modern=modern)
-    event = _verify(headers.get(LAST_EVENT_ID) or None, sessions.admit_event, caller, modern=modern)
-    if session is not None and event is not None:
-        return _BoundIds(session, event)
-    return MessageRejected(
-        reason=Reason.SESSION_MISMATCH,
-        request_id=message.request_id,
-        method=message.method or _RESPONSE,
-        version=message.version,
-    )
-
-
-def _verify(
-    sent: str | None, admit: Callable[[Caller, str], str | None], caller: Caller, *, modern: bool
-) -> SessionHeader | None:
-    """Return what becomes of an id; None if it is not the caller's own.
-
-    The modern era ignores both headers (2026-07-28, Transports). They are removed and not judged, because a server of
-    both eras must not see an id that nobody verified.
-    """
-    if sent is None:
-        return ABSENT
-    if modern:
-        return REMOVE
-    own = admit(caller, sent)
-    return None if own is None else Replace(own, sent)
+    session, event = request.headers.get(SESSION), request.headers.get(LAST_EVENT_ID) or None
+    if session is None and event is None:
+        return NO_IDS
+    if is_modern(message.version):
+        return BoundIds.removed(session, event)
+    return BoundIds.admitted(session, event, caller, sessions)
 
 
 def _judge(
@@ -219,13 +191,13 @@ def _decide(
     verdict: Verdict,
     item: Item | None,
     *,
-    bound: "_BoundIds",
+    bound: BoundIds,
     rewrite: bool,
 ) -> Decision:
     """Build the decision; the one place that makes an allow."""
     allowed = verdict.reason is Reason.ALLOWED
     rule = verdict.rule
-    denial, hide = _denial_style(server, rule)
+    denial, hide = server.denial_style(rule)
     return Decision(
         reason=verdict.reason,
         allowed=allowed,
@@ -245,18 +217,6 @@ def _decide(
         as_result=message.method == _CALL and not message.task,
         hide=hide,
     )
-
-
-def _denial_style(server: Server, rule: Rule | None) -> tuple[DenialStyle, bool]:
-    """Return how a denial is answered, and whether it is hidden; the rule's setting overrides the server's.
-
-    A hidden name is answered as one that no rule knows, to the byte. So if any rule hides, names that no rule knows are
-    answered as hidden ones, and the `denial` of a rule that hides counts for nothing.
-    """
-    if rule is None:
-        return server.denial, server.hide or server.policy.hides
-    hide = server.hide if rule.hide is None else rule.hide
-    return server.denial if hide else rule.denial or server.denial, hide
 
 
 def _may_open(message: Message, caller: Caller, server: Server, snapshot: PolicySnapshot) -> bool:
@@ -283,8 +243,23 @@ _RESPONSE = "response"
 """The method that records show for a client's response to a server's request, which has none."""
 
 
+def _reject_session(message: Message, server: Server, caller: Caller) -> Decision:
+    """Deny because an id is another's; that of an event, too, with the 404 at which a client begins a new session.
+
+    The client could not resume this stream whatever it tried.
+    """
+    return Decision(
+        reason=Reason.SESSION_MISMATCH,
+        server=server.name,
+        method=message.method or _RESPONSE,
+        caller=caller,
+        request_id=message.request_id,
+        version=message.version,
+    )
+
+
 def _reject_message(
-    rejected: MessageRejected, server: Server, caller: Caller, broken: BrokenRule | None = None
+    rejected: MessageRejected, server: Server, caller: Caller, broken: BrokenRule | None
 ) -> Decision:
     return Decision(
         reason=rejected.reason,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import Policy, Verdict
-from authz.core.policy.rule import DenialStyle
+from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
 
 ANY = "*"
@@ -69,6 +69,17 @@ class Server:
             return verdict.reason is Reason.ALLOWED
         rule = verdict.rule
         return not (self.hide if rule is None or rule.hide is None else rule.hide)
+
+    def denial_style(self, rule: Rule | None) -> tuple[DenialStyle, bool]:
+        """Return how a denial is answered, and whether it is hidden; the rule's setting overrides the server's.
+
+        A hidden name is answered as one that no rule knows, to the byte. So if any rule hides, names that no rule knows are
+        answered as hidden ones, and the `denial` of a rule that hides counts for nothing.
+        """
+        if rule is None:
+            return self.denial, self.hide or self.policy.hides
+        hide = self.hide if rule.hide is None else rule.hide
+        return self.denial if hide else rule.denial or self.denial, hide
 
 
 def authorities(url: str) -> frozenset[str]:

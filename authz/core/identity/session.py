@@ -19,19 +19,23 @@ Rules of this module:
   bytes, four spellings of a tag would pass.
 * An id is visible ASCII (2025-11-25, Transports, "Session Management") without a comma, because a comma in the header
   means that it was sent twice. Anything else, or an id that is too long, cannot be bound.
+* A client repeats an event id in a header, and a header cannot hold everything that a stream can. An id that a header
+  holds as it is stays readable. Any other is written in base64url behind `~`: what is not ASCII, because clients disagree
+  on its encoding, spaces at an end, which every hop may drop, and an id that begins with `~` itself. An id with control
+  characters has no text: no header can bring it back.
 * The tags of sessions and of events begin with different labels, so that neither passes for the other.
 * A caller whose token has no subject is bound by what stands for it (`Principal.holder`), if anything does.
 * Callers without a token, where a server admits them, are one caller (`principal.ANONYMOUS`): they share their sessions.
 """
 
+import base64
 import hmac
 import re
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from authz.core.identity.event_id import to_id, to_text
 from authz.core.identity.principal import Caller
 from authz.core.request import DEFAULT_LIMITS
 
@@ -70,6 +74,43 @@ SessionHeader = Absent | Remove | Replace
 """What becomes of a request's session id, or of its event id, on its way upstream."""
 
 ABSENT, REMOVE = Absent(), Remove()
+
+
+class BoundIds(msgspec.Struct, frozen=True):
+    """What becomes of the ids that belong to a caller on their way upstream.
+
+    Attributes:
+        session: the id of the session.
+        event: the id of a stream's last event.
+    """
+
+    session: SessionHeader
+    event: SessionHeader
+
+    @classmethod
+    def removed(cls, session: str | None, event: str | None) -> "BoundIds":
+        """Remove both: a server of both eras must not see an id that nobody verified."""
+        return cls(*(ABSENT if sent is None else REMOVE for sent in (session, event)))
+
+    @classmethod
+    def admitted(
+        cls, session: str | None, event: str | None, caller: Caller, sessions: "Sessions | UnboundSessions"
+    ) -> "BoundIds | None":
+        """Replace both by the server's; None if one is not the caller's own."""
+        ids = _replaced(session, sessions.admit, caller), _replaced(event, sessions.admit_event, caller)
+        return None if ids[0] is None or ids[1] is None else cls(ids[0], ids[1])
+
+
+NO_IDS = BoundIds(ABSENT, ABSENT)
+
+
+def _replaced(
+    sent: str | None, admit: Callable[[Caller, str], str | None], caller: Caller
+) -> SessionHeader | None:
+    if sent is None:
+        return ABSENT
+    own = admit(caller, sent)
+    return None if own is None else Replace(own, sent)
 
 
 class UnboundSessions:
@@ -164,3 +205,28 @@ def _tag(key: bytes, label: str, caller: Caller, text: str) -> str:
     fields = (label, caller.server, who.issuer, who.subject, who.client, *holder, text)
     message = "".join([f"{len(field)}:{field}" for field in fields]).encode()
     return b2a_base64(hmac.digest(key, message, "sha256"), newline=False)[:_TAG].translate(_URL_SAFE).decode()
+
+
+_CODED = "~"
+_plain = re.compile(r"(?!~)[!-~](?:[ -~]*[!-~])?").fullmatch
+_has_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+
+
+def to_text(raw: bytes) -> str | None:
+    """Return the text of an id as it stands in a stream; None if no header can bring it back."""
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    if not value or _has_control(value):
+        return None
+    return value if _plain(value) else _CODED + base64.urlsafe_b64encode(raw).decode()
+
+
+def to_id(text: str) -> str:
+    """Return the id of a text that `to_text` wrote.
+
+    Raises:
+        ValueError: it did not write it.
+    """
+    return base64.urlsafe_b64decode(text[1:]).decode() if text.startswith(_CODED) else text

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from authz.core.identity.event_id import to_id, to_text
 from authz.core.identity.principal import ANONYMOUS, Caller
 from authz.core.identity.session import (
     _SESSION,
@@ -17,6 +16,8 @@ from authz.core.identity.session import (
     Sessions,
     UnboundSessions,
     _tag,
+    to_id,
+    to_text,
 )
 from authz.core.reasons import Reason
 from tests.support.core import (
