@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from authz.core.mcp import uri
+from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.item import Item
-from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
+from authz.core.mcp.message import Message, MessageRejected, read_message
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.response.commands import Body
 from authz.core.response.filter_result import ListRejected, Trimmed, Untouched, Withheld

@@ -21,6 +21,7 @@ SECURITY = (
     "authz/core/wire/raw_json.py",
     "authz/core/wire/sse.py",
     "authz/core/wire/strict_json.py",
+    "authz/core/mcp/envelope.py",
     "authz/core/mcp/item.py",
     "authz/core/mcp/message.py",
     "authz/core/mcp/methods.py",
@@ -45,6 +46,7 @@ SECURITY = (
 ALSO = {
     "authz/core/authentication.py": ("tests/core/test_anonymous.py",),
     "authz/core/denial.py": ("tests/core/test_challenges.py",),
+    "authz/core/mcp/envelope.py": ("tests/core/mcp/test_message.py",),
     "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
     "authz/core/policy/rule.py": ("tests/core/policy/test_arguments.py",),
     "authz/core/response/event_stream.py": ("tests/core/response/test_rewriter.py",),

@@ -14,17 +14,8 @@ from typing import Any
 
 import msgspec
 
-from authz.core.mcp.message import (
-    ENVELOPE,
-    INNER,
-    META,
-    META_CAPABILITIES,
-    META_VERSION,
-    PARAMS,
-    has_one_outcome,
-    load_body,
-    read_id,
-)
+from authz.core.mcp.envelope import ENVELOPE, has_one_outcome, load_body, read_id
+from authz.core.mcp.message import INNER, META, META_CAPABILITIES, META_VERSION, PARAMS
 from authz.core.mcp.methods import METHODS, Method, is_modern
 from authz.core.mcp.routing_headers import decode_header_value
 from authz.core.reasons import Reason

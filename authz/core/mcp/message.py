@@ -7,9 +7,8 @@ Rules of this file:
 * What another parser could read differently is refused, never interpreted: arrays, keys that are a known key in
   other letters or could stand for one (see `confusables`), a message with both `method` and `result`, ids that are no
   string and no integer. Arguments are looked at where a rule reads them (`policy.context`), and nowhere else.
-* `null` stands for absence where a member may be left out, as Go, Java and C# clients write it. `id` is no such member:
-  a request whose id is null is neither a request nor a notification to all readers.
-* An integer id of any size is kept as it is; only its digits are bounded.
+* `null` stands for absence where a member may be left out, as Go, Java and C# clients write it. `id` is no such member
+  (see `envelope`).
 * Values, keys and depth are counted before anything is read, names and their lengths before anything is looked into.
   What is looked at is paid for from the request's `Budget`.
 * The version decides the era, whether header or body names it (see `methods`).
@@ -23,94 +22,15 @@ from typing import Any
 
 import msgspec
 
+from authz.core.mcp.envelope import envelope_flaw, has_one_outcome, load_body, peek_id, read_id
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import ASSUMED_VERSION, METHODS, VENDOR, Era, Method, is_known, is_modern
 from authz.core.mcp.routing_headers import headers_agree
-from authz.core.mcp.uri import reading
+from authz.core.mcp.uri import are_clear
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits, RequestId
-from authz.core.wire.confusables import Budget, OverBudgetError, imitates, misleads
-from authz.core.wire.raw_json import UnfitError, open_few_members
-from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
-
-# The JSON-RPC 2.0 envelope that every MCP message comes in: its members and its id.
-
-ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-
-
-def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
-    """Return the id and whether it is acceptable: absent, an integer or a string, and not too long."""
-    if "id" not in value:
-        return None, True
-    request_id = value["id"]
-    if isinstance(request_id, InexactNumber):
-        return _long_integer(request_id.literal, limits)
-    if isinstance(request_id, bool) or not isinstance(request_id, int | str):
-        return None, False
-    if isinstance(request_id, str) and len(request_id) > limits.name:
-        return None, False
-    return request_id, True
-
-
-_ID_DIGITS = 2048
-"""Digits of the longest integer id; Python converts no more than 4300, and takes time in their square."""
-
-
-def _long_integer(literal: str, limits: Limits) -> tuple[RequestId, bool]:
-    """Return an integer of many digits, which Python keeps and writes as it was sent, and whether it is one."""
-    is_one = len(literal) <= min(limits.name, _ID_DIGITS) and literal.removeprefix("-").isdigit()
-    return (int(literal), True) if is_one else (None, False)
-
-
-def envelope_flaw(value: Mapping[str, Any], limits: Limits, budget: Budget) -> Reason | None:
-    """Return what is wrong with the envelope, None when nothing is.
-
-    Raises:
-        OverBudgetError: it has more foreign keys than are looked at.
-    """
-    method = value.get("method", "")
-    sound = (
-        value.get("jsonrpc") == "2.0"
-        and not misleads(value, ENVELOPE, budget)
-        and isinstance(method, str)
-        and len(method) <= limits.name
-        and ("method" not in value or (method and "result" not in value and "error" not in value))
-    )
-    return None if sound else Reason.BAD_MESSAGE
-
-
-def load_body(body: bytes, limits: Limits) -> Any:
-    """Read a body; a number that a double does not hold is marked.
-
-    Raises:
-        StrictJSONError: it is no strict JSON.
-        OverBudgetError: it has more values or keys than are read.
-    """
-    return loads_marked(body, max_depth=limits.depth, nodes=limits.nodes, keys=limits.keys)
-
-
-_MAX_MEMBERS = 16
-"""Most members of a refused body that is opened for its id: their names are looked at once more, without a budget."""
-
-
-def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
-    """Return the id to answer a request with whose message is not read; None if there is none.
-
-    Only the outermost object is opened, so that a flaw further in, which may be why the body is refused, hides no id.
-    """
-    limits = limits or DEFAULT_LIMITS
-    try:
-        members = open_few_members(body, _MAX_MEMBERS)
-        if imitates(members, ENVELOPE):
-            return None
-        value = {"id": load_body(bytes(members["id"]), limits)} if "id" in members else {}
-    except (
-        *(UnfitError, StrictJSONError, OverBudgetError),
-        *(msgspec.DecodeError, UnicodeError, RecursionError),
-    ):
-        return None
-    return read_id(value, limits)[0]
-
+from authz.core.wire.confusables import Budget, OverBudgetError, misleads
+from authz.core.wire.strict_json import StrictJSONError
 
 INVALID_PARAMS = -32602
 
@@ -257,13 +177,6 @@ def _response(
     )
 
 
-def has_one_outcome(value: Mapping[str, Any]) -> bool:
-    """Return whether there is a result or an error and not both; beside the other, null is none."""
-    if "result" in value and "error" in value:
-        return (value["result"] is None) != (value["error"] is None)
-    return "result" in value or "error" in value
-
-
 _Flaw = tuple[Reason, int | None]
 """Why a message with a method is not accepted, and the JSON-RPC code when it is not the reason's own."""
 
@@ -309,7 +222,8 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
     shaped = arguments is _EMPTY or isinstance(arguments, dict)
     if items is None or not shaped or _is_ambiguous(params, budget):
         return _INCOMPLETE
-    if _has_ambiguous_uri(items):  # only now, because it looks at every character
+    uris = [item.name for item in items if item.kind is Kind.RESOURCE]
+    if uris and not are_clear(uris):  # only now, because it looks at every character
         return _AMBIGUOUS_URI
     return Message(
         method=method,
@@ -337,7 +251,9 @@ def _method_of(value: Mapping[str, Any], limits: Limits) -> str:
 
 def _is_object(value: Any, known: frozenset[str], budget: Budget) -> bool:
     """Return whether a value is an object, absent or present, none of whose keys could be taken for a known one."""
-    return value is _EMPTY or (isinstance(value, dict) and not misleads(value, known, budget))
+    if value is _EMPTY:
+        return True
+    return isinstance(value, dict) and (known.issuperset(value) or not misleads(value, known, budget))
 
 
 def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw | None:
@@ -357,23 +273,6 @@ def _header_flaw(
     if not headers_agree(headers, method, params, required=required):
         return _MISMATCH
     return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
-
-
-_MAX_URI_CHARS = 32_768
-"""Characters of all URIs that one request may name: each is read several times."""
-
-
-def _has_ambiguous_uri(items: tuple[Item, ...]) -> bool:
-    """Return whether a URI is not canonical or means different things by itself, or all of them are too long to tell.
-
-    The rules have no part in that.
-    """
-    if sum(len(item.name) for item in items if item.kind is Kind.RESOURCE) > _MAX_URI_CHARS:
-        return True
-    for item in items:  # noqa: SIM110 - as above
-        if item.kind is Kind.RESOURCE and reading(item.name) is None:
-            return True
-    return False
 
 
 def _is_ambiguous(params: Mapping[str, Any], budget: Budget) -> bool:

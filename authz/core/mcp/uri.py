@@ -24,6 +24,7 @@ The caller looks at the length before: folding takes time in proportion to it.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from authz.core.wire.confusables import fold
@@ -111,6 +112,18 @@ def reading(uri: str) -> str | None:
     if _DOT_SEGMENT.search(_SPACE.sub("", folded)):
         return None
     return _merge(folded_path) + _merge_rest(folded_rest)
+
+
+_MAX_CHARS = 32_768
+"""Characters of all URIs that one request may name: each is read several times."""
+
+
+def are_clear(uris: Sequence[str]) -> bool:
+    """Return whether each URI has one reading, and all of them are short enough to tell.
+
+    The rules have no part in that.
+    """
+    return sum(map(len, uris)) <= _MAX_CHARS and all(reading(uri) is not None for uri in uris)
 
 
 def pattern_reading(text: str) -> tuple[str, ...]:

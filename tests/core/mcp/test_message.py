@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.item import Item, Kind
-from authz.core.mcp.message import Message, MessageRejected, peek_id, read_message
+from authz.core.mcp.message import Message, MessageRejected, read_message
 from authz.core.mcp.methods import METHODS, Era
 from authz.core.reasons import Reason
 from authz.core.request import Limits
