@@ -21,7 +21,7 @@ from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.tree import names_equal_to
 from authz.config.cel.typecheck import ExpressionError
-from authz.config.lint.expressions import expression_warnings
+from authz.config.lint.expressions import expression_findings, placed
 from authz.config.native.rules import ARGUMENTS, expression_problem
 from authz.config.settings import Cors
 from authz.config.yaml_document import Document, Path
@@ -134,7 +134,8 @@ class _PolicyReader(DocumentReader):
             self.result.problems.append(expression_problem(self.document, path, error))
             return
         denies = effect is Effect.DENY
-        self.result.warnings.extend(expression_warnings(self.document, path, text, _SCOPES, denies=denies))
+        findings = expression_findings(text, _SCOPES, denies=denies)
+        self.result.warnings.extend(placed(self.document, path, findings))
         names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
         selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
         policy = self.at("metadata").get("name", "policy")

@@ -10,8 +10,10 @@ The same text is read three times, each time for what that pass does best:
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cel_expr_python import cel
 from google.protobuf import any_pb2
 
 from authz.config.cel.tree import (
@@ -21,6 +23,7 @@ from authz.config.cel.tree import (
     key_paths,
     literal_key,
     nodes,
+    nodes_of,
     parse,
     path_of,
     position,
@@ -61,31 +64,44 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         ExpressionError: with the place in the text.
     """
     result = checked(text)
-    parsed = Parsed()
-    parsed.CopyFrom(parse(text))
-    reads = _read(parsed, forbidden)
+    parsed, listed = parse(text), nodes_of(text)
+    reads = _read(parsed, listed, forbidden)
     check_boolean(result, parsed.expr)
-    for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
-        _rewrite_contains(node)
-        if node.ByteSize() > _MAX_BYTES:
-            message = "contains is nested too deeply"
-            raise ExpressionError(message)
-    packed = any_pb2.Any()
-    packed.Pack(parsed)
     return Expression(
         text=text,
         reads=frozenset(reads.names),
         headers=None if reads.headers is None else frozenset(reads.headers),
         claims=None if reads.claims is None else frozenset(reads.claims),
         arguments=None if reads.arguments is None else ArgumentPaths.of(reads.arguments),
-        program=ENGINE.deserialize(packed.SerializeToString()),
+        program=_program(_rewritten(parsed) if any(map(_is_contains, listed)) else parsed),
     )
 
 
-def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
+def _rewritten(shared: Parsed) -> Parsed:
+    """Return the tree with every `contains` rewritten.
+
+    Raises:
+        ExpressionError: it becomes too large.
+    """
+    parsed = Parsed()
+    parsed.CopyFrom(shared)
+    for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
+        _rewrite_contains(node)
+        if node.ByteSize() > _MAX_BYTES:
+            message = "contains is nested too deeply"
+            raise ExpressionError(message)
+    return parsed
+
+
+def _program(parsed: Parsed) -> cel.Expression:
+    packed = any_pb2.Any()
+    packed.Pack(parsed)
+    return ENGINE.deserialize(packed.SerializeToString())
+
+
+def _read(parsed: Parsed, listed: Sequence[Node], forbidden: frozenset[str]) -> _Reads:
     """Collect what the tree reads; refuse unknown fields and forbidden names."""
     reads = _Reads()
-    listed = list(nodes(parsed.expr))
     for node in listed:
         kind = node.WhichOneof("expr_kind")
         if kind == "ident_expr":
@@ -93,10 +109,12 @@ def _read(parsed: Parsed, forbidden: frozenset[str]) -> _Reads:
             reads.names |= {node.ident_expr.name} & VARIABLES.keys()
         if kind == "select_expr":
             _known_field(parsed, node)
-    paths, selected = Counter(map(path_of, listed)), Counter(map(selected_from, listed))
-    reads.headers = _keys_read(listed, "request.headers", paths, selected)
-    reads.claims = _keys_read(listed, "jwt", paths, selected)
-    reads.arguments = key_paths(parsed.expr, "args")
+    if not reads.names.isdisjoint({"jwt", "request"}):
+        paths, selected = Counter(map(path_of, listed)), Counter(map(selected_from, listed))
+        reads.headers = _keys_read(listed, "request.headers", paths, selected)
+        reads.claims = _keys_read(listed, "jwt", paths, selected)
+    if "args" in reads.names:
+        reads.arguments = key_paths(parsed.expr, "args")
     return reads
 
 
@@ -117,7 +135,7 @@ def _known_field(parsed: Parsed, node: Node) -> None:
 
 
 def _keys_read(
-    listed: list[Node], path: str, paths: Counter[str | None], selected: Counter[str | None]
+    listed: Sequence[Node], path: str, paths: Counter[str | None], selected: Counter[str | None]
 ) -> set[str] | None:
     """Return the literal keys under which `path` is read, or None if it is also read in another way.
 
@@ -127,6 +145,8 @@ def _keys_read(
         paths: how often each path occurs in the tree.
         selected: how often a field is selected from each path.
     """
+    if not paths[path.partition(".")[0]]:
+        return set()
     parent = path.rpartition(".")[0]
     if parent and paths[parent] != selected[parent]:  # `request` alone would read the headers below it
         return None

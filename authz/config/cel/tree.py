@@ -17,6 +17,7 @@ Node: TypeAlias = Any
 
 Parsed: TypeAlias = syntax_pb2.ParsedExpr
 Expr = syntax_pb2.Expr
+_LEAVES = frozenset({"const_expr", "ident_expr"})
 
 
 @lru_cache(maxsize=64)
@@ -33,12 +34,19 @@ def parse(text: str) -> Parsed:
     return parsed
 
 
+@lru_cache(maxsize=64)
+def nodes_of(text: str) -> tuple[Node, ...]:
+    """Return every node of the tree of a text that compiles, each parent before its children."""
+    return tuple(nodes(parse(text).expr))
+
+
 def nodes(root: Node) -> Iterator[Node]:
     """Yield every node, each parent before its children."""
     stack = [root]
     while stack:
         node = stack.pop()
-        stack.extend(_children(node))
+        if node.WhichOneof("expr_kind") not in _LEAVES:  # most of them
+            stack.extend(_children(node))
         yield node
 
 

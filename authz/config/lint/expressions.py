@@ -13,10 +13,10 @@ In a server's rules: rules that can never matter (`unreachable`), no rules at al
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from authz.config.cel.tree import Node, Parsed, literal_key, nodes, parse, path_of, position
+from authz.config.cel.tree import Node, Parsed, literal_key, nodes_of, parse, path_of, position
 from authz.config.lint.unreachable import RuleReach
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
@@ -54,7 +54,7 @@ def substring_tests(text: str, scope_claims: Collection[str]) -> list[Expression
         scope_claims: claims that hold scopes.
     """
     parsed = parse(text)
-    found = [_finding(parsed, node) for node in nodes(parsed.expr) if _is_substring_test(node, scope_claims)]
+    found = [_finding(parsed, node) for node in nodes_of(text) if _is_substring_test(node, scope_claims)]
     return sorted(found, key=lambda finding: (finding.line, finding.column))
 
 
@@ -66,7 +66,7 @@ def unguarded_reads(text: str, present: Collection[str] = _ALWAYS) -> list[Expre
         present: claims that every accepted token has.
     """
     parsed = parse(text)
-    listed = list(nodes(parsed.expr))
+    listed = nodes_of(text)
     tested = {("jwt", name) for name in present}
     tested |= {found for node in listed if (found := _tested_for(node)) is not None}
     first: dict[tuple[str, str], Node] = {}
@@ -107,12 +107,16 @@ def _unguarded(parsed: Parsed, node: Node, root: str, key: str) -> ExpressionWar
     )
 
 
-def expression_warnings(
-    document: Document, path: Path, text: str, scope_claims: Collection[str], *, denies: bool = False
-) -> list[Problem]:
-    """Return the findings about the expression at `path`; `denies` says that it belongs to a deny that is applied."""
+def expression_findings(
+    text: str, scope_claims: Collection[str], *, denies: bool = False
+) -> list[ExpressionWarning]:
+    """Find what is doubtful in an expression; `denies` says that it belongs to a deny that is applied."""
+    return substring_tests(text, scope_claims) + (unguarded_reads(text) if denies else [])
+
+
+def placed(document: Document, path: Path, findings: Iterable[ExpressionWarning]) -> list[Problem]:
+    """Return the findings about the expression at `path`, each at its line of the file."""
     place = document.place(path)
-    findings = substring_tests(text, scope_claims) + (unguarded_reads(text) if denies else [])
     return [
         document.problem(path, found.message, found.cure, line_offset=place.offset(found.line))
         for found in findings

@@ -124,7 +124,7 @@ def _never_holds(condition: Expression, rule: Rule) -> bool:
     if not condition.reads:
         value = condition.value(activate({}))
         return value is Truth.FALSE or (value is Truth.ERROR and rule.effect is Effect.ALLOW)
-    return any(_names_others(condition, rule, kind) for kind in Kind)
+    return "mcp" in condition.reads and any(_names_others(condition, rule, kind) for kind in Kind)
 
 
 def _names_others(condition: Expression, rule: Rule, kind: Kind) -> bool:

@@ -128,6 +128,7 @@ class _SettingsBuilder:
         self.document = document
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.rules = RulesReader(document, self.problems, self.warnings)
         self._check_issuers()
         self._check_key_urls()
         self._check_claims()
@@ -164,15 +165,14 @@ class _SettingsBuilder:
     def server(self, name: str, model: ServerModel) -> Server:
         path: Path = ("servers", name)
         url = urlsplit(model.resource)
-        reader = RulesReader(self.document, self.problems, self.warnings)
-        rules = reader.rules(model, path)
+        rules = self.rules.rules(model, path, self._scope_claims(model))
         self._check_offline_access(model, path)
         self._check_rule_issuers(model, path)
         trusts = self._trusts(model, path, groups=any(map(_asks_for_groups, rules)))
         for key, message, cure in trusting_findings(rules, trusts):
             self.warnings.append(self.document.problem((*path, "rules", *key), message, cure))
         self._check_cors(model, path)
-        reader.lint(model, rules, path, self._scope_claims(model))
+        self.rules.lint(model, rules, path)
         return Server(
             name=name,
             hosts=authorities(model.resource) | frozenset(model.hosts),

@@ -1,3 +1,4 @@
+from authz.config.cel.tree import parse
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.rule import DenialStyle, Effect
 from tests.config.native.test_model import EVERYTHING
@@ -53,3 +54,17 @@ def test_two_rules_with_one_name_are_a_problem_at_the_second():
     text = NATIVE.replace("- allow", "- name: a\n        allow") + "      - {name: a, deny: {tools: [x]}}\n"
 
     assert ["FILE:12: servers.files.rules[1].name: two rules are named a (rename one)"] == problems(text)
+
+
+def test_a_text_is_parsed_once_however_many_rules_and_servers_repeat_it_and_the_lint_parses_none_again():
+    rules = "".join(
+        f"      - {{allow: {{tools: [t{n}]}}, when: 'has(jwt.team) && jwt.team == \"t{n % 100}\"'}}\n"
+        for n in range(300)
+    )
+    one = NATIVE + rules
+    server = NATIVE[NATIVE.index("  files:") :].replace("files:", "other:", 1).replace("/mcp", "/other")
+    before = parse.cache_info().misses
+
+    settings(one + server + rules)
+
+    assert 100 == parse.cache_info().misses - before
