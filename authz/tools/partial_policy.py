@@ -20,13 +20,12 @@ def bounds(policy: Policy, unknown: frozenset[str]) -> tuple[Policy, Policy]:
         policy: as configured.
         unknown: which of `args` and `request`, the names an expression reads, have no known value.
     """
-    # A policy whose rules were all removed here must not count as one that was written without rules: that one is open.
-    is_open = policy.open_when_empty and not policy.rules
+    # A policy whose allows were all removed here must not count as one that was written without any: that one is open.
     strict, lenient = (
         tuple(rule for rule in (side(rule, unknown) for rule in policy.rules) if rule is not None)
         for side in (_strict, _lenient)
     )
-    return Policy(strict, is_open), Policy(lenient, is_open)
+    return Policy(strict, policy.is_open), Policy(lenient, policy.is_open)
 
 
 def _strict(rule: Rule, unknown: frozenset[str]) -> Rule | None:

@@ -31,7 +31,7 @@ def test_fields_of_later_versions_are_ignored(tmp_path):
     "line",
     [
         "{",
-        "5",
+        "70707",
         "hunter2",
         *(json.dumps({**GOOD, **bad}) for bad in ({"decision": "maybe"}, {"reason": "whim"})),
     ],

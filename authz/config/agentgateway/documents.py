@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.config.addresses import check_http_url, check_path
-from authz.config.agentgateway.policy import BACKEND, KIND, read_policy
-from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, ReadResult
+from authz.config.agentgateway.policy import BACKEND, KIND, RULES, read_policy
+from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, ReadResult, path_of
 from authz.config.agentgateway.target_refs import check_bindings
 from authz.config.native.build import digest, named_tools, normal_origins
 from authz.config.native.limits import LimitsModel, bounds_of
@@ -63,6 +63,7 @@ def build_kubernetes(
     targets = _targets(documents, policies, result)
     check_bindings(policies, [target.backend for target in targets], result)
     servers = tuple(_server(target, result, resource) for target in targets)
+    _warn_of_denylists(servers, policies, result)
     directory = _directory(servers, documents[0].file, result)
     if result.problems:
         raise ConfigError(result.problems)
@@ -106,6 +107,18 @@ def _check_complete(documents: Sequence[Document], policies: Sequence[Document],
         result.warnings.append(
             policies[0].problem(("spec", "backend"), message, "add backend.mcp.authorization")
         )
+
+
+def _warn_of_denylists(servers: Sequence[Server], policies: Sequence[Document], result: ReadResult) -> None:
+    """Warn of servers whose rules only deny: agentgateway then allows the rest, also what is added tomorrow."""
+    for server in servers:
+        if server.policy.is_open and server.policy.rules:
+            place = next((each for each in policies if path_of(RULES) in each.places), policies[0])
+            message = (
+                f"no rule for {server.name} is an Allow, so everything that none of them denies is allowed"
+            )
+            cure = "add an Allow that names what may be used"
+            result.warnings.append(place.problem((*path_of(RULES), "action"), message, cure))
 
 
 def _directory(servers: tuple[Server, ...], file: str, result: ReadResult) -> Directory:
@@ -198,7 +211,7 @@ def _server(target: _Target, result: ReadResult, resource: str) -> Server:
         path=target.path,
         resource=resource,
         issuers=result.trusts,
-        policy=Policy(rules, open_when_empty=True),
+        policy=Policy(rules, open_without_allows=True),
         anonymous=result.anonymous,
         origins=normal_origins(result.origins),
     )

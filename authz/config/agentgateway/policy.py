@@ -3,7 +3,7 @@
 Rules of this module:
 
 * Each expression is a rule of its own that selects everything; `action` is its effect. Any true Deny denies, every
-  Require must be true, any true Allow allows, and without any rule everything is allowed. One deliberate difference: a
+  Require must be true, any true Allow allows. Without any Allow, what is left is allowed. One deliberate difference: a
   Deny that fails to evaluate denies.
 * A key that is not read here is in `_HARMLESS` and causes a warning, or it is an error: a key that is skipped silently
   could be the one that keeps a caller out.
@@ -54,7 +54,7 @@ _HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
         "spec.backend": frozenset({"tls", "tcp", "http"}),
     },
 )
-_RULES = "spec.backend.mcp.authorization"
+RULES = "spec.backend.mcp.authorization"
 _SCOPES = frozenset({"scope"})
 """The claim that holds scopes; these documents cannot name another."""
 _EFFECTS = MappingProxyType({"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Require": Effect.REQUIRE})
@@ -109,7 +109,7 @@ class _PolicyReader(DocumentReader):
         )
 
     def rules(self) -> None:
-        section, path = self.at(_RULES), path_of(_RULES)
+        section, path = self.at(RULES), path_of(RULES)
         if self.at("spec.backend.mcp").get("authorization") is None:
             return
         action = section.get("action", "Allow")
@@ -117,7 +117,7 @@ class _PolicyReader(DocumentReader):
         if effect is None:
             self.report((*path, "action"), "unknown action", "use Allow, Deny or Require")
             return
-        expressions = self.at(f"{_RULES}.policy.matchExpressions", list)
+        expressions = self.at(f"{RULES}.policy.matchExpressions", list)
         if not expressions:
             message = "no expression, and without rules everything is allowed"
             self.report((*path, "policy", "matchExpressions"), message, "write one, or remove authorization")

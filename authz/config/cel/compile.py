@@ -29,12 +29,14 @@ from authz.config.cel.tree import (
     position,
     selected_from,
 )
-from authz.config.cel.typecheck import FIELDS, ExpressionError, check_boolean, checked
+from authz.config.cel.typecheck import ABSENT, FIELDS, ExpressionError, check_boolean, checked
 from authz.core.policy.expression import ENGINE, VARIABLES, ArgumentPaths, Expression
 
 _ROOTS = frozenset(path.split(".", 1)[0] for path in FIELDS)
 _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in range(3)) | frozenset(FIELDS)
 
+
+_ARGUMENTS = "a native rule reads the arguments as args, in `args`"
 
 _MAX_BYTES = 1_048_576
 """Largest rewritten tree: each `contains` inside the target of another triples it."""
@@ -130,7 +132,11 @@ def _known_field(parsed: Parsed, node: Node) -> None:
     path = path_of(node)
     if path is None or path.split(".", 1)[0] not in _ROOTS or path.startswith("request.headers."):
         return
-    if path not in _PREFIXES:
+    absent = next((name for name in ABSENT if f"{path}.".startswith(f"{name}.")), None)
+    if absent:
+        if path != absent or not node.select_expr.test_only:
+            raise _at(parsed, node, f"{absent} is absent while a call is judged; {_ARGUMENTS}")
+    elif path not in _PREFIXES:
         raise _at(parsed, node, f"undeclared reference to '{path}'")
 
 

@@ -32,6 +32,9 @@ FIELDS = {
 }
 """The fields below the structured names, with their types."""
 
+ABSENT = frozenset({"mcp.tool.arguments", "mcp.tool.result", "mcp.tool.error"})
+"""Fields of agentgateway that no authorization there sees. Here as there, `has()` of them is false, and nothing reads them."""
+
 
 class ExpressionError(ValueError):
     """An expression that is refused.
@@ -65,7 +68,9 @@ def _checker() -> cel.Env:
         for name, type_ in (("list", cel.Type.List(_DYN)), ("map", cel.Type.Map(_DYN, _DYN)))
     ]
     extension = cel.CelExtension("contains", [cel.FunctionDecl("contains", overloads)])
-    return cel.NewEnv(variables={**VARIABLES, **FIELDS}, extensions=[extension])
+    return cel.NewEnv(
+        variables={**VARIABLES, **FIELDS, **dict.fromkeys(ABSENT, _DYN)}, extensions=[extension]
+    )
 
 
 _CHECKER = _checker()

@@ -126,7 +126,9 @@ def explain(
         verdict=verdict,
         listed=lists_item(item, policy.judge(listing, item)),
         rules=rules,
-        changes=() if allowed else _changes([seen for seen in rules if not seen.rule.shadow], context, item),
+        changes=()
+        if allowed
+        else _changes(policy, [seen for seen in rules if not seen.rule.shadow], context, item),
     )
 
 
@@ -201,7 +203,9 @@ def _unfit(declared: Arguments | None, arguments: Mapping[str, object]) -> tuple
 _SPEAKS_AGAINST = frozenset({RuleOutcome.DENIES, RuleOutcome.FAILS})
 
 
-def _changes(seen: list[RuleResult], context: EvaluationContext, item: Item) -> tuple[Change, ...]:
+def _changes(
+    policy: Policy, seen: list[RuleResult], context: EvaluationContext, item: Item
+) -> tuple[Change, ...]:
     """Return what stands between a caller who is denied and an allow, from the rules that are applied."""
     denies = [
         Change(rule=each.rule, hold=False, parts=each.parts)
@@ -213,7 +217,8 @@ def _changes(seen: list[RuleResult], context: EvaluationContext, item: Item) -> 
         for each in seen
         if each.rule.effect is Effect.REQUIRE and each.outcome is RuleOutcome.LACKING
     ]
-    return (*denies, *requires, *_allow_needed(seen, context, item))
+    allow = () if policy.is_open else _allow_needed(seen, context, item)
+    return (*denies, *requires, *allow)
 
 
 def _allow_needed(seen: Iterable[RuleResult], context: EvaluationContext, item: Item) -> tuple[Change, ...]:

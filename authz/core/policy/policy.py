@@ -152,14 +152,17 @@ class Policy:
 
     Attributes:
         rules: every rule.
-        open_when_empty: whether a policy without any rule allows everything (agentgateway) or nothing (native).
+        open_without_allows: whether a policy that allows nothing by a rule allows what no rule denies (agentgateway: a
+            list of what is denied), or nothing (native).
+        is_open: whether that is so of these rules.
         visibility_inputs: what decides about lists.
         read_headers: names of the headers that conditions read; None if they can read all of them.
         hides: whether a denial by some rule looks like an unknown name, whatever the server's own setting.
     """
 
     rules: tuple[Rule, ...]
-    open_when_empty: bool = False
+    open_without_allows: bool = False
+    is_open: bool = field(init=False)
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     read_headers: frozenset[str] | None = field(init=False, repr=False)
     hides: bool = field(init=False, repr=False)
@@ -172,6 +175,8 @@ class Policy:
         """Index the rules by the names they select."""
         self.visibility_inputs = VisibilityInputs.of(self.rules)
         self.read_headers = _read_headers(self.rules)
+        applied = (rule for rule in self.rules if not rule.shadow)
+        self.is_open = self.open_without_allows and all(rule.effect is not Effect.ALLOW for rule in applied)
         self.hides = any(rule.hide and not rule.shadow for rule in self.rules)
         self._index = Index(self.rules)
         self._readings = Readings(self.rules)
@@ -229,10 +234,7 @@ class Policy:
         for rule, ordered in candidates.requires:
             if _lacking(rule, ordered, context, item) is not None:
                 return Verdict(Reason.DENIED_BY_RULE, rule)
-        if not self.rules and self.open_when_empty:
-            verdict = Verdict(Reason.ALLOWED)
-        else:
-            verdict = _best_allow(candidates.allows, context, item)
+        verdict = Verdict(Reason.ALLOWED) if self.is_open else _best_allow(candidates.allows, context, item)
         return _AMBIGUOUS if candidates.ambiguous and verdict.reason is Reason.ALLOWED else verdict
 
 

@@ -46,6 +46,7 @@ _WIDTH = 1_000_000
 _REQUIRE = "Require {name}: it denies unless true, and so does a deny of its negation, errors included."
 _NEVER = "{name} was left out: no tool has two names, so it is never true."
 _NO_RULES = "Without rules the documents allow everything to every valid token."
+_NO_ALLOWS = "Without an Allow the documents allow what no Deny and no Require keeps out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +156,9 @@ class _PolicyWriter:
             cors=self._cors(self.settings.cors[server.name]),
         )
         rules = [line for rule in server.policy.rules for line in self._rule(rule)]
-        if not server.policy.rules:
-            rules = [f"# {_NO_RULES}", *self._yaml([{"allow": _EVERYTHING}])]
+        if server.policy.is_open:
+            why = _NO_ALLOWS if server.policy.rules else _NO_RULES
+            rules += [f"# {why}", *self._yaml([{"allow": _EVERYTHING}])]
         written = any(not line.startswith("#") for line in rules)
         body = [*self._yaml(section), "rules:" if written else "rules: []", *_indented(rules)]
         return [f"  {_name(server.name)}:", *_indented(_indented(body))]

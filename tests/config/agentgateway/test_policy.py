@@ -240,8 +240,8 @@ IS_ADMIN = 'jwt.groups.contains("admin")'
         (ruled("Allow", "jwt.missing == 1", IS_ADMIN), True, False),
         (ruled("Allow", "jwt.missing == 1"), False, False),
         (ruled("Allow", "jwt.sub"), False, False),
-        (ruled("Deny", IS_ADMIN), False, False),
-        (ruled("Require", IS_ADMIN), False, False),
+        (ruled("Deny", IS_ADMIN), False, True),
+        (ruled("Require", IS_ADMIN), True, False),
         (POLICY.split("  backend:")[0], True, True),
     ],
     ids=[
@@ -255,10 +255,23 @@ IS_ADMIN = 'jwt.groups.contains("admin")'
         "none",
     ],
 )
-def test_any_allow_that_is_true_allows_and_with_no_rule_at_all_everything_is_allowed(text, admin, user):
+def test_any_allow_that_is_true_allows_and_without_an_allow_what_is_left_is_allowed(text, admin, user):
     given = settings(text)
 
     assert (admin, user) == (allows(given, ADMIN), allows(given, USER))
+
+
+@pytest.mark.parametrize("action", ["Deny", "Require"])
+def test_a_list_of_what_is_denied_is_warned_of_at_its_action(action):
+    text = ruled(action, "has(jwt.sub)")
+    line = text.splitlines().index(f"        action: {action}") + 1
+
+    assert [
+        (
+            f"FILE:{line}: spec.backend.mcp.authorization.action: no rule for guard is an Allow, so everything that none of"
+            " them denies is allowed (add an Allow that names what may be used)"
+        )
+    ] == warnings(text)
 
 
 TWO = "---\n".join

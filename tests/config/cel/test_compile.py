@@ -50,6 +50,7 @@ GOOD = [
     ("has(jwt.sub)", "jwt", "", "sub", T),
     ("has(mcp.tool.name)", "mcp", "", "", T),
     ("has(mcp.prompt.name)", "mcp", "", "", E),
+    ("has(mcp.tool.arguments) || has(mcp.tool.result) || has(mcp.tool.error)", "mcp", "", "", F),
     ('"sub" in jwt', "jwt", "", None, T),
     ('jwt["sub"] == "alice"', "jwt", "", "sub", T),
     ('jwt["a" + "b"] == 1', "jwt", "", None, E),
@@ -75,6 +76,19 @@ GOOD = [
 
 def names(text):
     return None if text is None else frozenset(text.split())
+
+
+@pytest.mark.parametrize(
+    "read", ["mcp.tool.arguments == 1", "mcp.tool.arguments.n == 1", "has(mcp.tool.arguments.n)"]
+)
+def test_what_is_absent_while_a_call_is_judged_can_only_be_tested_for(read):
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(f"true && {read}")
+
+    assert (
+        "mcp.tool.arguments is absent while a call is judged; a native rule reads the arguments as args, in `args`"
+        in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize(("text", "reads", "headers", "claims", "expected"), GOOD)

@@ -43,7 +43,7 @@ def test_an_issuer_s_defaults_are_the_safe_ones():
     )
     assert (False, False, frozenset()) == (
         server.forward_token,
-        server.policy.open_when_empty,
+        server.policy.open_without_allows,
         server.origins,
     )
 

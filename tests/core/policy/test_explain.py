@@ -169,9 +169,15 @@ def test_what_would_have_to_change_for_an_allow_is_named(rules, expected):
 
 
 def test_an_open_empty_policy_needs_no_change():
-    explanation = explained([], open_when_empty=True)
+    explanation = explained([], open_without_allows=True)
 
     assert (Reason.ALLOWED, ()) == (explanation.verdict.reason, explanation.changes)
+
+
+def test_where_rules_only_deny_the_denial_alone_must_go():
+    explanation = explained([rule("deny", "echo", name="ban")], open_without_allows=True)
+
+    assert [("ban", False, [])] == blocking(explanation)
 
 
 def test_no_value_of_an_argument_is_in_an_explanation():

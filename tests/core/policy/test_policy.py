@@ -31,10 +31,22 @@ def test_without_a_rule_nothing_is_allowed():
     assert Verdict(Reason.NO_RULE) == judge([], arguments={})
 
 
-def test_a_policy_that_is_open_when_empty_is_open_only_when_it_is_empty():
-    assert Reason.ALLOWED is called([], open_when_empty=True)
-    assert Reason.NO_RULE is called([rule("allow", "other")], open_when_empty=True)
-    assert Reason.NO_RULE is called([rule("deny", "other")], open_when_empty=True)
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([], Reason.ALLOWED),
+        ([rule("deny", "other")], Reason.ALLOWED),
+        ([rule("deny", "echo")], Reason.DENIED_BY_RULE),
+        ([rule("deny", "echo", when="jwt.absent")], Reason.RULE_ERROR),
+        ([rule("require", "echo", when="true")], Reason.ALLOWED),
+        ([rule("require", "echo", when="false")], Reason.DENIED_BY_RULE),
+        ([rule("deny", "other"), rule("allow", "other")], Reason.NO_RULE),
+        ([rule("require", "echo", when="true"), rule("allow", "other")], Reason.NO_RULE),
+        ([rule("deny", "other"), rule("allow", "other", shadow=True)], Reason.ALLOWED),
+    ],
+)
+def test_a_policy_that_is_open_without_allows_allows_what_is_left_unless_a_rule_allows(rules, expected):
+    assert expected is called(rules, open_without_allows=True)
 
 
 def test_an_allow_is_about_the_names_it_selects():

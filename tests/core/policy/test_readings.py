@@ -92,7 +92,7 @@ def test_a_shadow_rule_makes_no_uri_ambiguous():
 
 
 def test_a_policy_without_rules_that_is_open_refuses_what_is_not_canonical():
-    policy, who = Policy((), open_when_empty=True), context(principal())
+    policy, who = Policy((), open_without_allows=True), context(principal())
 
     assert Reason.ALLOWED is policy.judge(who, Item(Kind.RESOURCE, "db:///x")).reason
     assert Reason.AMBIGUOUS_URI is policy.judge(who, Item(Kind.RESOURCE, "db:///%78")).reason

@@ -13,7 +13,7 @@ from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 from tests.cli.test_import import RESOURCE, SEED
 from tests.property.test_forms import PERMISSION_VALUES, ROLE_VALUES, ROLES, SCOPE_VALUES, SCOPES, TOOLS
 from tests.support.core import call
-from tests.support.policy_files import POLICY, settings
+from tests.support.policy_files import POLICY, principal, settings
 from tests.support.tokens import AUDIENCE, NOW, claims, good_keys, token
 
 ENVIRONMENT = {"AUTH0_DOMAIN": "issuer.example", "API_IDENTIFIER": AUDIENCE}
@@ -202,7 +202,22 @@ def test_a_deny_keeps_its_test_for_letters_and_says_so():
     found = imported(text, fix_scopes=True)
 
     assert 'when: jwt.scope.contains("guest")' in found.text
-    assert ["(a deny is left as it is)"] == [f"({warning.rpartition('(')[2]}" for warning in found.warnings]
+    assert ["(add an Allow that names what may be used)", "(a deny is left as it is)"] == [
+        f"({warning.rpartition('(')[2]}" for warning in found.warnings
+    ]
+
+
+@pytest.mark.parametrize("action", ["Deny", "Require"])
+def test_documents_that_only_deny_end_with_an_allow_of_everything_and_decide_alike(action):
+    text = policy(['mcp.tool.name == "echo"'], action)
+    written = imported(text).text
+    who = Caller.of(principal(), "server")
+    forms = settings(text), settings(written)
+
+    assert "# Without an Allow the documents allow what no Deny and no Require keeps out." in written
+    assert [[action == "Require", action == "Deny"]] * 2 == [
+        [allowed(form, who, Item(Kind.TOOL, name), {}) for name in ("echo", "other")] for form in forms
+    ]
 
 
 def test_a_require_becomes_a_deny_of_its_negation_with_a_comment_that_says_why():
