@@ -146,13 +146,13 @@ def _verified(settings: Settings, server: Server, token: str) -> DescribedCaller
     now = time.time()
     found = next(each for each in check_token(settings, token, now) if each.server == server.name)
     jws = read_compact(token)
-    claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
+    typ, claims = ("", None) if isinstance(jws, TokenRejected) else (jws.header.typ, read_object(jws.payload))
     terms = None if claims is None else terms_for(claims, server)
     if claims is None or terms is None or found.reason != ACCEPTED:
         refused = TokenRejected(reason=Reason(found.reason), detail=found.detail)
         notes = [] if claims is None or terms is None else _notes(claims, terms, server)
         return DescribedCaller(caller=refused, how=_CHECKED, notes=notes)
-    who = principal(claims, terms, now)
+    who = principal(claims, terms, now, typ)
     caller = who if isinstance(who, TokenRejected) else Caller.of(who, server.name, issuer=terms.name)
     return DescribedCaller(caller=caller, how=_CHECKED, notes=_notes(claims, terms, server))
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 _PORT_MAX = 65_535
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]*):([0-9]{1,5})")
 _URL = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%\[\]-]+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_WORD = re.compile(r"[!-~]{1,512}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*")
 
@@ -73,6 +75,21 @@ def check_http_url(text: str) -> str:
         msg = "an absolute URL is needed, as in https://example.com/mcp"
         raise ValueError(msg)
     return text
+
+
+def check_issuer(text: str) -> str:
+    """Accept the URL of an issuer, or another name without spaces (StringOrURI, RFC 7519 section 2)."""
+    if is_http(text):
+        return check_http_url(text)
+    if not _WORD.fullmatch(text) or (":" in text and not _SCHEME.match(text)):
+        msg = "an issuer is a URL as in https://example.com/, or a name of visible ASCII; with a colon it is a URI"
+        raise ValueError(msg)
+    return text
+
+
+def is_http(text: str) -> bool:
+    """Return whether a text is meant as an http or https URL."""
+    return text.partition(":")[0].lower() in {"http", "https"}
 
 
 def _has_authority(text: str) -> bool:

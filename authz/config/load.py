@@ -8,6 +8,7 @@ from pathlib import Path
 
 from authz.config.files import Files
 from authz.config.native.build import build
+from authz.config.native.issuer_files import with_key_sets
 from authz.config.native.model import ListenTls, PolicyFile
 from authz.config.native.sessions import with_key_files, with_sessions
 from authz.config.problems import ConfigError, mistake
@@ -82,6 +83,7 @@ def _load(
     file = validate(PolicyFile, document)
     settings = with_sessions(build(file, document, text), file.sessions, file.streams, document, files)
     settings = _with_authorities(settings, file, document, files)
+    settings = with_key_sets(settings, file, document, files)
     settings = replace(settings, tls=_tls(path, file.listen.tls))
     if file.candidate is None:
         return settings

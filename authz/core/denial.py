@@ -186,7 +186,7 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
     if server is None:
         return ""
     metadata = metadata_url(server, request.scheme, request.host)
-    scopes = _scopes_to_request(decision)
+    scopes = server.to_request(_scopes_to_request(decision), _issuer(decision))
     scope = f'scope="{" ".join(scopes)}"' if scopes else ""
     if row.group is Group.TOKEN:
         error = "" if decision.reason is Reason.MISSING_TOKEN else 'error="invalid_token"'
@@ -213,13 +213,21 @@ def _scopes_to_request(decision: Decision) -> tuple[str, ...]:
     return (*decision.scopes, *(scope for scope in decision.principal.scopes if scope not in named))
 
 
+def _issuer(decision: Decision) -> str:
+    """Return the issuer whose token was sent, as far as it is known."""
+    if decision.principal is not None:
+        return decision.principal.issuer
+    return "" if decision.rejection is None else decision.rejection.issuer
+
+
 def _bearer(*parameters: str) -> str:
     return "Bearer " + ", ".join(parameter for parameter in parameters if parameter)
 
 
 def resource_url(server: Server, scheme: str, host: str) -> str:
     """Return the server's public URL; where the configuration fixes none it follows from how it was reached."""
-    return server.resource or f"{scheme if scheme in _SCHEMES else 'https'}://{_safe_host(host)}{server.path}"
+    named = server.resources.get(host.lower()) or server.resource
+    return named or f"{scheme if scheme in _SCHEMES else 'https'}://{_safe_host(host)}{server.path}"
 
 
 _SCHEMES = frozenset({"http", "https"})

@@ -1,6 +1,6 @@
 """The MCP servers that are protected, and which of them a request addresses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,6 +11,8 @@ from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
 
 ANY = "*"
+_OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+"""Scopes of OpenID Connect Core sections 5.4 and 11, which are no API's."""
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -24,6 +26,9 @@ class Server:
         path: the exact path of its endpoint.
         resource: its public URL (RFC 8707, RFC 9728); empty when it follows from the request's host.
         issuers: terms of the accepted issuers by `iss`.
+        named_issuers: those that metadata names; None for every one that is a URL.
+        resources: public URL by authority, lower-case, where it is not `resource`: a client that discovers a server under
+            a further name compares what it finds with the name that it used (RFC 9728 section 3.3).
         policy: its rules.
         anonymous: refusals of a token after which a caller may go on as nobody in particular; none unless the
             operator said so twice, in the document and on the command line.
@@ -45,6 +50,8 @@ class Server:
     resource: str
     issuers: Mapping[str, IssuerTerms]
     policy: Policy
+    named_issuers: tuple[str, ...] | None = None
+    resources: Mapping[str, str] = field(default_factory=dict)
     anonymous: frozenset[Reason] = frozenset()
     origins: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset()
@@ -55,6 +62,24 @@ class Server:
     scopes: tuple[str, ...] = ()
     title: str = ""
     documentation: str = ""
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """Issuers that clients are told of, which only a URL can be (RFC 8414 section 2)."""
+        if self.named_issuers is not None:
+            return self.named_issuers
+        return tuple(issuer for issuer in self.issuers if issuer.partition(":")[0].lower() in _DEFAULT_PORTS)
+
+    def to_request(self, scopes: Iterable[str], issuer: str = "") -> tuple[str, ...]:
+        """Return scopes as a client has to request them.
+
+        Args:
+            scopes: scopes as rules have them.
+            issuer: where they are requested; if empty, at the first that clients are told of.
+        """
+        terms = self.issuers.get(issuer or next(iter(self.authorization_servers), ""))
+        prefix = "" if terms is None else terms.scope_prefix
+        return tuple(scope if scope in _OPENID_SCOPES else prefix + scope for scope in scopes)
 
     def accepts_origin(self, origin: str | None) -> bool:
         """Return whether a request with this `Origin` may proceed; requests of non-browsers carry none."""

@@ -44,7 +44,7 @@ def refused(file, *options):
         ({}, ["--tool", "echo"], 0, "allowed", "everyone"),
         ({}, ["--tool", "list_files"], 3, "missing_scope", "readers"),
         ({"scope": "files:read"}, ["--tool", "list_files"], 0, "allowed", "readers"),
-        ({"permissions": ["files:read"]}, ["--tool", "list_files"], 0, "allowed", "readers"),
+        ({"permissions": ["files:read"]}, ["--tool", "list_files"], 3, "missing_scope", "readers"),
         ({"scope": "xfiles:read"}, ["--tool", "list_files"], 3, "missing_scope", "readers"),
         ({}, ["--tool", "unheard_of"], 3, "no_rule", ""),
         ({}, ["--prompt", "echo"], 3, "no_rule", ""),

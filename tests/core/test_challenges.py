@@ -63,7 +63,7 @@ NOT_A_NUMBER = "exp, nbf or iat is not a number"
 NOT_ACCEPTED = "the header's alg is not accepted for this issuer"
 AN_ID_TOKEN = "an ID token is not an access token"
 BAD_ROLES = "the roles claim is neither a string nor a list of strings"
-BAD_SCOPES = "the scopes or permissions are not a string or list of scope words"
+BAD_SCOPES = "the scopes are not a string or list of scope words"
 R = Reason
 
 REFUSED = {
@@ -291,3 +291,35 @@ def test_only_a_denial_that_more_scope_would_cure_asks_for_it_and_names_all_of_i
 
 def test_the_metadata_url_is_where_the_sdk_would_look_without_a_challenge():
     assert METADATA == utils.build_protected_resource_metadata_discovery_urls(None, RESOURCE)[0]
+
+
+def test_a_step_up_names_scopes_as_the_caller_s_issuer_wants_them_requested():
+    target = server(
+        rule("allow", "echo", scopes=["files.write"]),
+        issuers={tokens.ISSUER: tokens.trust(scope_prefix="api://app/")},
+        scopes=("files.read",),
+    )
+    headers = {"mcp-protocol-version": "2025-11-25"}
+    step_up = check(call(headers=headers), snapshot(target))
+    no_token = check(call(headers={**headers, "authorization": ...}), snapshot(target))
+
+    assert 'scope="api://app/files.write api://app/files:read api://app/files:delete"' in challenge(
+        step_up, target
+    )
+    assert 'scope="api://app/files.read"' in challenge(no_token, target)
+
+
+def test_a_server_with_several_names_is_found_under_the_one_that_was_used():
+    target = server(
+        hosts=frozenset({"other.example"}), resources={"other.example": "https://other.example/mcp"}
+    )
+    refused = check(call(host="other.example", headers={"authorization": ...}), snapshot(target))
+
+    assert f'resource_metadata="https://other.example{METADATA_PATH}/mcp"' in challenge(
+        refused, target, "other.example"
+    )
+
+
+def challenge(decision, target, host="mcp.example"):
+    answer = render_denial(decision, target, call(host=host), "0")
+    return dict(answer.headers)["www-authenticate"]

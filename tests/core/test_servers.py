@@ -5,6 +5,7 @@ import pytest
 from authz.core.policy.rule import DenialStyle
 from authz.core.servers import Directory, Server, authorities, host_without_port
 from tests.support.core import server
+from tests.support.tokens import trust
 
 DEMO = server()
 OTHER = server(name="other", hosts=frozenset({"other.example"}), path="/mcp")
@@ -191,3 +192,40 @@ def test_the_servers_are_known_by_name():
 
 def test_a_directory_is_shown_by_its_servers_alone():
     assert f"Directory(servers={(DEMO,)!r})" == repr(Directory((DEMO,)))
+
+
+@pytest.mark.parametrize(
+    ("issuers", "named", "told"),
+    [
+        (
+            ["https://a.example/", "urn:b", "c", "http://localhost/"],
+            None,
+            ("https://a.example/", "http://localhost/"),
+        ),
+        (["https://a.example/", "https://b.example/"], ("https://b.example/",), ("https://b.example/",)),
+        (["https://a.example/"], (), ()),
+    ],
+)
+def test_clients_are_told_of_issuers_that_are_urls_unless_the_file_says_which(issuers, named, told):
+    trusted = {issuer: trust(issuer=issuer) for issuer in issuers}
+
+    assert told == server(issuers=trusted, named_issuers=named).authorization_servers
+
+
+PREFIXED = {
+    "https://a.example/": trust(issuer="https://a.example/", scope_prefix="api://a/"),
+    "https://b.example/": trust(issuer="https://b.example/"),
+}
+
+
+@pytest.mark.parametrize(
+    ("issuer", "expected"),
+    [
+        ("", ("api://a/files", "openid", "offline_access")),
+        ("https://a.example/", ("api://a/files", "openid", "offline_access")),
+        ("https://b.example/", ("files", "openid", "offline_access")),
+        ("https://unknown.example/", ("files", "openid", "offline_access")),
+    ],
+)
+def test_a_scope_is_requested_with_its_issuer_s_prefix_but_for_those_of_openid(issuer, expected):
+    assert expected == server(issuers=PREFIXED).to_request(("files", "openid", "offline_access"), issuer)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, check_http_url, is_guarded
 from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult, path_of
+from authz.config.native.claims import usual_permissions
 from authz.config.settings import IssuerKeys
 from authz.config.yaml_document import Document, Path
 from authz.core.identity.issuer import IssuerTerms
@@ -92,6 +93,7 @@ class ProviderReader(DocumentReader):
                 name=issuer,
                 audiences=frozenset(audiences),
                 algorithms=ALGORITHMS,
+                permissions_claim=usual_permissions(issuer),
                 require_subject=False,  # agentgateway takes such tokens, and its documents have no key to say so
             )
             self.result.keys[issuer] = keys

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from authz.config.addresses import PLAIN_HTTP, is_guarded
+from authz.config.addresses import PLAIN_HTTP, is_guarded, is_http
 from authz.config.lint.issuers import trusting_findings
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
@@ -18,7 +18,7 @@ from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import DenialStyle, Rule
-from authz.core.servers import Directory, Server, authorities
+from authz.core.servers import ANY, Directory, Server, authorities
 
 _OFFLINE_ACCESS = "offline_access"
 _PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
@@ -100,6 +100,8 @@ def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups:
         algorithms=frozenset(model.algorithms),
         leeway=float(model.leeway_seconds),
         scopes_claim=model.claims.scopes,
+        permissions_claim=model.claims.permissions_of(model.issuer),
+        scope_prefix=model.scope_prefix or "",
         roles_claim=model.claims.roles,
         groups_claim=model.claims.groups if groups else None,
         client_claim=model.claims.client,
@@ -108,6 +110,7 @@ def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups:
         required_claims=model.required_claims,
         max_token_age=model.max_token_age_seconds,
         require_subject=model.subject == "required",
+        refuse_id_tokens=None if model.refuse_id_tokens == "auto" else bool(model.refuse_id_tokens),
         allowed_clients=None if model.allowed_clients is None else frozenset(model.allowed_clients),
     )
 
@@ -152,7 +155,7 @@ class _SettingsBuilder:
         """Refuse keys fetched over plain http: an attacker who replaces them on the way can sign tokens."""
         for name, model in self.file.issuers.items():
             for key, url in (("issuer", model.issuer), ("jwks_uri", model.jwks_uri)):
-                if url and not is_guarded(url, self.file.insecure_hosts):
+                if url and is_http(url) and not is_guarded(url, self.file.insecure_hosts):
                     self.report(("issuers", name, key), PLAIN_HTTP, _PLAIN_HTTP_CURE)
 
     def _check_claims(self) -> None:
@@ -179,6 +182,12 @@ class _SettingsBuilder:
             path=url.path or "/",
             resource=model.resource,
             issuers=trusts,
+            named_issuers=self._named_issuers(model, path),
+            resources={
+                host: f"{url.scheme}://{host}{url.path}"
+                for host in model.hosts
+                if host != ANY and host not in authorities(model.resource)
+            },
             policy=Policy(rules),
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),
@@ -214,6 +223,22 @@ class _SettingsBuilder:
             )
         self._check_audiences(model, path)
         return trusts
+
+    def _named_issuers(self, model: ServerModel, path: Path) -> tuple[str, ...] | None:
+        """Return the issuers that the metadata document names; what it cannot name is reported."""
+        if model.authorization_servers is None:
+            return None
+        named: list[str] = []
+        for index, name in enumerate(model.authorization_servers):
+            place, known = (*path, "authorization_servers", index), self.file.issuers.get(name)
+            if name not in model.issuers or known is None:
+                known_here = f"known here: {', '.join(model.issuers)}"
+                self.report(place, f"this server does not trust {name}", known_here)
+            elif not is_http(known.issuer):
+                self.report(place, f"{name} is no URL, so no client could ask it for a token", "leave it out")
+            else:
+                named.append(known.issuer)
+        return tuple(named)
 
     def _audiences(self, model: ServerModel, issuer: IssuerModel, path: Path) -> list[str]:
         """Return the issuer's audiences that the server accepts; a narrowing that leaves none is reported."""

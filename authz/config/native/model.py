@@ -147,6 +147,9 @@ class ServerModel(Section):
     )
     hosts: list[Authority] = Field([], description="further authorities that select this server; * for any")
     issuers: Annotated[list[Name], Field(min_length=1)]
+    authorization_servers: list[Name] | None = Field(
+        None, description="the issuers that the metadata document names; default: every one that is a URL"
+    )
     audiences: list[Text] = Field([], description="narrows the issuers' audiences for this server")
     origins: list[Text] = Field([], description="browsers that may call; * for any")
     cors: CorsModel = CorsModel()

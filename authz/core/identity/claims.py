@@ -7,10 +7,10 @@ A claim is found by its path. Where a path leads into something that is no objec
 absent: a token that has something else there than the operator thinks is refused, before a deny by role misses it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
-from authz.core.identity.issuer import ClaimPath, IssuerTerms
+from authz.core.identity.issuer import ACCESS_TYPES, ClaimPath, IssuerTerms
 from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.reasons import Reason
 from authz.core.wire.strict_json import JSONValue
@@ -20,17 +20,26 @@ Claims = dict[str, JSONValue]
 _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 
 
-def principal(claims: Claims, terms: IssuerTerms, now: float) -> Principal | TokenRejected:
-    """Return the principal, or why its claims do not meet the terms at `now`, in seconds since the epoch."""
+def principal(claims: Claims, terms: IssuerTerms, now: float, typ: str = "") -> Principal | TokenRejected:
+    """Return the principal, or why its claims do not meet the terms.
+
+    Args:
+        claims: what the token says.
+        terms: the terms.
+        now: seconds since the epoch.
+        typ: the header's `typ` in lower case.
+    """
     for check in _CHECKS:
         refused = check(claims, terms, now)
         if refused is not None:
             return refused
+    if _is_id_token(claims, terms, typ):
+        return _bad_claims("an ID token is not an access token")
     roles, scopes, groups = _words(claims, terms.roles_claim), _scopes(claims, terms), _groups(claims, terms)
     if roles is None:
         return _bad_claims("the roles claim is neither a string nor a list of strings")
     if scopes is None:
-        return _bad_claims("the scopes or permissions are not a string or list of scope words")
+        return _bad_claims("the scopes are not a string or list of scope words")
     if isinstance(groups, TokenRejected):
         return groups
     subject = cast("str", claim_at(claims, terms.subject_claim, ""))
@@ -113,13 +122,20 @@ def _check_audience(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRej
     return None
 
 
-def _check_use(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
-    marked = (
-        not _ID_TOKEN_CLAIMS.isdisjoint(claims)
-        or claims.get("token_use") == "id"
-        or claims.get("typ") == "ID"
-    )
-    return _bad_claims("an ID token is not an access token") if marked and terms.refuse_id_tokens else None
+def _is_id_token(claims: Claims, terms: IssuerTerms, typ: str) -> bool:
+    """Return whether the terms refuse a token as an ID token.
+
+    A `nonce` is only a mark of one: Keycloak has put it into access tokens, too. A token that calls itself an ID token
+    is one, whatever else it says.
+    """
+    if terms.refuse_id_tokens is False:
+        return False
+    if claims.get("token_use") == "id" or claims.get("typ") == "ID":
+        return True
+    if _ID_TOKEN_CLAIMS.isdisjoint(claims):
+        return False
+    says_access = typ in ACCESS_TYPES or claims.get("typ") == "Bearer" or claims.get("token_use") == "access"
+    return terms.refuse_id_tokens is True or not says_access
 
 
 def _check_required(claims: Claims, terms: IssuerTerms, _now: float) -> TokenRejected | None:
@@ -148,7 +164,6 @@ _CHECKS: tuple[Callable[[Claims, IssuerTerms, float], TokenRejected | None], ...
     _check_start,
     _check_age,
     _check_audience,
-    _check_use,
     _check_required,
     _check_caller,
 )
@@ -176,19 +191,29 @@ def _words(claims: Claims, path: ClaimPath) -> tuple[str, ...] | None:
 
 
 def _scopes(claims: Claims, terms: IssuerTerms) -> tuple[str, ...] | None:
-    """Return scopes and permissions, each once; None if one is not a scope-token (RFC 6749 section 3.3).
+    """Return scopes and permissions, each once; None if a scope is not a scope-token.
+
+    Permissions are an extra that some issuers write. What is not a list of scope words means something else there.
+    """
+    value = claim_at(claims, terms.scopes_claim, "")
+    scopes = value.split(" ") if isinstance(value, str) else _words(claims, terms.scopes_claim)
+    if scopes is None or not _are_scope_words(scopes):
+        return None
+    more = claim_at(claims, terms.permissions_claim) if terms.permissions_claim else None
+    permissions = _words(claims, terms.permissions_claim or ()) if isinstance(more, list) else None
+    if permissions is None or not _are_scope_words(permissions):
+        permissions = ()
+    named = (word.removeprefix(terms.scope_prefix) for word in (*scopes, *permissions))
+    return tuple(dict.fromkeys(filter(None, named)))
+
+
+def _are_scope_words(words: Sequence[str]) -> bool:
+    """Return whether each is a scope-token (RFC 6749 section 3.3), or empty.
 
     A word with a space inside would be two scopes to a reader of the joined list.
     """
-    value = claim_at(claims, terms.scopes_claim)
-    scopes = value.split(" ") if isinstance(value, str) else _words(claims, terms.scopes_claim)
-    permissions = _words(claims, ("permissions",))
-    if scopes is None or permissions is None:
-        return None
-    words = tuple(dict.fromkeys(filter(None, (*scopes, *permissions))))
     joined = " ".join(words)
-    spaced = joined.count(" ") != max(0, len(words) - 1)
-    return None if spaced or not (joined.isascii() and joined.isprintable()) else words
+    return joined.count(" ") == max(0, len(words) - 1) and joined.isascii() and (joined.isprintable())
 
 
 def _client(claims: Claims, terms: IssuerTerms) -> JSONValue:

@@ -11,6 +11,10 @@ ClaimPath = tuple[str, ...]
 """The names that lead to a claim: one for a claim of the token itself, more for a member of an object below it."""
 
 
+ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+"""Values of the header's `typ` that mark an access token (RFC 9068 section 2.1)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerTerms:
     """The terms on which one issuer's access tokens are accepted.
@@ -22,7 +26,9 @@ class IssuerTerms:
         algorithms: the only signature algorithms accepted, all asymmetric.
         types: accepted `typ` header values in lower case; "" means an absent one (RFC 9068 section 4).
         leeway: seconds by which clocks may differ, 0 to 600.
-        scopes_claim: claim with the scopes, a space-separated string or a list; `permissions` is merged in.
+        scopes_claim: claim with the scopes, a space-separated string or a list.
+        permissions_claim: claim with more scopes, merged in if it is a list of scope words; None for none.
+        scope_prefix: what the issuer puts before a scope where a client requests it; rules never see it.
         roles_claim: claim with the roles, a list of strings, or a string that is one role.
         groups_claim: claim with the groups, likewise; None where no rule asks for groups, so that a claim which nobody
             reads refuses no token.
@@ -35,7 +41,8 @@ class IssuerTerms:
             unless `sid` or `jti` tells them apart.
         allowed_clients: OAuth clients whose tokens are accepted; None for all.
         refuse_id_tokens: refuse what bears the marks of an OpenID Connect ID token: a `nonce`, `at_hash` or `c_hash`
-            claim, `token_use: id`, or `typ: ID` among the claims.
+            claim, `token_use: id`, or `typ: ID` among the claims. None to believe a token that says that it is an
+            access token, by one of `ACCESS_TYPES` or among the claims by `typ: Bearer` or `token_use: access`.
 
     Raises:
         ValueError: at construction, for terms that would trust nobody, anybody, or a symmetric algorithm.
@@ -45,9 +52,11 @@ class IssuerTerms:
     name: str = ""
     audiences: frozenset[str]
     algorithms: frozenset[str] = frozenset({"RS256"})
-    types: frozenset[str] = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
+    types: frozenset[str] = frozenset({"", "jwt"}) | ACCESS_TYPES
     leeway: float = 60.0
     scopes_claim: ClaimPath = ("scope",)
+    permissions_claim: ClaimPath | None = None
+    scope_prefix: str = ""
     roles_claim: ClaimPath = ("roles",)
     groups_claim: ClaimPath | None = None
     client_claim: ClaimPath | None = None
@@ -57,7 +66,7 @@ class IssuerTerms:
     max_token_age: float | None = None
     require_subject: bool = True
     allowed_clients: frozenset[str] | None = None
-    refuse_id_tokens: bool = True
+    refuse_id_tokens: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse terms that cannot be meant."""

@@ -88,7 +88,7 @@ def verify(
     verified = (
         _check_typ(jws.header, terms)
         or check_signature(jws, keys, terms.algorithms)
-        or principal(claims, terms, now)
+        or principal(claims, terms, now, jws.header.typ)
     )
     if isinstance(verified, TokenRejected):
         return replace(verified, issuer=terms.issuer)

@@ -96,11 +96,12 @@ def document(server: Server, scheme: str, host: str) -> dict[str, object]:
     """Return a server's metadata document (RFC 9728 section 2)."""
     members: dict[str, object] = {
         "resource": resource_url(server, scheme, host),
-        "authorization_servers": list(server.issuers),
         "bearer_methods_supported": ["header"],
     }
+    if server.authorization_servers:
+        members["authorization_servers"] = list(server.authorization_servers)
     if server.scopes:
-        members["scopes_supported"] = list(server.scopes)
+        members["scopes_supported"] = list(server.to_request(server.scopes))
     if server.title:
         members["resource_name"] = server.title
     if server.documentation:

@@ -66,6 +66,7 @@ class TestTheWalkthroughsFile:
                 name=issuer,
                 audiences=frozenset({"https://mcp-oauth-demo"}),
                 algorithms=ALGORITHMS,
+                permissions_claim=("permissions",),
                 require_subject=False,
             )
         } == server.issuers

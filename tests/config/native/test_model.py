@@ -60,7 +60,9 @@ issuers:
     audiences: [one, two]
     jwks_uri: http://keys.internal:8080/jwks.json
     algorithms: [RS256, ES256]
-    claims: {scopes: scp, roles: groups, client: cid, groups: [a, b], subject: sub, audience: aud}
+    refuse_id_tokens: true
+    scope_prefix: api://files/
+    claims: {scopes: scp, permissions: [more], roles: groups, client: cid, groups: [a, b], subject: sub, audience: aud}
     leeway_seconds: 5
     required_claims: {tenant: acme, level: 3, staff: true, email: null}
     max_token_age_seconds: 900
@@ -72,6 +74,7 @@ servers:
     upstream: http://10.0.0.1:8080/mcp
     hosts: ["Other.Example", "*"]
     issuers: [main]
+    authorization_servers: [main]
     audiences: [two]
     origins: ["HTTP://Localhost:6274"]
     cors: {allow_headers: [X-Tenant, "x-acme-*"], expose_headers: [X-Quota], max_age: 5}
@@ -106,6 +109,9 @@ candidate: next.yaml
 sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
 """
 """Keys that name other files, which have tests of their own."""
+OFFLINE = """\
+  offline: {issuer: offline, audiences: [x], jwks_file: keys.json}
+"""
 
 
 def models(
@@ -139,7 +145,8 @@ def written(value: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def test_the_example_writes_every_key_there_is():
-    (document,) = read_documents(EVERYTHING + BESIDE, "FILE", {})
+    text = EVERYTHING.replace("servers:\n", OFFLINE + "servers:\n") + BESIDE
+    (document,) = read_documents(text, "FILE", {})
     found = written(validate(PolicyFile, document), {})
 
     assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == found

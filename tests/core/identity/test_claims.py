@@ -33,7 +33,7 @@ def test_acceptable_claims_give_the_caller_they_name():
         claims=given,
         expires=NOW + 600,
     )
-    assert expected == principal(given, trust(), NOW)
+    assert expected == principal(given, trust(permissions_claim=("permissions",)), NOW)
 
 
 def test_a_caller_whom_no_claim_names_has_no_name():
@@ -87,6 +87,9 @@ def test_what_stands_for_a_missing_subject_is_its_session_or_its_token(given, ho
     assert holder == judge({"sub": ..., **given}, require_subject=False).holder
 
 
+MERGED = {"permissions_claim": ("permissions",)}
+
+
 @pytest.mark.parametrize(
     ("changes", "terms", "scopes"),
     [
@@ -94,8 +97,17 @@ def test_what_stands_for_a_missing_subject_is_its_session_or_its_token(given, ho
         ({"scope": " a  b a "}, {}, ("a", "b")),
         ({"scope": ["b", "a"]}, {}, ("b", "a")),
         ({"scope": ...}, {}, ()),
-        ({"scope": ..., "permissions": ["p"]}, {}, ("p",)),
-        ({"scope": "a", "permissions": ["p", "a"]}, {}, ("a", "p")),
+        ({"scope": ..., "permissions": ["p"]}, {}, ()),
+        ({"scope": ..., "permissions": ["p"]}, MERGED, ("p",)),
+        ({"scope": "a", "permissions": ["p", "a"]}, MERGED, ("a", "p")),
+        ({"scope": "a", "permissions": ["p", None]}, MERGED, ("a",)),
+        ({"scope": "a", "permissions": ["p q"]}, MERGED, ("a",)),
+        ({"scope": "a", "permissions": "p"}, MERGED, ("a",)),
+        ({"scope": "a", "permissions": {"p": True}}, MERGED, ("a",)),
+        ({"scope": "a", "permissions": 1}, MERGED, ("a",)),
+        ({"scope": "api://app/a b"}, {"scope_prefix": "api://app/"}, ("a", "b")),
+        ({"scope": "api://app/ a"}, {"scope_prefix": "api://app/"}, ("a",)),
+        ({"scope": "api://other/a"}, {"scope_prefix": "api://app/"}, ("api://other/a",)),
         ({"scope": "a", "scp": ["s"]}, {"scopes_claim": ("scp",)}, ("s",)),
         ({"scope": "a", "permissions": ["p"]}, {"scopes_claim": ("permissions",)}, ("p",)),
     ],
@@ -240,8 +252,6 @@ def test_the_client_is_azp_else_client_id_unless_another_claim_is_configured(cha
         ({"scope": "a\tb"}, R.BAD_CLAIMS),
         ({"scope": "a\r\nx-mcp-subject: root"}, R.BAD_CLAIMS),
         ({"scope": "f\u0131les:read"}, R.BAD_CLAIMS),
-        ({"permissions": ["a", None]}, R.BAD_CLAIMS),
-        ({"permissions": 1}, R.BAD_CLAIMS),
         ({"roles": None}, R.BAD_CLAIMS),
         ({"roles": {"admin": True}}, R.BAD_CLAIMS),
         ({"roles": ["admin", 1]}, R.BAD_CLAIMS),
@@ -280,6 +290,37 @@ def test_signed_claims_that_are_not_acceptable_are_refused(changes, expected):
 )
 def test_the_terms_of_trust_decide(changes, terms, expected):
     assert expected == reason(changes, **terms)
+
+
+AUTO, STRICT, NEVER = None, True, False
+ID, ACCESS = R.BAD_CLAIMS, R.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("given", "typ", "auto", "strict"),
+    [
+        ({"nonce": "n"}, "", ID, ID),
+        ({"nonce": "n"}, "jwt", ID, ID),
+        ({"nonce": "n"}, "at+jwt", ACCESS, ID),
+        ({"nonce": "n"}, "application/at+jwt", ACCESS, ID),
+        ({"nonce": "n", "typ": "Bearer"}, "jwt", ACCESS, ID),
+        ({"nonce": "n", "typ": "bearer"}, "jwt", ID, ID),
+        ({"nonce": "n", "token_use": "access"}, "", ACCESS, ID),
+        ({"at_hash": "h", "token_use": "access"}, "", ACCESS, ID),
+        ({"token_use": "id"}, "at+jwt", ID, ID),
+        ({"typ": "ID"}, "at+jwt", ID, ID),
+        ({"typ": "ID", "token_use": "access"}, "", ID, ID),
+        ({}, "", ACCESS, ACCESS),
+    ],
+)
+def test_a_token_that_says_it_is_an_access_token_is_one_unless_it_also_says_otherwise(
+    given, typ, auto, strict
+):
+    def judged(refuse):
+        found = principal(claims(**given), trust(refuse_id_tokens=refuse), NOW, typ)
+        return found.reason if isinstance(found, TokenRejected) else R.ALLOWED
+
+    assert (auto, strict, ACCESS) == (judged(AUTO), judged(STRICT), judged(NEVER))
 
 
 ORDER = [

@@ -97,7 +97,7 @@ def test_a_good_token_gives_its_principal():
         claims=payload,
         expires=NOW + 600,
     )
-    assert expected == judge(token(payload))
+    assert expected == judge(token(payload), permissions_claim=("permissions",))
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,63 @@ def test_a_public_url_that_is_configured_is_not_for_a_sender_to_change(asked, he
     assert "https://mcp.example:8443/files/mcp" == answer.json()["resource"]
 
 
+NAMES = HEAD + MAIL + "    hosts: [Inside.example, 'inside.example:9443', '*']\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "resource"),
+    [
+        ("mcp.example:8443", "https://mcp.example:8443/mail/mcp"),
+        ("inside.example", "https://inside.example/mail/mcp"),
+        ("INSIDE.example", "https://inside.example/mail/mcp"),
+        ("inside.example:9443", "https://inside.example:9443/mail/mcp"),
+        ("evil.example", "https://mcp.example:8443/mail/mcp"),
+    ],
+)
+def test_a_server_with_several_names_is_described_under_the_one_that_was_used_if_the_file_has_it(
+    asked, host, resource
+):
+    assert resource == asked(NAMES, f"{WELL_KNOWN}/mail/mcp", host=host).json()["resource"]
+
+
+MACHINES = """\
+issuers:
+  people: {issuer: "https://tenant.example/", audiences: [api], scope_prefix: "api://app/"}
+  more: {issuer: "https://login.example/", audiences: [api]}
+  machines: {issuer: "urn:machines", audiences: [api], jwks_uri: "https://keys.example/jwks"}
+servers:
+  files:
+    resource: https://mcp.example:8443/mcp
+    issuers: [machines, people, more]
+    scopes: [files:read, offline]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("", [ISSUER, "https://login.example/"]),
+        ("    authorization_servers: [more]\n", ["https://login.example/"]),
+        ("    authorization_servers: []\n", None),
+    ],
+)
+def test_a_client_is_told_of_the_issuers_that_the_file_names_and_never_of_one_that_is_no_url(
+    asked, line, named
+):
+    document = asked(MACHINES + line, f"{WELL_KNOWN}/mcp").json()
+
+    assert named == document.get("authorization_servers")
+
+
+def test_scopes_are_named_as_a_client_requests_them_at_the_first_issuer_it_is_told_of(asked):
+    path = f"{WELL_KNOWN}/mcp"
+    first = asked(MACHINES, path).json()["scopes_supported"]
+    other = asked(MACHINES + "    authorization_servers: [more]\n", path).json()["scopes_supported"]
+
+    assert ["api://app/files:read", "api://app/offline"] == first
+    assert ["files:read", "offline"] == other
+
+
 @pytest.mark.parametrize(("path", "status"), [("/files/mcp", 200), ("/nothing", 404)])
 def test_head_is_answered_as_get_without_the_body(asked, path, status):
     got, headed = (asked(TWO, WELL_KNOWN + path, method=method) for method in ("GET", "HEAD"))

@@ -86,10 +86,10 @@ def test_fixed_scopes_differ_in_near_miss_scopes_and_in_nothing_else():
     assert near == differences(("documents", "fixed"), SCOPE_VALUES.items(), [ABSENT])
 
 
-def test_fixed_scopes_may_also_stand_in_the_permissions_as_everywhere_in_a_native_file():
+def test_fixed_scopes_do_not_stand_in_the_permissions_of_an_issuer_that_is_not_auth0_s():
     found = differences(("documents", "fixed"), [("none", "")], [["files:read", "files:delete"]])
 
-    assert {("none", "list_files", False, True), ("none", "delete_file", False, True)} == found
+    assert set() == found
 
 
 def test_the_terms_of_trust_are_those_of_the_documents():
