@@ -33,6 +33,10 @@ AUTHZ: Part = _AUTHZ_FILTER["typed_config"]
 (STRIP,) = MANAGER["early_header_mutation_extensions"]
 UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
 """What exempts a route from ext_authz."""
+GUARDED: Part = {"@type": UNGUARDED["@type"], "check_settings": {}}
+"""What has a route authorized although a level above exempts it."""
+OFF: Part = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+"""What switches any filter off on a route."""
 METADATA_ROUTE: Part = {**_METADATA, "typed_per_filter_config": {DECISIONS: UNGUARDED}}
 
 

@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from authz.core.servers import Server
 from authz.doctor.filters import Filter
+from authz.doctor.in_force import authz_settings, content, exemption
 from authz.doctor.model import CheckCase
 from authz.doctor.node import Node
+from authz.doctor.places import Meeting, meeting
 from authz.doctor.routes import ChainRoute, Scope, routes, scopes
 
 Part = tuple[Node, str]
 """A message, and what a report adds to tell it from others of its kind."""
-
-_OVERRIDES = (
-    ("ExtAuthzPerRoute", "check_settings", "ext_authz"),
-    ("ExtProcPerRoute", "overrides", "ext_proc"),
-)
 
 
 def authz(case: CheckCase) -> Iterator[Node]:
@@ -25,37 +21,37 @@ def authz(case: CheckCase) -> Iterator[Node]:
 def bodies(case: CheckCase) -> Iterator[Node]:
     """Yield the body settings in effect: the filter's, and those by which routes replace them."""
     settings = [node.at("with_request_body") for node in authz(case)]
-    for scope in scopes(case.inventory.guarded):
-        for _, message in scope.overrides("ExtAuthzPerRoute"):
-            settings.append(message.at("check_settings", "with_request_body"))
+    settings += [each.at("check_settings", "with_request_body") for _, each in authz_overrides(case)]
     return (node for node in settings if node.present)
 
 
-def exemptions(case: CheckCase, scope: Scope) -> list[Node]:
-    """Return the entries that disable ext_authz at a level."""
-    names = {chain.authz.name for chain in case.inventory.guarded if chain.authz}
-    messages = scope.overrides("ExtAuthzPerRoute")
-    found = [entry for entry, message in messages if message.at("disabled").flag or entry.at("disabled").flag]
-    for name, entry in scope.entries():
-        plain = entry.type.endswith("FilterConfig") and not entry.at("config").type
-        if name in names and plain and entry.at("disabled").flag:
-            found.append(entry)
-    return found
+def authz_overrides(case: CheckCase) -> Iterator[tuple[Scope, Node]]:
+    """Yield each level that overrides ext_authz, with the message by which it does so."""
+    for chain in case.inventory.guarded:
+        for scope in scopes([chain]):
+            yield from ((scope, content(entry)) for entry in authz_settings(scope.node, chain))
 
 
 def guarded_routes(case: CheckCase) -> list[ChainRoute]:
     """Return the routes to servers that ext_authz authorizes."""
-    chains = case.inventory.guarded
-    exempt = {scope.node.path for scope in scopes(chains) if exemptions(case, scope)}
-    found = (route for route in routes(chains) if route.clusters and not route.serves_metadata)
-    return [route for route in found if not {route.node.path, route.host.path} & exempt]
+    found = (
+        route for route in routes(case.inventory.guarded) if route.clusters and not route.serves_metadata
+    )
+    return [route for route in found if not exemption(route).present]
 
 
 def mcp_routes(case: CheckCase) -> list[ChainRoute]:
-    """Return the guarded routes that lead to MCP servers: those of the policy's paths, or all without a policy."""
-    servers: tuple[Server, ...] = case.settings.directory.servers if case.settings else ()
+    """Return the guarded routes that lead to MCP servers: those that the policy's requests meet, or all without one."""
     found = guarded_routes(case)
-    return [route for route in found if not servers or any(route.takes(server.path) for server in servers)]
+    met = policy_meets(case)
+    return found if met is None else [route for route in found if met.path(route)]
+
+
+def policy_meets(case: CheckCase) -> Meeting | None:
+    """Return what the policy's requests meet in the guarded chains; None without a policy."""
+    if case.settings is None or not case.settings.directory.servers:
+        return None
+    return meeting(case.settings, case.inventory, case.inventory.guarded)
 
 
 def _asked_by(user: str, found: Filter | None) -> Iterator[tuple[str, Node]]:
@@ -69,12 +65,20 @@ def cluster_uses(case: CheckCase) -> Iterator[tuple[str, Node]]:
     for chain in case.inventory.guarded:
         yield from _asked_by("ext_authz", chain.authz)
         yield from _asked_by("ext_proc", chain.rewriter)
+    overrides = [
+        (user, message.at(field, "grpc_service", "envoy_grpc", "cluster_name"))
+        for user, field, messages in (
+            ("ext_authz", "check_settings", (each for _, each in authz_overrides(case))),
+            ("ext_proc", "overrides", _proc_overrides(case)),
+        )
+        for message in messages
+    ]
+    yield from ((user, node) for user, node in overrides if node.present)
+
+
+def _proc_overrides(case: CheckCase) -> Iterator[Node]:
     for scope in scopes(case.inventory.guarded):
-        for kind, field, user in _OVERRIDES:
-            for _, message in scope.overrides(kind):
-                node = message.at(field, "grpc_service", "envoy_grpc", "cluster_name")
-                if node.present:
-                    yield user, node
+        yield from (message for _, message in scope.overrides("ExtProcPerRoute"))
 
 
 def clusters(case: CheckCase, *users: str) -> Iterator[Node]:

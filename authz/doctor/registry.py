@@ -5,13 +5,35 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from authz.doctor.checks import clusters, connection_manager, ext_authz, ext_proc, file, filter_order, routes
+from authz.doctor.checks import (
+    clusters,
+    connection_manager,
+    exemptions,
+    ext_authz,
+    ext_proc,
+    file,
+    filter_order,
+    front,
+    routes,
+    streams,
+)
 from authz.doctor.data import load_data
 from authz.doctor.expected import paste
 from authz.doctor.field_checks import field_check
 from authz.doctor.model import Check, Find, Severity
 
-_MODULES = (ext_authz, ext_proc, filter_order, routes, connection_manager, clusters, file)
+_MODULES = (
+    ext_authz,
+    ext_proc,
+    filter_order,
+    front,
+    routes,
+    exemptions,
+    streams,
+    connection_manager,
+    clusters,
+    file,
+)
 FINDERS: Mapping[str, Find] = {id_: find for module in _MODULES for id_, find in module.CHECKS.items()}
 
 

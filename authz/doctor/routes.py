@@ -1,6 +1,6 @@
 """Routes of a chain and the levels above them, at each of which a filter may be overridden."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from authz.doctor.inventory import FilterChain
@@ -53,17 +53,32 @@ class ChainRoute:
         """Whether it can match nothing but protected-resource metadata."""
         return any(path == METADATA_PATH or path.startswith(METADATA_PATH + "/") for path in self._paths())
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it matches one path alone."""
+        return self.node.at("match", "path").present
+
+    @property
+    def conditional(self) -> bool:
+        """Whether more than the path decides whether it matches, or something that is not understood."""
+        match = self.node.at("match")
+        return any(match.at(name).present for name in _CONDITIONS) or not self._understood
+
+    @property
+    def _understood(self) -> bool:
+        match = self.node.at("match")
+        return any(match.at(kind).present for kind in (*_PATHS, "safe_regex"))
+
+    def may_take(self, path: str) -> bool:
+        """Whether it can match a path; yes, if its match is not understood."""
+        return self.takes(path) or not self._understood
+
     def takes(self, path: str) -> bool:
         """Whether it can match a path, whatever its other conditions are."""
         match = self.node.at("match")
-        if match.at("path").present:
-            return match.at("path").text == path
-        if match.at("path_separated_prefix").present:
-            prefix = match.at("path_separated_prefix").text
-            return path == prefix or path.startswith(prefix + "/")
-        if match.at("prefix").present:
-            return path.startswith(match.at("prefix").text)
-        return full_match(match.at("safe_regex", "regex").text, path)
+        if match.at("case_sensitive").value is False:
+            return _takes(match, path.lower(), str.lower)
+        return _takes(match, path, str)
 
     @property
     def takes_everything(self) -> bool:
@@ -71,6 +86,17 @@ class ChainRoute:
         match = self.node.at("match")
         anything = match.at("prefix").text == "/" or match.at("safe_regex", "regex").text in {".*", "/.*"}
         return anything and not any(match.at(name).present for name in _CONDITIONS)
+
+
+def _takes(match: Node, path: str, fold: Callable[[str], str]) -> bool:
+    if match.at("path").present:
+        return fold(match.at("path").text) == path
+    if match.at("path_separated_prefix").present:
+        prefix = fold(match.at("path_separated_prefix").text)
+        return path == prefix or path.startswith(prefix + "/")
+    if match.at("prefix").present:
+        return path.startswith(fold(match.at("prefix").text))
+    return full_match(match.at("safe_regex", "regex").text, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,7 @@ def test_a_filter_that_changes_no_request_may_stand_anywhere(tree, name):
     assert [] == found(tree.root)
 
 
-@pytest.mark.parametrize("name", ["lua", "jwt_authn", "mcp", "header_mutation", "oauth2", "ext_proc"])
+@pytest.mark.parametrize("name", ["lua", "jwt_authn", "mcp", "header_mutation", "ext_proc"])
 def test_a_filter_that_changes_requests_may_stand_before_ext_authz(tree, name):
     lua = copy.deepcopy(LUA)
     lua["typed_config"]["@type"] = lua["typed_config"]["@type"].replace("lua.v3.Lua", f"{name}.v3.X")

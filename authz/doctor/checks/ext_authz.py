@@ -8,8 +8,7 @@ from authz.doctor import expected
 from authz.doctor.field_checks import present
 from authz.doctor.model import CheckCase, Drop, Find, Hit
 from authz.doctor.node import Node
-from authz.doctor.parts import authz, bodies
-from authz.doctor.routes import scopes
+from authz.doctor.parts import authz, authz_overrides, bodies
 from authz.doctor.string_matcher import any_matches, full_match, matches
 
 _MAX_BODY = 67_108_864
@@ -24,11 +23,10 @@ def _no_body(case: CheckCase) -> Iterator[Hit]:
         node = config.at("with_request_body")
         if not present(node):
             yield Hit.put(node, {**expected.AUTHZ["with_request_body"], **limit}, "absent")
-    for scope in scopes(case.inventory.guarded):
-        for _, message in scope.overrides("ExtAuthzPerRoute"):
-            node = message.at("check_settings", "disable_request_body_buffering")
-            if node.flag:
-                yield Hit.drop(node, f"on {scope.name}")
+    for scope, message in authz_overrides(case):
+        node = message.at("check_settings", "disable_request_body_buffering")
+        if node.flag:
+            yield Hit.drop(node, f"on {scope.name}")
 
 
 def _body_limit(case: CheckCase) -> Iterator[Hit]:

@@ -33,6 +33,11 @@ def _change(each: Filter) -> str:
     return _CHANGES.get(each.kind, "")
 
 
+def changes_nothing(each: Filter) -> bool:
+    """Whether a filter is known to leave an authorized request, and its route, as they are."""
+    return each.kind in _KINDS["harmless"] and not _change(each)
+
+
 def _before_authz(chain: FilterChain, authz: Filter, each: Filter, detail: str) -> Hit:
     return Hit(each.node, detail, (Move(chain.filter_list.path, each.index, authz.index),))
 

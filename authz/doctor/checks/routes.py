@@ -1,21 +1,14 @@
-"""Checks of routes: is every way to an MCP server authorized, do streams last, and can clients find the issuer?"""
+"""Checks of routes: does every request have one, is every chain to a server guarded, and can clients find the issuer?"""
 
 from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
+from authz.doctor.checks.filter_order import changes_nothing
+from authz.doctor.in_force import exemption
 from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Edit, Find, Hit, Insert, Put
-from authz.doctor.node import Node
-from authz.doctor.parts import exemptions, guarded_routes, mcp_routes
-from authz.doctor.routes import Scope, hosts, routes, routes_of, scopes
-
-
-def _route_unguarded(case: CheckCase) -> Iterator[Hit]:
-    for scope in scopes(case.inventory.guarded):
-        route = scope.route
-        if route is None or (route.clusters and not route.serves_metadata):
-            level = f"route {route.name} to {', '.join(sorted(route.clusters))}" if route else scope.name
-            yield from (Hit.drop(entry, f"on {level}") for entry in exemptions(case, scope))
+from authz.doctor.parts import guarded_routes, mcp_routes
+from authz.doctor.routes import hosts, routes, routes_of, scopes
 
 
 def _chain_unguarded(case: CheckCase) -> Iterator[Hit]:
@@ -49,7 +42,8 @@ def _no_end(case: CheckCase) -> Iterator[Hit]:
     for chain in case.inventory.guarded:
         for host in hosts(chain):
             listed = routes_of(host, chain)
-            if not host.at("matcher").present and not any(route.takes_everything for route in listed):
+            ended = host.at("matcher").present or any(route.takes_everything for route in listed)
+            if not ended and not _shared(case, chain):
                 edit = Insert(host.at("routes").path, len(listed), expected.LAST_ROUTE)
                 yield Hit(host, f"virtual host {host.at('name').text}", (edit,))
 
@@ -60,8 +54,21 @@ def _no_host(case: CheckCase) -> Iterator[Hit]:
             listed = table.at("virtual_hosts")
             found = list(listed.items())
             domains = {domain.text for host in found for domain in host.at("domains").items()}
-            if found and "*" not in domains and not table.at("vhds").present:
+            named = "*" not in domains and not table.at("vhds").present
+            if found and named and not _shared(case, chain):
                 yield Hit(listed, f"in {chain.name}", (Insert(listed.path, len(found), expected.ANY_HOST),))
+
+
+def _shared(case: CheckCase, chain: FilterChain) -> bool:
+    """Whether a chain serves more than the policy's servers, and no filter can choose a route later.
+
+    There a request without a route gets the router's 404, as before ext_authz was added.
+    """
+    if case.settings is None or chain.authz is None:
+        return False
+    exempt = any(exemption(route).present and not route.serves_metadata for route in routes([chain]))
+    later = (each for each in chain.filters if each.index > chain.authz.index and each is not chain.rewriter)
+    return exempt and all(changes_nothing(each) for each in later)
 
 
 def _no_metadata(case: CheckCase) -> Iterator[Hit]:
@@ -78,8 +85,7 @@ def _metadata_guarded(case: CheckCase) -> Iterator[Hit]:
     for route in routes(case.inventory.guarded):
         if not route.serves_metadata or not route.clusters or route.chain.authz is None:
             continue
-        levels = [Scope(node=node) for node in (route.node, route.host, *route.chain.tables)]
-        if not any(exemptions(case, scope) for scope in levels):
+        if not exemption(route).present:
             path = (*route.node.at("typed_per_filter_config").path, route.chain.authz.name)
             yield Hit(route.node, f"route {route.name}", (Put(path, expected.UNGUARDED),))
 
@@ -96,34 +102,12 @@ def _exposed(case: CheckCase) -> Iterator[Hit]:
                 yield Hit.put(node, right, f"without {', '.join(missing)}")
 
 
-def _upgrades(case: CheckCase) -> Iterator[Hit]:
-    for chain in case.inventory.guarded:
-        yield from _upgrade_list(chain.manager.at("upgrade_configs"))
-        node = chain.manager.at("http2_protocol_options", "allow_connect")
-        if node.flag:
-            yield Hit.drop(node, "allow_connect is true")
-    for route in routes(case.inventory.guarded):
-        yield from _upgrade_list(route.node.at("route", "upgrade_configs"))
-        connect = route.node.at("match", "connect_matcher")
-        if connect.present:
-            edit = Hit.drop(route.node).edits
-            yield Hit(connect, f"route {route.name} accepts CONNECT", edit)
-
-
-def _upgrade_list(listed: Node) -> Iterator[Hit]:
-    kinds = [each.at("upgrade_type").text for each in listed.items() if each.at("enabled").value is not False]
-    if kinds:
-        yield Hit.drop(listed, ", ".join(kinds))
-
-
 CHECKS: Mapping[str, Find] = {
     "no-ext-authz": _no_authz,
     "chain-unguarded": _chain_unguarded,
-    "route-unguarded": _route_unguarded,
     "route-no-end": _no_end,
     "route-no-host": _no_host,
     "metadata-missing": _no_metadata,
     "metadata-judged": _metadata_guarded,
     "cors-exposed": _exposed,
-    "upgrades": _upgrades,
 }
