@@ -2,11 +2,11 @@
 
 The same text is read three times, each time for what that pass does best:
 
-1. cel-cpp compiles it with types (`typecheck`). That finds undeclared names and wrong types with line and column.
-2. cel-cpp parses it without a check and returns the tree (`cel.expr.ParsedExpr`). In the tree, a member call
-   `x.contains(y)` becomes `type(x) == string ? x.contains(y) : y in x`. That is what agentgateway means by the word,
-   without a function implemented in Python. The tree also shows what the expression reads.
-3. The tree goes back to cel-cpp (`core.policy.expression.ENGINE`) as the program that is evaluated.
+1. cel-cpp parses it without a check and returns the tree (`cel.expr.ParsedExpr`). The tree shows which functions are
+   called (`functions`) and what is read.
+2. cel-cpp compiles it with types (`typecheck`). That finds undeclared names and wrong types with line and column.
+3. Functions that cel-cpp does not have are written in its own operators (`rewrite`), and the tree goes back to
+   cel-cpp (`core.policy.expression.ENGINE`) as the program that is evaluated.
 """
 
 from collections import Counter
@@ -16,30 +16,25 @@ from dataclasses import dataclass, field
 from cel_expr_python import cel
 from google.protobuf import any_pb2
 
+from authz.config.cel.functions import check_functions
+from authz.config.cel.rewrite import rewritten
 from authz.config.cel.tree import (
-    Expr,
     Node,
     Parsed,
     key_paths,
     literal_key,
-    nodes,
     nodes_of,
     parse,
     path_of,
     position,
     selected_from,
 )
-from authz.config.cel.typecheck import ABSENT, FIELDS, ExpressionError, check_boolean, checked
+from authz.config.cel.typecheck import ABSENT, FIELDS, ExpressionError, check_boolean, checked, located
 from authz.core.policy.expression import ENGINE, VARIABLES, ArgumentPaths, Expression
 
 _ROOTS = frozenset(path.split(".", 1)[0] for path in FIELDS)
 _PREFIXES = frozenset(path.rsplit(".", depth)[0] for path in FIELDS for depth in range(3)) | frozenset(FIELDS)
-
-
 _ARGUMENTS = "a native rule reads the arguments as args, in `args`"
-
-_MAX_BYTES = 1_048_576
-"""Largest rewritten tree: each `contains` inside the target of another triples it."""
 
 
 @dataclass(slots=True)
@@ -65,8 +60,9 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
     Raises:
         ExpressionError: with the place in the text.
     """
+    parsed, listed = _tree(text)
+    check_functions(parsed, listed)
     result = checked(text)
-    parsed, listed = parse(text), nodes_of(text)
     reads = _read(parsed, listed, forbidden)
     check_boolean(result, parsed.expr)
     return Expression(
@@ -75,24 +71,20 @@ def compile_expression(text: str, *, forbidden: frozenset[str] = frozenset()) ->
         headers=None if reads.headers is None else frozenset(reads.headers),
         claims=None if reads.claims is None else frozenset(reads.claims),
         arguments=None if reads.arguments is None else ArgumentPaths.of(reads.arguments),
-        program=_program(_rewritten(parsed) if any(map(_is_contains, listed)) else parsed),
+        program=_program(rewritten(parsed, listed)),
     )
 
 
-def _rewritten(shared: Parsed) -> Parsed:
-    """Return the tree with every `contains` rewritten.
+def _tree(text: str) -> tuple[Parsed, Sequence[Node]]:
+    """Return the tree of a text and its nodes.
 
     Raises:
-        ExpressionError: it becomes too large.
+        ExpressionError: the text does not parse.
     """
-    parsed = Parsed()
-    parsed.CopyFrom(shared)
-    for node in reversed([node for node in nodes(parsed.expr) if _is_contains(node)]):  # inner ones first
-        _rewrite_contains(node)
-        if node.ByteSize() > _MAX_BYTES:
-            message = "contains is nested too deeply"
-            raise ExpressionError(message)
-    return parsed
+    try:
+        return parse(text), nodes_of(text)
+    except RuntimeError as error:
+        raise located(str(error)) from None
 
 
 def _program(parsed: Parsed) -> cel.Expression:
@@ -164,28 +156,3 @@ def _keys_read(
 
 def _at(parsed: Parsed, node: Node, message: str) -> ExpressionError:
     return ExpressionError(message, *position(parsed, node))
-
-
-def _is_contains(node: Node) -> bool:
-    call = node.call_expr
-    return bool(call.function == "contains" and call.HasField("target") and len(call.args) == 1)
-
-
-def _rewrite_contains(node: Node) -> None:
-    """Turn `x.contains(y)` into `type(x) == string ? x.contains(y) : y in x`, in place."""
-    original = Expr()
-    original.CopyFrom(node)
-    target, wanted = original.call_expr.target, original.call_expr.args[0]
-    is_string = Expr(
-        call_expr=Expr.Call(
-            function="_==_",
-            args=[
-                Expr(call_expr=Expr.Call(function="type", args=[target])),
-                Expr(ident_expr=Expr.Ident(name="string")),
-            ],
-        ),
-    )
-    is_member = Expr(call_expr=Expr.Call(function="@in", args=[wanted, target]))
-    node.call_expr.Clear()
-    node.call_expr.function = "_?_:_"
-    node.call_expr.args.extend([is_string, original, is_member])

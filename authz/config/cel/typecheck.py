@@ -1,8 +1,8 @@
 """The type check of a CEL text by cel-cpp: which names exist, of which type, and what is wrong where.
 
 Every field of `mcp`, `request` and `source` is declared with its type here; the program that is evaluated
-(`core.policy.expression.ENGINE`) needs none of them. `contains` is also declared for lists and maps, by overloads that
-never run.
+(`core.policy.expression.ENGINE`) needs none of them. Functions that exist on the tree alone are declared by overloads
+that never run.
 """
 
 import re
@@ -10,7 +10,7 @@ import re
 from cel_expr_python import cel
 
 from authz.config.cel.tree import Node
-from authz.core.policy.expression import VARIABLES
+from authz.core.policy.expression import EXTENSIONS, VARIABLES
 
 _STRING, _DYN = cel.Type.STRING, cel.Type.DYN
 
@@ -56,21 +56,32 @@ def _never(*_: object) -> bool:
     raise NotImplementedError
 
 
+def _overload(
+    function: str, *parameters: cel.Type, member: bool = False, gives: cel.Type = _DYN
+) -> cel.Overload:
+    name = "_".join([function, *(re.sub(r"\W", "", each.name()).lower() for each in parameters)])
+    return cel.Overload(name, return_type=gives, parameters=list(parameters), is_member=member, impl=_never)
+
+
+_MAX_TRIED = 8
+_ON_THE_TREE = {
+    "contains": [
+        _overload("contains", holder, _DYN, member=True, gives=cel.Type.BOOL)
+        for holder in (cel.Type.List(_DYN), cel.Type.Map(_DYN, _DYN))
+    ],
+    "default": [_overload("default", _DYN, _DYN)],
+    "coalesce": [_overload("coalesce", *[_DYN] * count) for count in range(1, _MAX_TRIED + 1)],
+    "cidr": [_overload("cidr", _STRING)],
+    "ip": [_overload("ip", _STRING)],
+    "containsIP": [_overload("containsIP", _DYN, _DYN, member=True, gives=cel.Type.BOOL)],
+}
+"""What `rewrite` knows and cel-cpp does not, as the type check sees it."""
+
+
 def _checker() -> cel.Env:
-    overloads = [
-        cel.Overload(
-            f"{name}_contains_dyn",
-            return_type=cel.Type.BOOL,
-            parameters=[type_, _DYN],
-            is_member=True,
-            impl=_never,
-        )
-        for name, type_ in (("list", cel.Type.List(_DYN)), ("map", cel.Type.Map(_DYN, _DYN)))
-    ]
-    extension = cel.CelExtension("contains", [cel.FunctionDecl("contains", overloads)])
-    return cel.NewEnv(
-        variables={**VARIABLES, **FIELDS, **dict.fromkeys(ABSENT, _DYN)}, extensions=[extension]
-    )
+    extension = cel.CelExtension("tree", [cel.FunctionDecl(*each) for each in _ON_THE_TREE.items()])
+    variables = {**VARIABLES, **FIELDS, **dict.fromkeys(ABSENT, _DYN)}
+    return cel.NewEnv(variables=variables, extensions=[*EXTENSIONS, extension])
 
 
 _CHECKER = _checker()
@@ -85,7 +96,7 @@ def checked(text: str) -> cel.Type:
     try:
         return _CHECKER.compile(text).return_type()
     except RuntimeError as error:
-        raise _located(str(error)) from None
+        raise located(str(error)) from None
 
 
 _PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
@@ -94,8 +105,8 @@ _NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| \(in container ''\)")
 """What cel-cpp's reports contain besides the finding: a status at either end, and the container."""
 
 
-def _located(message: str) -> ExpressionError:
-    """Turn cel-cpp's report into an error with its first finding."""
+def located(message: str) -> ExpressionError:
+    """Turn a report of cel-cpp into an error with its first finding."""
     sentence = _NOISE.sub("", message.splitlines()[0])
     found = _PLACE.search(sentence)
     if found is None:

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 from cel_expr_python import cel
+from cel_expr_python.ext.ext_strings import ExtStrings
 
 from authz.core.wire.confusables import PROTOTYPE_NAMES
 
@@ -41,7 +42,10 @@ VARIABLES: Mapping[str, cel.Type] = {
 CALLER_NAMES = frozenset({"jwt", "scopes", "roles", "groups", "client", "issuer", "server"})
 """Names whose values follow from the token and the server alone."""
 
-ENGINE = cel.NewEnv(variables=dict(VARIABLES))
+EXTENSIONS = (ExtStrings(),)
+"""What expressions may use beyond CEL's standard functions; `config.cel.functions` lists what is open to operators."""
+
+ENGINE = cel.NewEnv(variables=dict(VARIABLES), extensions=list(EXTENSIONS))
 """The environment in which every expression is evaluated."""
 
 

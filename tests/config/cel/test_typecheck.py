@@ -12,7 +12,7 @@ BAD = [
     ("has(mcp.tool.nam)", 1, 4, "undeclared reference to 'mcp.tool.nam'"),
     ('true &&\n  foo == "x"', 2, 3, "undeclared reference to 'foo'"),
     ('"é" == foo', 1, 8, "undeclared reference to 'foo'"),
-    ("foo(1)", 1, 4, "undeclared reference to 'foo'"),
+    ("foo(1)", 1, 4, "there is no function foo"),
     ('client.contains("a", "b")', 1, 16, "undeclared reference to 'contains'"),
     ("client == 5", 1, 8, "found no matching overload for '_==_' applied to '(string, int)'"),
     ("size(roles)", 1, 1, "is of type int, a condition must be true or false"),
