@@ -1,5 +1,6 @@
 """The base of every section of a policy file, and pydantic's findings -> problems with line, key and cure."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -39,6 +40,7 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
         "extra_forbidden": "unknown key",
         "string_type": "a string is needed",
         "int_type": "a whole number is needed",
+        "float_type": "a number is needed",
         "bool_type": "true or false is needed",
         "list_type": "a list is needed",
         "dict_type": "a mapping is needed",
@@ -59,9 +61,12 @@ def _problem(model: type[BaseModel], document: Document, found: ErrorDetails) ->
     return document.problem(path, message, cure)
 
 
+_ADDED = re.compile(r"\[[a-z]+\]")
+
+
 def _path(loc: tuple[int | str, ...]) -> Path:
-    """Drop the parts of a location that pydantic adds (`[key]` of a mapping) and the file does not have."""
-    return tuple(part for part in loc if part != "[key]")
+    """Drop the parts of a location that pydantic adds and the file does not have: `[key]` of a mapping, `[tag]` of a form."""
+    return tuple(part for part in loc if not (isinstance(part, str) and _ADDED.fullmatch(part)))
 
 
 def _cure(model: type[BaseModel], path: Path) -> str:
@@ -74,7 +79,9 @@ def _cure(model: type[BaseModel], path: Path) -> str:
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
     for part in path:
-        field = model.model_fields.get(str(part))
+        field = model.model_fields.get(str(part)) or next(
+            (each for each in model.model_fields.values() if each.alias == part), None
+        )
         if field is not None:
             model = _model_in(field.annotation) or model
     return model

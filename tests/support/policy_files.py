@@ -89,10 +89,12 @@ def principal(scopes="", roles=(), **claims):
     )
 
 
-def reason(policy_settings, who, item, *, arguments=None, headers=None):
+def reason(policy_settings, who, item, *, arguments=None, headers=None, body=b""):
     """Give the only server's word about an item: a call with these arguments, its place in a list where there are none."""
     (server,) = policy_settings.directory.servers
-    request = HttpRequest(method="POST", host="mcp.example", path=server.path, headers=headers or {})
+    request = HttpRequest(
+        method="POST", host="mcp.example", path=server.path, headers=headers or {}, body=body
+    )
     context = EvaluationContext(Caller.of(who, server.name), request, "tools/call", arguments)
     return server.policy.judge(context, item).reason
 

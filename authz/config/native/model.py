@@ -11,13 +11,14 @@ from authz.config.addresses import (
     check_host,
     check_tcp_address,
 )
+from authz.config.native.arguments import Argument
 from authz.config.native.cases import CasesModel
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
 from authz.config.settings import MAX_CORS_AGE, MAX_WORKERS
 from authz.config.validation import Section, Text
-from authz.core.policy.rule import TYPES, Arguments, Groups
+from authz.core.policy.rule import Groups
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
@@ -61,19 +62,6 @@ class Select(Section):
         return self
 
 
-def _argument_type(text: str) -> str:
-    """Accept the name of a type that a rule can test; the error names them all."""
-    Arguments({"": text})
-    return text
-
-
-ArgumentType = Annotated[
-    str,
-    AfterValidator(_argument_type),
-    Field(json_schema_extra={"enum": [name + mark for name in TYPES for mark in ("", "?")]}),
-]
-
-
 def _group(name: str) -> str:
     """Accept a group as a rule can compare it."""
     Groups.of((name,))
@@ -99,8 +87,9 @@ class RuleModel(Section):
     issuers: list[Name] = Field([], description="one of them issued the token; default: any of the server's")
     when: Text | None = Field(None, description="CEL; must not read args")
     args: Text | None = Field(None, description="CEL; may read args")
-    arguments: dict[Text, ArgumentType] | None = Field(
-        None, description="types of the call's arguments; ? for one that may be left out"
+    arguments: dict[Text, Argument] | None = Field(
+        None,
+        description="what is asked of the call's arguments: a type, with ? for one that may be left out, or a schema",
     )
     extra: Literal["allow", "deny"] | None = Field(
         None, description="what happens to arguments that are not declared; default allow"

@@ -8,6 +8,7 @@ from authz.config.cel.typecheck import ExpressionError
 from authz.config.lint.expressions import ExpressionWarning, expression_findings, placed, rule_warnings
 from authz.config.lint.hiding import betrayals
 from authz.config.lint.resources import resource_findings
+from authz.config.native.arguments import arguments_of
 from authz.config.native.model import RuleModel, Select, ServerModel
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
@@ -130,7 +131,7 @@ class RulesReader:
 
 
 def _arguments(model: RuleModel) -> Arguments | None:
-    return None if model.arguments is None else Arguments(model.arguments, extra=model.extra != "deny")
+    return None if model.arguments is None else arguments_of(model.arguments, extra=model.extra != "deny")
 
 
 def expression_problem(document: Document, path: Path, error: ExpressionError) -> Problem:

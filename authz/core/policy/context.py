@@ -61,7 +61,9 @@ class EvaluationContext(msgspec.Struct, eq=False):
         return value
 
     def fits(self, declared: Arguments) -> bool:
-        """Return whether the call's arguments are as declared; False if there are too many to tell."""
+        """Return whether the call's arguments are as declared; False if there is too much to tell."""
+        if declared.reads_text and len(self.request.body) > self.args_bytes:
+            return False
         try:
             return self.arguments is not None and declared.fit(self.arguments, self._paying())
         except OverBudgetError:

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.expression import Expression
 from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, misleads
 from authz.core.wire.strict_json import InexactNumber
+
+if TYPE_CHECKING:
+    from authz.core.policy.value_schema import ValueSchema
 
 # Declared types of a call's arguments, checked before any expression sees them.
 #
@@ -36,9 +39,14 @@ TYPES: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "list": lambda value: isinstance(value, list),
         "map": lambda value: isinstance(value, dict),
         "any": lambda value: not isinstance(value, InexactNumber),
+        "integer": _is_int,
+        "boolean": lambda value: isinstance(value, bool),
+        "array": lambda value: isinstance(value, list),
+        "object": lambda value: isinstance(value, dict),
+        "null": lambda value: value is None,
     },
 )
-"""Names of types to their tests; a boolean is no number, as in JSON and unlike Python, and an inexact number is nothing."""
+"""Names of types, ours and JSON Schema's, to their tests; a boolean is no number, as in JSON and unlike Python, and an inexact number is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,18 @@ class Arguments:
     """The arguments that a rule declares.
 
     Attributes:
-        types: argument to the name of its type, `?` at the end for one that may be left out.
+        types: argument to what is asked of its value: the name of a type, with `?` at the end if it may be left out, or
+            a schema.
         extra: whether arguments that are not declared are accepted.
     """
 
-    types: Mapping[str, str]
+    types: Mapping[str, "str | ValueSchema"]
     extra: bool = True
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a pattern is matched, somewhere."""
+        return any(not isinstance(each, str) and each.reads_text for each in self.types.values())
 
     def __post_init__(self) -> None:
         """Refuse unknown types.
@@ -60,7 +74,7 @@ class Arguments:
             ValueError: a type has no test.
         """
         for type_ in self.types.values():
-            if type_.removesuffix(_OPTIONAL) not in TYPES:
+            if isinstance(type_, str) and type_.removesuffix(_OPTIONAL) not in TYPES:
                 msg = f"unknown type {type_}; known: {', '.join(TYPES)}, each with ? when it may be left out"
                 raise ValueError(msg)
 
@@ -74,13 +88,20 @@ class Arguments:
             return False
         if not self.extra and arguments.keys() - self.types.keys():
             return False
-        return all(self._fits(type_, name, arguments) for name, type_ in self.types.items())
+        return all(
+            _is_optional(type_) if name not in arguments else _fits(type_, arguments[name], budget)
+            for name, type_ in self.types.items()
+        )
 
-    @staticmethod
-    def _fits(type_: str, name: str, arguments: Mapping[str, Any]) -> bool:
-        if name not in arguments:
-            return type_.endswith(_OPTIONAL)
-        return TYPES[type_.removesuffix(_OPTIONAL)](arguments[name])
+
+def _is_optional(type_: "str | ValueSchema") -> bool:
+    return type_.endswith(_OPTIONAL) if isinstance(type_, str) else type_.optional
+
+
+def _fits(type_: "str | ValueSchema", value: Any, budget: Budget | None) -> bool:
+    if isinstance(type_, str):
+        return TYPES[type_.removesuffix(_OPTIONAL)](value)
+    return type_.fits(value, budget)
 
 
 @dataclass(frozen=True, slots=True)

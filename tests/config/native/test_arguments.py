@@ -4,7 +4,7 @@ from authz.core.policy.rule import TYPES, Arguments
 from authz.core.reasons import Reason
 from tests.support.policy_files import NATIVE, principal, problems, reason, settings, tool
 
-KNOWN = "known: string, int, number, bool, list, map, any, each with ? when it may be left out"
+KNOWN = "known: string, int, number, bool, list, map, any, integer, boolean, array, object, null, each with ? when it may be left out"
 
 
 def policy(*lines, effect="allow"):
@@ -41,7 +41,7 @@ def test_the_mark_needs_no_quotes(lines):
 
 @pytest.mark.parametrize("name", TYPES)
 def test_every_type_can_be_declared(name):
-    assert {"x": name, "y": f"{name}?"} == declared(f"arguments: {{x: {name}, y: '{name}?'}}").types
+    assert {"x": name, "y": f"{name}?"} == declared(f"arguments: {{x: '{name}', y: '{name}?'}}").types
 
 
 @pytest.mark.parametrize(

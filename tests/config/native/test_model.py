@@ -87,7 +87,13 @@ servers:
         groups: [/platform/sre, /ops/*]
         issuers: [main]
         when: client == "cli"
-        arguments: {n: int, "m": "string?"}
+        arguments:
+          n: int
+          "m": "string?"
+          s: {type: string, optional: true, enum: [a], pattern: a, minLength: 1, maxLength: 2, description: d}
+          i: {type: int, optional: true, minimum: 1, maximum: 2, exclusiveMinimum: 0, exclusiveMaximum: 3}
+          l: {type: array, optional: true, items: int, minItems: 0, maxItems: 1}
+          o: {type: object, optional: true, properties: {a: int}, required: [a], additionalProperties: false}
         extra: deny
         args: args.n == 1
         shadow: true
@@ -119,6 +125,8 @@ def models(
 ) -> dict[str, type[BaseModel]]:
     """Give every model of the file by its class's name."""
     found = {} if found is None else found
+    if model.__name__ in found:  # a schema can hold schemas
+        return found
     found[model.__name__] = model
     for field in model.model_fields.values():
         for inner in inner_models(field.annotation):

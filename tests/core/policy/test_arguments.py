@@ -10,18 +10,18 @@ FITS = [
     ("a", {"string"}),
     ("", {"string"}),
     ("5", {"string"}),
-    (5, {"int", "number"}),
-    (0, {"int", "number"}),
-    (-1, {"int", "number"}),
+    (5, {"int", "integer", "number"}),
+    (0, {"int", "integer", "number"}),
+    (-1, {"int", "integer", "number"}),
     (2.0, {"number"}),
     (0.5, {"number"}),
-    (True, {"bool"}),
-    (False, {"bool"}),
-    ([], {"list"}),
-    (["a"], {"list"}),
-    ({}, {"map"}),
-    ({"a": 1}, {"map"}),
-    (None, set()),
+    (True, {"bool", "boolean"}),
+    (False, {"bool", "boolean"}),
+    ([], {"list", "array"}),
+    (["a"], {"list", "array"}),
+    ({}, {"map", "object"}),
+    ({"a": 1}, {"map", "object"}),
+    (None, {"null"}),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -70,7 +70,7 @@ def test_nothing_declared_with_extra_denied_is_no_argument_at_all(extra):
 
 @pytest.mark.parametrize("name", ["", "?", "str", "String", "int??", "string ", " int", "int|string"])
 def test_an_unknown_type_cannot_be_declared_and_the_known_ones_are_named(name):
-    known = "string, int, number, bool, list, map, any, each with ? when it may be left out"
+    known = "string, int, number, bool, list, map, any, integer, boolean, array, object, null, each with ? when it may be left out"
     with pytest.raises(ValueError, match=r"unknown type") as caught:
         Arguments({"x": name})
 
