@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from authz.config.validation import Section, Text
-from authz.core.policy.rule import TYPES, Arguments
+from authz.core.policy.rule import TYPES, Arguments, ValueTest
 from authz.core.policy.value_schema import KEYWORD_TYPES, Test, ValueSchema, bound, one_of, pattern
 
 _OPTIONAL = "?"
@@ -146,7 +146,7 @@ def _members(model: ValueModel) -> Arguments | None:
     if model.properties is None and model.additional_properties is not False:
         return None
     required = frozenset(model.required or ())
-    types: dict[str, str | ValueSchema] = {}
+    types: dict[str, str | ValueTest] = {}
     for name, each in (model.properties or {}).items():
         if isinstance(each, ValueModel):
             types[name] = _schema(each, optional=name not in required)

@@ -4,15 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.expression import Expression
 from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, misleads
 from authz.core.wire.strict_json import InexactNumber
-
-if TYPE_CHECKING:
-    from authz.core.policy.value_schema import ValueSchema
 
 # Declared types of a call's arguments, checked before any expression sees them.
 #
@@ -49,6 +46,21 @@ TYPES: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
 """Names of types, ours and JSON Schema's, to their tests; a boolean is no number, as in JSON and unlike Python, and an inexact number is nothing."""
 
 
+class ValueTest(Protocol):
+    """What is asked of a value beyond its type (`value_schema`)."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the argument may be left out."""
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a pattern is matched."""
+
+    def fits(self, value: Any, budget: Budget | None) -> bool:
+        """Return whether a value is as asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """The arguments that a rule declares.
@@ -59,7 +71,7 @@ class Arguments:
         extra: whether arguments that are not declared are accepted.
     """
 
-    types: Mapping[str, "str | ValueSchema"]
+    types: Mapping[str, str | ValueTest]
     extra: bool = True
 
     @property
@@ -94,11 +106,11 @@ class Arguments:
         )
 
 
-def _is_optional(type_: "str | ValueSchema") -> bool:
+def _is_optional(type_: str | ValueTest) -> bool:
     return type_.endswith(_OPTIONAL) if isinstance(type_, str) else type_.optional
 
 
-def _fits(type_: "str | ValueSchema", value: Any, budget: Budget | None) -> bool:
+def _fits(type_: str | ValueTest, value: Any, budget: Budget | None) -> bool:
     if isinstance(type_, str):
         return TYPES[type_.removesuffix(_OPTIONAL)](value)
     return type_.fits(value, budget)
