@@ -149,7 +149,7 @@ def _rule(seen: RuleResult) -> dict[str, Any]:
 def _change(change: Change) -> dict[str, Any]:
     return {
         "rule": change.rule.name if change.rule else None,
-        "must": "hold" if change.hold else "not hold",
+        "must": "hold" if change.hold else "be evaluated" if change.fails else "not hold",
         "parts": list(map(_part, change.parts)),
     }
 
@@ -160,4 +160,5 @@ def _part(seen: ConditionResult) -> dict[str, Any]:
         "value": seen.truth.value if seen.truth else None,
         "wanted": list(seen.wanted),
         "missing": list(seen.missing),
+        "failure": seen.failure,
     }

@@ -89,7 +89,7 @@ def _rows(seen: RuleResult) -> list[tuple[str, ...]]:
             str(part.part),
             part.truth.value if part.truth else "-",
             ", ".join(part.wanted),
-            ", ".join(part.missing),
+            ", ".join(part.missing) or part.failure,
         )
         for part in seen.parts
     ]
@@ -102,8 +102,11 @@ def _sentence(change: Change) -> str:
     if not change.parts:
         return f"{change.rule.name} must be removed or select something else"
     parts = "; ".join(map(_asked, change.parts))
+    if change.fails:
+        return f"{change.rule.name} denies because it cannot be evaluated: {parts}"
     return f"{change.rule.name} must {'hold' if change.hold else 'not hold, in one of its parts'}: {parts}"
 
 
 def _asked(seen: ConditionResult) -> str:
-    return f"{_ASKED.get(seen.part, seen.part.value)} {', '.join(seen.missing or seen.wanted)}"
+    asked = f"{_ASKED.get(seen.part, seen.part.value)} {', '.join(seen.missing or seen.wanted)}"
+    return f"{asked} ({seen.failure})" if seen.failure else asked

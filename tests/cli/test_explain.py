@@ -99,9 +99,15 @@ def test_a_denial_names_every_part_and_all_that_is_missing(file):
     said = explained(file, *options, claims={"scope": "files:read"}, status=3)
     text = 'args.filename.startsWith("/inbox/")'
     parts = [
-        {"part": "roles", "value": "false", "wanted": ["admin"], "missing": ["admin"]},
-        {"part": "args", "value": "false", "wanted": [text], "missing": []},
-        {"part": "scopes", "value": "false", "wanted": ["files:delete"], "missing": ["files:delete"]},
+        {"part": "roles", "value": "false", "wanted": ["admin"], "missing": ["admin"], "failure": ""},
+        {"part": "args", "value": "false", "wanted": [text], "missing": [], "failure": ""},
+        {
+            "part": "scopes",
+            "value": "false",
+            "wanted": ["files:delete"],
+            "missing": ["files:delete"],
+            "failure": "",
+        },
     ]
     rule = {
         "rule": "deleters",
@@ -147,7 +153,7 @@ def test_people_get_a_table_of_rules_and_a_sentence_for_what_must_change(file):
     ] == (ended.out.splitlines()[:2])
     assert "no signature was verified" in ended.out
     assert (
-        '- deleters must hold: one of roles admin; args args.filename.startsWith("/inbox/"); scopes files:delete'
+        '- deleters must hold: one of roles admin; args args.filename.startsWith("/inbox/") (no such key: filename); scopes files:delete'
         in ended.out.splitlines()
     )
 

@@ -21,7 +21,7 @@ class Ended:
     err: str
 
 
-def command(*arguments, environment=None, given=""):
+def command(*arguments, environment=None, given=None):
     """Run a command in this process, with no variables but the given ones; what it sets for its log is undone."""
     out, err = io.StringIO(), io.StringIO()
     log, configure = structlog.get_config(), structlog.configure
@@ -29,7 +29,9 @@ def command(*arguments, environment=None, given=""):
     variables = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
     with (
         patch.object(sys, "argv", argv),
-        patch.object(sys, "stdin", io.StringIO(given)),
+        patch.object(
+            sys, "stdin", sys.stdin if given is None else io.TextIOWrapper(io.BytesIO(given.encode()))
+        ),
         # A logger that is kept would go on writing to this command's stderr.
         patch.object(
             structlog, "configure", lambda **so: configure(**so | {"cache_logger_on_first_use": False})

@@ -18,7 +18,7 @@ from authz.config.cel.typecheck import ExpressionError
 _MAX_BYTES = 1_048_576
 """Largest rewritten tree: each `contains` inside the target of another triples it."""
 _INSIDE = frozenset({"cidr", "ip"})
-"""Functions that have no value of their own."""
+"""Functions that stand only inside others."""
 _VERSION = 4
 _OCTET_BITS = 8
 

@@ -13,7 +13,7 @@ import msgspec
 
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.expression import CALLER_NAMES, ArgumentPaths, Expression, Truth, activate
+from authz.core.policy.expression import CALLER_NAMES, Activation, ArgumentPaths, Expression, Truth, activate
 from authz.core.policy.rule import Arguments
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, OverBudgetError, collide, misleads
@@ -73,12 +73,21 @@ class EvaluationContext(msgspec.Struct, eq=False):
         """Return what conditions see under some of the top-level names, for an item."""
         return {name: _BINDINGS[name](self, item) for name in names}
 
+    def bind(self, expression: Expression, item: Item) -> Activation:
+        """Return what an expression reads, for an item.
+
+        Raises:
+            UnfitArgumentsError: what is read of the arguments could mean something else to the server.
+            RuntimeError: a value cannot be expressed in CEL.
+        """
+        bound = self.values(expression.reads, item)
+        if "args" in bound:
+            bound["args"] = self._read(expression.arguments)
+        return activate(bound)
+
     def _evaluate(self, expression: Expression, item: Item) -> Truth:
         try:
-            bound = self.values(expression.reads, item)
-            if "args" in bound:
-                bound["args"] = self._read(expression.arguments)
-            activation = activate(bound)
+            activation = self.bind(expression, item)
         except (RuntimeError, UnfitArgumentsError):
             return Truth.ERROR
         return expression.value(activation)

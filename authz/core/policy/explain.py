@@ -17,7 +17,8 @@ from authz.core.mcp.item import Item
 from authz.core.mcp.methods import USES
 from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, ConditionName
 from authz.core.policy.context import EvaluationContext
-from authz.core.policy.expression import Truth
+from authz.core.policy.expression import Expression, Truth
+from authz.core.policy.failure import failure
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.policy.rule import Arguments, Effect, Groups, Rule
 from authz.core.reasons import Reason
@@ -43,12 +44,14 @@ class ConditionResult:
         truth: its value, None where it has none: a part about arguments, for a place in a list.
         wanted: what the rule asks: words, an expression, or `name: type` of arguments.
         missing: which of these words, or names of arguments, it is for want of which the part does not hold.
+        failure: why an expression could not be evaluated, empty if it could.
     """
 
     part: ConditionName
     truth: Truth | None
     wanted: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +78,13 @@ class Change:
     Attributes:
         rule: the rule it is about, None where a rule that allows the item is missing.
         hold: whether the parts must come to hold (all of them) or to not hold (one of them).
+        fails: whether the rule denies because these parts cannot be evaluated; then nobody knows whether they hold.
         parts: the parts; none for a deny that asks nothing, which only an edit of the policy can change.
     """
 
     rule: Rule | None
     hold: bool
+    fails: bool = False
     parts: tuple[ConditionResult, ...] = ()
 
 
@@ -164,7 +169,9 @@ def _part(part: ConditionName, rule: Rule, context: EvaluationContext, item: Ite
     unasked = condition.on_call and context.arguments is None
     truth = None if unasked else condition.truth(rule, context, item)
     missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, context)
-    return ConditionResult(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing)
+    value = getattr(rule, part.value)
+    why = failure(value, context, item) if truth is Truth.ERROR and isinstance(value, Expression) else ""
+    return ConditionResult(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing, failure=why)
 
 
 def _wanted(part: ConditionName, rule: Rule) -> tuple[str, ...]:
@@ -207,11 +214,7 @@ def _changes(
     policy: Policy, seen: list[RuleResult], context: EvaluationContext, item: Item
 ) -> tuple[Change, ...]:
     """Return what stands between a caller who is denied and an allow, from the rules that are applied."""
-    denies = [
-        Change(rule=each.rule, hold=False, parts=each.parts)
-        for each in seen
-        if each.outcome in _SPEAKS_AGAINST
-    ]
+    denies = [_to_give_way(each) for each in seen if each.outcome in _SPEAKS_AGAINST]
     requires = [
         _to_hold(each)
         for each in seen
@@ -219,6 +222,13 @@ def _changes(
     ]
     allow = () if policy.is_open else _allow_needed(seen, context, item)
     return (*denies, *requires, *allow)
+
+
+def _to_give_way(seen: RuleResult) -> Change:
+    if seen.outcome is RuleOutcome.DENIES:
+        return Change(rule=seen.rule, hold=False, parts=seen.parts)
+    failed = tuple(part for part in seen.parts if part.truth is Truth.ERROR)
+    return Change(rule=seen.rule, hold=False, fails=True, parts=failed)
 
 
 def _allow_needed(seen: Iterable[RuleResult], context: EvaluationContext, item: Item) -> tuple[Change, ...]:

@@ -14,7 +14,7 @@ The engine is cel-cpp by way of cel-expr-python, the same that Envoy runs. No fu
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 from cel_expr_python import cel
 from cel_expr_python.ext.ext_strings import ExtStrings
@@ -47,6 +47,10 @@ EXTENSIONS = (ExtStrings(),)
 
 ENGINE = cel.NewEnv(variables=dict(VARIABLES), extensions=list(EXTENSIONS))
 """The environment in which every expression is evaluated."""
+
+
+Activation: TypeAlias = cel.Activation
+"""Values bound to names."""
 
 
 class Truth(Enum):
@@ -105,7 +109,7 @@ class Expression:
     arguments: ArgumentPaths | None
     program: cel.Expression = field(repr=False)
 
-    def value(self, activation: cel.Activation) -> Truth:
+    def value(self, activation: Activation) -> Truth:
         """Evaluate the condition; no expression and no input makes it raise."""
         try:
             value = self.program.eval(activation).value()
@@ -116,7 +120,7 @@ class Expression:
         return Truth.FALSE if value is False else Truth.ERROR
 
 
-def activate(values: Mapping[str, Any]) -> cel.Activation:
+def activate(values: Mapping[str, Any]) -> Activation:
     """Bind values to names for any number of evaluations.
 
     Args:

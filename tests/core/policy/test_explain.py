@@ -174,6 +174,25 @@ def test_an_open_empty_policy_needs_no_change():
     assert (Reason.ALLOWED, ()) == (explanation.verdict.reason, explanation.changes)
 
 
+def test_a_deny_that_cannot_be_evaluated_is_no_condition_to_be_met_but_says_why_it_failed():
+    rules = [
+        rule("allow", "echo"),
+        rule("deny", "echo", name="guard", roles=["r"], args='args.filename.startsWith("/etc")'),
+    ]
+    explanation = explained(rules, principal(roles=("r",)), {"n": 1})
+    (change,) = explanation.changes
+
+    assert (Reason.RULE_ERROR, "guard", True, False) == (
+        explanation.verdict.reason,
+        change.rule.name,
+        change.fails,
+        change.hold,
+    )
+    assert [(ConditionName.ARGS, "no such key: filename")] == [
+        (part.part, part.failure) for part in change.parts
+    ]
+
+
 def test_where_rules_only_deny_the_denial_alone_must_go():
     explanation = explained([rule("deny", "echo", name="ban")], open_without_allows=True)
 
