@@ -11,6 +11,7 @@ Rules of this module, each as Envoy 1.40 reads a file:
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -23,6 +24,7 @@ _SHOWN = 60
 _YES = frozenset({"true", "yes", "on", "y"})
 
 
+@lru_cache(4096)
 def camel(name: str) -> str:
     """Return a field's name as JSON spells it: `max_request_bytes` becomes `maxRequestBytes`."""
     head, *rest = name.split("_")

@@ -212,7 +212,9 @@ def _comments(text: str) -> Iterator[tuple[int, bool, str]]:
 
 
 def _in_gap(text: str, start: int, end: int) -> Iterator[tuple[int, bool, str]]:
-    for found in re.finditer(r"#([^\n]*)", text[start:end]):
+    if "#" not in (gap := text[start:end]):
+        return
+    for found in re.finditer(r"#([^\n]*)", gap):
         at = start + found.start()
         line_start = text.rfind("\n", 0, at) + 1
         words = found[1].strip()

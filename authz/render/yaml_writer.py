@@ -15,6 +15,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -33,20 +34,41 @@ def _quoted(text: str) -> str:
     return '"' + "".join(f"\\U{ord(c):08x}" if c > "\uffff" else json.dumps(c)[1:-1] for c in text) + '"'
 
 
-def _scalar(value: Tree) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if _BARE.fullmatch(value) and yaml.load(value, Loader=_LOADER) == value:  # noqa: S506 - a safe loader
-        return value
-    return _quoted(value)
+@lru_cache(8192)
+def _string(text: str) -> str:
+    """Write a string; remembered, because a configuration repeats few keys and values many times."""
+    if _BARE.fullmatch(text) and yaml.load(text, Loader=_LOADER) == text:  # noqa: S506 - a safe loader
+        return text
+    return _quoted(text)
 
 
-def _flow(value: Tree) -> str:
+def _flow(value: Tree) -> Iterator[str]:
+    """Yield the pieces of a value's text on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return _scalar(value)
+        yield "{"
+        for index, (key, item) in enumerate(value.items()):
+            yield f"{', ' if index else ''}{_string(key)}: "
+            yield from _flow(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for index, item in enumerate(value):
+            yield ", " if index else ""
+            yield from _flow(item)
+        yield "]"
+    else:
+        yield _string(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _line(value: Tree, room: int) -> str | None:
+    """Return a value's text on one line, None if it is longer than `room`; of a longer one only so much is written."""
+    pieces = []
+    for piece in _flow(value):
+        room -= len(piece)
+        if room < 0:
+            return None
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +82,19 @@ class _YamlWriter:
         for line in self.comments.get(path, "").splitlines():
             yield from textwrap.wrap(line, self.width, initial_indent=start, subsequent_indent=start)
 
-    def _fits(self, value: Tree, path: Path, used: int) -> bool:
+    def _on_one_line(self, value: Tree, path: Path, used: int) -> str | None:
         if not value or not isinstance(value, dict | list):
-            return True
-        return path not in self.commented and used + len(_flow(value)) <= self.width
+            return "".join(_flow(value))
+        return None if path in self.commented else _line(value, self.width - used)
 
     def mapping(self, value: dict[str, Tree], path: Path, pad: str) -> Iterator[str]:
         for key, item in value.items():
             here = (*path, key)
             yield from self._comment(here, pad)
-            head = f"{pad}{_scalar(key)}:"
-            if self._fits(item, here, len(head) + 1):
-                yield f"{head} {_flow(item)}"
+            head = f"{pad}{_string(key)}:"
+            line = self._on_one_line(item, here, len(head) + 1)
+            if line is not None:
+                yield f"{head} {line}"
             else:
                 yield head
                 yield from self.block(item, here, pad if isinstance(item, list) else pad + "  ")
@@ -80,8 +103,9 @@ class _YamlWriter:
         for index, item in enumerate(value):
             here = (*path, index)
             yield from self._comment(here, pad)
-            if self._fits(item, here, len(pad) + 2):
-                yield f"{pad}- {_flow(item)}"
+            line = self._on_one_line(item, here, len(pad) + 2)
+            if line is not None:
+                yield f"{pad}- {line}"
             else:
                 yield from _dashed(self.block(item, here, pad + "  "), pad)
 

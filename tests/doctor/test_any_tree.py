@@ -4,7 +4,6 @@ import contextlib
 import copy
 import json
 
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from authz.doctor.fix import fix
 from authz.doctor.report import as_json, as_text
 from authz.doctor.source import read_text
 from tests.support.holes import ours
+from tests.support.yaml_text import write_yaml
 
 OURS = ours()
 KEYS = st.sampled_from(
@@ -122,14 +122,14 @@ def examined(text):
 @given(DOCUMENTS)
 @settings(max_examples=60)
 def test_any_document_is_answered_in_yaml_and_in_json(tree):
-    examined(yaml.safe_dump(tree, allow_unicode=True))
+    examined(write_yaml(tree, allow_unicode=True))
     examined(json.dumps(json.loads(json.dumps(tree).replace("NaN", "0").replace("Infinity", "0"))))
 
 
 @given(broken())
 @settings(max_examples=60)
 def test_ours_with_anything_in_any_place_is_answered_and_fixed_once_and_for_all(tree):
-    examined(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    examined(write_yaml(tree, allow_unicode=True))
 
 
 @given(st.text(max_size=60) | st.text(alphabet="[]{}:-#&*!|>'\"\n a", max_size=40))

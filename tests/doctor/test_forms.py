@@ -16,6 +16,7 @@ from tests.support.chains import SIDECAR
 from tests.support.holes import AUTHZ, EXT, LUA, NAMED, PROC, Tree, ours
 from tests.support.real_envoy import free_port, running_envoy
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import write_yaml
 
 TYPE = "type.googleapis.com/envoy."
 LISTENER, ROUTES, CLUSTER = (
@@ -26,7 +27,7 @@ LISTENER, ROUTES, CLUSTER = (
 
 def found(tree):
     """The ids of what is found in a tree, without hints."""
-    diagnosis = diagnose(read_text(yaml.safe_dump(tree, sort_keys=False), "f"))
+    diagnosis = diagnose(read_text(write_yaml(tree), "f"))
     return sorted({each.check.id for each in diagnosis.findings if each.check.severity != "hint"})
 
 
@@ -50,16 +51,16 @@ def dump(tmp_path_factory):
     listener["address"]["socket_address"]["port_value"] = port
     for name, key, kind in (("lds", "listeners", LISTENER), ("cds", "clusters", CLUSTER)):
         resources = [{"@type": kind, **each} for each in tree.resources[key]]
-        (directory / f"{name}.yaml").write_text(yaml.safe_dump(answer(*resources), sort_keys=False))
+        (directory / f"{name}.yaml").write_text(write_yaml(answer(*resources)))
     sources = {name: {"path_config_source": {"path": f"{directory}/{name}.yaml"}} for name in ("lds", "cds")}
     root = {
         "node": {"id": "a", "cluster": "b"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
         "dynamic_resources": {f"{name}_config": source for name, source in sources.items()},
     }
-    with running_envoy(yaml.safe_dump(root), port, directory):
+    with running_envoy(write_yaml(root), port, directory):
         text = httpx.get(f"http://127.0.0.1:{admin}/config_dump", trust_env=False, timeout=DEADLINE).text
-    return text, yaml.safe_dump(root)
+    return text, write_yaml(root)
 
 
 @pytest.mark.envoy
@@ -142,7 +143,7 @@ def test_the_filters_part_is_looked_at_as_a_whole():
 
     assert [] == found(part)
     assert ["authz-fail-open", "cluster-health", "path-normalisation", "route-timeout"] == found(broken)
-    assert [] == found(fix(read_text(yaml.safe_dump(broken, sort_keys=False), "f"))[1].source.tree)
+    assert [] == found(fix(read_text(write_yaml(broken), "f"))[1].source.tree)
 
 
 def test_filters_in_a_typed_struct_are_looked_into(tree):
@@ -176,7 +177,7 @@ def test_every_listener_and_every_filter_chain_is_looked_at(tree):
     assert [] == found(tree.root)
     for chain in (second["filter_chains"][0], third["default_filter_chain"]):
         chain["filters"][0]["typed_config"]["http_filters"][1]["typed_config"]["failure_mode_allow"] = True
-    diagnosis = diagnose(read_text(yaml.safe_dump(tree.root), "f"))
+    diagnosis = diagnose(read_text(write_yaml(tree.root), "f"))
 
     assert 2 == len([each for each in diagnosis.findings if each.check.id == "authz-fail-open"])
     assert 4 == len(looked_at(diagnosis.inventory))
@@ -241,7 +242,7 @@ def test_of_two_ext_authz_filters_the_one_that_gets_bodies_is_ours(tree):
 
 
 def test_of_two_documents_the_first_is_read_and_the_other_is_not_called_clean(tree):
-    text = yaml.safe_dump(tree.root) + "---\nadmin: {address: {socket_address: {address: 0.0.0.0}}}\n"
+    text = write_yaml(tree.root) + "---\nadmin: {address: {socket_address: {address: 0.0.0.0}}}\n"
 
     assert ["not-seen"] == [each.check.id for each in diagnose(read_text(text, "f")).findings]
 
@@ -267,7 +268,7 @@ def test_two_places_that_share_an_anchor_are_changed_apart():
 def test_a_file_without_a_rewriters_cluster_gets_a_copy_of_the_services(tree):
     tree.filters.remove(tree.wrapper)
     tree.resources["clusters"].remove(tree.cluster("rewriter"))
-    _, after = fix(read_text(yaml.safe_dump(tree.root, sort_keys=False), "f"))
+    _, after = fix(read_text(write_yaml(tree.root), "f"))
     mended = Tree(after.source.tree)
 
     assert [] == list(after.findings)

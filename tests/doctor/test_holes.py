@@ -11,6 +11,7 @@ from authz.doctor.source import read_text
 from tests.support.holes import HOLES, ours
 from tests.support.real_envoy import validate
 from tests.support.shared_holes import HINT, SHARED_HOLES
+from tests.support.yaml_text import write_yaml
 
 BY_ID = {check.id: check for check in ALL}
 EACH = pytest.mark.parametrize("hole", HOLES, ids=lambda hole: hole.name)
@@ -22,7 +23,7 @@ def base():
 
 
 def source(tree):
-    return read_text(yaml.safe_dump(tree, sort_keys=False), "envoy.yaml")
+    return read_text(write_yaml(tree), "envoy.yaml")
 
 
 def ids(findings):

@@ -7,6 +7,7 @@ from authz.doctor.diagnosis import diagnose
 from authz.doctor.source import read_text
 from authz.render.bootstrap import bootstrap
 from tests.support.chains import SIDECAR
+from tests.support.yaml_text import write_yaml
 
 
 def rendered():
@@ -22,7 +23,7 @@ def pool(tree, number):
 
 
 def found(tree):
-    source = read_text(yaml.safe_dump(tree, sort_keys=False), "envoy.yaml")
+    source = read_text(write_yaml(tree), "envoy.yaml")
     return {finding.check.id for finding in diagnose(source).findings}
 
 

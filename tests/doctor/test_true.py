@@ -23,6 +23,7 @@ from tests.support.running import another_gateway, shared_stack
 from tests.support.tokens import A_DAY
 from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
+from tests.support.yaml_text import write_yaml
 
 pytestmark = pytest.mark.envoy
 
@@ -202,7 +203,7 @@ def test_a_request_without_a_route_is_not_judged_and_one_for_the_last_route_is(
     stage, hole, start, host, tmp_path
 ):
     root = planted(stage, Case(hole, None))
-    mended = fix(read_text(yaml.safe_dump(root, sort_keys=False), "envoy.yaml"))[1].source.tree
+    mended = fix(read_text(write_yaml(root), "envoy.yaml"))[1].source.tree
     decisions = []
     for name, tree in (("broken", root), ("mended", mended)):
         with serving(tree, tmp_path / name) as port:
@@ -218,14 +219,14 @@ def serving(root, directory):
     """Run Envoy on a tree; gives the port of its last listener."""
     directory.mkdir()
     port = root["static_resources"]["listeners"][-1]["address"]["socket_address"]["port_value"]
-    with running_envoy(yaml.safe_dump(root, sort_keys=False), port, directory):
+    with running_envoy(write_yaml(root), port, directory):
         yield port
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.hole)
 def test_what_gets_through_a_hole_no_longer_does_once_it_is_closed(stage, case, tmp_path):
     root = planted(stage, case)
-    broken = read_text(yaml.safe_dump(root, sort_keys=False), "envoy.yaml")
+    broken = read_text(write_yaml(root), "envoy.yaml")
     found = {finding.check.id for finding in diagnose(broken).findings}
     mended = yaml.safe_load(fix(broken)[1].source.text)
 
@@ -260,7 +261,7 @@ def test_of_two_equal_keys_envoy_and_the_doctor_take_the_last(stage, written, pa
     tree = Tree(copy.deepcopy(stage.base))
     nobody_at("authz")(tree)
     port = tree.resources["listeners"][0]["address"]["socket_address"]["port_value"] = free_port()
-    before, _, after = yaml.safe_dump(tree.root, sort_keys=False).partition("failure_mode_allow: false")
+    before, _, after = write_yaml(tree.root).partition("failure_mode_allow: false")
     pad = " " * (len(before) - before.rindex("\n") - 1)
     text = before + written.format(pad) + after
     found = {finding.check.id for finding in diagnose(read_text(text, "envoy.yaml")).findings}

@@ -2,6 +2,8 @@
 
 import yaml
 
+from tests.support.yaml_text import write_yaml
+
 FOREIGN = """
 static_resources:
   listeners:
@@ -52,4 +54,4 @@ def pasted(filters: str) -> str:
     config["http_filters"][-1:-1] = part["http_filters"]
     config["route_config"]["virtual_hosts"] += part["virtual_hosts"]
     resources["clusters"] += part["clusters"]
-    return yaml.safe_dump(foreign, sort_keys=False)
+    return write_yaml(foreign)

@@ -25,6 +25,7 @@ from tests.support.certificates import Authority, Pair
 from tests.support.commands import command
 from tests.support.rendered import found
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import write_yaml
 
 NAMES = (
     "orders.example.com",
@@ -110,7 +111,7 @@ class Variant(Gateway):
         for cluster in tree["static_resources"]["clusters"]:
             (endpoint,) = found(cluster["load_assignment"], "endpoint")
             _move(endpoint["address"], self._place(cluster["name"]))
-        return yaml.safe_dump(tree, sort_keys=False)
+        return write_yaml(tree)
 
     def _place(self, cluster: str) -> str:
         """Give what stands here where a cluster of the example leads; nothing does for other people's."""
