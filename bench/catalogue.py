@@ -2,7 +2,7 @@
 
 Without a flag every list is ready as bytes, so that a list costs the server next to nothing: what is added on the way
 back is then compared with the least that a list can cost. The request's header `x-bench-tools` names the size. With
-`--sdk` a server on the official SDK makes its list of `SDK_SIZE` tools for every request, as most servers in Python do.
+`--sdk N` a server on the official SDK makes its list of N tools for every request, as most servers in Python do.
 """
 
 import argparse
@@ -89,14 +89,14 @@ async def _called(path: str, limit: int = 10, recursive: bool = False) -> str:
     return f"{path} {limit} {recursive}"
 
 
-def _serve_sdk(port: int) -> None:
+def _serve_sdk(port: int, tools: int) -> None:
     # Imported here because the SDK takes seconds to import, and the other server does without it.
     import uvicorn  # noqa: PLC0415
     from mcp.server.mcpserver import MCPServer  # noqa: PLC0415
     from mcp.server.transport_security import TransportSecuritySettings  # noqa: PLC0415
 
     server = MCPServer("bench", log_level="WARNING")
-    for number in range(SDK_SIZE):
+    for number in range(tools):
         server.add_tool(_called, name=name_of(number), description=_description_of(number))
     anyone = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     served = server.streamable_http_app(streamable_http_path="/mcp", transport_security=anyone)
@@ -107,10 +107,10 @@ def main() -> None:
     """Serve on loopback until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("--sdk", action="store_true")
+    parser.add_argument("--sdk", type=int, metavar="N")
     given = parser.parse_args()
     if given.sdk:
-        _serve_sdk(given.port)
+        _serve_sdk(given.port, given.sdk)
     else:
         uvloop.run(_serve_ready(given.port))
 

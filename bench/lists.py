@@ -24,19 +24,22 @@ _ID_CHARS = 8
 """Answers to the same list differ in length by no more than the ids of their requests."""
 
 
-def measure(seconds: float, rounds: int, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
+def measure(
+    seconds: float, rounds: int, sizes: tuple[int, ...] = SIZES, sdk_size: int = SDK_SIZE
+) -> dict[str, Any]:
     """Measure, and return the part as it goes into the JSON document.
 
     Args:
         seconds: about how long one sample may take; a sample is at least a few lists.
         rounds: how often every variant is measured at every size.
         sizes: numbers of tools, of `catalogue.SIZES`.
+        sdk_size: number of tools of the server on the official SDK.
     """
     with tempfile.TemporaryDirectory() as place:
         policy = Path(place) / "lists.yaml"
         policy.write_text(policy_text(), "utf-8")
         ready = _through(policy, ("bench.catalogue",), sizes, seconds, rounds)
-        made = _through(policy, ("bench.catalogue", "--sdk"), (SDK_SIZE,), seconds, rounds)
+        made = _through(policy, ("bench.catalogue", "--sdk", str(sdk_size)), (sdk_size,), seconds, rounds)
         alone = rewriter.measure(policy, sizes, seconds)
     return {"rows": _rows(ready), "sdk": _rows(made), "rewriter": alone, "samples": [*ready, *made]}
 
