@@ -148,9 +148,10 @@ class NativeServer:
 
     def _run(self) -> None:
         poll, closed = self._queue.poll, cygrpc.CompletionType.queue_shutdown
+        turns, timers = self.turns, self.timers  # empty but for streams, and then nothing is called
         try:
             while True:
-                wait = 0.0 if self.turns else self.timers.wait()
+                wait = 0.0 if turns else timers.wait() if timers else None
                 event = poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
                 if event.completion_type == closed:
                     break
@@ -166,8 +167,10 @@ class NativeServer:
         try:
             if event.tag is not None:
                 event.tag(event)
-            self.timers.run()
-            self.turns.run(idle=event.tag is None)
+            if self.timers:
+                self.timers.run()
+            if self.turns:
+                self.turns.run(idle=event.tag is None)
         except Exception as error:  # noqa: BLE001 - the call that failed gets no answer, which denies; the others go on
             _LOG.error("gRPC event failed", error=type(error).__name__)
 

@@ -185,11 +185,11 @@ class NativeCall:
         """Send a last message, if any, and the status."""
         self._forget()
         send = () if message is None else (self._ops.send_message(message, _PLAIN),)
-        status = self._ops.send_status(None, code.value[0], b"", _PLAIN)
+        status = self._ops.send_status(None, code._value_[0], b"", _PLAIN)
         watch = () if self._watched else (self._ops.receive_close(_PLAIN),)
-        self._call.start_server_batch((*self._head(), *send, status, *watch), lambda _: self._done())
+        self._call.start_server_batch((*self._head(), *send, status, *watch), self._done)
 
-    def _done(self) -> None:
+    def _done(self, _event: Any = None) -> None:
         self._host.on_call_done(self._method)
 
     def _watch(self) -> None:

@@ -24,23 +24,19 @@ class Timer:
         return self.at < other.at
 
 
-class Timers:
-    """The timers of one thread; no other thread may touch them."""
+class Timers(list[Timer]):
+    """The timers of one thread, a heap, with some that were cancelled; no other thread may touch them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the time from `clock`, in seconds."""
+        super().__init__()
         self._clock = clock
-        self._heap: list[Timer] = []
         self._off = 0
-
-    def __len__(self) -> int:
-        """Return how many timers are kept, including some that were cancelled."""
-        return len(self._heap)
 
     def after(self, seconds: float, act: Callable[[], None]) -> Timer:
         """Do something `seconds` from now."""
         timer = Timer(self._clock() + seconds, act)
-        heappush(self._heap, timer)
+        heappush(self, timer)
         return timer
 
     def call_off(self, timer: Timer) -> None:
@@ -49,21 +45,20 @@ class Timers:
             return
         timer.act = None
         self._off += 1
-        if self._off >= _MANY and 2 * self._off > len(self._heap):
-            self._heap = [kept for kept in self._heap if kept.act is not None]
-            heapify(self._heap)
+        if self._off >= _MANY and 2 * self._off > len(self):
+            self[:] = [kept for kept in self if kept.act is not None]
+            heapify(self)
             self._off = 0
 
     def wait(self) -> float | None:
         """Return the seconds until the next timer is due, at least 0; None if there is none."""
-        heap = self._heap
-        return max(0.0, heap[0].at - self._clock()) if heap else None
+        return max(0.0, self[0].at - self._clock()) if self else None
 
     def run(self) -> None:
         """Run the timers that are due."""
         now = self._clock()
-        while self._heap and self._heap[0].at <= now:
-            timer = heappop(self._heap)
+        while self and self[0].at <= now:
+            timer = heappop(self)
             act, timer.act = timer.act, None
             if act is None:
                 self._off -= 1

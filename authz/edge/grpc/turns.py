@@ -12,29 +12,25 @@ from collections import deque
 from collections.abc import Callable
 
 
-class Turns:
+class Turns(deque[Callable[[], None]]):
     """The handlers of one thread that wait for their turn; no other thread may touch them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the time from `clock`, in seconds."""
+        super().__init__()
         self._clock = clock
-        self._waiting: deque[Callable[[], None]] = deque()
         self._next = 0.0
-
-    def __len__(self) -> int:
-        """Return how many wait."""
-        return len(self._waiting)
 
     def wait(self, resume: Callable[[], None]) -> None:
         """Have `resume` called when it is this handler's turn."""
-        self._waiting.append(resume)
+        self.append(resume)
 
     def run(self, *, idle: bool) -> None:
         """Let the first go on, if nothing else is to be done or others had the thread for long enough."""
         began = self._clock()
-        if not self._waiting or not (idle or began >= self._next):
+        if not self or not (idle or began >= self._next):
             return
-        resume = self._waiting.popleft()
+        resume = self.popleft()
         try:
             resume()
         finally:
