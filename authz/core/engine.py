@@ -20,8 +20,8 @@ import msgspec
 from authz.core.authentication import Authenticator, KnownCaller
 from authz.core.decision import Decision
 from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected
+from authz.core.identity.session import HEADER as SESSION
 from authz.core.identity.session import (
-    ABSENT,
     NO_IDS,
     BoundIds,
     Replace,
@@ -29,7 +29,6 @@ from authz.core.identity.session import (
     Sessions,
     UnboundSessions,
 )
-from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.envelope import peek_id
 from authz.core.mcp.form import BrokenRule, broken_rule
 from authz.core.mcp.header_names import LAST_EVENT_ID
@@ -125,8 +124,7 @@ def check(
     verdict, item = _judge(request, server, caller, message, snapshot)
     if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
-    rewrite = _must_rewrite(message, bound.session, snapshot)
-    return _decide(server, caller, message, verdict, item, bound=bound, rewrite=rewrite)
+    return _decide(server, caller, message, verdict, item, bound, snapshot)
 
 
 def is_late(deadline: Deadline) -> bool:
@@ -175,7 +173,7 @@ def _judge(
         verdict = server.policy.judge(context, item)
         if verdict.reason is not Reason.ALLOWED:
             return verdict, item
-    if not _may_open(message, caller, server, snapshot):
+    if message.method in STREAMS and not snapshot.admit_stream(caller.principal, server.name):
         verdict = Verdict(Reason.TOO_MANY_STREAMS)
     return verdict, item
 
@@ -190,38 +188,43 @@ def _decide(
     message: Message,
     verdict: Verdict,
     item: Item | None,
-    *,
     bound: BoundIds,
-    rewrite: bool,
+    snapshot: PolicySnapshot,
 ) -> Decision:
     """Build the decision; the one place that makes an allow."""
-    allowed = verdict.reason is Reason.ALLOWED
     rule = verdict.rule
+    if verdict.reason is Reason.ALLOWED:
+        return Decision(
+            reason=Reason.ALLOWED,
+            allowed=True,
+            server=server.name,
+            method=message.method or _RESPONSE,
+            item=item,
+            rule="" if rule is None else rule.name,
+            caller=caller,
+            request_id=message.request_id,
+            version=message.version,
+            rewrite=_must_rewrite(message, bound.session, snapshot),
+            session=bound.session,
+            event=bound.event,
+            shadows=verdict.shadows,
+        )
     denial, hide = server.denial_style(rule)
     return Decision(
         reason=verdict.reason,
-        allowed=allowed,
         server=server.name,
         method=message.method or _RESPONSE,
         item=item,
-        rule=rule.name if rule is not None else "",
+        rule="" if rule is None else rule.name,
         caller=caller,
         request_id=message.request_id,
         version=message.version,
-        rewrite=allowed and rewrite,
-        session=bound.session if allowed else ABSENT,
-        event=bound.event if allowed else ABSENT,
         scopes=verdict.scopes,
         shadows=verdict.shadows,
         denial=denial,
         as_result=message.method == _CALL and not message.task,
         hide=hide,
     )
-
-
-def _may_open(message: Message, caller: Caller, server: Server, snapshot: PolicySnapshot) -> bool:
-    """Return whether the message opens no stream, or one for which there is room."""
-    return message.method not in STREAMS or snapshot.admit_stream(caller.principal, server.name)
 
 
 def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:

@@ -38,26 +38,14 @@ def check_transport(request: HttpRequest, server: Server, max_body: int) -> Reas
         server: the server that it addresses.
         max_body: largest body in bytes.
     """
-    return (
-        _check_repeated(request)
-        or _check_names(request, server)
-        or _check_headers(request, server)
-        or _check_body(request, max_body)
-    )
-
-
-def _check_repeated(request: HttpRequest) -> Reason | None:
     if request.repeated:
         for header, reason in SINGLE_HEADERS.items():
             if header in request.repeated:
                 return reason
-    return None
-
-
-def _check_names(request: HttpRequest, server: Server) -> Reason | None:
     headers = request.headers
-    sound = all_ascii(headers) and not misleading(headers, server.policy.read_headers)
-    return None if sound else Reason.HEADER_MISMATCH
+    if not all_ascii(headers) or misleading(headers, server.policy.read_headers):
+        return Reason.HEADER_MISMATCH
+    return _check_headers(request, server) or _check_body(request, max_body)
 
 
 def _check_headers(request: HttpRequest, server: Server) -> Reason | None:

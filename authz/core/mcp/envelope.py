@@ -26,11 +26,11 @@ def read_id(value: Mapping[str, Any], limits: Limits) -> tuple[RequestId, bool]:
     if "id" not in value:
         return None, True
     request_id = value["id"]
+    if isinstance(request_id, str):
+        return (request_id, True) if len(request_id) <= limits.name else (None, False)
     if isinstance(request_id, InexactNumber):
         return _long_integer(request_id.literal, limits)
-    if isinstance(request_id, bool) or not isinstance(request_id, int | str):
-        return None, False
-    if isinstance(request_id, str) and len(request_id) > limits.name:
+    if isinstance(request_id, bool) or not isinstance(request_id, int):
         return None, False
     return request_id, True
 

@@ -38,6 +38,7 @@ JUDGED = (
 """Names that the service or Envoy judges, sets or removes, in the spelling in which it does."""
 _JUDGED_PREFIXES = (PARAMETER_PREFIX, "x-envoy-")
 
+_USUAL = b"abcdefghijklmnopqrstuvwxyz0123456789:-\n"
 _unusual = re.compile(r"[^a-z0-9\n:-]").search
 _not_alphanumeric = re.compile(r"[^a-z0-9]")
 
@@ -50,7 +51,9 @@ def fold(name: str) -> str:
 def unusual(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names that folding would change; one look at all names, because there is rarely one."""
     joined = "\n".join(names)
-    return tuple(filter(_unusual, joined.split("\n"))) if _unusual(joined) else ()
+    if not joined.encode("ascii", "replace").translate(None, _USUAL):  # a third of what the search costs
+        return ()
+    return tuple(filter(_unusual, joined.split("\n")))
 
 
 def respelled(names: Iterable[str]) -> list[str]:

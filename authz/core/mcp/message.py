@@ -131,23 +131,26 @@ def read_message(
         )
     if not isinstance(value, dict):
         return MessageRejected(reason=Reason.BATCH if isinstance(value, list) else Reason.BAD_MESSAGE)
-    return _read_object(request, value, opened, limits)
+    return _read_object(request.headers, version, value, opened, limits)
 
 
 def _read_object(
-    request: HttpRequest, value: Mapping[str, Any], opened: frozenset[str], limits: Limits
+    headers: Mapping[str, str],
+    version: str,
+    value: Mapping[str, Any],
+    opened: frozenset[str],
+    limits: Limits,
 ) -> Message | MessageRejected:
     """Read a body that is an object."""
     request_id, id_ok = read_id(value, limits)
-    version = request.headers.get("mcp-protocol-version", "")
     budget = Budget(limits.nodes, limits.normalised)
     try:
         flaw = envelope_flaw(value, limits, budget) or (None if id_ok else Reason.BAD_MESSAGE)
         if flaw is not None:
             return MessageRejected(reason=flaw, request_id=request_id, version=version)
         if "method" not in value:
-            return _response(value, request_id, version, mirrored="mcp-method" in request.headers)
-        read = _read(request, value, request_id, opened, limits, budget)
+            return _response(value, request_id, version, mirrored="mcp-method" in headers)
+        read = _read(headers, version, value, request_id, opened, limits, budget)
     except OverBudgetError:
         read = _TOO_COMPLEX
     if isinstance(read, Message):
@@ -191,7 +194,8 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def _read(  # noqa: PLR0911 - one return for each kind of flaw
-    request: HttpRequest,
+    headers: Mapping[str, str],
+    version: str,
     value: Mapping[str, Any],
     request_id: RequestId,
     opened: frozenset[str],
@@ -208,12 +212,13 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
     if not _is_object(params, PARAMS, budget) or not _is_object(meta, META, budget):
         return _BAD
     method, is_request = value["method"], "id" in value
-    header = request.headers.get("mcp-protocol-version", "")
-    era = Era.MODERN if is_modern(header) or META_VERSION in meta else Era.LEGACY
-    if era is Era.MODERN and (flaw := _meta_flaw(meta, header, required=is_request)):
+    era = Era.MODERN if META_VERSION in meta or is_modern(version) else Era.LEGACY
+    if era is Era.MODERN and (flaw := _meta_flaw(meta, version, required=is_request)):
         return flaw
-    if flaw := _header_flaw(request.headers, method, params, required=is_request and era is Era.MODERN):
-        return flaw
+    if not headers_agree(headers, method, params, required=is_request and era is Era.MODERN):
+        return _MISMATCH
+    if not is_known(version):
+        return _UNSUPPORTED
     row = METHODS.get(method) or (VENDOR if method in opened else _NO_ROW)
     if era not in row.eras or (row.notification == is_request and row is not VENDOR):
         return _BAD if era in row.eras else _UNKNOWN
@@ -231,7 +236,7 @@ def _read(  # noqa: PLR0911 - one return for each kind of flaw
         request_id=request_id,
         items=items,
         arguments=arguments if row.arguments else _EMPTY,
-        version=header or ASSUMED_VERSION,
+        version=version or ASSUMED_VERSION,
         task=params.get("task") is not None,
         budget=budget,
     )
@@ -266,16 +271,10 @@ def _meta_flaw(meta: Mapping[str, Any], header: str, *, required: bool) -> _Flaw
     return None if version is None or version == header else _MISMATCH
 
 
-def _header_flaw(
-    headers: Mapping[str, str], method: str, params: Mapping[str, Any], *, required: bool
-) -> _Flaw | None:
-    """Return what is wrong with the headers that repeat the body, or with the version that they declare."""
-    if not headers_agree(headers, method, params, required=required):
-        return _MISMATCH
-    return None if is_known(headers.get("mcp-protocol-version", "")) else _UNSUPPORTED
-
-
 def _is_ambiguous(params: Mapping[str, Any], budget: Budget) -> bool:
     """Return whether what stands below the params, beside metadata and arguments, could be read in two ways."""
-    inner = [params[key] for key in ("ref", "notifications") if key in params]
-    return bool(inner) and any(isinstance(part, dict) and misleads(part, INNER, budget) for part in inner)
+    for key in ("ref", "notifications"):
+        part = params.get(key)
+        if isinstance(part, dict) and misleads(part, INNER, budget):
+            return True
+    return False

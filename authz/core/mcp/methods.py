@@ -44,7 +44,7 @@ def is_modern(version: str) -> bool:
 
 def is_known(version: str) -> bool:
     """Return whether messages of a declared version can be judged; an undeclared one (empty) is assumed to be old."""
-    return not is_modern(version) or version in MODERN_VERSIONS
+    return version in MODERN_VERSIONS or not is_modern(version)
 
 
 Params = Mapping[str, Any]

@@ -23,6 +23,7 @@ or to mark but numbers of many digits.
 """
 
 import json
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
 from math import isfinite, isinf
@@ -78,7 +79,7 @@ def loads(data: bytes, *, max_depth: int = 64) -> JSONValue:
         StrictJSONError: for anything else than one strict document. Nothing else is raised, whatever the bytes.
     """
     _refuse_depth(data, max_depth)
-    return cast("JSONValue", _load(data, _STRICT))
+    return cast("JSONValue", _load(data, _strict))
 
 
 def loads_marked(data: bytes, *, max_depth: int, nodes: int, keys: int) -> Any:
@@ -99,15 +100,23 @@ def loads_marked(data: bytes, *, max_depth: int, nodes: int, keys: int) -> Any:
     """
     _refuse_excess(data, nodes, keys)
     _refuse_depth(data, max_depth)
-    return _load(data, _MARKING if _are_few_fractions(data) else _MARKING_ALL)
+    return _load(data, _marking)
 
 
-def _load(data: bytes, decoder: json.JSONDecoder) -> Any:
+def _marking(data: bytes) -> json.JSONDecoder:
+    return _MARKING if _are_few_fractions(data) else _MARKING_ALL
+
+
+def _strict(_data: bytes) -> json.JSONDecoder:
+    return _STRICT
+
+
+def _load(data: bytes, decoder_for: Callable[[bytes], json.JSONDecoder]) -> Any:
     doubtful = _is_doubtful(data)
     value = _UNREAD if doubtful else _canonical(data)
     if value is not _UNREAD:
         return value
-    value = _parse(_text(data), decoder if doubtful else _PLAIN)
+    value = _parse(_text(data), decoder_for(data) if doubtful else _PLAIN)
     if b"\\ud" in data or b"\\uD" in data:
         _refuse_lone_surrogates(value)
     return value

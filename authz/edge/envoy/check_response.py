@@ -19,8 +19,8 @@ from google.rpc import code_pb2
 from authz.core.decision import Decision
 from authz.core.denial import DenialResponse
 from authz.core.identity.principal import Caller, Principal
+from authz.core.identity.session import ABSENT, Absent, Remove, Replace, SessionHeader
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.identity.session import Absent, Remove, Replace, SessionHeader
 from authz.core.mcp.header_names import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import METHODS
@@ -60,17 +60,18 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     if caller is None or not decision.allowed:
         msg = "only an allow has a caller to let through"
         raise ValueError(msg)
-    return b"".join(
-        (
-            _caller_part(caller, request),
-            _server_part(server, policy, rewrite=decision.rewrite),
-            _call_part(decision.method, decision.rule, decision.item),
-            _id_part(decision_id),
-            _session_part(decision.session, rewrite=decision.rewrite),
-            _event_part(decision.event),
-            _context_part(decision, caller, request, server),
-        )
-    )
+    rewrite = decision.rewrite
+    parts = [
+        _caller_part(caller, request),
+        _server_part(server, policy, rewrite=rewrite),
+        _call_part(decision.method, decision.rule, decision.item),
+        _ID,
+        decision_id.encode("ascii"),
+        _session_part(decision.session, rewrite=rewrite),
+    ]
+    if rewrite or decision.event is not ABSENT:
+        parts += (_event_part(decision.event), _context_part(decision, caller, request, server))
+    return b"".join(parts)
 
 
 def deny(decision: Decision, denial: DenialResponse, policy: str, decision_id: str) -> bytes:

@@ -83,7 +83,7 @@ class Checker:
         """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
         began = time.perf_counter()
         snapshot, mark = self._snapshots.current, self._time_stages()
-        decision, request = Decision(), _NOTHING
+        decision, request = _DENIED, _NOTHING
         try:
             request = read_request(_read(message))
             mark("parse")
@@ -93,7 +93,7 @@ class Checker:
             mark("policy")
             response, facts = self._answer(snapshot, decision, request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no
-            decision = Decision()
+            decision = _DENIED
             response, facts = self._answer(snapshot, decision, _NOTHING)
             _LOG.error("check failed", error=type(error).__name__)
         mark("respond")
@@ -115,7 +115,7 @@ class Checker:
         self, snapshot: PolicySnapshot, decision: Decision, request: HttpRequest
     ) -> tuple[bytes, Facts]:
         policy, decision_id = snapshot.digest, self._next_id()
-        server = snapshot.servers.get(decision.server)
+        server = snapshot.directory.by_name.get(decision.server)
         status = 0
         if decision.allowed and server is not None:
             response = allow(decision, request, server, policy, decision_id)
@@ -139,6 +139,7 @@ def decide(
     return note_candidate(decision, request, snapshot.candidate, now)
 
 
+_DENIED = Decision()
 _NOTHING = HttpRequest(method="", host="", path="", headers={})
 
 
@@ -178,7 +179,8 @@ def _headers(http: Any) -> tuple[Mapping[str, str], frozenset[str]]:
     if listed:
         headers, repeated = _joined(listed)
         return headers, _with_comma(headers, _JOINED) | repeated
-    headers = http.headers
+    sent = http.headers
+    headers = {name: sent[name] for name in sent}  # every later look-up costs a third of one in Envoy's map
     return headers, _with_comma(headers, _JOINED)
 
 

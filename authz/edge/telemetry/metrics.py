@@ -104,7 +104,7 @@ class Metrics:
         word = decision.verdict
         method = decision.method if decision.method in _KNOWN_METHODS else OTHER
         server, item = decision.server, decision.item
-        self._decisions.add((server, method, decision.rule, word, decision.reason.value))
+        self._decisions.add((server, method, decision.rule, word, decision.reason._value_))
         if item is not None and item.kind is Kind.TOOL:
             named = item.name in self._named.get(server, ())
             self._tools.add((server, item.name if named else OTHER, word))
