@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "replay": "authz.cli.replay:replay",
         "stats": "authz.cli.stats:stats",
         "token": "authz.cli.token:token",
+        "lock": "authz.cli.lock:lock",
         "import": "authz.cli.importing:import_",
         "schema": "authz.cli.schema:schema",
     }

@@ -80,7 +80,7 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         else:
             _require({"--issuer": issuer, "--client-id": client_id, "--audience": audience})
             request = device.TokenRequest(client=client_id, audience=audience, scope=scope)
-            typer.echo(_obtain(issuer, request, open_browser))
+            typer.echo(obtain(issuer, request, open_browser))
     except (OAuthFailure, UnreadableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -96,7 +96,12 @@ def _require(options: dict[str, str]) -> None:
         raise typer.Exit(2)
 
 
-def _obtain(issuer: str, request: device.TokenRequest, open_browser: bool) -> str:
+def obtain(issuer: str, request: device.TokenRequest, open_browser: bool) -> str:
+    """Return an access token, once the user has logged in.
+
+    Raises:
+        OAuthFailure: there is none.
+    """
     check_url(issuer, "--issuer")
     with http_client(issuer) as http:
         endpoints = discover(http, issuer)

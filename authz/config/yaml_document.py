@@ -74,27 +74,32 @@ def dotted(path: Path) -> str:
     return text
 
 
-def read_documents(text: str, file: str, environment: Mapping[str, str]) -> list[Document]:
+def read_documents(
+    text: str, file: str, environment: Mapping[str, str] | None, *, max_nodes: int = _MAX_NODES
+) -> list[Document]:
     """Return the documents of a YAML stream that are not empty.
 
     Args:
         text: the stream.
         file: its name, for problems.
-        environment: values for `${NAME}`.
+        environment: values for `${NAME}`; None leaves it as it stands.
+        max_nodes: most values in one document.
 
     Raises:
         ConfigError: the text is not valid YAML, repeats a key, or names an unset variable.
     """
-    documents = [_DocumentBuilder(file, environment).build(node) for node in compose(text, file, _MAX_DEPTH)]
+    nodes = compose(text, file, _MAX_DEPTH)
+    documents = [_DocumentBuilder(file, environment, max_nodes).build(node) for node in nodes]
     return [document for document in documents if document.value is not None]
 
 
 class _DocumentBuilder:
     """Builds one document; collects problems, so that all are reported at once."""
 
-    def __init__(self, file: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, file: str, environment: Mapping[str, str] | None, max_nodes: int) -> None:
         self.document = Document(file, None, {})
         self.environment = environment
+        self.max_nodes = max_nodes
         self.problems: list[Problem] = []
         self.scalars = yaml.SafeLoader("")
         self.nodes = 0
@@ -122,8 +127,8 @@ class _DocumentBuilder:
 
     def _bound(self, node: yaml.Node, path: Path) -> None:
         self.nodes += 1
-        if self.nodes > _MAX_NODES:
-            raise mistake(self.document.file, f"more than {_MAX_NODES} values", "use fewer aliases")
+        if self.nodes > self.max_nodes:
+            raise mistake(self.document.file, f"more than {self.max_nodes} values", "use fewer aliases")
         if len(path) > _MAX_DEPTH:
             raise mistake(self.document.file, too_deep(_MAX_DEPTH), line=node.start_mark.line + 1)
 
@@ -151,15 +156,19 @@ class _DocumentBuilder:
         return None
 
     def _substituted(self, text: str, node: yaml.Node, path: Path) -> str:
+        environment = self.environment
+        if environment is None:
+            return text
+
         def replace(found: re.Match[str]) -> str:
             name = found[1]
             if name is None:
                 return "${"
-            if name not in self.environment:
+            if name not in environment:
                 cure = f"set it, for example: export {name}=…"
                 self._report(node, path, f"the environment variable {name} is not set", cure)
                 return ""
-            return self.environment[name]
+            return environment[name]
 
         return _VARIABLE.sub(replace, text)
 

@@ -157,7 +157,7 @@ def _list(case: Case, server: Server, caller: Caller | TokenRejected) -> CaseRes
         contexts = tuple(
             (EvaluationContext(caller, request, USES[item.kind], None), item) for item in case.catalogue
         )
-        answers = [server.policy.judge(context, item) for context, item in contexts]
+        answers = [server.judge(context, item) for context, item in contexts]
         verdicts = list(map(_case_verdict, answers))
         listed = [
             item

@@ -107,7 +107,7 @@ class Evaluator:
         if question.listed:
             request = post(server, b"", question.headers, question.source)
             place = EvaluationContext(caller, request, USES[item.kind], None)
-            verdict = server.policy.judge(place, item)
+            verdict = server.judge(place, item)
             return _evaluation(verdict, listed=server.lists_item(item, verdict))
         if question.arguments is not None and question.headers is not None:
             return self._by_engine(question, item, server, caller)
@@ -129,7 +129,11 @@ class Evaluator:
         strict, lenient = (
             _evaluation(policy.judge(context, item)) for policy in self._bounded(server, unknown)
         )
-        if strict.answer is not lenient.answer:
+        refused = None if server.lock is None else server.lock.refusal(item, lambda _key: False)
+        if refused is not None and lenient.answer is Answer.ALLOW:
+            return _denied(refused)
+        checked = server.lock is not None and item.name in server.lock.schemas
+        if strict.answer is not lenient.answer or (checked and strict.answer is Answer.ALLOW):
             return _unknown("depends on arguments or headers, which records do not hold")
         if strict.answer is Answer.ALLOW and question.method in _SEVERAL_ITEMS:
             return _unknown("may name several items, of which records hold one")

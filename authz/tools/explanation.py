@@ -57,7 +57,8 @@ def explain_request(
         return DecisionExplanation(decision=decision, explanation=None)
     context = EvaluationContext(who, request, message.method, message.arguments)
     return DecisionExplanation(
-        decision=decision, explanation=explain(server.policy, context, decision.item, server.lists_item)
+        decision=decision,
+        explanation=explain(server.policy, context, decision.item, server.lists_item, server.judge),
     )
 
 
@@ -77,7 +78,7 @@ def list_entries(server: Server, caller: Caller, headers: Mapping[str, str]) -> 
     order = list(Kind)
     ordered = sorted(named, key=lambda item: (order.index(item.kind), item.name))
     places = [EvaluationContext(caller, request, USES[item.kind], None) for item in ordered]
-    verdicts = [server.policy.judge(place, item) for place, item in zip(places, ordered, strict=True)]
+    verdicts = [server.judge(place, item) for place, item in zip(places, ordered, strict=True)]
     return [
         (item, verdict, server.lists_item(item, verdict))
         for item, verdict in zip(ordered, verdicts, strict=True)

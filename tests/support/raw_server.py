@@ -45,7 +45,9 @@ def _read_request(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536) or b"\r\n\r\n"
     head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [line.partition(b":")[2] for line in head.splitlines() if line.startswith(b"content-length:")]
+    lengths = [
+        line.partition(b":")[2] for line in head.splitlines() if line.lower().startswith(b"content-length:")
+    ]
     while len(body) < sum(map(int, lengths)) and (more := connection.recv(65536)):
         body += more
     return head + b"\r\n\r\n" + body

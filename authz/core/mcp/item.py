@@ -1,6 +1,6 @@
 """The things a rule can name: tools, prompts, resources, tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -32,3 +32,32 @@ class Item(msgspec.Struct, frozen=True):
 
 Visible: TypeAlias = Callable[[Item], bool]
 """Whether somebody may see an item."""
+
+
+class ListName(StrEnum):
+    """A list of a server, by the member of the result that holds it."""
+
+    TOOLS = "tools"
+    PROMPTS = "prompts"
+    RESOURCES = "resources"
+    TEMPLATES = "resourceTemplates"
+    SKILLS = "skills"
+
+    __hash__ = str.__hash__
+
+
+NAMED_BY: Mapping[ListName, str] = {
+    ListName.TOOLS: "name",
+    ListName.PROMPTS: "name",
+    ListName.RESOURCES: "uri",
+    ListName.TEMPLATES: "uriTemplate",
+    ListName.SKILLS: "uri",
+}
+"""The member that names an item, for each list."""
+LIST_NAMES: Mapping[Kind, tuple[ListName, ...]] = {
+    Kind.TOOL: (ListName.TOOLS,),
+    Kind.PROMPT: (ListName.PROMPTS,),
+    Kind.RESOURCE: (ListName.RESOURCES, ListName.SKILLS, ListName.TEMPLATES),
+    Kind.TASK: (),
+}
+"""The lists in which an item of a kind can stand, what names it exactly before what only describes it."""

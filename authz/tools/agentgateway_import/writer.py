@@ -108,7 +108,7 @@ def _read(text: str, file: str, environment: Mapping[str, str]) -> Settings:
 
 def _verify(written: str, environment: Mapping[str, str]) -> None:
     (document,) = read_documents(written, "the native file", environment)
-    build(validate(PolicyFile, document), document, written)
+    build(validate(PolicyFile, document), document, written, {})
 
 
 @dataclass(slots=True)

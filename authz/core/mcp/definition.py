@@ -1,0 +1,94 @@
+"""What a server says about one of its items, and one digest for every way of writing the same.
+
+Rules of this module:
+
+* A definition is what a model or a client acts on: every member of the item, and of its `_meta` what leads to an
+  interface (`ui`, `ui/…`, `openai/…`). Other members of `_meta` are a server's notes to itself (a build number, tags)
+  and are left out: they change without a change of meaning. A member that is null counts as absent.
+* Two texts are one definition if they are one value: the digest is SHA-256 over the canonical JSON of RFC 8785, to
+  which the order of members, white space, escapes and the spelling of a number are nothing.
+* A number that a double does not hold exactly is kept as it was written (RFC 8785 would round it), so that no change of
+  it is lost.
+* What two readers could understand differently has no digest: a key that occurs twice, at any depth.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+from authz.core.wire.confusables import OverBudgetError
+from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
+
+_SAFE = 2**53 - 1
+_MAX_DEPTH, _MAX_VALUES = 64, 20_000
+_INEXACT = "\0number"
+"""The member that stands for a number that is not exact; no server's schema has a name with U+0000."""
+_META = "_meta"
+_INTERFACE, _INTERFACE_PREFIXES = "ui", ("ui/", "openai/")
+
+
+class UnreadableDefinitionError(ValueError):
+    """An item could be read in two ways; the text is fixed."""
+
+
+def read_definition(document: bytes) -> dict[str, Any]:
+    """Return the definition in an item as a server wrote it.
+
+    Args:
+        document: the item's JSON object.
+
+    Raises:
+        UnreadableDefinitionError: it is no object that every reader reads alike.
+    """
+    try:
+        item = loads_marked(document, max_depth=_MAX_DEPTH, nodes=_MAX_VALUES, keys=_MAX_VALUES)
+    except (StrictJSONError, OverBudgetError):
+        item = None
+    if not isinstance(item, dict):
+        msg = "not one JSON object to every reader"
+        raise UnreadableDefinitionError(msg)
+    return definition_of(marked(item))
+
+
+def definition_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of an item that are its definition, in their order."""
+    kept = {name: value for name, value in item.items() if value is not None and name != _META}
+    meta = item.get(_META)
+    if isinstance(meta, Mapping):
+        leads = {name: value for name, value in meta.items() if value is not None and _leads_on(name)}
+        if leads:
+            kept[_META] = leads
+    return kept
+
+
+def _leads_on(name: str) -> bool:
+    return name == _INTERFACE or name.startswith(_INTERFACE_PREFIXES)
+
+
+def marked(value: Any) -> Any:
+    """Return a value in which a number that is not exact is an object that holds its text."""
+    if isinstance(value, InexactNumber):
+        return {_INEXACT: value.literal}
+    if isinstance(value, int) and abs(value) > _SAFE:
+        return float(
+            value
+        )  # exact, or it were an InexactNumber; RFC 8785 knows larger numbers as doubles only
+    if isinstance(value, dict):
+        return {name: marked(member) for name, member in value.items()}
+    return [marked(each) for each in value] if isinstance(value, list) else value
+
+
+def digest_of(definition: Mapping[str, Any]) -> str:
+    """Return the digest of a definition: `sha256:` and 64 hexadecimal digits over its canonical JSON (RFC 8785).
+
+    Raises:
+        UnreadableDefinitionError: it has no canonical form.
+    """
+    try:
+        canonical = rfc8785.dumps(dict(definition))
+    except (rfc8785.CanonicalizationError, RecursionError):
+        msg = "no canonical JSON"
+        raise UnreadableDefinitionError(msg) from None
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
