@@ -70,6 +70,7 @@ _SECURITY = {
         "SEC-12",
         "A hidden name and one that no rule selects are answered alike.",
     ),
+    "security.lock-holds": ("SEC-13", "What changed since it was approved is neither listed nor called."),
     "security.published-failures": ("tests/advisories", "A published failure of a like system has a test."),
 }
 _DEFERRED: Mapping[str, str] = MappingProxyType({})

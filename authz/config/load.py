@@ -9,6 +9,7 @@ from pathlib import Path
 from authz.config.files import Files
 from authz.config.native.build import build
 from authz.config.native.issuer_files import with_key_sets
+from authz.config.native.locks import read_server_locks
 from authz.config.native.model import ListenTls, PolicyFile
 from authz.config.native.sessions import with_key_files, with_sessions
 from authz.config.problems import ConfigError, mistake
@@ -81,7 +82,8 @@ def _load(
     _no_options(options)
     document = _only(documents, path)
     file = validate(PolicyFile, document)
-    settings = with_sessions(build(file, document, text), file.sessions, file.streams, document, files)
+    locks = read_server_locks(file, document, files)
+    settings = with_sessions(build(file, document, text, locks), file.sessions, file.streams, document, files)
     settings = _with_authorities(settings, file, document, files)
     settings = with_key_sets(settings, file, document, files)
     settings = replace(settings, tls=_tls(path, file.listen.tls))

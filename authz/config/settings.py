@@ -153,6 +153,7 @@ class Settings:
         authorities: the only certificate authorities trusted when keys are fetched, in PEM; None for the system's.
         candidate: settings whose decisions are compared with these and never applied.
         files: the content of every file that these settings come from, by path.
+        locks: path of the lock file of each server that has one, by the server's name.
         workers: worker processes; None for the machine's number of cores. Read only at start, like the addresses.
         drain: how the service shuts down.
         session_keys: keys that bind session ids: the first signs, each verifies; if empty, the process makes its own.
@@ -183,6 +184,7 @@ class Settings:
     authorities: str | None = field(default=None, repr=False)
     candidate: "Settings | None" = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    locks: Mapping[str, str] = field(default_factory=dict)
     workers: int | None = None
     calls: int | None = None
     drain: Drain = Drain()

@@ -173,6 +173,9 @@ def _error(decision: Decision, decision_id: str) -> dict[str, Any]:
         broken = decision.broken
         message = f"{message}: {broken.pointer or 'the message'}: {broken.text}"
         data |= {"form": broken.text, "pointer": broken.pointer}
+    if decision.misfit is not None:
+        message = f"{message}: {decision.misfit}"
+        data |= {"argument": decision.misfit.place, "keyword": decision.misfit.keyword}
     code = row.code if decision.code is None else decision.code
     return {"code": code, "message": message, "data": data}
 

@@ -40,7 +40,7 @@ from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest, Limits, RequestId
 from authz.core.response.streams import METHODS as STREAMS
-from authz.core.servers import Directory, Server
+from authz.core.servers import Changed, Directory, Server, nothing_changed
 from authz.core.transport import check_transport
 
 
@@ -57,6 +57,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
         check_seconds: time for one decision.
         stream_grace: seconds for which a response may stay open after its caller's token has expired.
         admit_stream: says whether a caller may open one more stream at a server, and counts on it if so.
+        changed: says whether a locked item was last seen changed.
         rewrite_every_answer: whether the answer to every request passes the rewriter, so that none outlives its token.
         candidate: the snapshot whose decisions are compared with these and never applied; None for none.
     """
@@ -70,6 +71,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     check_seconds: float
     stream_grace: float
     admit_stream: Callable[[Principal, str], bool] = lambda _caller, _server: True
+    changed: Changed = nothing_changed
     rewrite_every_answer: bool = False
     candidate: "PolicySnapshot | None" = None
 
@@ -170,7 +172,7 @@ def _judge(
         caller, request, message.method, message.arguments, snapshot.limits.args, message.budget
     )
     for item in message.items:
-        verdict = server.policy.judge(context, item)
+        verdict = server.judge(context, item, snapshot.changed)
         if verdict.reason is not Reason.ALLOWED:
             return verdict, item
     if message.method in STREAMS and not snapshot.admit_stream(caller.principal, server.name):
@@ -220,6 +222,7 @@ def _decide(
         request_id=message.request_id,
         version=message.version,
         scopes=verdict.scopes,
+        misfit=verdict.misfit,
         shadows=verdict.shadows,
         denial=denial,
         as_result=message.method == _CALL and not message.task,

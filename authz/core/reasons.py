@@ -66,6 +66,8 @@ class Reason(StrEnum):
     MISSING_ROLE = "missing_role"
     ARGS_NOT_ALLOWED = "args_not_allowed"
     RULE_ERROR = "rule_error"
+    ITEM_CHANGED = "item_changed"
+    ITEM_NOT_LOCKED = "item_not_locked"
 
     TOO_MANY_STREAMS = "too_many_streams"
     DEADLINE = "deadline"
@@ -142,6 +144,10 @@ def _rows() -> dict[Reason, ReasonRow]:
         ),
         r.ARGS_NOT_ALLOWED: ReasonRow(policy, 403, CODE_POLICY, "these arguments are not allowed"),
         r.RULE_ERROR: ReasonRow(policy, 403, CODE_POLICY, "a rule could not be evaluated"),
+        r.ITEM_CHANGED: ReasonRow(
+            policy, 403, CODE_POLICY, "the server has changed this since it was approved"
+        ),
+        r.ITEM_NOT_LOCKED: ReasonRow(policy, 403, CODE_POLICY, "this was not approved at this server"),
         r.TOO_MANY_STREAMS: ReasonRow(service, 429, CODE_BUSY, "too many streams are open; try again later"),
         r.DEADLINE: ReasonRow(service, 503, CODE_SERVICE, "the decision came too late"),
         r.INTERNAL: ReasonRow(service, 503, CODE_SERVICE, "the request could not be decided"),

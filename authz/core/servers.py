@@ -1,11 +1,14 @@
 """The MCP servers that are protected, and which of them a request addresses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Item, Kind
+from authz.core.policy.context import EvaluationContext
+from authz.core.policy.lock import ItemKey, Lock
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.reasons import Reason
@@ -13,6 +16,16 @@ from authz.core.reasons import Reason
 ANY = "*"
 _OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 """Scopes of OpenID Connect Core sections 5.4 and 11, which are no API's."""
+Changed: TypeAlias = Callable[[str, Lock, ItemKey], bool]
+"""Whether a locked item of a server was last seen in another form than it was approved in (see `sightings`)."""
+
+
+def nothing_changed(_server: str, _lock: Lock, _key: ItemKey) -> bool:
+    """Return that no locked item was seen changed, where no lists are seen."""
+    return False
+
+
+_OFFERED = frozenset({Reason.ALLOWED, Reason.MISSING_SCOPE})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -30,6 +43,7 @@ class Server:
         resources: public URL by authority, lower-case, where it is not `resource`: a client that discovers a server under
             a further name compares what it finds with the name that it used (RFC 9728 section 3.3).
         policy: its rules.
+        lock: what of the server was approved; None if that is not asked.
         anonymous: refusals of a token after which a caller may go on as nobody in particular; none unless the
             operator said so twice, in the document and on the command line.
         origins: browser origins that may call, lower-case; `*` for any.
@@ -52,6 +66,7 @@ class Server:
     policy: Policy
     named_issuers: tuple[str, ...] | None = None
     resources: Mapping[str, str] = field(default_factory=dict)
+    lock: Lock | None = None
     anonymous: frozenset[Reason] = frozenset()
     origins: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset()
@@ -84,6 +99,29 @@ class Server:
     def accepts_origin(self, origin: str | None) -> bool:
         """Return whether a request with this `Origin` may proceed; requests of non-browsers carry none."""
         return origin is None or ANY in self.origins or origin.lower() in self.origins
+
+    def judge(self, context: EvaluationContext, item: Item, changed: Changed = nothing_changed) -> Verdict:
+        """Decide about one item: a call if the context has arguments, a place in a list if it has none.
+
+        The rules speak first, so that the lock tells nobody about an item that is not his. It is asked about whatever
+        they would allow or offer for a scope, and its schema is held against arguments before any expression reads them.
+
+        Args:
+            context: the caller, the request and the arguments.
+            item: the item.
+            changed: whether a locked item was last seen in another form than it was approved in.
+        """
+        lock = self.lock
+        if lock is None:
+            return self.policy.judge(context, item)
+        misfit = None if context.arguments is None else lock.misfit(item, context.arguments)
+        verdict = self.policy.judge(context if misfit is None else context.in_list(), item)
+        if verdict.reason not in _OFFERED:
+            return verdict
+        refused = lock.refusal(item, lambda key: changed(self.name, lock, key))
+        if refused is None and misfit is not None and verdict.reason is Reason.ALLOWED:
+            return Verdict(Reason.ARGS_NOT_ALLOWED, verdict.rule, misfit=misfit)
+        return verdict if refused is None else Verdict(refused, verdict.rule)
 
     def lists_item(self, item: Item, verdict: Verdict) -> bool:
         """Return whether an item stands in lists, by the verdict on its place there.

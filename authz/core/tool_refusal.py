@@ -53,4 +53,6 @@ def _explain(decision: Decision) -> str:
     held = () if decision.principal is None else decision.principal.scopes
     missing = [scope for scope in decision.scopes if scope not in held]
     named = f" ({' '.join(missing)})" if missing else ""
+    if decision.misfit is not None:
+        named = f" ({decision.misfit})"
     return f"access denied: {TABLE[decision.reason].text}{named}. {_ADVICE.get(decision.reason, _HOPELESS)}"

@@ -20,6 +20,7 @@ from authz.core.authentication import Authenticator
 from authz.core.engine import PolicySnapshot
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
+from authz.core.policy.lock import Lock
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
@@ -28,9 +29,10 @@ from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.grpc.socket_path import SocketPath
 from authz.edge.jwks.store import KeyStore, Schedule
+from authz.edge.lock_watch import LockWatch
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
@@ -55,13 +57,14 @@ class Service:
         """
         self.audit = audit
         self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
-        self.metrics = Metrics(KeyGauges(self._key_figures))
+        self.metrics = Metrics(KeyGauges(self._key_figures), LockGauge(self._changed_items))
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self.problem = ""
         self.socket: SocketPath | None = None
         self.settings = settings
         self.streams = OpenStreams(settings.stream_shares, time.monotonic)
+        self.locks = LockWatch(self.metrics.compared)
         self.snapshots = Snapshots(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
@@ -139,6 +142,8 @@ class Service:
             longest_name=decided_by.limits.name,
             sessions=current.sessions,
             grace=current.stream_grace,
+            changed=self.locks.sightings.changed,
+            recognition=self.locks.recognition,
         )
 
     def socket_problem(self) -> str:
@@ -152,6 +157,7 @@ class Service:
     def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings
         self.streams.shares = settings.stream_shares
+        self.locks.sightings.keep_only(_locks(settings))
         self.snapshots.put_in_force(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
@@ -161,6 +167,7 @@ class Service:
             self._without_candidate(settings, self.metrics.remembered),
             # A candidate has its own terms for issuers, so its own cache; its look-ups are not counted.
             admit_stream=self.streams.admit,
+            changed=self.locks.sightings.changed,
             candidate=None
             if candidate is None
             else self._without_candidate(candidate, lambda _outcome: None),
@@ -195,12 +202,21 @@ class Service:
             if snapshot is not None and isinstance(snapshot.authenticator, Authenticator):
                 snapshot.authenticator.clear()
 
+    def _changed_items(self) -> list[tuple[str, int]]:
+        """Return how many locked items of each server were last seen changed."""
+        return [(name, self.locks.count_changed(name, lock)) for name, lock in _locks(self.settings).items()]
+
     def _key_figures(self) -> list[tuple[str, int, float]]:
         rows = []
         for issuer in self.settings.keys:
             keys = self.keys.keys(issuer)
             rows.append((issuer, 0 if keys is None else len(keys.keys), self.keys.age(issuer)))
         return rows
+
+
+def _locks(settings: Settings) -> dict[str, Lock]:
+    servers = settings.directory.servers
+    return {server.name: server.lock for server in servers if server.lock is not None}
 
 
 def _key_terms(settings: Settings) -> tuple[object, ...]:

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded, is_http
 from authz.config.lint.issuers import trusting_findings
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
+from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
 from authz.config.native.model import CorsModel, PolicyFile, ServerModel
 from authz.config.native.rules import RulesReader
 from authz.config.preflight import expressions
@@ -16,6 +18,7 @@ from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
+from authz.core.policy.lock import Lock
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import DenialStyle, Rule
 from authz.core.servers import ANY, Directory, Server, authorities
@@ -24,18 +27,19 @@ _OFFLINE_ACCESS = "offline_access"
 _PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
 
 
-def build(file: PolicyFile, document: Document, text: str) -> Settings:
-    """Build the settings of a native file.
+def build(file: PolicyFile, document: Document, text: str, locks: Mapping[str, ServerLock]) -> Settings:
+    """Build the settings of a native file and of the locks that it names.
 
     Args:
         file: the validated model.
         document: the places of its values.
-        text: the file's text, whose digest names the policy.
+        text: the file's text, whose digest names the policy, together with those of the locks.
+        locks: the lock of each server that names one.
 
     Raises:
         ConfigError: a reference, an expression or a combination is invalid.
     """
-    builder = _SettingsBuilder(file, document)
+    builder = _SettingsBuilder(file, document, locks)
     servers = tuple(builder.server(name, model) for name, model in file.servers.items())
     try:
         directory = Directory(servers)
@@ -54,7 +58,8 @@ def build(file: PolicyFile, document: Document, text: str) -> Settings:
         upstreams={name: model.upstream for name, model in file.servers.items() if model.upstream},
         cors={name: _cors(model.cors) for name, model in file.servers.items()},
         tools={server.name: named_tools(server.policy) for server in servers},
-        digest=digest(text),
+        digest=digest("".join((text, *(lock.fingerprint for lock in locks.values())))),
+        locks={name: lock.path for name, lock in locks.items()},
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
         fetching=Fetching(**file.keys.model_dump()),
@@ -126,8 +131,9 @@ def _asks_for_groups(rule: Rule) -> bool:
 
 
 class _SettingsBuilder:
-    def __init__(self, file: PolicyFile, document: Document) -> None:
+    def __init__(self, file: PolicyFile, document: Document, locks: Mapping[str, ServerLock]) -> None:
         self.file = file
+        self.locks = locks
         self.document = document
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -189,6 +195,7 @@ class _SettingsBuilder:
                 if host != ANY and host not in authorities(model.resource)
             },
             policy=Policy(rules),
+            lock=self._lock(name, model, path),
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),
             forward_token=model.token == "forward",
@@ -209,6 +216,25 @@ class _SettingsBuilder:
             expressions(_cors(model.cors).allow_headers)
         except ValueError as error:
             self.report((*path, "cors", "allow_headers"), str(error))
+
+    def _lock(self, name: str, model: ServerModel, path: Path) -> Lock | None:
+        """Return the server's lock; warn of tools that rules name and the lock does not."""
+        read = self.locks.get(name)
+        if read is None or model.lock is None:
+            return None
+        allowed = {
+            index: rule.allow.tools for index, rule in enumerate(model.rules) if rule.allow is not None
+        }
+        for index, position, tool in unlocked_tools(allowed, read):
+            place = (*path, "rules", index, "allow", "tools", position)
+            message = f"the lock {model.lock.file} has no tool {tool}, so this allows nothing"
+            self.warnings.append(self.document.problem(place, message, "renew the lock, or remove the name"))
+        lock = core_lock(model.lock, read)
+        if model.arguments is None:
+            return lock
+        extra = model.extra != "deny"
+        key = (*path, "arguments")
+        return replace(lock, schemas=compile_schemas(read, self.document, key, self.problems, extra=extra))
 
     def _trusts(self, model: ServerModel, path: Path, *, groups: bool) -> Mapping[str, IssuerTerms]:
         trusts: dict[str, IssuerTerms] = {}

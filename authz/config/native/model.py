@@ -127,6 +127,23 @@ class CorsModel(Section):
     )
 
 
+class LockModel(Section):
+    """What of a server was approved, and what becomes of the rest."""
+
+    file: Text = Field(description="made by `mcp-authz lock`, relative to this file")
+    changed: Literal["hide", "refuse", "report"] = Field(
+        "hide",
+        description="an item that is not as approved: hide cuts it from lists and refuses its calls, refuse also "
+        "refuses the list it stands in, report only counts it",
+    )
+    unlisted: Literal["hide", "allow"] = Field(
+        "hide", description="an item that the lock does not name: hide cuts it and refuses its calls"
+    )
+    keep_seconds: int = Field(
+        86_400, ge=60, le=31_536_000, description="how long a change counts that no list has shown again"
+    )
+
+
 class ServerModel(Section):
     """One protected MCP server."""
 
@@ -143,6 +160,13 @@ class ServerModel(Section):
     origins: list[Text] = Field([], description="browsers that may call; * for any")
     cors: CorsModel = CorsModel()
     rules: list[RuleModel] = Field([])
+    lock: LockModel | None = Field(None, description="the tool lock: only what was approved is served")
+    arguments: Literal["locked"] | None = Field(
+        None, description="locked: every call's arguments must fit the input schema in the lock"
+    )
+    extra: Literal["allow", "deny"] | None = Field(
+        None, description="with arguments: locked, what happens to arguments that a schema does not name"
+    )
     methods: dict[Text, Literal["allow"]] = Field(
         {}, description="further methods that every valid token may use"
     )
@@ -155,6 +179,16 @@ class ServerModel(Section):
     scopes: list[Word] = Field([], description="scopes that a client should request first")
     resource_name: Text | None = None
     resource_documentation: Url | None = None
+
+    @model_validator(mode="after")
+    def _locked(self) -> "ServerModel":
+        if self.arguments is not None and self.lock is None:
+            msg = "arguments: locked needs a lock: name its file, made by `mcp-authz lock`"
+            raise ValueError(msg)
+        if self.extra is not None and self.arguments is None:
+            msg = "extra is about arguments that a locked schema does not name: write arguments: locked"
+            raise ValueError(msg)
+        return self
 
 
 class PolicyFile(Section):

@@ -50,6 +50,10 @@ class EvaluationContext(msgspec.Struct, eq=False):
     budget: Budget | None = None
     seen: dict[ArgumentPaths | None, Any] = {}
 
+    def in_list(self) -> "EvaluationContext":
+        """Return the same caller and request without arguments, as an item's place in a list is judged."""
+        return EvaluationContext(self.caller, self.request, self.method, None, self.args_bytes, self.budget)
+
     def truth(self, expression: Expression, item: Item) -> Truth:
         """Return a condition's value for an item; values that depend on the caller alone are computed once."""
         if not expression.reads <= CALLER_NAMES:

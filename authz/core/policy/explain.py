@@ -114,6 +114,7 @@ def explain(
     context: EvaluationContext,
     item: Item,
     lists_item: Callable[[Item, Verdict], bool] = _is_allowed,
+    judge: Callable[[EvaluationContext, Item], Verdict] | None = None,
 ) -> Explanation:
     """Explain what a policy says about an item: a call when the context has arguments, else a place in a list.
 
@@ -122,14 +123,16 @@ def explain(
         context: what it is asked in.
         item: what it is asked about.
         lists_item: whether an item is listed, by the verdict on its place in a list.
+        judge: gives the verdict of more than the rules, such as a lock; None for the policy's own.
     """
-    verdict = policy.judge(context, item)
+    judge = judge or policy.judge
+    verdict = judge(context, item)
     listing = EvaluationContext(context.caller, context.request, USES[item.kind], None)
     rules = tuple(_seen(rule, context, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(
         verdict=verdict,
-        listed=lists_item(item, policy.judge(listing, item)),
+        listed=lists_item(item, judge(listing, item)),
         rules=rules,
         changes=()
         if allowed

@@ -27,6 +27,7 @@ from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, cond
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
 from authz.core.policy.index import Index
+from authz.core.policy.lock import Misfit
 from authz.core.policy.readings import Readings
 from authz.core.policy.rule import Effect, Rule
 from authz.core.reasons import Reason
@@ -46,12 +47,14 @@ class Verdict(msgspec.Struct, frozen=True):
         rule: the rule that decided or came closest, None when no rule is about the item.
         scopes: when more scope would help, all that the operation needs.
         shadows: names of shadow rules under which the answer would differ.
+        misfit: where a call's arguments leave the schema in the lock, if that is why.
     """
 
     reason: Reason
     rule: Rule | None = None
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
+    misfit: Misfit | None = None
 
 
 OrderedConditions = tuple[Rule, tuple[Condition, ...]]

@@ -21,7 +21,8 @@ from authz.core.policy.context import EvaluationContext, visible_headers
 from authz.core.policy.policy import Verdict, VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
-from authz.core.servers import Server
+from authz.core.response.recognition import Recognise, Recognition
+from authz.core.servers import Changed, Server, nothing_changed
 
 KEY = "caller"
 """The key of the dynamic metadata that holds the context."""
@@ -65,6 +66,8 @@ class ResponseContext:
         longest_name: characters of the longest name that a request may hold, and so a list may show.
         seconds: how long the response may stay open; None for no limit.
         sessions: binds the session that the response begins, and its events; None refuses every session and event id.
+        changed: whether a locked item was last seen changed.
+        recognition: takes note of the items in lists.
     """
 
     server: Server
@@ -75,6 +78,16 @@ class ResponseContext:
     longest_name: int = DEFAULT_LIMITS.name
     seconds: float | None = None
     sessions: Sessions | UnboundSessions | None = None
+    changed: Changed = nothing_changed
+    recognition: Recognition | None = None
+
+    @property
+    def recognise(self) -> Recognise | None:
+        """What takes note of the items in the response; None where nothing was approved."""
+        lock = self.server.lock
+        return (
+            None if lock is None or self.recognition is None else self.recognition.by(self.server.name, lock)
+        )
 
     def visible(self, item: Item) -> bool:
         """Return whether an item stands in the caller's lists."""
@@ -89,7 +102,7 @@ class ResponseContext:
     def _judge(self, item: Item) -> Verdict | None:
         """Return the verdict on an item's place in a list; None for what no request can name."""
         nameable = 0 < len(item.name) <= self.longest_name
-        return self.server.policy.judge(self.uses[item.kind], item) if nameable else None
+        return self.server.judge(self.uses[item.kind], item, self.changed) if nameable else None
 
     def bind_session(self, session: str) -> str:
         """Return the id by which the caller may use the server's session.
@@ -150,6 +163,8 @@ class ResponseContext:
         longest_name: int = DEFAULT_LIMITS.name,
         sessions: Sessions | UnboundSessions | None = None,
         grace: float = 0.0,
+        changed: Changed = nothing_changed,
+        recognition: Recognition | None = None,
     ) -> "ResponseContext | None":
         """Read the context that a Check left.
 
@@ -160,6 +175,8 @@ class ResponseContext:
             longest_name: characters of the longest name that a request may hold.
             sessions: binds sessions.
             grace: seconds for which a response may stay open after its caller's token is no longer accepted.
+            changed: whether a locked item was last seen changed.
+            recognition: takes note of the items in lists.
 
         Returns:
             The context; None if the metadata has none or names an unknown server.
@@ -183,6 +200,8 @@ class ResponseContext:
             longest_name=longest_name,
             seconds=None if encoded.ends is None else max(0.0, encoded.ends + grace - now),
             sessions=sessions,
+            changed=changed,
+            recognition=recognition,
         )
 
 

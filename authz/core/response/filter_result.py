@@ -17,6 +17,7 @@ class Cause(StrEnum):
     AMBIGUOUS = "ambiguous"
     UNKNOWN_READER = "unknown_reader"
     NO_ROOM = "no_room"
+    CHANGED = "changed"
     INTERNAL = "internal"
 
 

@@ -13,6 +13,7 @@ from authz.core.response.commands import Judged, ResponseOutcome
 from authz.core.response.filter_result import Cause, FilterResult, ListRejected, Trimmed, Untouched, Withheld
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds, filter_in_slices
+from authz.core.response.recognition import Recognise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class ResponseTerms:
         server: the server that answers; "" when it is not known.
         held: the budget for what is held of all responses.
         bind_event: from the server's id of an event to the reader's, None for none; leaves ids as they are by default.
+        recognise: takes note of each item of a list before it is judged; None where nothing was approved.
     """
 
     visible: Visible | None
@@ -38,6 +40,7 @@ class ResponseTerms:
     server: str = ""
     held: HeldBytes = field(default_factory=HeldBytes)
     bind_event: Callable[[bytes], bytes | None] = lambda event: event
+    recognise: Recognise | None = None
 
 
 Judgement: TypeAlias = tuple[Judged, bytes | None]
@@ -55,6 +58,7 @@ def judge(
         ttl_ms=reading.ttl_ms,
         bounds=reading.bounds,
         error_status=error_status,
+        recognise=reading.recognise,
     )
     return _judgement(message, result, known=reading.visible is not None)
 

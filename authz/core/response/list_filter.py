@@ -30,6 +30,7 @@ Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 from msgspec import DecodeError, Raw
@@ -47,6 +48,7 @@ from authz.core.response.filter_result import (
 )
 from authz.core.response.list_items import ENTRY, LISTS, MAX_ITEMS, cut, cut_entry
 from authz.core.response.notifications import is_visible
+from authz.core.response.recognition import ChangedListError, Recognise
 from authz.core.wire.raw_json import UnfitError, closed, open_members, open_object, refuse_imitations
 from authz.core.wire.width import TooWideError, check_members
 
@@ -73,6 +75,9 @@ DEFAULT_BOUNDS = FilterBounds()
 InSlices: TypeAlias = Generator[None, None, FilterResult]
 """Yields where the thread may be given to somebody else; its value is the result."""
 
+_CAUSES: Mapping[type[Exception], Cause] = MappingProxyType(
+    {ChangedListError: Cause.CHANGED, TooWideError: Cause.TOO_MANY_ITEMS, UnfitError: Cause.AMBIGUOUS}
+)
 _ENCODE = Encoder().encode
 _NUMBER = Decoder(int | float).decode
 
@@ -111,6 +116,7 @@ def filter_in_slices(
     ttl_ms: int | None,
     bounds: FilterBounds = DEFAULT_BOUNDS,
     error_status: bool = False,
+    recognise: Recognise | None = None,
 ) -> InSlices:
     """Cut from one message the list items its reader may not see, a bounded piece at a time.
 
@@ -121,6 +127,7 @@ def filter_in_slices(
         ttl_ms: the longest time in milliseconds that a client may keep a list; None leaves `ttlMs` alone.
         bounds: how much is read.
         error_status: whether it is the body of a response that is no success, which may be other JSON.
+        recognise: takes note of each item before it is judged; None where nothing was approved.
 
     Returns:
         Trimmed for a list result, Untouched for a message that is certainly none, Withheld for a notification that its
@@ -131,11 +138,9 @@ def filter_in_slices(
     try:
         if error_status and _is_plain_error(document, bounds.items):
             return Untouched()
-        return (yield from _judge(document, visible, usable or visible, ttl_ms, bounds.items))
-    except TooWideError as wide:
-        return ListRejected(str(wide), Cause.TOO_MANY_ITEMS)
-    except UnfitError as unfit:
-        return ListRejected(str(unfit), Cause.AMBIGUOUS)
+        return (yield from _judge(document, visible, usable or visible, ttl_ms, bounds.items, recognise))
+    except (ChangedListError, TooWideError, UnfitError) as error:
+        return ListRejected(str(error), _CAUSES[type(error)])
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return ListRejected("the message is not JSON of the expected shape", Cause.NOT_JSON)
 
@@ -156,7 +161,14 @@ def _is_plain_error(document: bytes, limit: int) -> bool:
     return True
 
 
-def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | None, limit: int) -> InSlices:
+def _judge(
+    document: bytes,
+    visible: Visible,
+    usable: Visible,
+    ttl_ms: int | None,
+    limit: int,
+    recognise: Recognise | None,
+) -> InSlices:
     document.decode()  # the JSON decoder skips over strings that are not UTF-8
     yield from _pause(document)
     check_members(document, limit)
@@ -175,7 +187,7 @@ def _judge(document: bytes, visible: Visible, usable: Visible, ttl_ms: int | Non
     counts: tuple[Count, ...] = ()
     for member in (name for name in result if name in LISTS):
         yield from _pause(document)
-        counts += ((yield from cut(member, result[member], visible, changes, limit)),)
+        counts += ((yield from cut(member, result[member], visible, changes, limit, recognise)),)
     if ENTRY in result:
         check_members(result[ENTRY], limit)
         counts += (cut_entry(result[ENTRY], visible, changes),)

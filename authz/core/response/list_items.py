@@ -18,6 +18,7 @@ from msgspec.json import Encoder
 
 from authz.core.mcp.item import Item, Kind, Visible
 from authz.core.response.filter_result import Count
+from authz.core.response.recognition import Recognise
 from authz.core.wire.raw_json import (
     UnfitError,
     Written,
@@ -67,16 +68,25 @@ _ENCODE = Encoder().encode
 
 
 def cut(
-    member: str, raw: Raw, visible: Visible, changes: dict[str, Raw], limit: int
+    member: str,
+    raw: Raw,
+    visible: Visible,
+    changes: dict[str, Raw],
+    limit: int,
+    recognise: Recognise | None = None,
 ) -> Generator[None, None, Count]:
-    """Judge the items of one list; note the shorter list among the changes when it differs."""
+    """Judge the items of one list; note the shorter list among the changes when it differs.
+
+    Raises:
+        ChangedListError: one changed since it was approved, and the list shall not pass for it.
+    """
     check_items(raw, limit)
     kept: list[Written] = []
     total, changed = 0, False
     for items in _slices(raw):
         if total:
             yield
-        shown = _shown_items(member, open_each(items), visible)
+        shown = _shown_items(member, open_each(items), visible, recognise)
         total += len(shown)
         changed = changed or any(new is not old for old, new in shown)
         kept += [new for _, new in shown if new is not None]
@@ -106,13 +116,19 @@ def _slices(raw: Raw) -> Iterator[Raw]:
 
 
 def _shown_items(
-    member: str, items: list[tuple[Written, dict[str, Raw]]], visible: Visible
+    member: str,
+    items: list[tuple[Written, dict[str, Raw]]],
+    visible: Visible,
+    recognise: Recognise | None,
 ) -> list[tuple[Written, Written | None]]:
     """Return each item, and what its reader gets of it: None for nothing."""
     kind, name_key = LISTS[member]
     shown: list[tuple[Written, Written | None]] = []
     for item, members in items:
-        if not visible(Item(kind, name_at(members, name_key))):
+        name = name_at(members, name_key)
+        if recognise is not None:
+            recognise(member, name, item)
+        if not visible(Item(kind, name)):
             shown.append((item, None))
             continue
         leads_on = "_meta" in members or member == _SKILLS

@@ -167,6 +167,7 @@ class ProcessingStream:
             server=context.server.name,
             held=self._held,
             bind_event=context.bind_event,
+            recognise=context.recognise,
         )
 
     def body(self, request: Any) -> Iterator[Any]:

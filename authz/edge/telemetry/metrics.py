@@ -15,6 +15,7 @@ from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
+from authz.core.policy.lock import LockOutcome
 from authz.core.response.filter_result import Cause
 from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
 
@@ -44,14 +45,33 @@ class KeyGauges(Collector):
         return [count, age]
 
 
+class LockGauge(Collector):
+    """Counts changed items when metrics are asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Read (server, locked items that were last seen changed) from `read`."""
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the gauge."""
+        changed = GaugeMetricFamily(
+            "mcp_authz_lock_changed_items",
+            "Items of a server that were last seen in another form than the lock approves.",
+            labels=["server"],
+        )
+        for server, count in self._read():
+            changed.add_metric([server], count)
+        return [changed]
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
-    def __init__(self, keys: KeyGauges | None = None) -> None:
-        """Register every metric; `keys` reads the key store."""
+    def __init__(self, keys: KeyGauges | None = None, locks: LockGauge | None = None) -> None:
+        """Register every metric; `keys` reads the key store, `locks` what was seen changed."""
         self.registry = CollectorRegistry()
         self._named: Mapping[str, frozenset[str]] = {}
-        for collector in (keys, *self._counters(), *self._histograms()):
+        for collector in (keys, locks, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
         registry = self.registry
@@ -86,9 +106,11 @@ class Metrics:
         self._calls_refused = Counters("mcp_authz_calls_refused", beyond, ("rpc",))
         refused = "Responses and messages of MCP servers that were refused, by cause."
         self._responses_refused = Counters("mcp_authz_responses_refused", refused, ("server", "cause"))
+        compared = "Items of lists that were compared with the lock."
+        self._locked = Counters("mcp_authz_lock", compared, ("server", "outcome"))
         decisions = (self._decisions, self._tools, self._shadows)
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
-        return (*decisions, *figures, self._calls_refused, self._responses_refused)
+        return (*decisions, *figures, self._locked, self._calls_refused, self._responses_refused)
 
     def _histograms(self) -> tuple[DurationHistogram, ...]:
         self._check = DurationHistogram(
@@ -120,6 +142,10 @@ class Metrics:
         """Count the items of one list."""
         self._items.add((server, kind.value, "kept"), kept)
         self._items.add((server, kind.value, "trimmed"), trimmed)
+
+    def compared(self, server: str, outcome: LockOutcome) -> None:
+        """Count one item of a list that was compared with the lock."""
+        self._locked.add((server, outcome.value))
 
     def rewritten(self, outcome: str) -> None:
         """Count one message that passed through the rewriter."""

@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 from prometheus_client.core import Metric
 
+from authz.core.mcp.item import ListName
 from authz.edge.grpc.preload import ServerChoice
 from authz.edge.http.status import WorkerStatus
 
@@ -55,6 +56,22 @@ class Started(msgspec.Struct, tag=True, frozen=True):
     problem: str = ""
 
 
+class Sighting(msgspec.Struct, tag=True, frozen=True):
+    """What a worker saw of a locked item: for the other workers, to whom the supervisor passes it on.
+
+    Attributes:
+        server: the server's name.
+        section: the list in which the item stands.
+        name: its name there.
+        digest: of the form that was seen; None once it is as approved again.
+    """
+
+    server: str
+    section: ListName
+    name: str
+    digest: str | None
+
+
 class Ask(msgspec.Struct, tag=True, frozen=True):
     """The worker shall send a `Report`."""
 
@@ -70,7 +87,7 @@ class End(msgspec.Struct, tag=True, frozen=True):
     """The whole service ends."""
 
 
-Message = Task | Started | Ask | Report | End
+Message = Task | Started | Ask | Report | End | Sighting
 _MetricOnWire = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 
 

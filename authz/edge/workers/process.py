@@ -24,8 +24,9 @@ from prometheus_client.core import Metric
 
 from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import Ask, End, Report, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import Ask, End, Report, Sighting, Started, Task, WorkerChannel
 from authz.edge.workers.metrics_merge import merge, summed
+from authz.edge.workers.sightings import SightingExchange
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
 """Seconds before a worker that failed is replaced; doubled each time, until one has lived `CALM_SECONDS`."""
@@ -55,6 +56,7 @@ class WorkerSlot:
         command: Sequence[str],
         audit: AuditPipe,
         files: Callable[[], Mapping[str, bytes]],
+        sightings: SightingExchange,
     ) -> None:
         """Start a process.
 
@@ -64,12 +66,15 @@ class WorkerSlot:
             command: its program; the file descriptor of its channel is appended.
             audit: takes its audit log.
             files: returns the files of the policy in force.
+            sightings: passes on what workers see of locked items.
         """
         self.started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.up = False
         self.restarts = 0
         self._number, self._task, self._command, self._audit = number, task, command, audit
         self._files = files
+        self._sightings = sightings
+        sightings.join(self.tell)
         self._process: asyncio.subprocess.Process | None = None
         self._channel: WorkerChannel | None = None
         self._status: asyncio.Future[WorkerStatus] | None = None
@@ -166,8 +171,12 @@ class WorkerSlot:
             case Report(status, metrics):
                 self._metrics = metrics
                 self._answer(status)
+            case Sighting():
+                self._sightings.tell(message, self.tell)
             case Started(problem=""):
                 self.up = self._served = True
+                for sighting in self._sightings.known():
+                    self.tell(sighting)
                 self._settle("")
                 _LOG.info("worker serves", worker=self._number, pid=pid)
             case Started(problem):
@@ -182,7 +191,12 @@ class WorkerSlot:
         if not self.started.done():
             self.started.set_result(problem)
 
-    def _send(self, message: Ask | End) -> None:
+    def tell(self, sighting: Sighting) -> None:
+        """Tell the worker what another one saw, if it serves."""
+        if self.up:
+            self._send(sighting)
+
+    def _send(self, message: Ask | End | Sighting) -> None:
         if self._channel is not None:
             self._channel.send(message)
 

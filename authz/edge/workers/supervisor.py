@@ -31,6 +31,7 @@ from authz.edge.workers.audit_pipe import AuditPipe
 from authz.edge.workers.ipc import MAX_BYTES, Task
 from authz.edge.workers.metrics_merge import merge
 from authz.edge.workers.process import WorkerSlot
+from authz.edge.workers.sightings import SightingExchange
 
 START_SECONDS = 60.0
 """Longest time that all workers may take to serve."""
@@ -127,8 +128,10 @@ class WorkerSupervisor:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=None
         )
         audit = AuditPipe(out, self._dropped.inc)
+        sightings = SightingExchange()
         self._slots = [
-            WorkerSlot(number, task, command, audit, self._files) for number, task in enumerate(tasks)
+            WorkerSlot(number, task, command, audit, self._files, sightings)
+            for number, task in enumerate(tasks)
         ]
 
     async def wait_started(self) -> None:

@@ -15,7 +15,7 @@ from authz.edge.serve import WorkerOptions, serve
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.workers.ipc import Ask, End, Report, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import Ask, End, Report, Sighting, Started, Task, WorkerChannel
 
 _LOG = structlog.get_logger("authz.worker")
 
@@ -32,6 +32,8 @@ class SupervisorControl:
     def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
         """Begin to answer about a service that serves."""
         self._own = WorkerReport(service, shutdown)
+        self._sightings = service.locks.sightings
+        service.locks.share_by(lambda server, key, digest: self._channel.send(Sighting(server, *key, digest)))
         self._listening = asyncio.create_task(self._listen(shutdown))
 
     async def end(self) -> None:
@@ -44,6 +46,9 @@ class SupervisorControl:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
+            elif isinstance(message, Sighting):
+                key = (message.section, message.name)
+                self._sightings.learn(message.server, key, message.digest)
             elif isinstance(message, End) and not shutdown.begun.is_set():
                 # Not a second request, which would cut the drain short: a service manager signals workers and supervisor.
                 shutdown.request()

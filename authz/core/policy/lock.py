@@ -1,0 +1,149 @@
+"""The tool lock of one server: which items were approved, in which form, and what follows from it.
+
+Rules of this module:
+
+* A lock never allows. It is asked after the rules, about what they would allow, list or offer for a scope.
+* What the lock does not name is refused, unless it says that unlisted items pass.
+* What was last seen changed is refused, for a call and in a list alike, until it is seen as it was approved, or the
+  approval is renewed. `report` refuses nothing.
+* Nothing is looked up on a call: what was seen is known from the lists that passed (see `Sightings`).
+* A resource that is read by a template is approved with the template. Where templates overlap, none may have changed:
+  which of them the server reads by is not known here.
+* Sightings are about locked items only, so there are never more of them than the lock has items.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from authz.core.mcp.item import LIST_NAMES, Item, Kind, ListName
+from authz.core.policy.rule import Pattern
+from authz.core.reasons import Reason
+
+ItemKey = tuple[ListName, str]
+"""The list in which an item stands, and its name there."""
+
+
+class OnChange(StrEnum):
+    """What becomes of an item that is not as it was approved."""
+
+    HIDE = "hide"
+    REFUSE = "refuse"
+    REPORT = "report"
+
+
+class LockOutcome(StrEnum):
+    """What comparing an item with the lock showed. The value is the word used in metrics."""
+
+    EQUAL = "equal"
+    CHANGED = "changed"
+    UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Where a call's arguments leave the locked schema; it holds names of the schema, and nothing of the call.
+
+    Attributes:
+        place: the argument, as a JSON pointer (RFC 6901) in which `*` stands for any item or name.
+        keyword: the keyword of the schema that does not hold.
+    """
+
+    place: str
+    keyword: str
+
+    def __str__(self) -> str:
+        return f"{self.place or 'the arguments'}: {self.keyword}"
+
+
+class ArgumentSchema(Protocol):
+    """A tool's locked input schema, compiled."""
+
+    def misfit(self, arguments: Mapping[str, Any]) -> Misfit | None:
+        """Return where arguments leave the schema, None if they fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """A tool's annotations, by the worst case where the lock says nothing (MCP, ToolAnnotations)."""
+
+    read_only: bool = False
+    destructive: bool = True
+    idempotent: bool = False
+    open_world: bool = True
+
+
+WORST_CASE = Hints()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Lock:
+    """What of a server was approved.
+
+    Attributes:
+        digest: names the content of the lock in records.
+        items: the approved digests of each item; several where the eras of the protocol differ.
+        on_change: what becomes of an item that is not as approved.
+        allow_unlisted: whether items that the lock does not name pass.
+        keep_seconds: how long a change is remembered that no list has shown again.
+        hints: annotations of the tools.
+        schemas: the input schemas of the tools; empty unless every call's arguments must fit.
+    """
+
+    digest: str
+    items: Mapping[ItemKey, frozenset[str]]
+    on_change: OnChange = OnChange.HIDE
+    allow_unlisted: bool = False
+    keep_seconds: float = 86_400.0
+    hints: Mapping[str, Hints] = field(default_factory=dict)
+    schemas: Mapping[str, ArgumentSchema] = field(default_factory=dict)
+    _templates: tuple[tuple[Pattern, ItemKey], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the templates, which resources are read by."""
+        templates = [key for key in self.items if key[0] is ListName.TEMPLATES and "{" in key[1]]
+        self._templates = tuple((_pattern(key[1]), key) for key in templates)
+
+    def compare(self, key: ItemKey, digest: str | None) -> LockOutcome:
+        """Compare an item of a list with the lock; None stands for an item that has no digest."""
+        approved = self.items.get(key)
+        if approved is None:
+            return LockOutcome.UNLISTED
+        return LockOutcome.EQUAL if digest in approved else LockOutcome.CHANGED
+
+    def refusal(self, item: Item, changed: Callable[[ItemKey], bool]) -> Reason | None:
+        """Return why an item may be neither used nor listed; None if the lock has nothing against it.
+
+        Args:
+            item: the item.
+            changed: whether a locked item was last seen in another form than it was approved in.
+        """
+        if item.kind is Kind.TASK:
+            return None
+        keys = self._keys(item)
+        if not keys:
+            return None if self.allow_unlisted else Reason.ITEM_NOT_LOCKED
+        if self.on_change is OnChange.REPORT or not any(map(changed, keys)):
+            return None
+        return Reason.ITEM_CHANGED
+
+    def _keys(self, item: Item) -> list[ItemKey]:
+        """Return what the lock has about an item: the item itself, otherwise the templates that it can be read by."""
+        for section in LIST_NAMES[item.kind]:
+            if (section, item.name) in self.items:
+                return [(section, item.name)]
+        if item.kind is not Kind.RESOURCE:
+            return []
+        return [key for pattern, key in self._templates if pattern.matches(item.name)]
+
+    def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:
+        """Return where a call's arguments leave the schema of its tool; None if they fit, or there is none to fit."""
+        schema = self.schemas.get(item.name) if item.kind is Kind.TOOL else None
+        return None if schema is None else schema.misfit(arguments)
+
+
+def _pattern(template: str) -> Pattern:
+    """Return the pattern of the URIs that a template can make: an expression in braces stands for any text (RFC 6570)."""
+    head, *expressions = template.split("{")
+    return Pattern((head, *(each.partition("}")[2] for each in expressions)))

@@ -1,0 +1,80 @@
+"""Which locked items were last seen in another form than they were approved in.
+
+The lists of a server pass through here for every caller, so the first one who lists after a change makes it known for all.
+
+Rules of this module:
+
+* A sighting is the digest that was seen. Whether it is a change follows from the lock that is in force when somebody asks,
+  so renewing the lock settles it at once, and no reload has to.
+* An item that is seen in an approved form is forgotten.
+* A sighting that no list has renewed for the lock's `keep_seconds` is forgotten too.
+* `on_sight` is told of each that is new, so that it can be shared; what others tell comes in by `learn`. Another thread may
+  do so: entries are set and removed as a whole.
+"""
+
+from collections.abc import Callable
+
+from authz.core.policy.lock import ItemKey, Lock, LockOutcome
+
+UNREADABLE = ""
+"""The digest of an item that two readers could understand differently: it was never approved."""
+
+
+class Sightings:
+    """What was seen of the locked items of all servers."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        on_sight: Callable[[str, ItemKey, str | None], None] = lambda _server, _key, _digest: None,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            clock: gives seconds.
+            on_sight: told of a server, an item and the digest that was seen; None once it is as approved again.
+        """
+        self._clock = clock
+        self._on_sight = on_sight
+        self._seen: dict[tuple[str, ItemKey], tuple[str, float]] = {}
+
+    def note(self, server: str, lock: Lock, key: ItemKey, digest: str) -> LockOutcome:
+        """Compare an item of a list with the lock, and remember whether it changed."""
+        outcome = lock.compare(key, digest)
+        known = self._seen.get((server, key))
+        if outcome is LockOutcome.CHANGED:
+            self.learn(server, key, digest)
+            if known is None or known[0] != digest:
+                self._on_sight(server, key, digest)
+        elif known is not None:
+            self.learn(server, key, None)
+            self._on_sight(server, key, None)
+        return outcome
+
+    def learn(self, server: str, key: ItemKey, digest: str | None) -> None:
+        """Take over what was seen elsewhere; None for an item that is as approved again."""
+        if digest is None:
+            self._seen.pop((server, key), None)
+        else:
+            self._seen[server, key] = (digest, self._clock())
+
+    def changed(self, server: str, lock: Lock, key: ItemKey) -> bool:
+        """Return whether an item was last seen in a form that the lock does not approve."""
+        known = self._seen.get((server, key))
+        if known is None:
+            return False
+        digest, at = known
+        if self._clock() - at > lock.keep_seconds:
+            self._seen.pop((server, key), None)
+            return False
+        return lock.compare(key, digest) is LockOutcome.CHANGED
+
+    def keep_only(self, locks: dict[str, Lock]) -> None:
+        """Forget what no lock names any more, so that there are never more sightings than locked items."""
+        for server, key in list(self._seen):
+            if server not in locks or key not in locks[server].items:
+                self._seen.pop((server, key), None)
+
+    def all(self) -> list[tuple[str, ItemKey, str]]:
+        """Return every sighting: server, item and digest."""
+        return [(server, key, digest) for (server, key), (digest, _) in list(self._seen.items())]

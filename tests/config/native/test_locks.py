@@ -1,0 +1,142 @@
+"""The lock that a server names: read with the policy, warned about by it, and part of what names it in records."""
+
+import pytest
+
+from authz.config.load import load
+from authz.config.lock_file import LockFile
+from authz.config.problems import ConfigError
+from authz.core.mcp.item import Item, Kind, ListName
+from authz.core.policy.lock import Hints, Misfit, OnChange
+from authz.core.reasons import Reason
+from authz.tools.catalogue import Catalogue
+from authz.tools.lock.document import locked_items, render_lock
+from tests.support.policy_files import NATIVE
+
+ECHO = {
+    "name": "echo",
+    "description": "Say ${HOME}\nagain",
+    "inputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}},
+    "annotations": {"readOnlyHint": True, "openWorldHint": False, "destructiveHint": "maybe"},
+}
+LOCK = "    lock: {file: tools.lock}\n"
+
+
+def lock_text(*catalogues):
+    return render_lock(LockFile(server="http://x/mcp", made={}, items=locked_items(catalogues)))
+
+
+def tools(*items, era="legacy"):
+    return Catalogue(era, {ListName.TOOLS: list(items)})
+
+
+def loaded(folder, keys=LOCK, text=None, policy=NATIVE):
+    (folder / "tools.lock").write_text(lock_text(tools(ECHO)) if text is None else text)
+    file = folder / "policy.yaml"
+    file.write_text(policy.replace("    rules:", keys + "    rules:"))
+    return load(str(file), environment={})
+
+
+def lock_of(settings):
+    return settings.directory.servers[0].lock
+
+
+def refused(folder, **parts):
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, **parts)
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+def test_a_lock_says_what_was_approved(tmp_path):
+    lock = lock_of(loaded(tmp_path))
+
+    assert {(ListName.TOOLS, "echo")} == set(lock.items)
+    assert (OnChange.HIDE, False, 86_400.0) == (lock.on_change, lock.allow_unlisted, lock.keep_seconds)
+    assert Reason.ITEM_NOT_LOCKED is lock.refusal(Item(Kind.TOOL, "other"), lambda _: False)
+
+
+def test_its_settings_stand_beside_the_file(tmp_path):
+    keys = "    lock: {file: tools.lock, changed: report, unlisted: allow, keep_seconds: 60}\n"
+    lock = lock_of(loaded(tmp_path, keys))
+
+    assert (OnChange.REPORT, True, 60.0) == (lock.on_change, lock.allow_unlisted, lock.keep_seconds)
+
+
+def test_a_server_without_one_is_not_held_to_any(tmp_path):
+    assert lock_of(loaded(tmp_path, "")) is None
+
+
+def test_an_annotation_that_is_missing_or_no_boolean_counts_as_the_worst_case(tmp_path):
+    assert {"echo": Hints(read_only=True, destructive=True, idempotent=False, open_world=False)} == dict(
+        lock_of(loaded(tmp_path)).hints
+    )
+
+
+def test_where_two_eras_differ_either_form_is_approved_and_the_worse_annotation_counts(tmp_path):
+    other = {**ECHO, "annotations": {"readOnlyHint": False}}
+    lock = lock_of(loaded(tmp_path, text=lock_text(tools(ECHO), tools(other, era="modern"))))
+
+    assert [2] == [len(digests) for digests in lock.items.values()]
+    assert Hints() == lock.hints["echo"]
+
+
+def test_the_lock_is_one_of_the_files_that_are_watched_and_counts_in_the_policys_digest(tmp_path):
+    before = loaded(tmp_path)
+    after = loaded(tmp_path, text=lock_text(tools({**ECHO, "title": "Echo"})))
+
+    assert str(tmp_path / "tools.lock") in before.read
+    assert before.digest != after.digest
+    assert {"files": str(tmp_path / "tools.lock")} == before.locks
+
+
+def test_arguments_are_checked_only_where_the_policy_asks_for_it(tmp_path):
+    call = Item(Kind.TOOL, "echo"), {"n": "x"}
+
+    assert lock_of(loaded(tmp_path)).misfit(*call) is None
+    assert Misfit("/n", "type") == lock_of(loaded(tmp_path, LOCK + "    arguments: locked\n")).misfit(*call)
+
+
+def test_extra_deny_closes_the_schemas(tmp_path):
+    lock = lock_of(loaded(tmp_path, LOCK + "    arguments: locked\n    extra: deny\n"))
+
+    assert Misfit("", "additionalProperties") == lock.misfit(Item(Kind.TOOL, "echo"), {"more": 1})
+
+
+def test_a_rule_that_allows_a_tool_that_the_lock_does_not_have_is_a_warning(tmp_path):
+    settings = loaded(tmp_path, policy=NATIVE.replace("[echo]", "[echo, gone, x_*]"))
+
+    assert ["the lock tools.lock has no tool gone, so this allows nothing"] == [
+        warning.message for warning in settings.warnings
+    ]
+
+
+MISTAKES = {
+    "no file": (
+        {"keys": "    lock: {file: other.lock}\n"},
+        "other.lock: cannot be read: No such file or directory",
+    ),
+    "arguments without a lock": ({"keys": "    arguments: locked\n"}, "arguments: locked needs a lock"),
+    "extra without arguments": ({"keys": LOCK + "    extra: deny\n"}, "write arguments: locked"),
+    "no lock": ({"text": "a: 1\n"}, "not a lock of version 1"),
+    "another version": ({"text": "lock: 2\n"}, "tools.lock:1: lock: not a lock of version 1"),
+    "not YAML": ({"text": "lock: ["}, "not valid YAML"),
+    "a list": ({"text": "[]"}, "not a lock file"),
+    "an unknown list": ({"text": "lock: 1\ntoolz: []\n"}, "tools.lock:2: toolz: unknown key"),
+    "an edited block": (
+        {"text": lock_text(tools(ECHO)).replace("again", "and again")},
+        "the digest of echo is not that of its content: the block was edited",
+    ),
+    "a block twice": ({"text": "lock: 1\ntools: [{name: a}, {name: a}]\n"}, "a stands twice in tools"),
+    "no name": ({"text": "lock: 1\ntools: [{title: a}]\n"}, "an item without name"),
+    "a schema that cannot be used": (
+        {
+            "keys": LOCK + "    arguments: locked\n",
+            "text": lock_text(tools({"name": "a", "inputSchema": {"$ref": "https://example.com/s"}})),
+        },
+        "servers.files.arguments: the input schema of a (tools.lock:7) cannot be used",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_what_cannot_be_used_is_named_with_its_file_and_key(tmp_path, parts, expected):
+    assert expected in "\n".join(refused(tmp_path, **parts))

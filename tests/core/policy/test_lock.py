@@ -1,0 +1,131 @@
+"""What a lock says about an item, and what is remembered of the items that changed."""
+
+import pytest
+
+from authz.core.mcp.item import Item, Kind, ListName
+from authz.core.policy.lock import Lock, LockOutcome, OnChange
+from authz.core.policy.sightings import UNREADABLE, Sightings
+from authz.core.reasons import Reason
+
+ECHO = (ListName.TOOLS, "echo")
+FILES = (ListName.TEMPLATES, "file:///{+path}")
+PUBLIC = (ListName.TEMPLATES, "file:///public/{name}")
+README = (ListName.RESOURCES, "file:///readme")
+ITEMS = {
+    ECHO: frozenset({"A"}),
+    (ListName.PROMPTS, "hello"): frozenset({"P"}),
+    README: frozenset({"R"}),
+    FILES: frozenset({"F"}),
+    PUBLIC: frozenset({"U"}),
+}
+
+
+def lock(**more):
+    return Lock(digest="d", items=ITEMS, **more)
+
+
+def refusal(kind, name, changed=(), **more):
+    return lock(**more).refusal(Item(kind, name), lambda key: key in changed)
+
+
+REFUSALS = [
+    (None, Kind.TOOL, "echo", ()),
+    (Reason.ITEM_CHANGED, Kind.TOOL, "echo", (ECHO,)),
+    (Reason.ITEM_NOT_LOCKED, Kind.TOOL, "other", ()),
+    (Reason.ITEM_NOT_LOCKED, Kind.TOOL, "hello", ()),
+    (Reason.ITEM_NOT_LOCKED, Kind.TOOL, "Echo", ()),
+    (None, Kind.PROMPT, "hello", (ECHO,)),
+    (None, Kind.RESOURCE, "file:///readme", (FILES,)),
+    (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///readme", (README,)),
+    (None, Kind.RESOURCE, "file:///x/y", ()),
+    (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///x/y", (FILES,)),
+    (None, Kind.RESOURCE, "file:///x/y", (PUBLIC,)),
+    (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///public/x", (PUBLIC,)),
+    (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///public/x", (FILES,)),
+    (None, Kind.RESOURCE, "file:///{+path}", ()),
+    (Reason.ITEM_NOT_LOCKED, Kind.RESOURCE, "https://x", ()),
+    (None, Kind.TASK, "any", ()),
+]
+
+
+@pytest.mark.requirement("reason.item_changed", "reason.item_not_locked")
+@pytest.mark.parametrize(("expected", "kind", "name", "changed"), REFUSALS)
+def test_an_item_is_refused_if_it_is_not_in_the_lock_or_was_seen_changed(expected, kind, name, changed):
+    assert expected is refusal(kind, name, changed)
+
+
+def test_unlisted_items_pass_where_the_lock_says_so_and_changed_ones_do_not():
+    assert refusal(Kind.TOOL, "other", allow_unlisted=True) is None
+    assert Reason.ITEM_CHANGED is refusal(Kind.TOOL, "echo", (ECHO,), allow_unlisted=True)
+
+
+@pytest.mark.parametrize("mode", OnChange)
+def test_a_changed_item_is_refused_unless_changes_are_only_reported(mode):
+    expected = None if mode is OnChange.REPORT else Reason.ITEM_CHANGED
+
+    assert expected is refusal(Kind.TOOL, "echo", (ECHO,), on_change=mode)
+
+
+@pytest.fixture
+def clock():
+    return [1000.0]
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def sightings(clock, told):
+    return Sightings(lambda: clock[0], lambda *what: told.append(what))
+
+
+def test_a_change_is_told_once_and_its_end_once(sightings, told):
+    seen = [sightings.note("s", lock(), ECHO, digest) for digest in ("A", "B", "B", "C", "A", "A")]
+
+    assert [str(outcome) for outcome in seen] == ["equal", "changed", "changed", "changed", "equal", "equal"]
+    assert [("s", ECHO, "B"), ("s", ECHO, "C"), ("s", ECHO, None)] == told
+
+
+def test_what_was_seen_is_about_one_server(sightings):
+    sightings.note("s", lock(), ECHO, "B")
+
+    assert (True, False) == (sightings.changed("s", lock(), ECHO), sightings.changed("other", lock(), ECHO))
+
+
+def test_renewing_the_lock_settles_a_change_without_another_list(sightings):
+    sightings.note("s", lock(), ECHO, "B")
+    renewed = Lock(digest="e", items={ECHO: frozenset({"B"})})
+
+    assert not sightings.changed("s", renewed, ECHO)
+
+
+def test_a_change_that_no_list_shows_again_is_forgotten_after_its_time(sightings, clock):
+    sightings.note("s", lock(keep_seconds=60), ECHO, "B")
+    clock[0] += 60
+    assert sightings.changed("s", lock(keep_seconds=60), ECHO)
+    clock[0] += 1
+    assert not sightings.changed("s", lock(keep_seconds=60), ECHO)
+
+
+def test_what_has_no_digest_was_never_approved(sightings):
+    assert LockOutcome.CHANGED is sightings.note("s", lock(), ECHO, UNREADABLE)
+    assert sightings.changed("s", lock(), ECHO)
+
+
+def test_what_no_lock_names_is_neither_remembered_nor_kept(sightings):
+    unlisted = (ListName.TOOLS, "other")
+    assert LockOutcome.UNLISTED is sightings.note("s", lock(), unlisted, "B")
+    sightings.note("s", lock(), ECHO, "B")
+    sightings.keep_only({"s": Lock(digest="e", items={})})
+
+    assert [] == sightings.all()
+
+
+def test_what_another_worker_saw_counts_like_an_own_sighting(sightings, told):
+    sightings.learn("s", ECHO, "B")
+    assert sightings.changed("s", lock(), ECHO)
+    sightings.learn("s", ECHO, None)
+    assert not sightings.changed("s", lock(), ECHO)
+    assert [] == told
