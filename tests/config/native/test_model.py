@@ -118,6 +118,14 @@ sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
 OFFLINE = """\
   offline: {issuer: offline, audiences: [x], jwks_file: keys.json}
 """
+LOCKED = """\
+  locked:
+    resource: https://mcp.example/locked
+    issuers: [offline]
+    lock: {file: tools.lock, changed: hide, unlisted: hide, keep_seconds: 60}
+    arguments: locked
+    extra: deny
+"""
 
 
 def models(
@@ -153,7 +161,7 @@ def written(value: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def test_the_example_writes_every_key_there_is():
-    text = EVERYTHING.replace("servers:\n", OFFLINE + "servers:\n") + BESIDE
+    text = EVERYTHING.replace("servers:\n", OFFLINE + "servers:\n" + LOCKED) + BESIDE
     (document,) = read_documents(text, "FILE", {})
     found = written(validate(PolicyFile, document), {})
 
