@@ -66,6 +66,10 @@ _SECURITY = {
     "security.bounded-evaluation": ("SEC-09", "The cost of a rule's expression is bounded."),
     "security.bounded-fetches": ("SEC-09", "Fetches of keys that strangers can cause are bounded."),
     "security.one-spelling": ("SEC-11", "A resource is judged in one spelling of its URI."),
+    "security.no-list-without-rewriter": (
+        "SEC-14",
+        "An Envoy that surely has no rewriter gets no list.",
+    ),
     "security.hidden-is-unknown": (
         "SEC-12",
         "A hidden name and one that no rule selects are answered alike.",

@@ -45,6 +45,7 @@ def serve(arguments: Sequence[str]) -> None:
         grace=flags.grace,
         session_keys=flags.session_key_file,
         grpc_server=flags.grpc_server,
+        rewriter=flags.rewriter or "",
     )
     settings = read_task(task)
     configure(sys.stderr)

@@ -31,6 +31,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     _add_addresses_and_workers(parser.add_argument)
     _add_policy(parser.add_argument)
+    _add_rewriter(parser.add_argument)
     return parser.parse_args(arguments)
 
 
@@ -56,6 +57,15 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
         type=_server,
         default=ServerChoice.AUTO,
         help="gRPC server: native is faster but uses private names of grpcio; aio uses its public API; auto takes native if it works.",
+    )
+
+
+def _add_rewriter(add: Callable[..., object]) -> None:
+    add(
+        "--rewriter",
+        metavar="required|optional",
+        choices=("required", "optional"),
+        help="For all servers: whether lists are refused while Envoy has no rewriter to trim them; default: the policy file's.",
     )
 
 

@@ -8,6 +8,7 @@ import structlog
 from authz.cli.policy_file import read_settings
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
+from authz.core.servers import Directory
 from authz.edge.workers.ipc import Task
 
 _LOG = structlog.get_logger("authz.policy")
@@ -30,6 +31,10 @@ def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
     drain = settings.drain
     if task.grace is not None:
         drain = dataclasses.replace(drain, grace=task.grace)
+    if task.rewriter:
+        needed = task.rewriter == "required"
+        servers = [dataclasses.replace(each, needs_rewriter=needed) for each in settings.directory.servers]
+        settings = dataclasses.replace(settings, directory=Directory(tuple(servers)))
     return dataclasses.replace(
         settings, grpc=task.grpc or settings.grpc, http=task.http or settings.http, drain=drain
     )

@@ -36,6 +36,11 @@ def check_tcp_address(text: str) -> str:
     return check_address(text)
 
 
+def is_local(address: str) -> bool:
+    """Return whether only processes of this machine can reach an address."""
+    return address.startswith("unix:") or is_loopback(f"http://{address}")
+
+
 def worker_addresses(address: str, workers: int) -> tuple[str, ...]:
     """Return the gRPC address of each worker: one shared port, or one Unix socket each.
 

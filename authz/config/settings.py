@@ -159,6 +159,7 @@ class Settings:
         session_keys: keys that bind session ids: the first signs, each verifies; if empty, the process makes its own.
         stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
         stream_shares: how many streams may be under way at once in one worker.
+        quiet: seconds of silence after steady traffic that count as a problem of Envoy; 0 for never. Read at the start only.
         every_answer: whether every response passes the rewriter, so that none outlives its token for longer than that.
     """
 
@@ -192,6 +193,7 @@ class Settings:
     stream_grace: float = 60.0
     stream_shares: StreamShares = field(default_factory=StreamShares)
     every_answer: bool = False
+    quiet: float = 40.0
 
     @property
     def read(self) -> dict[str, str]:

@@ -7,6 +7,7 @@
     5 session          the ids of a legacy session and of a stream's last event must be the caller's own
     6 policy           the rules must allow every item that the message names
                        for a stream there must be room in the shares of its caller and its server
+                       for a list there must be a rewriter that trims it
     7 deadline         an allow that comes too late is a denial
 
 Each step returns what the next one needs, or the denial that ends the check. Every decision starts
@@ -58,6 +59,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
         stream_grace: seconds for which a response may stay open after its caller's token has expired.
         admit_stream: says whether a caller may open one more stream at a server, and counts on it if so.
         changed: says whether a locked item was last seen changed.
+        rewriter_missing: says whether it is sure that the Envoy at an address trims no lists.
         rewrite_every_answer: whether the answer to every request passes the rewriter, so that none outlives its token.
         candidate: the snapshot whose decisions are compared with these and never applied; None for none.
     """
@@ -72,6 +74,7 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     stream_grace: float
     admit_stream: Callable[[Principal, str], bool] = lambda _caller, _server: True
     changed: Changed = nothing_changed
+    rewriter_missing: Callable[[str], bool] = lambda _listener: False
     rewrite_every_answer: bool = False
     candidate: "PolicySnapshot | None" = None
 
@@ -175,7 +178,9 @@ def _judge(
         verdict = server.judge(context, item, snapshot.changed)
         if verdict.reason is not Reason.ALLOWED:
             return verdict, item
-    if message.method in STREAMS and not snapshot.admit_stream(caller.principal, server.name):
+    if _must_not_list(message, request, server, snapshot):
+        verdict = Verdict(Reason.REWRITER_MISSING)
+    elif message.method in STREAMS and not snapshot.admit_stream(caller.principal, server.name):
         verdict = Verdict(Reason.TOO_MANY_STREAMS)
     return verdict, item
 
@@ -228,6 +233,12 @@ def _decide(
         as_result=message.method == _CALL and not message.task,
         hide=hide,
     )
+
+
+def _must_not_list(message: Message, request: HttpRequest, server: Server, snapshot: PolicySnapshot) -> bool:
+    """Return whether the answer could name hidden items and nobody would trim it. A stream can redeliver a list."""
+    names_others = message.row.lists or message.method in STREAMS
+    return names_others and server.needs_rewriter and snapshot.rewriter_missing(request.listener())
 
 
 def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:

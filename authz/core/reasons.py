@@ -70,6 +70,7 @@ class Reason(StrEnum):
     ITEM_NOT_LOCKED = "item_not_locked"
 
     TOO_MANY_STREAMS = "too_many_streams"
+    REWRITER_MISSING = "rewriter_missing"
     DEADLINE = "deadline"
     INTERNAL = "internal"
 
@@ -149,6 +150,12 @@ def _rows() -> dict[Reason, ReasonRow]:
         ),
         r.ITEM_NOT_LOCKED: ReasonRow(policy, 403, CODE_POLICY, "this was not approved at this server"),
         r.TOO_MANY_STREAMS: ReasonRow(service, 429, CODE_BUSY, "too many streams are open; try again later"),
+        r.REWRITER_MISSING: ReasonRow(
+            service,
+            503,
+            CODE_SERVICE,
+            "lists cannot be trimmed for the caller here, so none is sent; try again later",
+        ),
         r.DEADLINE: ReasonRow(service, 503, CODE_SERVICE, "the decision came too late"),
         r.INTERNAL: ReasonRow(service, 503, CODE_SERVICE, "the request could not be decided"),
     }

@@ -53,6 +53,7 @@ class Server:
         hide: whether a denied item looks like an unknown one.
         reachable: whether lists also name what nothing but scope keeps from the caller, so that a client that calls
             only what is listed can step up.
+        needs_rewriter: whether lists are refused while it is sure that nobody trims them.
         scopes: scopes a client should ask for first; named by the metadata document and the 401 challenge.
         title: human-readable name for the metadata document, empty for none.
         documentation: URL for the metadata document, empty for none.
@@ -74,6 +75,7 @@ class Server:
     denial: DenialStyle = DenialStyle.AUTO
     hide: bool = False
     reachable: bool = False
+    needs_rewriter: bool = True
     scopes: tuple[str, ...] = ()
     title: str = ""
     documentation: str = ""

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from authz.config.settings import GrpcTls, Settings
 from authz.edge.envoy import ext_authz, ext_proc
+from authz.edge.envoy_watch import EnvoyWatch
 from authz.edge.grpc.health import SERVICE, Health
 from authz.edge.grpc.preload import ServerChoice
 from authz.edge.grpc.reflection import Reflection
@@ -79,11 +80,17 @@ class _HttpControl:
 
     def __init__(self, address: str) -> None:
         self._port = HttpPort(address)
+        self._watching: asyncio.Task[None] | None = None
 
     def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
-        self._port.begin(application(WorkerReport(service, shutdown)))
+        report = WorkerReport(service, shutdown)
+        watch = EnvoyWatch(report)
+        self._watching = asyncio.create_task(watch.run())
+        self._port.begin(application(report, watch))
 
     async def end(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self._port.end()
 
 

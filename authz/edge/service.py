@@ -15,15 +15,18 @@ from typing import Any
 import structlog
 from msgspec import structs
 
+from authz.config.addresses import is_local
 from authz.config.settings import Settings
 from authz.core.authentication import Authenticator
 from authz.core.engine import PolicySnapshot
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
+from authz.core.mcp.methods import METHODS
 from authz.core.policy.lock import Lock
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
+from authz.core.response.presence import ALONE, AMONG_REPLICAS, RewriterPresence
 from authz.core.response.streams import OpenStreams
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
@@ -32,10 +35,15 @@ from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.lock_watch import LockWatch
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
+_PROMPT = frozenset(
+    name for name, row in METHODS.items() if (row.lists or row.starts_session) and not row.may_stream
+)
+"""Methods that a server answers at once, so that the rewriter of the answer is soon there."""
 _LOG = structlog.get_logger("authz.policy")
 
 
@@ -43,6 +51,7 @@ class Service:
     """One worker's state; it shares none of it with another process.
 
     Attributes:
+        presence: whether Envoys trim the lists for which they were told to.
         socket: the path of the Unix socket at which this worker listens; None for a TCP port.
     """
 
@@ -57,7 +66,14 @@ class Service:
         """
         self.audit = audit
         self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
-        self.metrics = Metrics(KeyGauges(self._key_figures), LockGauge(self._changed_items))
+        self.presence = RewriterPresence(
+            time.monotonic, enough=ALONE if is_local(settings.grpc) else AMONG_REPLICAS
+        )
+        self.metrics = Metrics(
+            KeyGauges(self._key_figures),
+            LockGauge(self._changed_items),
+            EnvoyGauges(self.presence.missing_at),
+        )
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
         self.problem = ""
@@ -76,6 +92,8 @@ class Service:
             write=self.audit.write,
             count=self.metrics.decided,
             time_stages=self.metrics.time_stages,
+            asked=self._asked,
+            withheld=self.metrics.body_withheld,
         )
 
     def processor(self) -> Processor:
@@ -87,7 +105,13 @@ class Service:
             bounds=FilterBounds(bytes=settings.max_list, items=settings.list_items),
             held=HeldBytes(settings.held),
             streams=self.streams,
+            came=self.presence.came,
         )
+
+    def _asked(self, server: str, method: str, listener: str) -> None:
+        self.metrics.rewriter_asked(server)
+        if method in _PROMPT:
+            self.presence.asked(listener)
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""
@@ -168,6 +192,7 @@ class Service:
             # A candidate has its own terms for issuers, so its own cache; its look-ups are not counted.
             admit_stream=self.streams.admit,
             changed=self.locks.sightings.changed,
+            rewriter_missing=self.presence.missing,
             candidate=None
             if candidate is None
             else self._without_candidate(candidate, lambda _outcome: None),

@@ -125,6 +125,7 @@ _FILTERS = {
     "MetadataOptions.forwarding_namespaces": "The decision's metadata tells the processor for which caller to trim.",
     "ExternalProcessor.mutation_rules": "For a shorter body, its length and the digests of the original.",
     "ExternalProcessor.disable_clear_route_cache": "",
+    "ExternalProcessor.response_attributes": "Envoy's version, which the service shows, and warns of when it is too old.",
     "ExternalProcessor.grpc_service": "No timeout: the stream lasts as long as the response.",
 }
 

@@ -58,6 +58,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherOnMatch,
 )
 
+from authz.config.envoy_version import ATTRIBUTES
 from authz.render.clusters import AUTHZ, POOLS, REWRITER
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
@@ -226,6 +227,7 @@ def _ext_proc(chain: Chain, cluster: str) -> ExternalProcessor:
         ),
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,
+        response_attributes=list(ATTRIBUTES),
         grpc_service=GrpcService(
             envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=cluster),
             retry_policy=retry_elsewhere(RETRY_STREAM_ON, _STREAM_WAIT) if chain.more_services else None,

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from authz.core import engine
 from authz.core.identity.principal import ANONYMOUS, Caller
@@ -303,6 +304,40 @@ def test_the_id_of_a_refused_request_is_not_looked_for_in_a_large_body():
 def test_a_yes_that_comes_too_late_is_a_no():
     assert Reason.DEADLINE is check(call(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
     assert Reason.DEADLINE is check(stream(), snapshot(server(ALLOW_ALL)), TOO_LATE).reason
+
+
+def _without_rewriter(*listeners, **of_server):
+    open_server = server(ALLOW_ALL, **of_server)
+    return replace(snapshot(open_server), rewriter_missing=lambda at: at in listeners)
+
+
+def _at(request, listener):
+    return replace(request, listener=lambda: listener)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (post(modern("tools/list"), mirrored("tools/list")), Reason.REWRITER_MISSING),
+        (post(message("resources/list")), Reason.REWRITER_MISSING),
+        (stream(), Reason.REWRITER_MISSING),
+        (call(), Reason.ALLOWED),
+        (post(PING), Reason.ALLOWED),
+    ],
+)
+@pytest.mark.requirement("reason.rewriter_missing")
+@pytest.mark.requirement("security.no-list-without-rewriter")
+def test_nothing_that_can_name_hidden_items_passes_an_envoy_without_a_rewriter(request_, expected):
+    context = _without_rewriter("10.0.0.1:80")
+
+    assert expected is reason(_at(request_, "10.0.0.1:80"), context)
+    assert Reason.ALLOWED is reason(_at(request_, "10.0.0.2:80"), context)
+
+
+def test_a_server_that_needs_no_rewriter_sends_its_lists_whole():
+    context = _without_rewriter("10.0.0.1:80", needs_rewriter=False)
+
+    assert Reason.ALLOWED is reason(_at(post(message("tools/list")), "10.0.0.1:80"), context)
 
 
 def test_a_no_keeps_its_reason_however_late():

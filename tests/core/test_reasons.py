@@ -10,7 +10,7 @@ WORDS = """
     bad_origin unknown_endpoint bad_content_type bad_encoding body_too_large partial_body bad_json too_complex bad_message batch
     header_mismatch unsupported_version method_not_allowed unknown_method session_mismatch ambiguous_uri
     allowed no_rule denied_by_rule missing_scope missing_role args_not_allowed rule_error item_changed item_not_locked
-    too_many_streams deadline internal
+    too_many_streams rewriter_missing deadline internal
 """
 
 

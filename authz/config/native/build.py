@@ -202,6 +202,7 @@ class _SettingsBuilder:
             denial=DenialStyle(model.denial),
             hide=model.hide,
             reachable=model.lists == "reachable",
+            needs_rewriter=model.rewriter == "required",
             scopes=tuple(model.scopes),
             title=model.resource_name or "",
             documentation=model.resource_documentation or "",

@@ -64,6 +64,13 @@ class LimitsModel(Section):
         450, ge=10, le=60_000, description="time for one decision; an allow that takes longer is a denial"
     )
     tokens: int = Field(10_000, ge=16, le=1_000_000, description="verified tokens that are remembered")
+    quiet: int = Field(
+        40,
+        alias="quiet_seconds",
+        ge=0,
+        le=_DAY,
+        description="silence after steady traffic that is reported as a problem of Envoy; 0 for never",
+    )
     calls: int | None = Field(
         None,
         ge=16,

@@ -176,6 +176,9 @@ class ServerModel(Section):
     lists: Literal["callable", "reachable"] = Field(
         "callable", description="reachable also lists what nothing but scope keeps from the caller"
     )
+    rewriter: Literal["required", "optional"] = Field(
+        "required", description="optional: let lists pass untrimmed where Envoy has no rewriter"
+    )
     scopes: list[Word] = Field([], description="scopes that a client should request first")
     resource_name: Text | None = None
     resource_documentation: Url | None = None

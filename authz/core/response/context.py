@@ -26,6 +26,8 @@ from authz.core.servers import Changed, Server, nothing_changed
 
 KEY = "caller"
 """The key of the dynamic metadata that holds the context."""
+LISTENER = "listener"
+"""The key of the dynamic metadata that holds the address of Envoy at which the request arrived."""
 
 
 class _EncodedContext(msgspec.Struct, omit_defaults=True):

@@ -26,7 +26,7 @@ from authz.core.mcp.item import Item
 from authz.core.mcp.methods import METHODS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
-from authz.core.response.context import KEY, ResponseContext
+from authz.core.response.context import KEY, LISTENER, ResponseContext
 from authz.core.response.streams import METHODS as STREAMS
 from authz.core.servers import Server
 from authz.core.wire.bounded_cache import BoundedCache
@@ -74,15 +74,24 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     return b"".join(parts)
 
 
-def deny(decision: Decision, denial: DenialResponse, policy: str, decision_id: str) -> bytes:
-    """Return the response to a denied request, as `core.denial` rendered it."""
+def deny(
+    decision: Decision, denial: DenialResponse, policy: str, decision_id: str, listener: str = ""
+) -> bytes:
+    """Return the response to a denied request, as `core.denial` rendered it.
+
+    A denial for want of a rewriter asks for the rewriter itself: Envoy runs it on this answer too, if it is there, and
+    so the service learns that it is. `listener` is where the request arrived.
+    """
     response = _pb.CheckResponse()
     response.status.code = _PERMISSION_DENIED
     denied = response.denied_response
     denied.status.code = denial.status
     denied.body = denial.body.decode()
     _set_headers(denied.headers, denial.headers)
-    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=False)
+    probes = decision.reason is Reason.REWRITER_MISSING
+    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=probes)
+    if probes:
+        response.dynamic_metadata.fields[LISTENER].string_value = listener
     if decision.principal is not None:
         _describe_principal(response, decision.principal)
     return (
@@ -218,9 +227,19 @@ def _context_part(decision: Decision, caller: Caller, request: HttpRequest, serv
     if not decision.rewrite:
         return b""
     inputs = server.policy.visibility_inputs
-    return _POOLS.get(decision.method, b"") + _text_part(
-        KEY, ResponseContext.encode(caller, request, inputs, decision.request_id)
+    return (
+        _POOLS.get(decision.method, b"")
+        + _listener_part(request.listener())
+        + _text_part(KEY, ResponseContext.encode(caller, request, inputs, decision.request_id))
     )
+
+
+_LISTENERS: BoundedCache[str, bytes] = BoundedCache(256)
+
+
+def _listener_part(listener: str) -> bytes:
+    """Return the part that tells the rewriter which Envoy asked for it."""
+    return _LISTENERS.get(listener) or _LISTENERS.put(listener, _text_part(LISTENER, listener))
 
 
 def _serialize(response: Any) -> bytes:

@@ -12,9 +12,11 @@ Rules of this module:
 * Of the identity headers every copy and every spelling that a client sent is removed (see `check_response`).
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +39,8 @@ SERVICE = "envoy.service.auth.v3.Authorization"
 PARTIAL_BODY = "x-envoy-auth-partial-body"
 
 _LOG = structlog.get_logger("authz.check")
+_LENGTH = re.compile(r"0*[1-9][0-9]*").fullmatch
+"""Matches the length of a body that is not empty."""
 _read: Any = external_auth_pb2.CheckRequest.FromString
 
 
@@ -61,6 +65,8 @@ class Checker:
         write: Write,
         count: Count,
         time_stages: Callable[[], Callable[[str], None]],
+        asked: Callable[[str, str, str], None] = lambda _server, _method, _listener: None,
+        withheld: Callable[[str], None] = lambda _cause: None,
     ) -> None:
         """Decide by the policy in force, and record every decision.
 
@@ -70,11 +76,14 @@ class Checker:
             write: writes the record of a decision.
             count: counts a decision.
             time_stages: begins to time the stages of a Check, and returns what marks their ends.
+            asked: is told of each answer for which the rewriter is asked: its server, method and listener.
+            withheld: counts a request whose body Envoy did not hand over as it is, by cause.
         """
         self._snapshots = snapshots
         self._find_key = find_key
         self._write, self._count_decision = write, count
         self._time_stages = time_stages
+        self._asked, self._withheld = asked, withheld
         self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
@@ -102,6 +111,18 @@ class Checker:
         self._count_decision(decision, seconds)
         return response
 
+    def _note_withheld(self, request: HttpRequest) -> None:
+        """Count a refused request whose body Envoy cut, changed or kept: no client can bring that about."""
+        if not request.body_complete:
+            cut = request.headers.get(PARTIAL_BODY, "false") != "false"
+            self._withheld("partial" if cut else "not_raw")
+        elif (
+            request.method == "POST"
+            and not request.body
+            and _LENGTH(request.headers.get("content-length", ""))
+        ):
+            self._withheld("absent")
+
     async def _found_key(self, decision: Decision, began: float, call: Call) -> bool:
         search = None if decision.rejection is None else self._find_key(decision.rejection, began)
         return search is not None and await call.run_in_loop(search)
@@ -119,10 +140,13 @@ class Checker:
         status = 0
         if decision.allowed and server is not None:
             response = allow(decision, request, server, policy, decision_id)
+            if decision.rewrite:
+                self._asked(decision.server, decision.method, request.listener())
         else:
             denial = render_denial(decision, server, request, decision_id)
             status = denial.status
-            response = deny(decision, denial, policy, decision_id)
+            response = deny(decision, denial, policy, decision_id, request.listener())
+            self._note_withheld(request)
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
         )
@@ -139,6 +163,12 @@ def decide(
     return note_candidate(decision, request, snapshot.candidate, now)
 
 
+def _listener(attributes: Any) -> str:
+    """Return the address of Envoy at which a request arrived."""
+    at = attributes.destination.address.socket_address
+    return f"{at.address}:{at.port_value}" if at.address else ""
+
+
 _DENIED = Decision()
 _NOTHING = HttpRequest(method="", host="", path="", headers={})
 
@@ -153,7 +183,7 @@ def read_request(message: Any) -> HttpRequest:
     http = attributes.request.http
     headers, repeated = _headers(http)
     body = http.raw_body
-    partial = headers.get(PARTIAL_BODY, "false")
+    cut = headers.get(PARTIAL_BODY, "false")
     address = attributes.source.address.socket_address
     return HttpRequest(
         method=http.method,
@@ -163,8 +193,9 @@ def read_request(message: Any) -> HttpRequest:
         headers=headers,
         repeated=repeated,
         body=body,
-        body_complete=partial == "false" and not http.body,
+        body_complete=cut == "false" and not http.body,
         source=address.address,
+        listener=partial(_listener, attributes),
     )
 
 

@@ -17,7 +17,7 @@ Rules of this module:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -47,18 +47,25 @@ class Processor:
         bounds: FilterBounds = DEFAULT_BOUNDS,
         held: HeldBytes | None = None,
         streams: OpenStreams | None = None,
+        came: Callable[[str], None] = lambda _listener: None,
     ) -> None:
-        """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`."""
+        """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`.
+
+        `came` is told of each response that Envoy hands over: at which listener its request arrived.
+        """
         self._resolve = resolve
         self._observe = observe
         self._bounds = bounds
         self._held = held or HeldBytes()
         self._open = streams or OpenStreams(StreamShares(), time.monotonic)
+        self._came = came
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
     async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = ProcessingStream(self._resolve, self._observe, self._bounds, self._held, self._open)
+        stream = ProcessingStream(
+            self._resolve, self._observe, self._bounds, self._held, self._open, self._came
+        )
         try:
             await _converse(stream, call)
         finally:

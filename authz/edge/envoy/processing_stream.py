@@ -16,6 +16,7 @@ from typing import Any
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 
+from authz.config.envoy_version import ATTRIBUTES
 from authz.core.identity.principal import Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
@@ -32,7 +33,7 @@ from authz.core.response.commands import (
     ResponseOutcome,
     Stop,
 )
-from authz.core.response.context import ResponseContext
+from authz.core.response.context import LISTENER, ResponseContext
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms
@@ -55,6 +56,8 @@ from authz.edge.envoy.processing_messages import (
 )
 from authz.edge.telemetry.metrics import Metrics
 
+FILTER = "envoy.filters.http.ext_proc"
+"""Under this name Envoy sends the attributes that it was told to send."""
 NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves its dynamic metadata."""
 
@@ -78,6 +81,7 @@ class ProcessingStream:
         bounds: FilterBounds,
         held: HeldBytes,
         streams: OpenStreams,
+        came: Callable[[str], None],
     ) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
@@ -85,6 +89,7 @@ class ProcessingStream:
         self._bounds = bounds
         self._held = held
         self._streams = streams
+        self._came = came
         self._owner: Principal | None = None  # of a stream that is counted
         self._server = ""
         self._request_id: RequestId = None
@@ -136,14 +141,22 @@ class ProcessingStream:
             yield from self._fail()
             return
         context = self._find_context(request.metadata_context.filter_metadata)
+        self._note_version(request.attributes)
         values = field_values(message.headers)
         self._session = _bind_session(values.get(SESSION), context)
         self._validators = [name for name in VALIDATORS if name in values]
         self._rewriter = Rewriter(self._terms(context))
         yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
 
+    def _note_version(self, attributes: Mapping[str, Any]) -> None:
+        """Note Envoy's version, if its configuration sends it."""
+        given = attributes[FILTER].fields if FILTER in attributes else {}
+        if all(name in given for name in ATTRIBUTES):
+            self._observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
+
     def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
         given = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        self._came(given.get(LISTENER, ""))
         context = self._resolve(given)
         if context is not None:
             self._server, self._request_id = context.server.name, context.request_id
@@ -151,6 +164,7 @@ class ProcessingStream:
             if given.get("method") in STREAMS:
                 self._owner = context.caller.principal
                 self._streams.begin(self._owner, self._server)
+        self._observe.rewriter_came(self._server)
         return context
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:

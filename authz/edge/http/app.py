@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from authz.core.denial import METADATA_PATH, resource_url
 from authz.core.servers import Server
+from authz.edge.envoy_watch import EnvoyWatch
 from authz.edge.http.status import ServiceStatus
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,9 +33,9 @@ class _Collected(Collector):
         return self._metrics
 
 
-def application(service: ServiceStatus) -> Starlette:
-    """Return the ASGI application of a service."""
-    endpoints = _Endpoints(service)
+def application(service: ServiceStatus, watch: EnvoyWatch | None = None) -> Starlette:
+    """Return the ASGI application of a service; `watch` tells what is wrong with the Envoys that ask it."""
+    endpoints = _Endpoints(service, watch or EnvoyWatch(service))
     return Starlette(
         routes=[
             Route(METADATA_PATH, endpoints.metadata),
@@ -48,8 +49,11 @@ def application(service: ServiceStatus) -> Starlette:
 
 
 class _Endpoints:
-    def __init__(self, service: ServiceStatus) -> None:
-        self._service = service
+    def __init__(self, service: ServiceStatus, watch: EnvoyWatch) -> None:
+        self._service, self._watch = service, watch
+
+    async def _metrics(self) -> list[Metric]:
+        return [*await self._service.metrics(), self._watch.gauge()]
 
     async def metadata(self, request: Request) -> Response:
         """Return the document of the server that the well-known path belongs to (RFC 9728 section 3)."""
@@ -71,14 +75,14 @@ class _Endpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Return every metric in Prometheus' text format."""
-        return Response(generate_latest(_Collected(await self._service.metrics())), media_type=_TEXT_FORMAT)
+        return Response(generate_latest(_Collected(await self._metrics())), media_type=_TEXT_FORMAT)
 
     async def console(self, _: Request) -> Response:
         """Return a page about the service for people."""
         from authz.edge.http.console.page import HEADERS, page  # noqa: PLC0415 - loaded on the first visit
         from authz.edge.http.console.summary import samples_of, summarize  # noqa: PLC0415 - as above
 
-        summary = summarize(samples_of(await self._service.metrics()))
+        summary = summarize(samples_of(await self._metrics()))
         text = page(self._service.settings, await self._service.status(), summary)
         return HTMLResponse(text, headers=HEADERS)
 
@@ -89,7 +93,8 @@ class _Endpoints:
     async def readyz(self, _: Request) -> Response:
         """Answer readiness: 200 if every issuer has a usable key and the service is not ending."""
         status = await self._service.status()
-        return JSONResponse(msgspec.to_builtins(status), status_code=200 if status.ready else 503)
+        answer = {**msgspec.to_builtins(status), "envoy": msgspec.to_builtins(self._watch.problems)}
+        return JSONResponse(answer, status_code=200 if status.ready else 503)
 
 
 def document(server: Server, scheme: str, host: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.core.policy.lock import LockOutcome
 from authz.core.response.filter_result import Cause
 from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
+from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 
 OTHER = "_other"
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
@@ -67,11 +68,23 @@ class LockGauge(Collector):
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
-    def __init__(self, keys: KeyGauges | None = None, locks: LockGauge | None = None) -> None:
-        """Register every metric; `keys` reads the key store, `locks` what was seen changed."""
+    def __init__(
+        self,
+        keys: KeyGauges | None = None,
+        locks: LockGauge | None = None,
+        envoys: EnvoyGauges | None = None,
+    ) -> None:
+        """Register every metric.
+
+        Args:
+            keys: reads the key store.
+            locks: what was seen changed.
+            envoys: what is known of the Envoys that ask.
+        """
         self.registry = CollectorRegistry()
+        self._envoys = envoys or EnvoyGauges(list)
         self._named: Mapping[str, frozenset[str]] = {}
-        for collector in (keys, locks, *self._counters(), *self._histograms()):
+        for collector in (keys, locks, self._envoys, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
         registry = self.registry
@@ -110,7 +123,18 @@ class Metrics:
         self._locked = Counters("mcp_authz_lock", compared, ("server", "outcome"))
         decisions = (self._decisions, self._tools, self._shadows)
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
-        return (*decisions, *figures, self._locked, self._calls_refused, self._responses_refused)
+        of_envoy = self._of_envoy()
+        refused_too = (self._locked, self._calls_refused, self._responses_refused)
+        return (*decisions, *figures, *refused_too, *of_envoy)
+
+    def _of_envoy(self) -> tuple[Counters, ...]:
+        asked = "Answers for which a Check asked for the rewriter."
+        self._asked = Counters("mcp_authz_rewrites_asked", asked, ("server",))
+        came = "Responses that Envoy handed to the rewriter."
+        self._came = Counters("mcp_authz_rewrites_begun", came, ("server",))
+        withheld = "Requests whose body Envoy did not hand over as it goes upstream, by cause."
+        self._withheld = Counters("mcp_authz_bodies_withheld", withheld, ("cause",))
+        return self._asked, self._came, self._withheld
 
     def _histograms(self) -> tuple[DurationHistogram, ...]:
         self._check = DurationHistogram(
@@ -146,6 +170,22 @@ class Metrics:
     def compared(self, server: str, outcome: LockOutcome) -> None:
         """Count one item of a list that was compared with the lock."""
         self._locked.add((server, outcome.value))
+
+    def rewriter_asked(self, server: str) -> None:
+        """Count one answer for which a Check asked for the rewriter."""
+        self._asked.add((server,))
+
+    def rewriter_came(self, server: str) -> None:
+        """Count one response that Envoy handed to the rewriter, whatever became of it."""
+        self._came.add((server,))
+
+    def body_withheld(self, cause: str) -> None:
+        """Count one request whose body Envoy did not hand over as it is: `not_raw`, `partial` or `absent`."""
+        self._withheld.add((cause,))
+
+    def envoy_seen(self, version: tuple[int, ...]) -> None:
+        """Note the version of an Envoy that asks."""
+        self._envoys.note(".".join(map(str, version)))
 
     def rewritten(self, outcome: str) -> None:
         """Count one message that passed through the rewriter."""

@@ -26,7 +26,7 @@ MAX_BYTES = 64 * 1024 * 1024
 class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """What one worker is to do; the first message to it.
 
-    The fields from `config` to `session_keys` are the flags of `serve`, unset ones empty or None.
+    The fields from `config` to `rewriter` are the flags of `serve`, unset ones empty or None.
 
     Attributes:
         shared: whether other workers listen at the same gRPC address.
@@ -43,6 +43,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     http: str
     grace: float | None
     session_keys: list[str] = []
+    rewriter: str = ""
     grpc_server: ServerChoice = ServerChoice.AUTO
     shared: bool = False
     hold: float = 0.0
@@ -83,11 +84,17 @@ class Report(msgspec.Struct, tag=True, frozen=True):
     metrics: list[Metric]
 
 
+class Came(msgspec.Struct, tag=True, frozen=True):
+    """The rewriters of these listeners came to a worker, and so to the service: each of its workers is told."""
+
+    listeners: list[str]
+
+
 class End(msgspec.Struct, tag=True, frozen=True):
     """The whole service ends."""
 
 
-Message = Task | Started | Ask | Report | End | Sighting
+Message = Task | Started | Ask | Report | Came | End | Sighting
 _MetricOnWire = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 
 

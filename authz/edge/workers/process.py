@@ -24,7 +24,7 @@ from prometheus_client.core import Metric
 
 from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import Ask, End, Report, Sighting, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import Ask, Came, End, Report, Sighting, Started, Task, WorkerChannel
 from authz.edge.workers.metrics_merge import merge, summed
 from authz.edge.workers.sightings import SightingExchange
 
@@ -57,6 +57,7 @@ class WorkerSlot:
         audit: AuditPipe,
         files: Callable[[], Mapping[str, bytes]],
         sightings: SightingExchange,
+        relay: Callable[[Came], None],
     ) -> None:
         """Start a process.
 
@@ -67,12 +68,13 @@ class WorkerSlot:
             audit: takes its audit log.
             files: returns the files of the policy in force.
             sightings: passes on what workers see of locked items.
+            relay: tells every worker what one of them says about rewriters.
         """
         self.started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.up = False
         self.restarts = 0
         self._number, self._task, self._command, self._audit = number, task, command, audit
-        self._files = files
+        self._files, self._relay = files, relay
         self._sightings = sightings
         sightings.join(self.tell)
         self._process: asyncio.subprocess.Process | None = None
@@ -173,6 +175,8 @@ class WorkerSlot:
                 self._answer(status)
             case Sighting():
                 self._sightings.tell(message, self.tell)
+            case Came():
+                self._relay(message)
             case Started(problem=""):
                 self.up = self._served = True
                 for sighting in self._sightings.known():
@@ -191,12 +195,12 @@ class WorkerSlot:
         if not self.started.done():
             self.started.set_result(problem)
 
-    def tell(self, sighting: Sighting) -> None:
+    def tell(self, message: Came | Sighting) -> None:
         """Tell the worker what another one saw, if it serves."""
         if self.up:
-            self._send(sighting)
+            self._send(message)
 
-    def _send(self, message: Ask | End | Sighting) -> None:
+    def _send(self, message: Ask | Came | End | Sighting) -> None:
         if self._channel is not None:
             self._channel.send(message)
 

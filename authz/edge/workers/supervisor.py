@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from authz.config.settings import Settings
+from authz.edge.envoy_watch import EnvoyWatch
 from authz.edge.http.app import application
 from authz.edge.http.listener import HttpPort, bind
 from authz.edge.http.status import WorkerStatus, overall
@@ -28,7 +29,7 @@ from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.line_writer import Stream
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import MAX_BYTES, Task
+from authz.edge.workers.ipc import MAX_BYTES, Came, Task
 from authz.edge.workers.metrics_merge import merge
 from authz.edge.workers.process import WorkerSlot
 from authz.edge.workers.sightings import SightingExchange
@@ -76,7 +77,10 @@ async def supervise(
         supervisor = WorkerSupervisor(settings, tasks, command, out, shutdown)
         cleanup.push_async_callback(supervisor.kill)
         await supervisor.wait_started()
-        port.begin(application(supervisor))
+        watch = EnvoyWatch(supervisor)
+        looking = asyncio.create_task(watch.run())
+        cleanup.callback(looking.cancel)
+        port.begin(application(supervisor, watch))
         watching = asyncio.create_task(_watcher(file, supervisor).run())
         cleanup.callback(watching.cancel)
         started()
@@ -130,9 +134,13 @@ class WorkerSupervisor:
         audit = AuditPipe(out, self._dropped.inc)
         sightings = SightingExchange()
         self._slots = [
-            WorkerSlot(number, task, command, audit, self._files, sightings)
+            WorkerSlot(number, task, command, audit, self._files, sightings, self._relay)
             for number, task in enumerate(tasks)
         ]
+
+    def _relay(self, message: Came) -> None:
+        for slot in self._slots:
+            slot.tell(message)
 
     async def wait_started(self) -> None:
         """Wait until every worker serves, or until the service is told to end.

@@ -8,6 +8,7 @@ import asyncio
 import structlog
 
 from authz.config.settings import Settings
+from authz.core.response.presence import RewriterPresence
 from authz.edge.http.listener import BindError
 from authz.edge.http.status import WorkerReport
 from authz.edge.reload import WatchedFile
@@ -15,8 +16,10 @@ from authz.edge.serve import WorkerOptions, serve
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.workers.ipc import Ask, End, Report, Sighting, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import Ask, Came, End, Report, Sighting, Started, Task, WorkerChannel
 
+NEWS_SECONDS = 0.5
+"""How often a worker tells which rewriters came; much less than what a rewriter may take."""
 _LOG = structlog.get_logger("authz.worker")
 
 
@@ -28,27 +31,40 @@ class SupervisorControl:
         self._channel = channel
         self._own: WorkerReport | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
         """Begin to answer about a service that serves."""
         self._own = WorkerReport(service, shutdown)
         self._sightings = service.locks.sightings
         service.locks.share_by(lambda server, key, digest: self._channel.send(Sighting(server, *key, digest)))
-        self._listening = asyncio.create_task(self._listen(shutdown))
+        self._listening = asyncio.create_task(self._listen(service.presence, shutdown))
+        self._telling = asyncio.create_task(self._tell(service.presence))
 
     async def end(self) -> None:
         """Send the last report: its counts outlive the worker."""
-        if self._listening is not None:
+        if self._listening is not None and self._telling is not None:
             self._listening.cancel()
+            self._telling.cancel()
             await self._report()
 
-    async def _listen(self, shutdown: ShutdownSignal) -> None:
+    async def _tell(self, presence: RewriterPresence) -> None:
+        """Tell the siblings which rewriters came here: a Check and its list can reach different workers."""
+        while True:
+            await asyncio.sleep(NEWS_SECONDS)
+            if listeners := presence.news():
+                self._channel.send(Came(listeners))
+
+    async def _listen(self, presence: RewriterPresence, shutdown: ShutdownSignal) -> None:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
             elif isinstance(message, Sighting):
                 key = (message.section, message.name)
                 self._sightings.learn(message.server, key, message.digest)
+            elif isinstance(message, Came):
+                for listener in message.listeners:
+                    presence.heard(listener)
             elif isinstance(message, End) and not shutdown.begun.is_set():
                 # Not a second request, which would cut the drain short: a service manager signals workers and supervisor.
                 shutdown.request()

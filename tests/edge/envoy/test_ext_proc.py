@@ -64,12 +64,20 @@ class Observed:
     lists: list = field(default_factory=list)
     outcomes: list = field(default_factory=list)
     causes: list = field(default_factory=list)
+    came: list = field(default_factory=list)
+    versions: list = field(default_factory=list)
 
     def listed(self, server, kind, kept, trimmed):
         self.lists.append((server, kind, kept, trimmed))
 
     def rewritten(self, outcome):
         self.outcomes.append(outcome)
+
+    def rewriter_came(self, server):
+        self.came.append(server)
+
+    def envoy_seen(self, version):
+        self.versions.append(version)
 
     def response_refused(self, server, cause):
         self.causes.append((server, cause))

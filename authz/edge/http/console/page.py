@@ -38,7 +38,9 @@ HEADERS: Mapping[str, str] = {
 
 def page(settings: Settings, status: WorkerStatus, summary: MetricsSummary) -> str:
     """Return the page as HTML."""
-    tables = [_servers(settings), *sections(summary)]
+    shown = sections(summary)
+    tables = [*(each for each in shown if each.alarms), _servers(settings)]
+    tables += [each for each in shown if not each.alarms]
     return "".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -78,7 +80,12 @@ def _servers(settings: Settings) -> TableSection:
 def _table(section: TableSection) -> str:
     head = _row("th", section.headings) if any(section.headings) else ""
     body = "".join(_row("td", row) for row in section.rows)
-    return f"<h2>{escape(section.title)}</h2><table>{head}{body}</table>"
+    title = (
+        f'<h2 class="bad">{escape(section.title)}</h2>'
+        if section.alarms
+        else f"<h2>{escape(section.title)}</h2>"
+    )
+    return f"{title}<table>{head}{body}</table>"
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:

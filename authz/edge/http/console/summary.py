@@ -95,6 +95,9 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
         policies: digests of the policies in force; more than one while workers disagree.
         checks: time of a Check, by server.
         stages: time of its stages, for a sample of Checks.
+        problems: what is wrong with the Envoys that ask, by the words of `Sign`.
+        untrimmed: listeners of Envoy whose lists nobody trims.
+        envoys: versions of the Envoys that ask.
         hit_rate: share of the token look-ups that hit the cache, None if there were none.
     """
 
@@ -112,6 +115,9 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     reloads: dict[str, float]
     shadows: list[Shadow]
     audit_dropped: float
+    problems: list[str] = []
+    untrimmed: list[str] = []
+    envoys: list[str] = []
 
 
 def samples_of(metrics: Iterable[Metric]) -> Samples:
@@ -162,6 +168,9 @@ def summarize(samples: Samples) -> MetricsSummary:
             for (server, rule), count in read.sums("shadow_disagreements_total", "server", "rule").items()
         ],
         audit_dropped=sum(read.sums("audit_dropped_total").values()),
+        problems=[name for name, present in read.by("envoy_problem", "problem").items() if present],
+        untrimmed=sorted(read.by("rewriter_missing", "listener")),
+        envoys=sorted(read.by("envoy_info", "version")),
     )
 
 

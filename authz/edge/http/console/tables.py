@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz.edge.http.console.summary import MetricsSummary, TimingSummary, Workers
+from authz.edge.telemetry.envoy_signs import Sign, problem
 
 Rows = list[tuple[str, ...]]
+_SIGNS = frozenset(Sign)
 _KILO = 1000.0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -18,11 +20,13 @@ class TableSection:
         title: its title.
         headings: one for each column.
         rows: one cell for each heading.
+        alarms: whether to show it in red.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    alarms: bool = False
 
 
 def sections(summary: MetricsSummary, seconds: float | None = None) -> list[TableSection]:
@@ -35,6 +39,7 @@ def sections(summary: MetricsSummary, seconds: float | None = None) -> list[Tabl
     number = _Number(seconds)
     count = number.heading
     tables = [
+        TableSection("problems of Envoy", ("problem", "seen", "cure"), _problems(summary), alarms=True),
         TableSection("service", ("", ""), _service(summary, number)),
         TableSection(
             "decisions",
@@ -99,6 +104,16 @@ class _Number:
         return _plain(value) if self._seconds is None else f"{value / self._seconds:,.1f}"
 
 
+def _problems(summary: MetricsSummary) -> Rows:
+    where = {Sign.REWRITER_MISSING.value: summary.untrimmed}
+    found = [problem(Sign(name), where.get(name, ())) for name in summary.problems if name in _SIGNS]
+    return [(each.name, f"{each.seen}{_at(each.where)}", each.cure) for each in found]
+
+
+def _at(listeners: Sequence[str]) -> str:
+    return f" (at {', '.join(listeners)})" if listeners else ""
+
+
 def _service(summary: MetricsSummary, number: _Number) -> Rows:
     rows: Rows = [("policy", ", ".join(summary.policies))]
     if len(summary.policies) > 1:
@@ -113,6 +128,8 @@ def _service(summary: MetricsSummary, number: _Number) -> Rows:
         for title, outcomes in (("reloads", summary.reloads), ("rewriter", summary.rewrites))
         if outcomes
     ]
+    if summary.envoys:
+        rows.append(("Envoy's version", ", ".join(summary.envoys)))
     return [*rows, ("audit records lost", number(summary.audit_dropped))]
 
 
