@@ -6,10 +6,14 @@ import time
 from contextlib import contextmanager
 
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
+from prometheus_client import generate_latest
 
 from authz.config.settings import IssuerKeys, Settings
 from authz.core.request import Limits
 from authz.core.servers import Directory
+from authz.edge.envoy_watch import EnvoyWatch
+from authz.edge.http.app import Collected
+from authz.edge.http.status import WorkerReport
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
 from tests.support import core as policies
@@ -44,6 +48,13 @@ def service(session_key=None, **changes):
         yield Service(settings, audit, session_key=session_key)
     finally:
         audit.close()
+
+
+def exposed():
+    """What /metrics of a service says."""
+    with service() as running:
+        text = running.metrics.render()
+        return (text + generate_latest(Collected([EnvoyWatch(WorkerReport(running)).gauge()]))).decode()
 
 
 def check_request(method, content=b"", *, number=0, **headers):

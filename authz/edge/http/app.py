@@ -23,13 +23,15 @@ from authz.edge.http.status import ServiceStatus
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class _Collected(Collector):
+class Collected(Collector):
     """Metrics that were collected already, as a collector for Prometheus' text writer."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
+        """Hold these metrics."""
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
+        """Return them."""
         return self._metrics
 
 
@@ -75,7 +77,7 @@ class _Endpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Return every metric in Prometheus' text format."""
-        return Response(generate_latest(_Collected(await self._metrics())), media_type=_TEXT_FORMAT)
+        return Response(generate_latest(Collected(await self._metrics())), media_type=_TEXT_FORMAT)
 
     async def console(self, _: Request) -> Response:
         """Return a page about the service for people."""

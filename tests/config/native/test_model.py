@@ -34,6 +34,7 @@ limits:
   check_ms: 200
   tokens: 32
   calls: 64
+  quiet_seconds: 9
 keys:
   min_age_seconds: 30
   max_age_seconds: 300
@@ -105,6 +106,7 @@ servers:
     denial: jsonrpc
     hide: true
     lists: reachable
+    rewriter: optional
     scopes: [files:read]
     resource_name: Files
     resource_documentation: https://docs.example/files
@@ -180,7 +182,8 @@ def test_every_key_reaches_the_settings():
     )
     assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
-    assert (300, 200_000, 64) == (given.list_items, given.held, given.calls)
+    assert (300, 200_000, 64, 9) == (given.list_items, given.held, given.calls, given.quiet)
+    assert not server.needs_rewriter
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert (
         Limits(depth=32, name=100, items=5, args=4096, nodes=1000, keys=500, normalised=100) == given.limits

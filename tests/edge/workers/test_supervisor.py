@@ -23,7 +23,7 @@ WORKER = """
 import asyncio, os, signal, socket, sys
 from prometheus_client.core import CounterMetricFamily
 from authz.edge.http.status import WorkerStatus
-from authz.edge.workers.ipc import Ask, End, Report, Started, WorkerChannel
+from authz.edge.workers.ipc import Ask, Came, End, Report, Started, WorkerChannel
 
 async def main():
     channel = await WorkerChannel.open(socket.socket(fileno=int(sys.argv[1])))
@@ -39,12 +39,17 @@ async def main():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if task.config == "babble" and not task.hold:
         channel._writer.write(bytes([0, 0, 0, 1, 0xC1]))
-    asked = 0
+    asked = heard = 0
     while (message := await channel.receive()) is not None:
         if isinstance(message, Ask) and task.config != "deaf":
             asked += 1
             counted = CounterMetricFamily("mcp_authz_asked", "Questions.", asked)
-            channel.send(Report(WorkerStatus(ready=True, policy=f"{os.getpid()} {task.hold:g}"), [counted]))
+            came = CounterMetricFamily("mcp_authz_heard", "Rewriters.", heard)
+            channel.send(Report(WorkerStatus(ready=True, policy=f"{os.getpid()} {task.hold:g}"), [counted, came]))
+            if task.config == "tell":
+                channel.send(Came(["10.0.0.1:80"]))
+        if isinstance(message, Came) and task.config != "tell":
+            heard += 1
         if isinstance(message, End) and task.config != "deaf":
             return
 
@@ -237,3 +242,15 @@ def test_one_that_is_told_to_end_while_it_starts_waits_for_no_worker():
         return (await shown(running))['mcp_authz_workers{state="up"}']
 
     assert 0 == play(scenario, task(), task())
+
+
+def test_what_one_worker_says_of_rewriters_is_told_to_the_others():
+    async def scenario(running, _):
+        await running.wait_started()
+
+        async def heard():
+            return (await shown(running))["mcp_authz_heard_total"]
+
+        return await until(heard)
+
+    assert play(scenario, task("tell"), task()) >= 1.0

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
+from authz.core.response.presence import ALONE, DUE_SECONDS
 from authz.edge.shutdown import ShutdownSignal
-from authz.edge.workers.ipc import Ask, End, Report, WorkerChannel
+from authz.edge.workers.ipc import Ask, Came, End, Report, WorkerChannel
 from authz.edge.workers.worker import SupervisorControl
 from tests.support.services import service
 from tests.support.waiting import DEADLINE
@@ -85,3 +87,26 @@ def test_a_worker_whose_supervisor_is_gone_ends_quietly():
         return shutdown.quietly
 
     assert play(scenario)
+
+
+def test_a_worker_tells_which_rewriters_came_and_hears_of_its_siblings():
+    async def run():
+        ours, theirs = [await WorkerChannel.open(end) for end in socket.socketpair()]
+        control = SupervisorControl(theirs)
+        with service() as running:
+            control.begin(running, ShutdownSignal())
+            for _ in range(ALONE):
+                running.presence.asked("elsewhere")
+            running.presence.came("here")
+            told = await asyncio.wait_for(ours.receive(), DEADLINE)
+            ours.send(Came(["elsewhere"]))
+            ours.send(Ask())  # answered after the message before it
+            await ours.receive()
+            running.presence._clock = lambda: time.monotonic() + DUE_SECONDS
+            missing = running.presence.missing_at()
+            await control.end()
+        await theirs.aclose()
+        await ours.aclose()
+        return told, missing
+
+    assert (Came(["here"]), []) == asyncio.run(run())
