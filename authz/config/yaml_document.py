@@ -25,6 +25,7 @@ _MAX_DEPTH = 64
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null"))
 _STRINGS = frozenset(_TAG + name for name in ("str", "timestamp"))
+_MERGE = _TAG + "merge"
 _COLLECTIONS = frozenset(_TAG + name for name in ("map", "seq"))
 
 
@@ -136,6 +137,10 @@ class _DocumentBuilder:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
+            if key_node.tag == _MERGE:
+                cure = "write the keys out, or repeat the whole value with an alias"
+                self._report(key_node, path, "a merge key (<<) is not read", cure)
+                continue
             if key_node.tag not in _STRINGS:
                 self._report(key_node, path, "a key must be a string", "put it in quotes")
                 continue

@@ -22,6 +22,7 @@ from authz.config.cel.compile import compile_expression
 from authz.config.cel.tree import names_equal_to
 from authz.config.cel.typecheck import ExpressionError
 from authz.config.lint.expressions import expression_findings, placed
+from authz.config.lint.names import origin_findings
 from authz.config.native.rules import ARGUMENTS, expression_problem
 from authz.config.settings import Cors
 from authz.config.yaml_document import Document, Path
@@ -99,7 +100,10 @@ class _PolicyReader(DocumentReader):
             return
         path = path_of("spec.traffic.cors")
         defaults = Cors()
-        self.result.origins.extend(self.strings(cors, "allowOrigins", path))
+        origins = self.strings(cors, "allowOrigins", path)
+        self.result.origins.extend(origins)
+        for index, message, cure in origin_findings(origins):
+            self.warn((*path, "allowOrigins", index), message, cure)
         self.result.cors = Cors(
             allow_methods=tuple(self.strings(cors, "allowMethods", path)) or defaults.allow_methods,
             allow_headers=tuple(self.strings(cors, "allowHeaders", path)) or defaults.allow_headers,

@@ -20,6 +20,7 @@ from authz.config.cel.tree import Node, Parsed, literal_key, nodes_of, parse, pa
 from authz.config.lint.unreachable import RuleReach
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
+from authz.core.policy.context import HIDDEN_HEADERS
 from authz.core.policy.rule import Rule
 
 _TEXT_TESTS = frozenset({"contains", "startsWith", "endsWith", "matches"})
@@ -56,6 +57,30 @@ def substring_tests(text: str, scope_claims: Collection[str]) -> list[Expression
     parsed = parse(text)
     found = [_finding(parsed, node) for node in nodes_of(text) if _is_substring_test(node, scope_claims)]
     return sorted(found, key=lambda finding: (finding.line, finding.column))
+
+
+def unseen_headers(text: str) -> list[ExpressionWarning]:
+    """Find the headers that an expression reads and that no request has under this name.
+
+    Args:
+        text: CEL that compiles.
+    """
+    parsed = parse(text)
+    found = []
+    for node in nodes_of(text):
+        name = literal_key(node, "request.headers")
+        if name is None or (name == name.lower() and name not in HIDDEN_HEADERS):
+            continue
+        line, column = position(parsed, node)
+        hidden = name.lower() in HIDDEN_HEADERS
+        message = (
+            f"{name} is not visible to rules"
+            if hidden
+            else f"{name}: the names of headers are in lower case here"
+        )
+        cure = "read the claims in jwt" if hidden else f"write {name.lower()}"
+        found.append(ExpressionWarning(line=line, column=column, message=message, cure=cure))
+    return found
 
 
 def unguarded_reads(text: str, present: Collection[str] = _ALWAYS) -> list[ExpressionWarning]:
@@ -111,7 +136,8 @@ def expression_findings(
     text: str, scope_claims: Collection[str], *, denies: bool = False
 ) -> list[ExpressionWarning]:
     """Find what is doubtful in an expression; `denies` says that it belongs to a deny that is applied."""
-    return substring_tests(text, scope_claims) + (unguarded_reads(text) if denies else [])
+    found = substring_tests(text, scope_claims) + unseen_headers(text)
+    return found + (unguarded_reads(text) if denies else [])
 
 
 def placed(document: Document, path: Path, findings: Iterable[ExpressionWarning]) -> list[Problem]:

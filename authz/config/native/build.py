@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from authz.config.addresses import PLAIN_HTTP, is_guarded, is_http
 from authz.config.lint.issuers import trusting_findings
+from authz.config.lint.names import origin_findings
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
 from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
@@ -181,6 +182,8 @@ class _SettingsBuilder:
         for key, message, cure in trusting_findings(rules, trusts):
             self.warnings.append(self.document.problem((*path, "rules", *key), message, cure))
         self._check_cors(model, path)
+        for index, message, cure in origin_findings(model.origins):
+            self.warnings.append(self.document.problem((*path, "origins", index), message, cure))
         self.rules.lint(model, rules, path)
         return Server(
             name=name,

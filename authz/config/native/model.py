@@ -1,5 +1,6 @@
 """The native policy file as typed models; each key is described here and in the JSON Schema."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -20,8 +21,21 @@ from authz.config.settings import MAX_CORS_AGE, MAX_WORKERS
 from authz.config.validation import Section, Text
 from authz.core.policy.rule import Groups
 
+_SCOPE = re.compile(r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")
+
+
+def _scope(text: str) -> str:
+    """Accept one scope; the error of several in one text says how to write them."""
+    if _SCOPE.fullmatch(text):
+        return text
+    words = text.split()
+    each = f"; write each as an item: [{', '.join(words)}]" if len(words) > 1 else ""
+    msg = f"a scope is one word of visible ASCII characters without quotes and backslashes{each}"
+    raise ValueError(msg)
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")]
+Word = Annotated[str, AfterValidator(_scope), Field(json_schema_extra={"pattern": _SCOPE.pattern})]
 """A scope, in the characters of RFC 6749 section 3.3, so that a challenge can name it."""
 Address = Annotated[str, AfterValidator(check_address)]
 TcpAddress = Annotated[str, AfterValidator(check_tcp_address)]

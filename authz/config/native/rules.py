@@ -7,6 +7,7 @@ from authz.config.cel.compile import compile_expression
 from authz.config.cel.typecheck import ExpressionError
 from authz.config.lint.expressions import ExpressionWarning, expression_findings, placed, rule_warnings
 from authz.config.lint.hiding import betrayals
+from authz.config.lint.names import name_findings
 from authz.config.lint.resources import resource_findings
 from authz.config.native.arguments import arguments_of
 from authz.config.native.model import RuleModel, Select, ServerModel
@@ -65,6 +66,7 @@ class RulesReader:
             path: the server's key.
         """
         self.warnings.extend(rule_warnings(self.document, (*path, "rules"), rules))
+        self._report(self.warnings, name_findings(rules), path)
         self._report(self.warnings, resource_findings(rules), path)
         self._report(self.problems, betrayals(rules, server_hides=model.hide), path)
 

@@ -19,7 +19,8 @@ from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, OverBudgetError, collide, misleads
 from authz.core.wire.strict_json import InexactNumber
 
-_HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers with credentials, which no condition sees."""
 
 
 class UnfitArgumentsError(Exception):
@@ -162,7 +163,7 @@ def visible_headers(request: HttpRequest) -> dict[str, str]:
     return {
         name: value
         for name, value in request.headers.items()
-        if name not in _HIDDEN_HEADERS and not name.startswith(":")
+        if name not in HIDDEN_HEADERS and not name.startswith(":")
     }
 
 

@@ -333,7 +333,8 @@ GOLDEN = {
         [
             (
                 "FILE:11: servers.files.rules[0].scopes[1]: "
-                r"not of the form ^[\x21\x23-\x5B\x5D-\x7E]{1,256}$"
+                "a scope is one word of visible ASCII characters without quotes and backslashes;"
+                " write each as an item: [a, b]"
             )
         ],
     ),
