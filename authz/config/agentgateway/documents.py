@@ -1,35 +1,20 @@
 """A stream of Kubernetes documents -> settings: which servers exist, and which policies apply to each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from authz.config.addresses import check_http_url, check_path
-from authz.config.agentgateway.policy import BACKEND, KIND, RULES, read_policy
+from authz.config.agentgateway.gathered import DEFAULT_PATH, Gathered, Target, settings_of
+from authz.config.agentgateway.policy import BACKEND, ENTERPRISE, KIND, RULES, read_policy
 from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, ReadResult, path_of
-from authz.config.agentgateway.target_refs import check_bindings
-from authz.config.native.build import digest, named_tools, normal_origins
-from authz.config.native.limits import LimitsModel, bounds_of
-from authz.config.native.model import Listen
-from authz.config.problems import ConfigError, Problem
-from authz.config.settings import Cors, Settings
+from authz.config.agentgateway.target_refs import applies, check_bindings
+from authz.config.problems import Problem
+from authz.config.settings import Settings
 from authz.config.yaml_document import Document
-from authz.core.policy.policy import Policy
-from authz.core.servers import ANY, Directory, Server
+from authz.core.servers import ANY, Server
 
-DEFAULT_PATH = "/mcp"
-_KNOWN_KINDS = frozenset({KIND, BACKEND, "HTTPRoute", "Gateway"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Target:
-    """One MCP server behind the gateway, as its backend and route describe it."""
-
-    backend: str
-    name: str
-    path: str = DEFAULT_PATH
-    hosts: frozenset[str] = frozenset({ANY})
-    upstream: str = ""
+_ROUTE = "HTTPRoute"
+_KNOWN_KINDS = frozenset({KIND, BACKEND, _ROUTE, "Gateway"})
 
 
 def build_kubernetes(
@@ -52,61 +37,73 @@ def build_kubernetes(
     Raises:
         ConfigError: a document asks for something that cannot be honoured.
     """
-    result = ReadResult()
+    found = ReadResult()
     policies = [document for document in documents if _kind(document) == KIND]
-    for document in policies:
+    results = [ReadResult(problems=found.problems, warnings=found.warnings) for _ in policies]
+    for document, result in zip(policies, results, strict=True):
         read_policy(document, result, jwks, allow_anonymous=allow_anonymous)
-    for issuer in sorted(jwks.keys() - result.trusts.keys()):
+    check_overrides(jwks, results, found)
+    _check_complete(documents, policies, results, found)
+    gathered = [Gathered(target) for target in _targets(documents, policies, found)]
+    check_bindings(policies, [each.target for each in gathered], found)
+    for each in gathered:
+        pairs = zip(policies, results, strict=True)
+        each.applied = [result for policy, result in pairs if applies(policy, each.target)]
+    servers = tuple(each.server(resource, documents[0].file, found.problems) for each in gathered)
+    if results and not found.problems:
+        _check_guarded(servers, policies, found)
+    _warn_of_denylists(servers, policies, found)
+    return settings_of(servers, gathered, results, documents[0].file, text, found)
+
+
+def check_overrides(jwks: Mapping[str, str], results: Sequence[ReadResult], found: ReadResult) -> None:
+    """Refuse a key set for an issuer that nothing trusts."""
+    for issuer in sorted(jwks.keys() - {issuer for result in results for issuer in result.trusts}):
         cure = "write the issuer as the document does, slash included"
-        result.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
-    _check_complete(documents, policies, result)
-    targets = _targets(documents, policies, result)
-    check_bindings(policies, [target.backend for target in targets], result)
-    servers = tuple(_server(target, result, resource) for target in targets)
-    _warn_of_denylists(servers, policies, result)
-    directory = _directory(servers, documents[0].file, result)
-    if result.problems:
-        raise ConfigError(result.problems)
-    listen = Listen()
-    return Settings(
-        grpc=listen.grpc,
-        http=listen.http,
-        directory=directory,
-        keys=result.keys,
-        upstreams={target.name: target.upstream for target in targets if target.upstream},
-        cors={target.name: result.cors or Cors() for target in targets},
-        tools={server.name: named_tools(server.policy) for server in servers},
-        digest=digest(text),
-        warnings=tuple(result.warnings),
-        insecure_hosts=frozenset(result.insecure_hosts),
-        **bounds_of(LimitsModel()),
-    )
+        found.problems.append(Problem(file="--jwks", message=f"no provider is {issuer}", cure=cure))
 
 
 def _kind(document: Document) -> str:
-    return str(document.value.get("kind", "")) if isinstance(document.value, dict) else ""
+    """Return the kind of a document, those of the commercial distribution by the name of the free one."""
+    kind = str(document.value.get("kind", "")) if isinstance(document.value, dict) else ""
+    plain = kind.removeprefix(ENTERPRISE)
+    return plain if plain in {KIND, BACKEND} else kind
 
 
-def _check_complete(documents: Sequence[Document], policies: Sequence[Document], result: ReadResult) -> None:
+def _check_complete(
+    documents: Sequence[Document],
+    policies: Sequence[Document],
+    results: Sequence[ReadResult],
+    found: ReadResult,
+) -> None:
     """Refuse a stream without a policy or without token verification; warn of documents that are not read."""
     file = documents[0].file
     if not policies:
-        result.problems.append(Problem(file=file, message=f"holds no {KIND}", cure="add one"))
-    elif not result.trusts and not result.problems:
+        found.problems.append(Problem(file=file, message=f"holds no {KIND}", cure="add one"))
+    elif not any(result.trusts for result in results) and not found.problems:
         message = "no document verifies tokens, so anyone would get in"
         cure = "add traffic.jwtAuthentication with a provider"
-        result.problems.append(policies[0].problem(("spec", "traffic", "jwtAuthentication"), message, cure))
+        found.problems.append(policies[0].problem(("spec", "traffic", "jwtAuthentication"), message, cure))
     for document in documents:
         if not _kind(document):
             cure = "keep Kubernetes documents and native files apart"
-            result.problems.append(document.problem((), "a document without a kind", cure))
+            found.problems.append(document.problem((), "a document without a kind", cure))
         elif _kind(document) not in _KNOWN_KINDS:
-            result.warnings.append(document.problem((), f"{_kind(document)} is not read"))
-    if policies and not result.rules:
+            found.warnings.append(document.problem((), f"{_kind(document)} is not read"))
+    if policies and not any(result.rules for result in results):
         message = "no document has a rule, so every valid token may use everything"
-        result.warnings.append(
+        found.warnings.append(
             policies[0].problem(("spec", "backend"), message, "add backend.mcp.authorization")
         )
+
+
+def _check_guarded(servers: Sequence[Server], policies: Sequence[Document], found: ReadResult) -> None:
+    """Refuse a server that no policy with token verification applies to."""
+    for server in servers:
+        if not server.issuers:
+            message = f"no policy verifies tokens for {server.name}, so anyone would get in"
+            cure = "target its route or the Gateway with traffic.jwtAuthentication"
+            found.problems.append(policies[0].problem(("spec", "targetRefs"), message, cure))
 
 
 def _warn_of_denylists(servers: Sequence[Server], policies: Sequence[Document], result: ReadResult) -> None:
@@ -121,54 +118,46 @@ def _warn_of_denylists(servers: Sequence[Server], policies: Sequence[Document], 
             result.warnings.append(place.problem((*path_of(RULES), "action"), message, cure))
 
 
-def _directory(servers: tuple[Server, ...], file: str, result: ReadResult) -> Directory:
-    names = [server.name for server in servers]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        message, cure = f"two targets are named {name}", "give them different names"
-        result.problems.append(Problem(file=file, message=message, cure=cure))
-    try:
-        return Directory(servers)
-    except ValueError as error:
-        cure = "route them by different hosts or paths"
-        result.problems.append(Problem(file=file, message=str(error), cure=cure))
-        return Directory(())
-
-
-def _targets(
-    documents: Sequence[Document], policies: Sequence[Document], result: ReadResult
-) -> list[_Target]:
+def _targets(documents: Sequence[Document], policies: Sequence[Document], found: ReadResult) -> list[Target]:
     backends = [document for document in documents if _kind(document) == BACKEND]
-    routes = [document for document in documents if _kind(document) == "HTTPRoute"]
+    routes = [document for document in documents if _kind(document) == _ROUTE]
     if not backends:
         name = _name(policies[0]) if policies else "mcp"
-        return [_Target(backend="", name=name)]
-    return [_target(backend, routes, result) for backend in backends]
+        return [Target(backend="", name=name)]
+    return [target for backend in backends for target in _targets_of(backend, routes, found)]
 
 
-def _target(backend: Document, routes: Sequence[Document], result: ReadResult) -> _Target:
+def _targets_of(backend: Document, routes: Sequence[Document], found: ReadResult) -> list[Target]:
+    """Return the servers of a backend, one for each route that leads to it."""
     name = _name(backend)
     listed = _items(backend.value, "spec", "mcp", "targets")
     if len(listed) != 1:
         message = (
             "one target is needed: several behind one endpoint are multiplexed by agentgateway, not by Envoy"
         )
-        result.problems.append(backend.problem(("spec", "mcp", "targets"), message, "split the backend"))
-        return _Target(backend=name, name=name)
+        found.problems.append(backend.problem(("spec", "mcp", "targets"), message, "split the backend"))
+        return [Target(backend=name, name=name)]
     for path in (("spec", "policies"), ("spec", "mcp", "targets", 0, "static", "policies")):
         if path in backend.places:
-            result.problems.append(backend.problem(path, UNREAD, UNREAD_CURE))
+            found.problems.append(backend.problem(path, UNREAD, UNREAD_CURE))
     static = _dig(listed[0], "static")
     host, port = _dig(static, "host") or _dig(static, "backendRef", "name"), _dig(static, "port") or 80
-    hosts, route_path = _routed(name, routes)
-    return _Target(
-        backend=name,
-        name=str(_dig(listed[0], "name") or name),
-        path=_checked_path(backend, route_path or DEFAULT_PATH, result),
-        hosts=hosts,
-        upstream=_upstream(backend, f"http://{host}:{port}{_dig(static, 'path') or DEFAULT_PATH}", result)
-        if host
-        else "",
-    )
+    url = f"http://{host}:{port}{_dig(static, 'path') or DEFAULT_PATH}"
+    upstream = _upstream(backend, url, found) if host else ""
+    ways = _routed(name, routes) or [("", frozenset({ANY}), "")]
+    target = str(_dig(listed[0], "name") or name)
+    return [
+        Target(
+            backend=name,
+            alias_of="" if len(ways) == 1 else target,
+            route=route,
+            name=target if len(ways) == 1 else f"{target}-{route}",
+            path=_checked_path(backend, path or DEFAULT_PATH, found),
+            hosts=hosts,
+            upstream=upstream,
+        )
+        for route, hosts, path in ways
+    ]
 
 
 def _checked_path(backend: Document, path: str, result: ReadResult) -> str:
@@ -188,8 +177,9 @@ def _upstream(backend: Document, url: str, result: ReadResult) -> str:
         return ""
 
 
-def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], str]:
-    """Return the hosts and the path that routes send to a backend."""
+def _routed(backend: str, routes: Sequence[Document]) -> list[tuple[str, frozenset[str], str]]:
+    """Return the routes that lead to a backend, each with its hosts and path."""
+    found = []
     for route in routes:
         for rule in _items(route.value, "spec", "rules"):
             if not any(_dig(ref, "name") == backend for ref in _items(rule, "backendRefs")):
@@ -197,24 +187,9 @@ def _routed(backend: str, routes: Sequence[Document]) -> tuple[frozenset[str], s
             hosts = frozenset(str(host).lower() for host in _items(route.value, "spec", "hostnames"))
             matches = _items(rule, "matches") or [{}]
             path = str(_dig(matches[0], "path", "value") or "")
-            return hosts or frozenset({ANY}), path if path != "/" else ""
-    return frozenset({ANY}), ""
-
-
-def _server(target: _Target, result: ReadResult, resource: str) -> Server:
-    rules = tuple(
-        rule for backend, rule in result.rules if "" in {backend, target.backend} or backend == target.backend
-    )
-    return Server(
-        name=target.name,
-        hosts=target.hosts,
-        path=target.path,
-        resource=resource,
-        issuers=result.trusts,
-        policy=Policy(rules, open_without_allows=True),
-        anonymous=result.anonymous,
-        origins=normal_origins(result.origins),
-    )
+            found.append((_name(route), hosts or frozenset({ANY}), path if path != "/" else ""))
+            break
+    return found
 
 
 def _name(document: Document) -> str:

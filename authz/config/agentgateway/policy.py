@@ -32,6 +32,9 @@ from authz.core.policy.rule import Effect, Rule, Selector
 KIND = "AgentgatewayPolicy"
 BACKEND = "AgentgatewayBackend"
 VERSION = "agentgateway.dev/v1alpha1"
+ENTERPRISE = "Enterprise"
+"""What the kinds of the commercial distribution begin with; their spec is the same as far as it is read here."""
+_VERSIONS = {KIND: VERSION, ENTERPRISE + KIND: "enterpriseagentgateway.solo.io/v1alpha1"}
 
 _READ: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -81,8 +84,9 @@ def read_policy(
 
 class _PolicyReader(DocumentReader):
     def check_keys(self) -> None:
-        if self.document.value.get("apiVersion") != VERSION:
-            self.report(("apiVersion",), "another version may mean something else", f"use {VERSION}")
+        version = _VERSIONS.get(str(self.document.value.get("kind")), VERSION)
+        if self.document.value.get("apiVersion") != version:
+            self.report(("apiVersion",), "another version may mean something else", f"use {version}")
         for path, known in _READ.items():
             for key in self.at(path):
                 if key in known:
@@ -144,22 +148,15 @@ class _PolicyReader(DocumentReader):
         selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
         policy = self.at("metadata").get("name", "policy")
         name = f"{policy}/{effect}-{path[-1] + 1 if isinstance(path[-1], int) else 1}"
-        for backend in self._backends():
-            self.result.rules.append(
-                (backend, Rule(name=name, effect=effect, selector=selector, when=expression))
-            )
-
-    def _backends(self) -> list[str]:
-        """Return the backends the policy is bound to; an empty name means all behind its Gateway or route."""
-        refs = targets(self.document)
-        bound = [name for kind, name in refs if kind == BACKEND]
-        return bound if len(bound) == len(refs) and bound else [""]
+        self.result.rules.append(Rule(name=name, effect=effect, selector=selector, when=expression))
 
 
 def targets(document: Document) -> list[tuple[str, str]]:
     """Return the kind and name of each object a policy is attached to."""
     refs = DocumentReader(document, ReadResult()).at("spec.targetRefs", list)
     return [
-        (str(ref.get("kind", "")), str(ref.get("name", ""))) if isinstance(ref, dict) else ("", "")
+        (str(ref.get("kind", "")).removeprefix(ENTERPRISE), str(ref.get("name", "")))
+        if isinstance(ref, dict)
+        else ("", "")
         for ref in refs
     ]

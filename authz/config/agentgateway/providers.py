@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from authz.config.addresses import PLAIN_HTTP, check_http_url, is_guarded
+from authz.config.addresses import PLAIN_HTTP, check_http_url, is_guarded, is_http
 from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult, path_of
 from authz.config.native.claims import usual_permissions
 from authz.config.settings import IssuerKeys
@@ -81,13 +81,16 @@ class ProviderReader(DocumentReader):
         self._location(provider.get("location"), (*path, "location"))
         audiences = self.strings(provider, "audiences", path)
         keys = self._keys(issuer, provider.get("jwks"), (*path, "jwks"))
-        self._guarded(issuer, (*path, "issuer"))
+        if (keys.jwks_uri == "" and not keys.inline) or is_http(issuer):  # keys are looked for at the issuer
+            self._guarded(issuer, (*path, "issuer"))
+        second = self.document.problem((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
         if not audiences:
             message = "without audiences, a token for any API is accepted"
             self.report((*path, "audiences"), message, "name this API's")
         elif issuer in self.result.trusts:
-            self.report((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
+            self.result.problems.append(second)
         else:
+            self.result.second[issuer] = second
             self.result.trusts[issuer] = IssuerTerms(
                 issuer=issuer,
                 name=issuer,

@@ -23,7 +23,8 @@ class ReadResult:
         trusts: accepted issuers by `iss`.
         keys: where their keys come from.
         insecure_hosts: Services that documents name as a source of keys; they speak plain http.
-        rules: rules with the name of the backend they are bound to, empty for all.
+        rules: rules.
+        second: issuer to the problem of trusting it twice.
         origins: origins that CORS admits.
         cors: settings of the CORS filter, None if no document has them.
         anonymous: reasons for rejecting a token that leave the caller anonymous, by the accepted modes.
@@ -34,7 +35,8 @@ class ReadResult:
     trusts: dict[str, IssuerTerms] = field(default_factory=dict)
     keys: dict[str, IssuerKeys] = field(default_factory=dict)
     insecure_hosts: set[str] = field(default_factory=set)
-    rules: list[tuple[str, Rule]] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    second: dict[str, Problem] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)
     cors: Cors | None = None
     anonymous: frozenset[Reason] = frozenset()
