@@ -15,7 +15,7 @@ from authz.config.native.sessions import with_key_files, with_sessions
 from authz.config.problems import ConfigError, mistake
 from authz.config.settings import GrpcTls, Settings
 from authz.config.validation import validate
-from authz.config.yaml_document import Document, is_kubernetes, read_documents
+from authz.config.yaml_document import Document, is_foreign, is_kubernetes, read_documents
 
 SESSION_KEY = "--session-key-file"
 
@@ -68,16 +68,8 @@ def _load(
     """Read a file, or with `main` the candidate that the main file names."""
     text = files.read_text(path)
     documents = read_documents(text, path, environment)
-    if any(is_kubernetes(document) for document in documents):
-        from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - a service with a native file need not hold it
-
-        settings = build_kubernetes(
-            documents,
-            text,
-            resource=options.resource,
-            jwks=options.jwks,
-            allow_anonymous=options.allow_anonymous,
-        )
+    if any(is_foreign(document) for document in documents):
+        settings = _agentgateway(path, documents, text, options, files)
         return with_key_files(settings, SESSION_KEY, options.session_keys, files)
     _no_options(options)
     document = _only(documents, path)
@@ -97,6 +89,32 @@ def _load(
     )
 
 
+def _agentgateway(
+    path: str, documents: list[Document], text: str, options: LoadOptions, files: Files
+) -> Settings:
+    """Read Kubernetes documents, or a file of the standalone agentgateway; a service with a native file need not hold the readers."""
+    if any(is_kubernetes(document) for document in documents):
+        from authz.config.agentgateway.documents import build_kubernetes  # noqa: PLC0415 - see above
+
+        return build_kubernetes(
+            documents,
+            text,
+            resource=options.resource,
+            jwks=options.jwks,
+            allow_anonymous=options.allow_anonymous,
+        )
+    from authz.config.agentgateway.standalone import build_standalone  # noqa: PLC0415 - see above
+
+    return build_standalone(
+        _only(documents, path),
+        text,
+        read=files.read,
+        resource=options.resource,
+        jwks=options.jwks,
+        allow_anonymous=options.allow_anonymous,
+    )
+
+
 def _no_options(options: LoadOptions) -> None:
     """Refuse options for which a native file has keys."""
     given = (
@@ -107,7 +125,7 @@ def _no_options(options: LoadOptions) -> None:
     for flag, value, key in given:
         if value:
             cure = f"write {key} into the file"
-            raise mistake(flag, "is for Kubernetes documents", cure)
+            raise mistake(flag, "is for documents of agentgateway", cure)
 
 
 def _beside(path: str, name: str) -> str:

@@ -192,3 +192,14 @@ def is_kubernetes(document: Document) -> bool:
     """Return whether a document is a Kubernetes object."""
     value = document.value
     return isinstance(value, dict) and "apiVersion" in value and "kind" in value
+
+
+_STANDALONE = frozenset({"mcp", "binds"})
+_NATIVE = frozenset({"issuers", "servers"})
+
+
+def is_foreign(document: Document) -> bool:
+    """Return whether a document is of agentgateway: a Kubernetes object, or a file of the standalone gateway."""
+    value = document.value
+    standalone = isinstance(value, dict) and bool(value.keys() & _STANDALONE) and not value.keys() & _NATIVE
+    return is_kubernetes(document) or standalone

@@ -15,7 +15,7 @@ from authz.config.native.cases import CaseModel, CasesModel
 from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.validation import validate
-from authz.config.yaml_document import Document, Path, is_kubernetes, read_documents
+from authz.config.yaml_document import Document, Path, is_foreign, read_documents
 from authz.core.mcp.item import Item, Kind
 from authz.core.wire.strict_json import StrictJSONError, loads
 
@@ -102,7 +102,7 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
         ConfigError: the file cannot be used, every finding at its line.
     """
     documents = read_documents(read_text(path), path, os.environ if environment is None else environment)
-    if any(is_kubernetes(document) for document in documents):
+    if any(is_foreign(document) for document in documents):
         return Cases(personas={}, cases=())
     if len(documents) != 1:
         raise mistake(path, "one document is needed")

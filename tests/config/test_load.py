@@ -66,6 +66,6 @@ def test_a_file_without_an_end_is_given_up_at_the_limit():
     ],
 )
 def test_an_option_that_a_native_file_would_ignore_is_refused(options, flag, key):
-    expected = f"{flag}: is for Kubernetes documents (write {key} into the file)"
+    expected = f"{flag}: is for documents of agentgateway (write {key} into the file)"
 
     assert [expected] == problems(NATIVE, **options)

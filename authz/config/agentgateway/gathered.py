@@ -130,7 +130,7 @@ def settings_of(
 
 
 def _keys(results: Sequence[ReadResult], file: str, problems: list[Problem]) -> dict[str, IssuerKeys]:
-    """Return where keys come from: an issuer has one key set, whoever trusts it."""
+    """Return where keys come from: an issuer has one key set for all servers."""
     keys: dict[str, IssuerKeys] = {}
     for result in results:
         for issuer, found in result.keys.items():

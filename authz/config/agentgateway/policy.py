@@ -100,21 +100,8 @@ class _PolicyReader(DocumentReader):
 
     def cors(self) -> None:
         cors = self.at("spec.traffic.cors")
-        if not cors:
-            return
-        path = path_of("spec.traffic.cors")
-        defaults = Cors()
-        origins = self.strings(cors, "allowOrigins", path)
-        self.result.origins.extend(origins)
-        for index, message, cure in origin_findings(origins):
-            self.warn((*path, "allowOrigins", index), message, cure)
-        self.result.cors = Cors(
-            allow_methods=tuple(self.strings(cors, "allowMethods", path)) or defaults.allow_methods,
-            allow_headers=tuple(self.strings(cors, "allowHeaders", path)) or defaults.allow_headers,
-            expose_headers=tuple(self.strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
-            max_age=cors["maxAge"] if isinstance(cors.get("maxAge"), int) else defaults.max_age,
-            allow_credentials=cors.get("allowCredentials") is True,
-        )
+        if cors:
+            read_cors(self, cors, path_of("spec.traffic.cors"))
 
     def rules(self) -> None:
         section, path = self.at(RULES), path_of(RULES)
@@ -130,25 +117,42 @@ class _PolicyReader(DocumentReader):
             message = "no expression, and without rules everything is allowed"
             self.report((*path, "policy", "matchExpressions"), message, "write one, or remove authorization")
         for index, text in enumerate(expressions):
-            self._rule(effect, text, (*path, "policy", "matchExpressions", index))
+            name = f"{self.at('metadata').get('name', 'policy')}/{effect}-{index + 1}"
+            read_rule(self, effect, text, (*path, "policy", "matchExpressions", index), name)
 
-    def _rule(self, effect: Effect, text: Any, path: Path) -> None:
-        if not isinstance(text, str):
-            self.report(path, "a CEL expression in a string is needed")
-            return
-        try:
-            expression = compile_expression(text, forbidden=ARGUMENTS)
-        except ExpressionError as error:
-            self.result.problems.append(expression_problem(self.document, path, error))
-            return
-        denies = effect is Effect.DENY
-        findings = expression_findings(text, _SCOPES, denies=denies)
-        self.result.warnings.extend(placed(self.document, path, findings))
-        names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
-        selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
-        policy = self.at("metadata").get("name", "policy")
-        name = f"{policy}/{effect}-{path[-1] + 1 if isinstance(path[-1], int) else 1}"
-        self.result.rules.append(Rule(name=name, effect=effect, selector=selector, when=expression))
+
+def read_cors(reader: DocumentReader, cors: dict[str, Any], path: Path) -> None:
+    """Add what browsers may do to the reader's result."""
+    defaults = Cors()
+    origins = reader.strings(cors, "allowOrigins", path)
+    reader.result.origins.extend(origins)
+    for index, message, cure in origin_findings(origins):
+        reader.warn((*path, "allowOrigins", index), message, cure)
+    reader.result.cors = Cors(
+        allow_methods=tuple(reader.strings(cors, "allowMethods", path)) or defaults.allow_methods,
+        allow_headers=tuple(reader.strings(cors, "allowHeaders", path)) or defaults.allow_headers,
+        expose_headers=tuple(reader.strings(cors, "exposeHeaders", path)) or defaults.expose_headers,
+        max_age=cors["maxAge"] if isinstance(cors.get("maxAge"), int) else defaults.max_age,
+        allow_credentials=cors.get("allowCredentials") is True,
+    )
+
+
+def read_rule(reader: DocumentReader, effect: Effect, text: Any, path: Path, name: str) -> None:
+    """Add the rule of one expression to the reader's result; report what is wrong or likely not meant with it."""
+    document, result = reader.document, reader.result
+    if not isinstance(text, str):
+        reader.report(path, "a CEL expression in a string is needed")
+        return
+    try:
+        expression = compile_expression(text, forbidden=ARGUMENTS)
+    except ExpressionError as error:
+        result.problems.append(expression_problem(document, path, error))
+        return
+    findings = expression_findings(text, _SCOPES, denies=effect is Effect.DENY)
+    result.warnings.extend(placed(document, path, findings))
+    names = None if effect is Effect.REQUIRE else names_equal_to(text, "mcp.tool.name")
+    selector = Selector.everything() if names is None else Selector.of({Kind.TOOL: tuple(sorted(names))})
+    result.rules.append(Rule(name=name, effect=effect, selector=selector, when=expression))
 
 
 def targets(document: Document) -> list[tuple[str, str]]:

@@ -35,6 +35,8 @@ _KEYS_CURE = "give inline, remote.url, or remote.jwksPath and backendRef"
 class ProviderReader(DocumentReader):
     """Reads the providers of one policy."""
 
+    strict = "Strict"
+
     def __init__(
         self, document: Document, result: ReadResult, jwks: Mapping[str, str], *, allow_anonymous: bool
     ) -> None:
@@ -53,22 +55,24 @@ class ProviderReader(DocumentReader):
     def read(self) -> None:
         """Add the policy's issuers to the result."""
         section, path = self.at(_SECTION), path_of(_SECTION)
-        self._mode(section.get("mode", "Strict"), (*path, "mode"))
+        self.mode(section.get("mode", "Strict"), (*path, "mode"))
         for index, provider in enumerate(self.at(f"{_SECTION}.providers", list)):
-            self._provider(provider, (*path, "providers", index))
+            self.provider(provider, (*path, "providers", index))
 
-    def _mode(self, mode: Any, path: Path) -> None:
+    def mode(self, mode: Any, path: Path) -> None:
+        """Read the mode: which callers without a valid token are let through to the rules."""
         reasons = _MODES.get(mode) if isinstance(mode, str) else None
         if reasons is None:
             self.report(path, "unknown mode", f"use one of {', '.join(_MODES)}")
         elif reasons and not self.allow_anonymous:
-            cure = "set mode: Strict, so that every request needs a valid token, or give --allow-anonymous"
-            self.report(path, "only Strict keeps callers without a token out", cure)
+            cure = f"set mode: {self.strict}, so that every request needs a valid token, or give --allow-anonymous"
+            self.report(path, f"only {self.strict} keeps callers without a token out", cure)
         elif reasons:
             self.result.anonymous |= reasons
             self.warn(path, f"mode {mode} admits callers without a valid token, as far as the rules allow")
 
-    def _provider(self, provider: Any, path: Path) -> None:
+    def provider(self, provider: Any, path: Path) -> None:
+        """Add one issuer to the result."""
         if not isinstance(provider, dict):
             self.report(path, "a mapping is needed")
             return
@@ -80,8 +84,9 @@ class ProviderReader(DocumentReader):
             return
         self._location(provider.get("location"), (*path, "location"))
         audiences = self.strings(provider, "audiences", path)
-        keys = self._keys(issuer, provider.get("jwks"), (*path, "jwks"))
-        if (keys.jwks_uri == "" and not keys.inline) or is_http(issuer):  # keys are looked for at the issuer
+        jwks = provider.get("jwks")
+        keys = self._keys(issuer, jwks, (*path, "jwks"))
+        if (jwks is None and issuer not in self.jwks) or is_http(issuer):  # keys are looked for at the issuer
             self._guarded(issuer, (*path, "issuer"))
         second = self.document.problem((*path, "issuer"), f"a second provider for {issuer}", "merge the two")
         if not audiences:

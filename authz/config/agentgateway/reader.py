@@ -27,6 +27,7 @@ class ReadResult:
         second: issuer to the problem of trusting it twice.
         origins: origins that CORS admits.
         cors: settings of the CORS filter, None if no document has them.
+        metadata: what a standalone file says of the resource (RFC 9728).
         anonymous: reasons for rejecting a token that leave the caller anonymous, by the accepted modes.
         problems: findings that prevent use.
         warnings: findings that do not.
@@ -39,6 +40,7 @@ class ReadResult:
     second: dict[str, Problem] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)
     cors: Cors | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     anonymous: frozenset[Reason] = frozenset()
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
