@@ -8,6 +8,7 @@ from pathlib import Path
 
 from authz.config.files import Files
 from authz.config.native.build import build
+from authz.config.native.define import with_lists
 from authz.config.native.issuer_files import with_key_sets
 from authz.config.native.locks import read_server_locks
 from authz.config.native.model import ListenTls, PolicyFile
@@ -72,10 +73,12 @@ def _load(
         settings = _agentgateway(path, documents, text, options, files)
         return with_key_files(settings, SESSION_KEY, options.session_keys, files)
     _no_options(options)
-    document = _only(documents, path)
+    document, definitions = with_lists(_only(documents, path))
     file = validate(PolicyFile, document)
     locks = read_server_locks(file, document, files)
-    settings = with_sessions(build(file, document, text, locks), file.sessions, file.streams, document, files)
+    settings = with_sessions(
+        build(file, document, text, locks, definitions), file.sessions, file.streams, document, files
+    )
     settings = _with_authorities(settings, file, document, files)
     settings = with_key_sets(settings, file, document, files)
     settings = replace(settings, tls=_tls(path, file.listen.tls))

@@ -12,6 +12,7 @@ from typing import Any
 
 from authz.config.files import read_text
 from authz.config.native.cases import CaseModel, CasesModel
+from authz.config.native.define import with_lists
 from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.validation import validate
@@ -108,7 +109,7 @@ def read_cases(path: str, environment: Mapping[str, str] | None = None) -> Cases
         raise mistake(path, "one document is needed")
     document = documents[0]
     if isinstance(document.value, dict) and "servers" in document.value:
-        return _cases(validate(PolicyFile, document).tests, document, ("tests",))
+        return _cases(validate(PolicyFile, with_lists(document)[0]).tests, document, ("tests",))
     return _cases(validate(CasesModel, document), document, ())
 
 

@@ -319,7 +319,7 @@ def fresh(**changes):
         (["--request", "no-such-file"], "no-such-file: cannot be read: No such file or directory"),
         (
             ["--jwks", "a=https://b.example/"],
-            "--jwks: is for Kubernetes documents (write jwks_uri into the file)",
+            "--jwks: is for documents of agentgateway (write jwks_uri into the file)",
         ),
     ],
 )

@@ -96,11 +96,11 @@ def test_an_address_in_use_ends_the_start_and_is_named(tmp_path, taken, free, wh
         ),
         (
             ["--session-key-file", "k"],
-            "--session-key-file: is for Kubernetes documents (write sessions.key_file into the file)\n",
+            "--session-key-file: is for documents of agentgateway (write sessions.key_file into the file)\n",
         ),
         (
             ["--jwks", "a=https://b/"],
-            "--jwks: is for Kubernetes documents (write jwks_uri into the file)\n",
+            "--jwks: is for documents of agentgateway (write jwks_uri into the file)\n",
         ),
     ],
 )

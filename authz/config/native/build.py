@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from authz.config.addresses import PLAIN_HTTP, is_guarded, is_http
 from authz.config.lint.issuers import trusting_findings
 from authz.config.lint.names import origin_findings
+from authz.config.native.define import Definitions, read_conditions
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
 from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
@@ -28,7 +29,13 @@ _OFFLINE_ACCESS = "offline_access"
 _PLAIN_HTTP_CURE = "use https, or list the host in insecure_hosts"
 
 
-def build(file: PolicyFile, document: Document, text: str, locks: Mapping[str, ServerLock]) -> Settings:
+def build(
+    file: PolicyFile,
+    document: Document,
+    text: str,
+    locks: Mapping[str, ServerLock],
+    definitions: Definitions | None = None,
+) -> Settings:
     """Build the settings of a native file and of the locks that it names.
 
     Args:
@@ -36,12 +43,14 @@ def build(file: PolicyFile, document: Document, text: str, locks: Mapping[str, S
         document: the places of its values.
         text: the file's text, whose digest names the policy, together with those of the locks.
         locks: the lock of each server that names one.
+        definitions: receives the conditions that the file defines; knows its lists.
 
     Raises:
         ConfigError: a reference, an expression or a combination is invalid.
     """
-    builder = _SettingsBuilder(file, document, locks)
+    builder = _SettingsBuilder(file, document, locks, definitions or Definitions())
     servers = tuple(builder.server(name, model) for name, model in file.servers.items())
+    builder.check_used()
     try:
         directory = Directory(servers)
     except ValueError as error:
@@ -132,16 +141,29 @@ def _asks_for_groups(rule: Rule) -> bool:
 
 
 class _SettingsBuilder:
-    def __init__(self, file: PolicyFile, document: Document, locks: Mapping[str, ServerLock]) -> None:
+    def __init__(
+        self,
+        file: PolicyFile,
+        document: Document,
+        locks: Mapping[str, ServerLock],
+        definitions: Definitions,
+    ) -> None:
         self.file = file
         self.locks = locks
         self.document = document
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.rules = RulesReader(document, self.problems, self.warnings)
+        self.definitions = definitions
+        self.problems += read_conditions(document, file.define, definitions)
+        self.rules = RulesReader(document, self.problems, self.warnings, definitions)
         self._check_issuers()
         self._check_key_urls()
         self._check_claims()
+
+    def check_used(self) -> None:
+        """Warn of definitions that no rule uses."""
+        for name in self.file.define.keys() - self.definitions.used:
+            self.warnings.append(self.document.problem(("define", name), "no rule uses this", "remove it"))
 
     def report(self, path: Path, message: str, cure: str = "") -> None:
         self.problems.append(self.document.problem(path, message, cure))

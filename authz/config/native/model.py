@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from authz.config.addresses import (
     check_address,
@@ -21,6 +21,8 @@ from authz.config.settings import MAX_CORS_AGE, MAX_WORKERS
 from authz.config.validation import Section, Text
 from authz.core.policy.rule import Groups
 
+_OR_NAME = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
+"""A list, or the name of one in `define`, which is put in its place before the model is asked."""
 _SCOPE = re.compile(r"^[\x21\x23-\x5B\x5D-\x7E]{1,256}$")
 
 
@@ -60,13 +62,16 @@ class Listen(Section):
     tls: ListenTls | None = Field(None, description="mutual TLS for gRPC; HTTP stays plain text")
 
 
+Names = Annotated[list[Text], WithJsonSchema(_OR_NAME)]
+
+
 class Select(Section):
     """Names, with `*` for any text; resources by URI."""
 
-    tools: list[Text] = Field([])
-    prompts: list[Text] = Field([])
-    resources: list[Text] = Field([])
-    tasks: list[Text] = Field([])
+    tools: Names = Field([])
+    prompts: Names = Field([])
+    resources: Names = Field([])
+    tasks: Names = Field([])
 
     @model_validator(mode="after")
     def _names_something(self) -> "Select":
@@ -74,6 +79,16 @@ class Select(Section):
             msg = "selects nothing: name tools, prompts, resources or tasks"
             raise ValueError(msg)
         return self
+
+
+def _definition(value: Any) -> Any:
+    """Accept an expression, or a list of names."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, list) and value and all(isinstance(each, str) and each for each in value):
+        return value
+    msg = "an expression in a string, or a list of names, is needed"
+    raise ValueError(msg)
 
 
 def _group(name: str) -> str:
@@ -92,10 +107,10 @@ class RuleModel(Section):
     name: Name | None = Field(None, description="default: rule-N by position")
     allow: Select | None = None
     deny: Select | None = None
-    scopes: list[Word] = Field([], description="all are needed")
-    any_scopes: list[Word] = Field([], description="one is needed")
-    roles: list[Text] = Field([], description="one is needed")
-    groups: list[GroupName] = Field(
+    scopes: Annotated[list[Word], WithJsonSchema(_OR_NAME)] = Field([], description="all are needed")
+    any_scopes: Annotated[list[Word], WithJsonSchema(_OR_NAME)] = Field([], description="one is needed")
+    roles: Names = Field([], description="one is needed")
+    groups: Annotated[list[GroupName], WithJsonSchema(_OR_NAME)] = Field(
         [], description="one is needed: a group's name or path, or every path below one with /* at its end"
     )
     issuers: list[Name] = Field([], description="one of them issued the token; default: any of the server's")
@@ -222,6 +237,9 @@ class PolicyFile(Section):
     limits: LimitsModel = LimitsModel()
     issuers: Annotated[dict[Name, IssuerModel], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
+    define: dict[Text, Annotated[Any, AfterValidator(_definition), WithJsonSchema(_OR_NAME)]] = Field(
+        {}, description="names for conditions, and for lists of names"
+    )
     insecure_hosts: list[Host] = Field([], description="hosts from which keys may be fetched over plain http")
     keys: KeysModel = KeysModel()
     sessions: SessionsModel = SessionsModel()

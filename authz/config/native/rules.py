@@ -10,6 +10,7 @@ from authz.config.lint.hiding import betrayals
 from authz.config.lint.names import name_findings
 from authz.config.lint.resources import resource_findings
 from authz.config.native.arguments import arguments_of
+from authz.config.native.define import Definitions
 from authz.config.native.model import RuleModel, Select, ServerModel
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
@@ -32,6 +33,7 @@ class RulesReader:
         document: the file.
         problems: receives findings that prevent use.
         warnings: receives what is likely not meant.
+        definitions: the conditions that the file defines.
         compiled: one expression for each text, so rules with equal conditions also share its value.
         findings: what is doubtful in each text, by the claims that hold scopes and whether its rule denies.
     """
@@ -39,6 +41,7 @@ class RulesReader:
     document: Document
     problems: list[Problem]
     warnings: list[Problem]
+    definitions: Definitions = field(default_factory=Definitions)
     compiled: dict[tuple[str, frozenset[str]], Expression] = field(default_factory=dict)
     findings: dict[tuple[str, frozenset[str], bool], list[ExpressionWarning]] = field(default_factory=dict)
 
@@ -116,6 +119,7 @@ class RulesReader:
         if text is None:
             return None
         try:
+            text = self.definitions.expand(text)
             if (text, forbidden) not in self.compiled:
                 self.compiled[text, forbidden] = compile_expression(text, forbidden=forbidden)
             return self.compiled[text, forbidden]

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from authz.config.native.define import with_lists
 from authz.config.native.model import PolicyFile, schema
 from authz.config.settings import Drain, IssuerKeys
 from authz.config.validation import validate
@@ -100,7 +101,7 @@ servers:
         shadow: true
         denial: http
         hide: true
-      - deny: {tools: [secret]}
+      - deny: {tools: hidden}
     methods: {vendor/x: allow}
     token: forward
     denial: jsonrpc
@@ -110,6 +111,7 @@ servers:
     scopes: [files:read]
     resource_name: Files
     resource_documentation: https://docs.example/files
+define: {hidden: [secret]}
 """
 BESIDE = """\
 ca_file: ca.pem
@@ -165,7 +167,7 @@ def written(value: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
 def test_the_example_writes_every_key_there_is():
     text = EVERYTHING.replace("servers:\n", OFFLINE + "servers:\n" + LOCKED) + BESIDE
     (document,) = read_documents(text, "FILE", {})
-    found = written(validate(PolicyFile, document), {})
+    found = written(validate(PolicyFile, with_lists(document)[0]), {})
 
     assert {name: set(model.model_fields) for name, model in models(PolicyFile).items()} == found
 
