@@ -22,7 +22,8 @@ ARROWS = {
     "oauth": {"edge", "config", "core"},
     "tools": {"config", "core", "proto"},
     "doctor": {"render", "tools", "config", "core"},
-    "cli": {"edge", "render", "demo", "oauth", "tools", "doctor", "config", "core"},
+    "merge": {"doctor", "render", "config", "core"},
+    "cli": {"edge", "render", "demo", "oauth", "tools", "doctor", "merge", "config", "core"},
     "__main__": {"cli"},
     "__init__": set(),
 }

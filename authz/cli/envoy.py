@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz.cli import envoy_flags as flag
+from authz.cli.envoy_merge import write_merged
 from authz.cli.options import AllowAnonymous, File, Jwks, Resource
 from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address
@@ -72,12 +73,16 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
             help="Workers behind a Unix socket, one endpoint each; default: the policy file's, else one.",
         ),
     ] = None,
+    merge: flag.Merge = "",
+    listener: flag.Listener = "",
+    isolate: flag.Isolate = False,
     resource: Resource = "",
     jwks: Jwks = None,
     allow_anonymous: AllowAnonymous = False,
 ) -> None:
     """Render Envoy's configuration for a policy file: the whole bootstrap, or only the filters, routes and clusters.
 
+    With --merge, put these into a bootstrap of yours and print what that changes for its other routes.
     Exit status: 0, or 2 if a file or option is unusable.
 
     Example: mcp-authz envoy -c policy.yaml -o envoy.yaml
@@ -99,16 +104,23 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         rate_limit=rate_limit,
         max_connections=max_connections,
         health_path=health_path,
-    ).options(listener=part is RenderPart.BOOTSTRAP)
+    ).options(listener=part is RenderPart.BOOTSTRAP and not merge)
+    flag.check_merge(merge, listener, isolate=isolate, options=options)
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)
     from authz.render.bootstrap import bootstrap, filters  # noqa: PLC0415 - costs most of a second
     from authz.render.plan import plan  # noqa: PLC0415 - as above
 
     try:
-        chain = plan(settings, **addresses, workers=workers, options=options)
+        # A merged chain has the listener of the file.
+        chain = plan(
+            settings, **addresses | ({"listen": ":1"} if merge else {}), workers=workers, options=options
+        )
     except ValueError as error:
         typer.echo(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None
     if shadow:
         sys.stderr.write(_SHADOW)
+    if merge:
+        write_merged(merge, out, chain, settings, listener=listener, isolate=isolate)
+        return
     write_out(out, bootstrap(chain) if part is RenderPart.BOOTSTRAP else filters(chain))

@@ -63,6 +63,21 @@ HealthPath = Annotated[
         "--health-path", "PATH", "Answer load balancers at this path without a token, for example /healthz."
     ),
 ]
+Merge = Annotated[
+    str,
+    _text("--merge", "EXISTING", "Put everything into this bootstrap of yours, and write the result to -o."),
+]
+Listener = Annotated[
+    str,
+    _text("--listener", "NAME", "With --merge: the listener, or the stat_prefix of its connection manager."),
+]
+Isolate = Annotated[
+    bool,
+    typer.Option(
+        "--isolate",
+        help="With --merge: give MCP an internal listener of its own, so that other routes notice nothing.",
+    ),
+]
 
 FILES = "a path on Envoy's machine"
 
@@ -148,3 +163,20 @@ def _read(flag: str, parse: Callable[[str], Read], text: str, cure: str) -> Read
         return parse(text) if text else None
     except ValueError as error:
         raise mistake(flag, str(error), cure) from None
+
+
+def check_merge(merge: str, listener: str, *, isolate: bool, options: RenderOptions) -> None:
+    """Reject flags that do not suit a merge.
+
+    Raises:
+        ConfigError: a flag needs --merge, or would change more than MCP; the error names it.
+    """
+    if not merge:
+        for name, given in (("--listener", bool(listener)), ("--isolate", isolate)):
+            if given:
+                raise mistake(name, "needs --merge", "give the bootstrap that you have")
+        return
+    wide = {"--native-filter": options.native_filter, "--otel": options.tracing is not None}
+    for name, given in wide.items():
+        if given and not isolate:
+            raise mistake(name, "would be for every route of the connection manager", "add --isolate")

@@ -54,6 +54,12 @@ def policy_meets(case: CheckCase) -> Meeting | None:
     return meeting(case.settings, case.inventory, case.inventory.guarded)
 
 
+def serves_others(case: CheckCase) -> bool:
+    """Whether a route that is not exempt is none of the policy's: it would be denied if it were judged."""
+    met = policy_meets(case)
+    return met is not None and any(not met.any(route) for route in guarded_routes(case))
+
+
 def _asked_by(user: str, found: Filter | None) -> Iterator[tuple[str, Node]]:
     for config in (found.config, *found.pools) if found else ():
         if config.at("grpc_service", "envoy_grpc").present:

@@ -77,10 +77,11 @@ def _met(settings: Settings, chain: FilterChain) -> Iterator[ChainRoute]:
     for server in settings.directory.servers:
         for table in chain.tables:
             for host in hosts_for(table, server.hosts):
-                yield from _takers(routes_of(host, chain), server.path)
+                yield from takers(routes_of(host, chain), server.path)
 
 
-def _takers(listed: Iterable[ChainRoute], path: str) -> Iterator[ChainRoute]:
+def takers(listed: Iterable[ChainRoute], path: str) -> Iterator[ChainRoute]:
+    """Yield the routes that can get a request for a path, in order."""
     for route in listed:
         if route.may_take(path):
             yield route

@@ -1,7 +1,8 @@
 """All checks: the rows of `catalog.yaml`, each joined with the function that looks for it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -20,7 +21,8 @@ from authz.doctor.checks import (
 from authz.doctor.data import load_data
 from authz.doctor.expected import paste
 from authz.doctor.field_checks import field_check
-from authz.doctor.model import Check, Find, Severity
+from authz.doctor.model import Check, CheckCase, Find, Hit, Severity
+from authz.doctor.parts import serves_others
 
 _MODULES = (
     ext_authz,
@@ -40,6 +42,7 @@ FINDERS: Mapping[str, Find] = {id_: find for module in _MODULES for id_, find in
 def _check(id_: str, row: Mapping[str, Any]) -> Check:
     fields = [row["field"]] if isinstance(row.get("field"), str) else row.get("field", [])
     finders = [field_check(field, row["must_be"], row.get("fix", "put")) for field in fields]
+    found = _careful if row.get("judges_more") else _as_found
     cure = row.get("cure", "".join(f"${field}\n" for field in fields))
     return Check(
         id=id_,
@@ -47,8 +50,17 @@ def _check(id_: str, row: Mapping[str, Any]) -> Check:
         what=row["what"],
         risk=row["risk"],
         cure=re.sub(r"^\$([a-z0-9_.]+)\n", lambda found: paste(found[1]), cure, flags=re.MULTILINE),
-        find=lambda case: chain.from_iterable(find(case) for find in finders or [FINDERS[id_]]),
+        find=lambda case: found(case, chain.from_iterable(find(case) for find in finders or [FINDERS[id_]])),
     )
+
+
+def _as_found(_: CheckCase, hits: Iterator[Hit]) -> Iterator[Hit]:
+    return hits
+
+
+def _careful(case: CheckCase, hits: Iterator[Hit]) -> Iterator[Hit]:
+    """Leave it to a person to have everything judged, where routes of other work would be denied then."""
+    return (replace(hit, edits=()) for hit in hits) if serves_others(case) else hits
 
 
 TOPICS: Mapping[str, tuple[Check, ...]] = {

@@ -13,12 +13,12 @@ def plain(text: str) -> str:
     return json.dumps(text)[1:-1].replace('\\"', '"')
 
 
-def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows below headings, or nothing if there are no rows."""
+def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, err: bool = False) -> None:
+    """Print rows below headings, or nothing if there are no rows; with `err` on stderr."""
     shown = Table(box=None, pad_edge=False)
     for heading in headings:
         shown.add_column(heading, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(plain(cell)) for cell in row))
     if shown.row_count:
-        Console().print(shown)
+        Console(stderr=err).print(shown)

@@ -8,18 +8,23 @@ from authz.doctor.in_force import exemption
 from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Edit, Find, Hit, Insert, Put
 from authz.doctor.parts import guarded_routes, mcp_routes
+from authz.doctor.places import upstream_clusters
 from authz.doctor.routes import hosts, routes, routes_of, scopes
 
 
 def _chain_unguarded(case: CheckCase) -> Iterator[Hit]:
-    """Find chains without ext_authz that lead where a guarded chain leads."""
+    """Find chains without ext_authz that lead where a guarded chain leads, or to an upstream of the policy."""
     guarded = frozenset().union(*(route.clusters for route in guarded_routes(case))) - {"*"}
+    if case.settings is not None:
+        guarded |= upstream_clusters(case.settings, case.inventory)
     for chain in case.inventory.chains:
         reached = {name for route in routes([chain]) for name in route.clusters & guarded}
         if reached and chain.whole and not chain.authz and not chain.unseen:
-            yield Hit(
-                chain.filter_list, f"{chain.name} leads to {', '.join(sorted(reached))}", _guards(case, chain)
+            alone = case.settings is None or all(
+                route.clusters <= guarded for route in routes([chain]) if not route.serves_metadata
             )
+            edits = _guards(case, chain) if alone else ()
+            yield Hit(chain.filter_list, f"{chain.name} leads to {', '.join(sorted(reached))}", edits)
 
 
 def _guards(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:

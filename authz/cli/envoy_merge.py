@@ -1,0 +1,31 @@
+"""`mcp-authz envoy --merge`: reads a bootstrap, writes it with the rendered parts in it, and says what that changes."""
+
+import sys
+
+import typer
+
+from authz.config.files import read_text, write_text
+from authz.config.problems import ConfigError
+from authz.config.settings import Settings
+from authz.render.model import Chain
+
+
+def write_merged(
+    existing: str, out: str, chain: Chain, settings: Settings, *, listener: str, isolate: bool
+) -> None:
+    """Merge and print; without a file to write, the result is on stdout and the table on stderr."""
+    from authz.merge.merge import merge  # noqa: PLC0415 - costs most of a second
+    from authz.tools.terminal import table  # noqa: PLC0415 - as above
+
+    try:
+        merged = merge(read_text(existing), existing, chain, settings, listener=listener, isolate=isolate)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(2) from None
+    rows = [(each.what, each.before, each.now) for each in merged.effects]
+    if out:
+        write_text(out, merged.text)
+    else:
+        sys.stdout.write(merged.text)
+    table(("what changes", "before", "now"), rows, err=not out)
