@@ -17,14 +17,15 @@ from authz.doctor.report import as_json, as_text, headline
 from authz.doctor.source import Source, read_file
 
 _IGNORE = "--ignore"
-_ACCEPTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, or what --part filters wrote"
+_ACCEPTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, what --part filters wrote, or Kubernetes documents"
 
 
 def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="Bootstrap, LDS/RDS file, config_dump or filters part; YAML or JSON."
+            metavar="FILE",
+            help="Bootstrap, LDS/RDS file, config_dump, filters part or Kubernetes documents; YAML or JSON.",
         ),
     ],
     config: Annotated[
@@ -102,6 +103,8 @@ def _fix(source: Source, settings: Settings | None, ignored: list[str], out: str
     if "configs" in source.tree:
         message = "Envoy cannot load a config_dump, so it is not corrected"
         raise mistake(source.file, message, "correct the files that it was loaded from")
+    if source.kubernetes:
+        raise mistake(source.file, "Kubernetes documents are not corrected", "change them by hand")
     before = diagnose(source, settings, ignored).findings
     closed, diagnosis = close(source, settings, ignored)
     write_out(out, diagnosis.source.text)

@@ -39,7 +39,7 @@ def fix(
         What was closed, and the diagnosis of the file afterwards; its source's text is the file to write.
     """
     closed: list[Finding] = []
-    diagnosis = diagnose(source, settings, ignored)
+    diagnosis = diagnose(source, settings, ignored)  # of Kubernetes documents nothing is closed
     for _ in range(_ROUNDS):
         chosen = _independent(diagnosis.findings)
         text = _rewritten(diagnosis.source, [edit for finding in chosen for edit in finding.hit.edits])

@@ -9,10 +9,11 @@ Rules of this module:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from authz.doctor.filters import Filter, read_filters
-from authz.doctor.node import Node
+from authz.doctor.kubernetes import exempting_entries, pieces
+from authz.doctor.node import Node, Path
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTES = "envoy.config.route.v3.RouteConfiguration"
@@ -34,6 +35,7 @@ class FilterChain:
         tables: route configurations whose routes it uses, as far as they are in the file.
         authz: the ext_authz filter that calls the service.
         rewriter: the ext_proc filter that calls the service.
+        partial: whether it is put together from documents, which do not have all of it.
     """
 
     manager: Node
@@ -43,10 +45,13 @@ class FilterChain:
     tables: tuple[Node, ...]
     authz: Filter | None
     rewriter: Filter | None
+    partial: bool = False
 
     @property
     def name(self) -> str:
         """What it is called in a report."""
+        if self.partial:
+            return "documents"
         named = self.listener.at("name").text or self.manager.at("stat_prefix").text
         return f"listener {named}" if self.listener.present else f"part {named}".strip()
 
@@ -57,7 +62,7 @@ class FilterChain:
     @property
     def unseen(self) -> bool:
         """Whether a filter's configuration is not in the file."""
-        return any(each.unseen for each in self.filters)
+        return self.partial or any(each.unseen for each in self.filters)
 
     @property
     def whole(self) -> bool:
@@ -91,6 +96,8 @@ class Inventory:
         clusters: clusters by name.
         all_clusters: whether the file would contain every cluster.
         unseen: each place that names a part outside the file, with that part.
+        partial: places at which what is absent says nothing.
+        exempting: settings of Kubernetes documents that exempt routes from ext_authz.
     """
 
     root: Node
@@ -98,20 +105,26 @@ class Inventory:
     clusters: Mapping[str, Node]
     all_clusters: bool
     unseen: tuple[tuple[Node, str], ...]
+    partial: tuple[Path, ...] = ()
+    exempting: tuple[Node, ...] = ()
 
     @property
     def of_envoy(self) -> bool:
         """Whether the file is Envoy's at all."""
-        return bool(self.chains or self.clusters) or any(self.root.at(key).present for key in _ROOTS)
+        return bool(self.chains or self.clusters or self.partial) or any(
+            self.root.at(key).present for key in _ROOTS
+        )
 
     @property
     def guarded(self) -> list[FilterChain]:
-        """The chains that have an ext_authz filter, and routes alone, which may belong to such a chain."""
-        return [chain for chain in self.chains if chain.authz or not chain.whole]
+        """The chains that have an ext_authz filter, and parts of chains, which may belong to such a chain."""
+        return [chain for chain in self.chains if chain.authz or chain.partial or not chain.whole]
 
 
 def take_inventory(root: Node) -> Inventory:
     """Find everything in a file."""
+    if root.at("documents").present:
+        return _of_documents(root)
     found = _InventoryBuilder(root, list(_in_effect(root)))
     chains = tuple(found.chains())
     clusters = {node.at("name").text: node for node in found.clusters() if isinstance(node.value, dict)}
@@ -121,6 +134,46 @@ def take_inventory(root: Node) -> Inventory:
         clusters=clusters,
         all_clusters=found.sees_clusters(),
         unseen=tuple(found.unseen()),
+    )
+
+
+def _of_documents(root: Node) -> Inventory:
+    """Return what Kubernetes documents say, as chains: one with all filters, and one for each further guard."""
+    found = pieces(root)
+    filters = [piece.filter for piece in found if piece.filter]
+    placed = tuple(replace(each, index=at) for at, each in enumerate(filters))
+    managers = [piece.node for piece in found if piece.kind == "manager"] or [Node(None)]
+    first = _partial_chain(managers[0], placed)
+    guards = (each for each in placed if each.kind in {"ext_authz", "ext_proc"})
+    more = (
+        [each for each in guards if each is not first.authz and each is not first.rewriter] if placed else []
+    )
+    chains = [first, *(_partial_chain(each, ()) for each in managers[1:])]
+    chains += [_partial_chain(Node(None), (each,)) for each in more]
+    clusters = {piece.node.at("name").text: piece.node for piece in found if piece.kind == "cluster"}
+    return Inventory(
+        root=root,
+        chains=tuple(chains) if found else (),
+        clusters=clusters,
+        all_clusters=False,
+        unseen=((root, "what the gateway makes of these documents"),),
+        partial=tuple(piece.node.path for piece in found if piece.partial),
+        exempting=tuple(
+            entry for piece in found if piece.kind == "route" for entry in exempting_entries(piece)
+        ),
+    )
+
+
+def _partial_chain(manager: Node, filters: tuple[Filter, ...]) -> FilterChain:
+    return FilterChain(
+        manager=manager,
+        listener=Node(None),
+        filters=filters,
+        filter_list=Node(None),
+        tables=(),
+        authz=_authz(filters),
+        rewriter=_rewriter(filters),
+        partial=True,
     )
 
 

@@ -39,8 +39,11 @@ def looked_at(inventory: Inventory) -> list[str]:
     """Return the parts that were examined, one line each."""
     lines = []
     for chain in inventory.chains:
+        if chain.partial and not chain.filters:
+            continue
         guarded = "with ext_authz" if chain.authz else "without ext_authz"
-        filters = f"{len(chain.filters)} filter(s), {guarded}" if chain.whole else "filters not seen"
+        seen = chain.whole or chain.partial
+        filters = f"{len(chain.filters)} filter(s), {guarded}" if seen else "filters not seen"
         lines.append(f"{chain.name}: {sum(1 for _ in routes([chain]))} route(s), {filters}")
     return [*lines, f"{len(inventory.clusters)} cluster(s)"]
 

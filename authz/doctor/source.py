@@ -5,6 +5,7 @@ Rules of this module:
 * A file is read as Envoy 1.40 reads it: of two equal keys the last one counts, of several YAML documents the first.
   Both cases are recorded, because the author may believe otherwise.
 * JSON is read as JSON. Reading it again as YAML gives the lines; if that fails, there are none.
+* Kubernetes documents are all read, as the list `documents`.
 * Every alias becomes a copy, so that an edit changes one place only.
 """
 
@@ -43,6 +44,7 @@ class Source:
         json: whether it is JSON, and is written back as such.
         repeated: paths of keys that appear twice in one mapping.
         more: whether further documents follow, which Envoy does not read.
+        kubernetes: whether these are Kubernetes documents; the tree has all of them.
     """
 
     file: str
@@ -52,6 +54,7 @@ class Source:
     json: bool = False
     repeated: tuple[Path, ...] = ()
     more: bool = False
+    kubernetes: bool = False
 
     def line(self, path: Path) -> int:
         """Return the line of a value, or of the closest one around it; 0 if no line is known."""
@@ -100,11 +103,15 @@ def _json(text: str) -> Any:
 
 def _from_json(text: str, file: str, loaded: Any) -> Source:
     _bound(loaded, file)
+    kubernetes = isinstance(loaded, dict) and {"apiVersion", "kind"} <= loaded.keys()
+    loaded = {"documents": [loaded]} if kubernetes else loaded
     try:
         placed = _from_yaml(text, file)
     except (ConfigError, RecursionError):
-        return Source(file, text, loaded, {}, json=True)
-    return Source(file, text, loaded, placed.lines, json=True, repeated=placed.repeated)
+        return Source(file, text, loaded, {}, json=True, kubernetes=kubernetes)
+    return Source(
+        file, text, loaded, placed.lines, json=True, repeated=placed.repeated, kubernetes=kubernetes
+    )
 
 
 def _bound(loaded: Any, file: str) -> None:
@@ -121,12 +128,28 @@ def _depth(value: Any) -> int:
 def _from_yaml(text: str, file: str) -> Source:
     nodes = compose(text, file, MAX_DEPTH)
     first = next(nodes, None)
-    more = first is not None and _more(nodes)
     if first is None:
         raise mistake(file, "empty")
     builder = _SourceBuilder(file)
+    if _is_kubernetes(first):
+        found = [builder.value(each, ("documents", at)) for at, each in enumerate((first, *nodes))]
+        return Source(
+            file, text, {"documents": found}, builder.lines, repeated=tuple(builder.repeated), kubernetes=True
+        )
+    more = _more(nodes)
     tree = builder.value(first, ())
     return Source(file, text, tree, builder.lines, repeated=tuple(builder.repeated), more=more)
+
+
+def _is_kubernetes(node: yaml.Node) -> bool:
+    keys = (
+        {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)} if _is_map(node) else set()
+    )
+    return {"apiVersion", "kind"} <= keys
+
+
+def _is_map(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.MappingNode)
 
 
 def _more(nodes: Iterator[Any]) -> bool:

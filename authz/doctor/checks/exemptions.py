@@ -102,9 +102,14 @@ def _reached(case: CheckCase, chain: FilterChain) -> bool:
     return met is not None and any(met.path(route) for route in routes([chain]))
 
 
+def _by_document(case: CheckCase) -> Iterator[Hit]:
+    yield from (Hit(entry) for entry in case.inventory.exempting)
+
+
 CHECKS: Mapping[str, Find] = {
     "route-unguarded": _unguarded,
     "route-exempt": _by_right,
     "route-unanswered": _unanswered,
     "host-port-cut": _port_cut,
+    "documents-exempt": _by_document,
 }

@@ -31,6 +31,8 @@ def _unseen(case: CheckCase) -> Iterator[Hit]:
     if case.more:
         yield Hit(inventory.root, "the documents after the first, which Envoy does not read")
     yield from (Hit(node, what) for node, what in inventory.unseen)
+    if inventory.root.at("documents").present:
+        return
     if not any(chain.whole for chain in inventory.chains):
         yield Hit(inventory.root, "listeners and filters")
     elif not inventory.all_clusters and not inventory.root.at("dynamic_resources", "cds_config").present:

@@ -26,6 +26,9 @@ _LUA_TAKES = re.compile(r""":\s*(remove|replace)\s*\(\s*["']authorization["']"""
 _MODES = ("APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS")
 
 
+_ANY_ROUTE = Node({"name": "of these documents"})
+
+
 @dataclass(frozen=True, slots=True)
 class InFront:
     """A filter that a request to an MCP server passes before ext_authz, with the route on which it runs."""
@@ -45,7 +48,8 @@ class InFront:
 
 def in_front(case: CheckCase, *kinds: str) -> Iterator[InFront]:
     """Yield the filters in front, or those of some kinds."""
-    for route in (*mcp_routes(case), *_leading_in(case)):
+    parts = (ChainRoute(_ANY_ROUTE, Node(None), chain) for chain in case.inventory.guarded if chain.partial)
+    for route in (*mcp_routes(case), *_leading_in(case), *parts):
         authz = route.chain.authz
         for each in route.chain.filters:
             before = (authz is None or each.index < authz.index) and each is not route.chain.rewriter
