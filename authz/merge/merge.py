@@ -31,7 +31,7 @@ from authz.merge.parts import (
     switched_off,
 )
 from authz.merge.placing import past_the_policy, place
-from authz.merge.target import Target, find_target
+from authz.merge.target import MergeTarget, find_target
 from authz.merge.yaml_text import YamlText
 from authz.render.model import Chain
 
@@ -72,7 +72,7 @@ def merge(
     return Merged(out.write(), tuple(made))
 
 
-def _together(out: YamlText, target: Target, chain: Chain, settings: Settings) -> list[MergeEffect]:
+def _together(out: YamlText, target: MergeTarget, chain: Chain, settings: Settings) -> list[MergeEffect]:
     """Put filters, routes and clusters into the connection manager."""
     parts = rendered(chain, authz_name(target.chain.filters))
     manager = target.chain.manager
@@ -103,7 +103,7 @@ def _together(out: YamlText, target: Target, chain: Chain, settings: Settings) -
     ]
 
 
-def _isolated(out: YamlText, target: Target, chain: Chain, settings: Settings) -> list[MergeEffect]:
+def _isolated(out: YamlText, target: MergeTarget, chain: Chain, settings: Settings) -> list[MergeEffect]:
     """Put a listener of our own beside the others, and nothing but routes to it into the connection manager."""
     for owner, route in past_the_policy(target, settings):
         what = f"route {route.name} of {owner.name} leads to an MCP server of the policy without ext_authz"
@@ -127,14 +127,14 @@ def _isolated(out: YamlText, target: Target, chain: Chain, settings: Settings) -
     return [*effects.of_places(placed, isolated=True), *_of_filters(target)]
 
 
-def _of_filters(target: Target) -> list[MergeEffect]:
+def _of_filters(target: MergeTarget) -> list[MergeEffect]:
     on = [
         each for each in target.chain.filters if each.kind in GOES_ON and each.kind not in {"router", "cors"}
     ]
     return list(effects.of_filters(switched_off(target.chain.filters), on))
 
 
-def _add_filters(out: YamlText, target: Target, parts: Rendered) -> None:
+def _add_filters(out: YamlText, target: MergeTarget, parts: Rendered) -> None:
     """Put our filters before the router; cors only if there is none."""
     has_cors = bool(target.chain.of("cors"))
     added = [
@@ -153,7 +153,7 @@ def _add_filters(out: YamlText, target: Target, parts: Rendered) -> None:
     out.insert(target.chain.filter_list.path, target.router.index, [each for _, each in added], said)
 
 
-def _add_clusters(out: YamlText, target: Target, parts: Rendered, more: list[Tag] | None = None) -> None:
+def _add_clusters(out: YamlText, target: MergeTarget, parts: Rendered, more: list[Tag] | None = None) -> None:
     added = [*parts.clusters, *(more or [])]
     taken = [each.at("name") for each in target.inventory.clusters.values()]
     _free(target, taken, {each["name"] for each in added}, "cluster")
@@ -175,7 +175,7 @@ def _add_to_list(out: YamlText, listed: Node, added: list[Tag], *, last: bool) -
         out.put(listed.path, list(added))
 
 
-def _guard(out: YamlText, target: Target, settings: Settings, parts: Rendered) -> list[ChainRoute]:
+def _guard(out: YamlText, target: MergeTarget, settings: Settings, parts: Rendered) -> list[ChainRoute]:
     """Have the routes judged that already lead to an MCP server of the policy."""
     guarded: list[ChainRoute] = []
     for owner, route in past_the_policy(target, settings):
@@ -190,7 +190,7 @@ def _guard(out: YamlText, target: Target, settings: Settings, parts: Rendered) -
     return guarded
 
 
-def _free(target: Target, taken: list[Node], wanted: set[str], what: str) -> None:
+def _free(target: MergeTarget, taken: list[Node], wanted: set[str], what: str) -> None:
     """Refuse names that the file has already.
 
     Raises:

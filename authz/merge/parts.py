@@ -20,7 +20,7 @@ from authz.doctor import expected
 from authz.doctor.data import load_data
 from authz.doctor.filters import Filter
 from authz.doctor.node import Node
-from authz.merge.target import Target
+from authz.merge.target import MergeTarget
 from authz.render.bootstrap import sections
 from authz.render.extensions import EXT_AUTHZ
 from authz.render.model import METADATA_PATH, Chain
@@ -99,7 +99,7 @@ def switched_off(filters: Iterable[Filter]) -> list[Filter]:
     return [each for each in filters if each.kind not in GOES_ON]
 
 
-def server_routes(target: Target, parts: Rendered, server: Server, *, judged: bool = True) -> list[Tag]:
+def server_routes(target: MergeTarget, parts: Rendered, server: Server, *, judged: bool = True) -> list[Tag]:
     """Return the routes of a server for a virtual host that has other routes, too: its metadata, and its endpoint.
 
     Args:
@@ -132,7 +132,7 @@ def _without_authz(route: Tag) -> Tag:
     return {name: entry for name, entry in own.items() if name != EXT_AUTHZ}
 
 
-def beside_others(target: Target, route: Tag) -> Tag:
+def beside_others(target: MergeTarget, route: Tag) -> Tag:
     """Return a route that keeps what the file says for its other routes away from MCP."""
     manager, action = target.chain.manager, route.get("route", {})
     kinds = [each.at("upgrade_type").text for each in manager.at("upgrade_configs").items()]
@@ -149,7 +149,7 @@ def beside_others(target: Target, route: Tag) -> Tag:
     return {**route, "typed_per_filter_config": {**route.get("typed_per_filter_config", {}), **off}}
 
 
-def last_route(target: Target, parts: Rendered, *, judged: bool = True) -> Tag:
+def last_route(target: MergeTarget, parts: Rendered, *, judged: bool = True) -> Tag:
     """Return the route that ends a virtual host of our own."""
     config = {"typed_per_filter_config": {parts.authz: expected.GUARDED}} if judged else {}
     return beside_others(target, {**parts.route("none"), **config})

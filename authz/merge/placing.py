@@ -10,7 +10,7 @@ from authz.doctor.node import Node, Path
 from authz.doctor.places import takers, upstream_clusters
 from authz.doctor.routes import ChainRoute, routes, routes_of
 from authz.merge.parts import Tag
-from authz.merge.target import Target, candidates
+from authz.merge.target import MergeTarget, candidates
 from authz.merge.yaml_text import YamlText
 
 
@@ -32,7 +32,7 @@ class Placed:
 
 
 def place(
-    text: YamlText, target: Target, settings: Settings, make: Callable[[Server], list[Tag]], last: Tag
+    text: YamlText, target: MergeTarget, settings: Settings, make: Callable[[Server], list[Tag]], last: Tag
 ) -> list[Placed]:
     """Put the routes of every server into its virtual hosts, or into new ones.
 
@@ -59,7 +59,7 @@ def place(
     return placed
 
 
-def _new_hosts(text: YamlText, target: Target, new: dict[str, list[Tag]], last: Tag) -> None:
+def _new_hosts(text: YamlText, target: MergeTarget, new: dict[str, list[Tag]], last: Tag) -> None:
     """Add a virtual host for each set of authorities that get the same routes."""
     listed = target.table.at("virtual_hosts")
     groups: dict[str, tuple[list[str], list[Tag]]] = {}
@@ -74,7 +74,7 @@ def _new_hosts(text: YamlText, target: Target, new: dict[str, list[Tag]], last: 
         text.insert(listed.path, len(listed.value or []), added)
 
 
-def past_the_policy(target: Target, settings: Settings) -> Iterator[tuple[FilterChain, ChainRoute]]:
+def past_the_policy(target: MergeTarget, settings: Settings) -> Iterator[tuple[FilterChain, ChainRoute]]:
     """Yield the routes of the file that lead to an MCP server of the policy, with their chains."""
     clusters = upstream_clusters(settings, target.inventory)
     for chain in candidates(target.inventory):

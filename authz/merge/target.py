@@ -19,7 +19,7 @@ _BY_HAND = "paste `mcp-authz envoy --part filters` by hand, where its comments s
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MergeTarget:
     """Where parts are merged.
 
     Attributes:
@@ -79,7 +79,7 @@ class Target:
         return mistake(self.source.file, what, cure, line=self.source.line(node.path))
 
 
-def find_target(text: str, file: str, settings: Settings, listener: str) -> Target:
+def find_target(text: str, file: str, settings: Settings, listener: str) -> MergeTarget:
     """Read a file and find where the policy's hosts are served.
 
     Args:
@@ -96,7 +96,7 @@ def find_target(text: str, file: str, settings: Settings, listener: str) -> Targ
     _refuse_form(source)
     inventory = take_inventory(Node(source.tree))
     chain = _chosen(source, inventory, settings, listener)
-    target = Target(source, inventory, chain, chain.tables[0] if chain.tables else Node(None))
+    target = MergeTarget(source, inventory, chain, chain.tables[0] if chain.tables else Node(None))
     if not chain.manager.at("route_config").present:
         kind = next((each for each in ("rds", "scoped_routes") if chain.manager.at(each).present), "")
         node = chain.manager.at(kind) if kind else chain.manager
