@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
 from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
-from authz.edge.http.console.tables import sections
+from authz.edge.http.console.tables import key_problems, sections
+from authz.edge.jwks.problem import KeyProblem
 from authz.tools.scrape import ScrapeError, scrape
 from authz.tools.terminal import table
 
@@ -43,8 +44,8 @@ def stats(
 ) -> None:
     """Read the metrics of a running service and show them as tables.
 
-    Shows decisions by rule and reason, tools, latency, the token cache, the issuers' keys, list filtering, reloads, shadow
-    rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
+    Shows what is wrong with an issuer, decisions by rule and reason, tools, latency, the token cache, the issuers' keys, list
+    filtering, reloads, shadow rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
     Exit status: 0, or 2 if the metrics cannot be read.
 
     Example: mcp-authz stats --url http://127.0.0.1:9002 --watch 5
@@ -52,7 +53,7 @@ def stats(
     checked("--url", url, check_http_url, "")
     try:
         if watch is None:
-            _show(_read(url), None, as_data=as_data)
+            _show(_read(url), _problems(url), None, as_data=as_data)
         else:
             _watch(url, watch, count, as_data=as_data)
     except ScrapeError as error:
@@ -68,7 +69,7 @@ def _watch(url: str, seconds: float, count: int | None, *, as_data: bool) -> Non
     while count is None or shown < count:
         time.sleep(seconds)
         now, at = _read(url), time.monotonic()
-        _show(difference(now, before), at - began, as_data=as_data)
+        _show(difference(now, before), _problems(url), at - began, as_data=as_data)
         before, began, shown = now, at, shown + 1
 
 
@@ -89,14 +90,35 @@ def _read(url: str) -> Samples:
     return samples_of(metrics)
 
 
-def _show(samples: Samples, seconds: float | None, *, as_data: bool) -> None:
+class _Readiness(msgspec.Struct):
+    """What `/readyz` says of issuers."""
+
+    key_problems: list[KeyProblem] = []
+
+
+def _problems(url: str) -> list[KeyProblem]:
+    """Return what keeps a service from judging tokens; nothing if it does not say."""
+    if url.rstrip("/").endswith("/metrics"):
+        return []
+    try:
+        body = scrape(f"{url.rstrip('/')}/readyz", also=_NOT_READY)
+        return msgspec.json.decode(body, type=_Readiness).key_problems
+    except (ScrapeError, msgspec.DecodeError):
+        return []
+
+
+_NOT_READY = frozenset({503})
+
+
+def _show(samples: Samples, problems: list[KeyProblem], seconds: float | None, *, as_data: bool) -> None:
     summary = summarize(samples)
     if as_data:
-        data = {"seconds": seconds, **msgspec.to_builtins(summary)}
+        told = msgspec.to_builtins(problems)
+        data = {"seconds": seconds, **msgspec.to_builtins(summary), "key_problems": told}
         sys.stdout.write(json.dumps(data, indent=None if seconds else 2) + "\n")
         sys.stdout.flush()
         return
-    for section in sections(summary, seconds):
+    for section in [*key_problems(problems), *sections(summary, seconds)]:
         sys.stdout.write(f"\n{section.title.upper()}\n")
         sys.stdout.flush()
         table(section.headings, section.rows)

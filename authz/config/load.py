@@ -9,7 +9,7 @@ from pathlib import Path
 from authz.config.files import Files
 from authz.config.native.build import build
 from authz.config.native.define import with_lists
-from authz.config.native.issuer_files import with_key_sets
+from authz.config.native.issuer_files import with_introspection, with_key_sets
 from authz.config.native.locks import read_server_locks
 from authz.config.native.model import ListenTls, PolicyFile
 from authz.config.native.sessions import with_key_files, with_sessions
@@ -81,6 +81,7 @@ def _load(
     )
     settings = _with_authorities(settings, file, document, files)
     settings = with_key_sets(settings, file, document, files)
+    settings = with_introspection(settings, file, document, files)
     settings = replace(settings, tls=_tls(path, file.listen.tls))
     if file.candidate is None:
         return settings
@@ -165,6 +166,13 @@ def _with_candidate(settings: Settings, candidate: Settings, document: Document)
         )
         for issuer in candidate.keys
         if issuer not in settings.keys
+    ]
+    problems += [
+        document.problem(
+            ("candidate",), f"asks {issuer} about tokens, which this file does not", "add introspection to it"
+        )
+        for issuer in candidate.introspections
+        if issuer not in settings.introspections
     ]
     if problems:
         raise ConfigError(problems)

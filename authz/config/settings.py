@@ -35,6 +35,41 @@ class IssuerKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Introspection:
+    """How one issuer is asked about tokens (RFC 7662).
+
+    Attributes:
+        issuer: the issuer identifier.
+        endpoint: URL of its introspection endpoint.
+        client_id: the client as which it is asked.
+        secret: the client's secret, if it has one.
+        private_key: the client's private key in PEM, otherwise.
+        key_id: the `kid` of that key, empty for none.
+        cache_seconds: longest time for which an answer is used.
+        negative_seconds: how long a token that is not active is not asked about again.
+        timeout: seconds for one question.
+        concurrent: questions under way at once in one worker.
+        waiting: questions that wait for their turn in one worker; one more is not asked.
+        signed: whether answers must be signed (RFC 9701).
+        algorithms: signature algorithms of signed answers.
+    """
+
+    issuer: str
+    endpoint: str
+    client_id: str
+    secret: str = field(default="", repr=False)
+    private_key: bytes = field(default=b"", repr=False)
+    key_id: str = ""
+    cache_seconds: int = 60
+    negative_seconds: int = 5
+    timeout: int = 2
+    concurrent: int = 32
+    waiting: int = 256
+    signed: bool = False
+    algorithms: frozenset[str] = frozenset({"RS256"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cors:
     """Settings of the CORS filter in front of a server.
 
@@ -132,6 +167,7 @@ class Settings:
         http: address of metadata, metrics and health.
         directory: the protected servers.
         keys: where each issuer's keys come from, by `iss`.
+        introspections: how each issuer is asked about tokens that it has to be asked about, by `iss`.
         upstreams: URL of each server behind Envoy, by the server's name; a server without one is not rendered.
         cors: settings of the CORS filter, by the server's name.
         tools: tools that rules name in full, by server; metrics count each of them by name.
@@ -189,6 +225,7 @@ class Settings:
     workers: int | None = None
     calls: int | None = None
     drain: Drain = Drain()
+    introspections: Mapping[str, Introspection] = field(default_factory=dict)
     session_keys: tuple[bytes, ...] = field(default=(), repr=False)
     stream_grace: float = 60.0
     stream_shares: StreamShares = field(default_factory=StreamShares)

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     UNKNOWN_ISSUER = "unknown_issuer"
     WRONG_AUDIENCE = "wrong_audience"
     BAD_CLAIMS = "bad_claims"
+    INACTIVE_TOKEN = "inactive_token"
     KEYS_UNAVAILABLE = "keys_unavailable"
 
     BAD_ORIGIN = "bad_origin"
@@ -113,6 +114,9 @@ def _rows() -> dict[Reason, ReasonRow]:
             token, 401, CODE_TOKEN, "the access token was issued for another audience"
         ),
         r.BAD_CLAIMS: ReasonRow(token, 401, CODE_TOKEN, "the access token's claims are not acceptable"),
+        r.INACTIVE_TOKEN: ReasonRow(
+            token, 401, CODE_TOKEN, "the issuer says that the access token is not active"
+        ),
         r.KEYS_UNAVAILABLE: ReasonRow(service, 503, CODE_SERVICE, "the issuer's keys are not available"),
         r.BAD_ORIGIN: ReasonRow(request, 403, -32600, "this origin may not call here"),
         r.UNKNOWN_ENDPOINT: ReasonRow(request, 403, -32600, "no MCP server answers at this host and path"),

@@ -129,7 +129,7 @@ async def serve(
         await _keys(service, options.hold)
         server = await _grpc_server(service, health, options)
     except BindError:
-        await service.keys.close()
+        await service.close()
         await control.end()
         raise
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -147,7 +147,7 @@ async def serve(
         service.socket.remove()
     await control.end()
     watching.cancel()
-    await service.keys.close()
+    await service.close()
     if failed:
         msg = "the gRPC server ended by itself"
         raise RuntimeError(msg)

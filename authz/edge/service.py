@@ -19,10 +19,12 @@ from authz.config.addresses import is_local
 from authz.config.settings import Settings
 from authz.core.authentication import Authenticator
 from authz.core.engine import PolicySnapshot
+from authz.core.identity.jwks import KeySet
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
 from authz.core.mcp.methods import METHODS
 from authz.core.policy.lock import Lock
+from authz.core.reasons import Reason
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
@@ -31,6 +33,8 @@ from authz.core.response.streams import OpenStreams
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.grpc.socket_path import SocketPath
+from authz.edge.jwks.introspector import Introspector
+from authz.edge.jwks.problem import KeyProblem
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.lock_watch import LockWatch
 from authz.edge.snapshots import Snapshots
@@ -76,6 +80,7 @@ class Service:
         )
         audit.on_drop = self.metrics.dropped
         self.keys = self._key_store(settings)
+        self.introspector = self._introspector(settings)
         self.problem = ""
         self.socket: SocketPath | None = None
         self.settings = settings
@@ -117,6 +122,7 @@ class Service:
         """Put other settings in force; addresses stay as they are."""
         if self.settings.session_keys and not settings.session_keys:
             _LOG.warning("the policy names no session key any more, so one of this process is used")
+        former = self._replace_introspector(settings)
         if _key_terms(settings) != _key_terms(self.settings):
             old, self.keys = self.keys, self._key_store(settings)
             self.keys.adopt(old)
@@ -125,7 +131,21 @@ class Service:
             await old.close()
         else:
             self._put_in_force(settings)
+        if former is not None:
+            await former.close()
         self.metrics.reloaded("ok")
+
+    async def close(self) -> None:
+        """Ask no issuer for anything any more."""
+        await self.introspector.close()
+        await self.keys.close()
+
+    def _replace_introspector(self, settings: Settings) -> Introspector | None:
+        """Begin to ask as other settings say; return what asked until now, None if nothing changes."""
+        if _introspection_terms(settings) == _introspection_terms(self.settings):
+            return None
+        former, self.introspector = self.introspector, self._introspector(settings)
+        return former
 
     def reload_failed(self, problem: str) -> None:
         """Note why a policy file could not be used, "" once it can."""
@@ -134,17 +154,23 @@ class Service:
             self.metrics.reloaded("failed")
 
     def find_key(self, rejection: TokenRejected, began: float) -> Coroutine[Any, Any, bool] | None:
-        """Search for the key that a rejected token names, as long as the decision may still take.
+        """Search for what a rejected token wants, as long as the decision may still take.
 
         Args:
-            rejection: why the token was rejected: its issuer has no key with its key id.
+            rejection: why the token was rejected: its issuer has no key with its key id, or has not said whether it is
+                active.
             began: when the request arrived, a moment of the performance counter.
 
         Returns:
-            The search, to run in the event loop; it returns whether the key is there now. None if a search would be in
-            vain, so that a flood of unknown key ids costs no fetch.
+            The search, to run in the event loop; it returns whether the key, or the answer, is there now. None if a search
+            would be in vain, so that a flood of unknown key ids costs no fetch.
         """
-        if not self.keys.may_refetch(rejection.issuer, rejection.kid):
+        if rejection.question:
+            deadline = began + self.settings.check_seconds * _SHARE_FOR_KEYS
+            return self._ask(rejection, deadline)
+        if rejection.reason is not Reason.UNKNOWN_KEY or not self.keys.may_refetch(
+            rejection.issuer, rejection.kid
+        ):
             return None
         deadline = began + self.settings.check_seconds * _SHARE_FOR_KEYS
         return self._search(rejection, deadline)
@@ -153,6 +179,12 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline - time.perf_counter()):
                 return await self.keys.refetch(rejection.issuer, rejection.kid)
+        return False
+
+    async def _ask(self, rejection: TokenRejected, deadline: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline - time.perf_counter()):
+                return await self.introspector.ask(rejection.issuer, rejection.question)
         return False
 
     def response_context(self, metadata: Mapping[str, str]) -> ResponseContext | None:
@@ -173,6 +205,10 @@ class Service:
     def socket_problem(self) -> str:
         """Return what became of the Unix socket, "" while it is this process's own."""
         return "" if self.socket is None else self.socket.lost()
+
+    def key_problems(self) -> list[KeyProblem]:
+        """Return what keeps tokens from being judged, by issuer."""
+        return [*self.keys.problems(), *self.introspector.problems()]
 
     def without_keys(self) -> list[str]:
         """Name the issuers none of whose tokens can be verified now."""
@@ -203,7 +239,9 @@ class Service:
         return PolicySnapshot(
             digest=settings.digest,
             directory=settings.directory,
-            authenticator=Authenticator(self.keys.keys, count, size=settings.tokens),
+            authenticator=Authenticator(
+                self.keys.keys, count, size=settings.tokens, find_answer=self.introspector.answer
+            ),
             sessions=Sessions(keys, longest=settings.limits.name),
             limits=settings.limits,
             max_body=settings.max_body,
@@ -221,6 +259,20 @@ class Service:
             insecure_hosts=settings.insecure_hosts,
             on_change=self._forget,
         )
+
+    def _introspector(self, settings: Settings) -> Introspector:
+        return Introspector(
+            settings.introspections,
+            size=settings.tokens,
+            observer=self.metrics,
+            find_keys=self._keys_of,
+            insecure_hosts=settings.insecure_hosts,
+            authorities=settings.authorities,
+        )
+
+    def _keys_of(self, issuer: str) -> KeySet | None:
+        """Return an issuer's keys from the store in force, which a reload replaces."""
+        return self.keys.keys(issuer)
 
     def _forget(self) -> None:
         for snapshot in (self.snapshots.current, self.snapshots.current.candidate):
@@ -242,6 +294,11 @@ class Service:
 def _locks(settings: Settings) -> dict[str, Lock]:
     servers = settings.directory.servers
     return {server.name: server.lock for server in servers if server.lock is not None}
+
+
+def _introspection_terms(settings: Settings) -> tuple[object, ...]:
+    """Return what the introspector is made from."""
+    return (settings.introspections, settings.insecure_hosts, settings.authorities, settings.tokens)
 
 
 def _key_terms(settings: Settings) -> tuple[object, ...]:

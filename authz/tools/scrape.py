@@ -13,8 +13,12 @@ class ScrapeError(Exception):
     """There is no usable answer; the text says why and holds nothing that the other side sent."""
 
 
-def scrape(url: str) -> bytes:
+def scrape(url: str, *, also: frozenset[int] = frozenset()) -> bytes:
     """Get a page; follow no redirect and use no proxy.
+
+    Args:
+        url: its URL.
+        also: statuses that are good beside 200.
 
     Raises:
         ScrapeError: there was no answer within the bounds on time and size.
@@ -27,7 +31,7 @@ def scrape(url: str) -> bytes:
             httpx.Client(timeout=SECONDS, trust_env=False, follow_redirects=False) as client,
             client.stream("GET", url, headers=headers) as answer,
         ):
-            if answer.status_code != httpx.codes.OK:
+            if answer.status_code not in {httpx.codes.OK, *also}:
                 msg = f"answered {answer.status_code} (is this the address of `serve --http`?)"
                 raise ScrapeError(msg)
             for part in answer.iter_raw():

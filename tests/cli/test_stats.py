@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from authz.cli import stats
 from authz.tools import scrape
 from tests.support.commands import command, spawn
 from tests.support.serving import Served, ask
@@ -146,3 +147,30 @@ def test_a_url_that_cannot_be_is_refused(url):
 
     assert 2 == ended.status
     assert ended.err.startswith("--url: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            {
+                "ready": False,
+                "key_problems": [{"issuer": "https://i/", "url": "https://i/jwks", "cause": "status 404"}],
+            },
+            "https://i/  status 404  https://i/jwks",
+        ),
+        ({"ready": True}, ""),
+        (["something else"], ""),
+    ],
+)
+def test_a_problem_with_an_issuer_is_shown_first_with_its_url(monkeypatch, body, told):
+    pages = {
+        "/readyz": json.dumps(body).encode(),
+        "/metrics": b"# TYPE mcp_authz_policy_info gauge\nmcp_authz_policy_info 1\n",
+    }
+    monkeypatch.setattr(stats, "scrape", lambda url, **_: pages[url.removeprefix("http://127.0.0.1:9002")])
+    ended = command("stats")
+
+    assert 0 == ended.status
+    assert told in ended.out
+    assert bool(told) is ended.out.startswith("\nPROBLEMS WITH ISSUERS\n")

@@ -6,7 +6,7 @@ from authz.core.reasons import CODE_BUSY, CODE_POLICY, CODE_SERVICE, CODE_TOKEN,
 
 WORDS = """
     missing_token malformed_token expired_token not_yet_valid bad_signature unknown_key unknown_issuer wrong_audience
-    bad_claims keys_unavailable
+    bad_claims inactive_token keys_unavailable
     bad_origin unknown_endpoint bad_content_type bad_encoding body_too_large partial_body bad_json too_complex bad_message batch
     header_mismatch unsupported_version method_not_allowed unknown_method session_mismatch ambiguous_uri
     allowed no_rule denied_by_rule missing_scope missing_role args_not_allowed rule_error item_changed item_not_locked

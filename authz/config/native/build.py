@@ -18,7 +18,7 @@ from authz.config.preflight import expressions
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
-from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.issuer import Introspect, IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.lock import Lock
 from authz.core.policy.policy import Policy
@@ -64,6 +64,7 @@ def build(
         keys={
             model.issuer: IssuerKeys(issuer=model.issuer, jwks_uri=model.jwks_uri or "")
             for model in file.issuers.values()
+            if model.has_keys
         },
         upstreams={name: model.upstream for name, model in file.servers.items() if model.upstream},
         cors={name: _cors(model.cors) for name, model in file.servers.items()},
@@ -122,6 +123,7 @@ def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups:
         client_claim=model.claims.client,
         subject_claim=model.claims.subject,
         audience_claim=model.claims.audience,
+        introspect=_introspect(model),
         required_claims=model.required_claims,
         max_token_age=model.max_token_age_seconds,
         require_subject=model.subject == "required",
@@ -133,6 +135,12 @@ def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups:
 def normal_origins(origins: list[str]) -> frozenset[str]:
     """Return origins as browsers send them, in lower case."""
     return frozenset(origin.lower() for origin in origins)
+
+
+def _introspect(model: IssuerModel) -> Introspect:
+    if model.introspection is None:
+        return Introspect.NEVER
+    return Introspect.OPAQUE if model.has_keys else Introspect.ALL
 
 
 def _asks_for_groups(rule: Rule) -> bool:

@@ -14,6 +14,7 @@ from pydantic import (
 
 from authz.config.addresses import check_http_url, check_issuer, is_http
 from authz.config.native.claims import Claims
+from authz.config.native.introspection import IntrospectionModel
 from authz.config.validation import Section, Text
 
 Url = Annotated[str, AfterValidator(check_http_url)]
@@ -52,6 +53,9 @@ class IssuerModel(Section):
     subject: Literal["required", "optional"] = Field(
         "required", description="optional: accept tokens without sub, whose sessions are bound by sid or jti"
     )
+    introspection: IntrospectionModel | None = Field(
+        None, description="how the issuer is asked about opaque tokens, and without known keys about all"
+    )
     refuse_id_tokens: Literal["auto"] | bool = Field(
         "auto",
         description="auto believes a token that says it is an access token; false takes ID tokens, too",
@@ -65,7 +69,14 @@ class IssuerModel(Section):
         if self.jwks_uri and self.jwks_file:
             msg = "jwks_uri and jwks_file exclude each other"
             raise ValueError(msg)
-        if not (is_http(self.issuer) or self.jwks_uri or self.jwks_file):
+        introspected = self.introspection is not None and not self.introspection.signed
+        if not (is_http(self.issuer) or self.jwks_uri or self.jwks_file or introspected):
             msg = "an issuer that is no URL publishes no metadata: give jwks_uri or jwks_file"
             raise ValueError(msg)
         return self
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether its keys are known: where it is asked about tokens, only if the file says so."""
+        asked = self.introspection
+        return asked is None or asked.signed or bool(self.jwks_uri or self.jwks_file)

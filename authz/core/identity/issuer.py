@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from authz.core.identity.jwks import ALGORITHMS
 
@@ -13,6 +14,14 @@ ClaimPath = tuple[str, ...]
 
 ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 """Values of the header's `typ` that mark an access token (RFC 9068 section 2.1)."""
+
+
+class Introspect(StrEnum):
+    """About which tokens an issuer is asked (RFC 7662)."""
+
+    NEVER = "never"
+    OPAQUE = "opaque"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +51,7 @@ class IssuerTerms:
         allowed_clients: OAuth clients whose tokens are accepted; None for all.
         refuse_id_tokens: refuse what bears the marks of an OpenID Connect ID token: a `nonce`, `at_hash` or `c_hash`
             claim, `token_use: id`, or `typ: ID` among the claims. None to believe a token that says that it is an
-            access token, by one of `ACCESS_TYPES` or among the claims by `typ: Bearer` or `token_use: access`.
+            access token, by one of `ACCESS_TYPES` or among the claims by `typ: Bearer` or `token_use: access`.        introspect: about which tokens the issuer is asked; of all it is where none of its keys are known.
 
     Raises:
         ValueError: at construction, for terms that would trust nobody, anybody, or a symmetric algorithm.
@@ -67,6 +76,7 @@ class IssuerTerms:
     require_subject: bool = True
     allowed_clients: frozenset[str] | None = None
     refuse_id_tokens: bool | None = None
+    introspect: Introspect = Introspect.NEVER
 
     def __post_init__(self) -> None:
         """Refuse terms that cannot be meant."""

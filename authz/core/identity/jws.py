@@ -103,6 +103,13 @@ def _read_header(segment: str) -> JoseHeader | TokenRejected:
     )
 
 
+def is_signed(token: str) -> bool:
+    """Return whether a token has the form of a signed one, and so can say itself whose it is."""
+    head, *rest = token.split(".", 3)
+    data = unbase64url(head) if len(rest) == 2 else None
+    return data is not None and data.lstrip()[:1] == b"{"
+
+
 def check_signature(jws: Jws, keys: KeySet | None, algorithms: frozenset[str]) -> TokenRejected | None:
     """Return why the signature is not by one of `keys` under one of `algorithms`; None if it is. Read no claims."""
     header = jws.header

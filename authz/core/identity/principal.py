@@ -18,12 +18,14 @@ class TokenRejected:
         issuer: the configured issuer, once `iss` selected one; its keys are what `unknown_key` asks for.
         kid: for `unknown_key`, the key id that the token names, None when it names none. The sender chose it: look it
             up, but never log it.
+        question: the token, where its issuer has to be asked about it first; empty otherwise. Never log it.
     """
 
     reason: Reason
     detail: str
     issuer: str = ""
     kid: str | None = field(default=None, repr=False)
+    question: str = field(default="", repr=False)
 
 
 def malformed(detail: str) -> TokenRejected:

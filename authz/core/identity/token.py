@@ -9,25 +9,33 @@ The steps, in the order in which a token fails them:
 4. Claims (`claims`).
 
 A rejection is a value (`TokenRejected`) with one `Reason`, and a fixed text for the operator that contains nothing of
-the token. Not handled here: encrypted tokens, opaque tokens and introspection, revocation.
+the token.
+
+A token that says nothing by itself is asked about: `issuer_to_ask` says whom, the edge asks (RFC 7662), and
+`judge_answer` takes the answer as claims, under the same terms. Until then the token is refused, and not accepted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from authz.core.identity.claims import principal
-from authz.core.identity.issuer import IssuerTerms
+from authz.core.identity.issuer import Introspect, IssuerTerms
 from authz.core.identity.jwks import KeySet
 from authz.core.identity.jws import (
     MAX_CHARS,
     NO_HEADERS,
     JoseHeader,
     check_signature,
+    is_signed,
     read_compact,
     read_object,
 )
 from authz.core.identity.principal import Principal, TokenRejected, malformed
 from authz.core.reasons import Reason
+from authz.core.wire.base64url import unbase64url
 from authz.core.wire.bounded_cache import BoundedCache
 
 _TOKEN68 = bytes(c for c in range(128) if chr(c).isalnum() or chr(c) in "-._~+/")
@@ -95,6 +103,61 @@ def verify(
     if headers is not None:
         _keep_header(token, jws.header, headers)
     return verified
+
+
+class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an issuer said about a token.
+
+    Attributes:
+        claims: what the token says; None if it is not active.
+        until: moment from which it has to be asked again, in seconds since the epoch.
+    """
+
+    claims: Mapping[str, Any] | None
+    until: float
+
+
+def issuer_to_ask(token: str, issuers: Iterable[IssuerTerms]) -> IssuerTerms | None:
+    """Return the terms of the issuer that must be asked about a token; None if the token is verified by itself.
+
+    An opaque token does not say whose it is, so of the issuers of a server one is asked at most. A signed one does, and
+    where the issuer's keys are known, they tell.
+    """
+    asked = next((terms for terms in issuers if terms.introspect is not Introspect.NEVER), None)
+    if asked is None or not is_signed(token):
+        return asked
+    if asked.introspect is not Introspect.ALL:
+        return None
+    payload = unbase64url(token.split(".")[1])
+    claims = read_object(payload) if payload else None
+    return asked if claims is not None and claims.get("iss") == asked.issuer else None
+
+
+NOT_ASKED = "the issuer has not answered whether the token is active"
+
+
+def not_yet_asked(token: str, terms: IssuerTerms) -> TokenRejected:
+    """Refuse a token until its issuer has answered; the caller is not at fault."""
+    return TokenRejected(
+        reason=Reason.KEYS_UNAVAILABLE, detail=NOT_ASKED, issuer=terms.issuer, question=token
+    )
+
+
+def judge_answer(answer: TokenAnswer, terms: IssuerTerms, now: float) -> Principal | TokenRejected:
+    """Judge what an issuer said about a token as the claims of a token would be.
+
+    What an issuer need not say it has vouched for by answering: who it is, and that the token is valid until it is asked
+    again.
+    """
+    if answer.claims is None:
+        detail = "the issuer says that the token is not active: expired, revoked or not its own"
+        return TokenRejected(reason=Reason.INACTIVE_TOKEN, detail=detail, issuer=terms.issuer)
+    claims = {"iss": terms.issuer, "exp": answer.until, **answer.claims}
+    if claims["iss"] != terms.issuer:
+        detail = "the answer about the token names another issuer"
+        return TokenRejected(reason=Reason.UNKNOWN_ISSUER, detail=detail, issuer=terms.issuer)
+    found = principal(claims, terms, now)
+    return replace(found, issuer=terms.issuer) if isinstance(found, TokenRejected) else found
 
 
 _HEADER_CHARS = 512

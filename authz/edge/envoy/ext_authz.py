@@ -45,7 +45,8 @@ _read: Any = external_auth_pb2.CheckRequest.FromString
 
 
 FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
-"""Begins the search for the key that a rejected token names; None if it would be in vain. Takes when the Check began."""
+"""Begins to ask an issuer for what a rejected token wants: the key that it names, or whether it is active. None if that would
+be in vain. Takes when the Check began."""
 
 Write = Callable[[Decision, Facts, float], None]
 """Writes the record of a decision; takes the seconds that it took."""
@@ -97,7 +98,7 @@ class Checker:
             request = read_request(_read(message))
             mark("parse")
             decision = decide(request, snapshot, began, mark)
-            if decision.reason is Reason.UNKNOWN_KEY and await self._found_key(decision, began, call):
+            if decision.reason in _MISSING and await self._found_key(decision, began, call):
                 decision = decide(request, snapshot, began, mark)
             mark("policy")
             response, facts = self._answer(snapshot, decision, request)
@@ -170,6 +171,10 @@ def _listener(attributes: Any) -> str:
 
 
 _DENIED = Decision()
+
+_MISSING = frozenset({Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE})
+"""Refusals for want of what an issuer can still say: a key, or whether a token is active."""
+
 _NOTHING = HttpRequest(method="", host="", path="", headers={})
 
 

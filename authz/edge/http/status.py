@@ -7,6 +7,7 @@ import msgspec
 from prometheus_client.core import Metric
 
 from authz.config.settings import Settings
+from authz.edge.jwks.problem import KeyProblem
 from authz.edge.shutdown import ShutdownSignal
 
 if TYPE_CHECKING:  # a supervisor uses this module, and must not load what decides
@@ -21,6 +22,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
         draining: it was told to end.
         policy: digest of the policy in force.
         issuers_without_keys: issuers none of whose tokens can be verified.
+        key_problems: why an issuer's keys could not be fetched, or why it did not answer about a token.
         reload_problem: why the policy file could not be used, "" if it could.
         socket_problem: what became of the Unix socket, "" while it is the worker's own.
     """
@@ -29,6 +31,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     policy: str = ""
     issuers_without_keys: list[str] = []
+    key_problems: list[KeyProblem] = []
     reload_problem: str = ""
     socket_problem: str = ""
 
@@ -73,6 +76,7 @@ class WorkerReport:
             draining=draining,
             policy=self.settings.digest,
             issuers_without_keys=missing,
+            key_problems=self._service.key_problems(),
             reload_problem=self._service.problem,
             socket_problem=lost,
         )
@@ -86,11 +90,13 @@ def overall(statuses: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus
     """
     policies = dict.fromkeys(status.policy for status in statuses)
     missing = {issuer for status in statuses for issuer in status.issuers_without_keys}
+    problems = dict.fromkeys(problem for status in statuses for problem in status.key_problems)
     return WorkerStatus(
         ready=bool(statuses) and all(status.ready for status in statuses) and not draining,
         draining=draining,
         policy=", ".join(policies),
         issuers_without_keys=sorted(missing),
+        key_problems=list(problems),
         reload_problem=_first(status.reload_problem for status in statuses),
         socket_problem=_first(status.socket_problem for status in statuses),
     )

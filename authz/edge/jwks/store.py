@@ -28,6 +28,7 @@ import structlog
 from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
 from authz.edge.jwks.fetcher import Fetcher, FetchError
+from authz.edge.jwks.problem import KeyProblem
 
 _MAX_DOUBLINGS = 16
 _LOG = structlog.get_logger("authz.keys")
@@ -80,6 +81,7 @@ class _Source:
         failures: fetches that failed since the last successful one.
         age: seconds from one scheduled fetch to the next.
         flight: the last fetch; at most one is not done.
+        problem: why the last fetch failed; None if it did not.
         missed: when each key id was looked up without success, oldest first. It holds `Schedule.max_unknown` ids, and the
             oldest is evicted; only a fetch adds one, so a sender can add one per cool-down.
     """
@@ -91,6 +93,7 @@ class _Source:
     failures: int = 0
     age: float = 0.0
     flight: asyncio.Task[None] | None = None
+    problem: KeyProblem | None = None
     missed: dict[str | None, float] = field(default_factory=dict)
 
 
@@ -179,6 +182,10 @@ class KeyStore:
         source = self._sources[issuer]
         return 0.0 if source.where.inline else self._clock() - source.confirmed
 
+    def problems(self) -> list[KeyProblem]:
+        """Return why the last fetch of an issuer's keys failed, for each of which it did."""
+        return [source.problem for source in self._sources.values() if source.problem is not None]
+
     def without_keys(self) -> list[str]:
         """Return the issuers none of whose tokens can be verified now."""
         return [issuer for issuer in self._sources if self.keys(issuer) is None]
@@ -251,9 +258,9 @@ class KeyStore:
             fetched = await self._fetcher.key_set(source.where)
             keys = self._usable(source, fetched.body)
         except (FetchError, KeySetError) as error:
-            self._fail(source, str(error))
+            self._fail(source, str(error), getattr(error, "url", "") or source.where.jwks_uri)
         except Exception as error:  # noqa: BLE001 - no document of an issuer may end the fetching for good
-            self._fail(source, type(error).__name__)
+            self._fail(source, type(error).__name__, source.where.jwks_uri)
         else:
             self._accept(source, keys, fetched.max_age)
 
@@ -266,16 +273,17 @@ class KeyStore:
             raise KeySetError(msg)
         return keys
 
-    def _fail(self, source: _Source, problem: str) -> None:
+    def _fail(self, source: _Source, cause: str, url: str) -> None:
         source.failures += 1
         issuer = source.where.issuer
+        source.problem = KeyProblem(issuer=issuer, url=url, cause=cause)
         self._observer.fetched(issuer, "failed")
-        _LOG.warning("keys not fetched", issuer=issuer, problem=problem, failures=source.failures)
+        _LOG.warning("keys not fetched", issuer=issuer, url=url, problem=cause, failures=source.failures)
 
     def _accept(self, source: _Source, keys: KeySet, max_age: int | None) -> None:
         issuer = source.where.issuer
         source.age = self._schedule.age(max_age)
-        source.confirmed, source.failures = self._clock(), 0
+        source.confirmed, source.failures, source.problem = self._clock(), 0, None
         self._observer.fetched(issuer, "ok")
         if source.keys is None or _material(keys) != _material(source.keys):
             source.keys = keys

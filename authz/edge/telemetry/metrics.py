@@ -114,6 +114,8 @@ class Metrics:
         )
         self._cache = Counters("mcp_authz_token_cache", "Look-ups of verified tokens.", ("outcome",))
         self._fetches = Counters("mcp_authz_jwks_fetches", "Fetches of key sets.", ("issuer", "outcome"))
+        asked = "Questions to issuers about tokens, by what came of them."
+        self._introspections = Counters("mcp_authz_introspections", asked, ("issuer", "outcome"))
         self._reloads = Counters("mcp_authz_policy_reloads", "Reloads of the policy file.", ("outcome",))
         beyond = "gRPC calls refused because too many of their method were under way."
         self._calls_refused = Counters("mcp_authz_calls_refused", beyond, ("rpc",))
@@ -124,7 +126,7 @@ class Metrics:
         decisions = (self._decisions, self._tools, self._shadows)
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
         of_envoy = self._of_envoy()
-        refused_too = (self._locked, self._calls_refused, self._responses_refused)
+        refused_too = (self._introspections, self._locked, self._calls_refused, self._responses_refused)
         return (*decisions, *figures, *refused_too, *of_envoy)
 
     def _of_envoy(self) -> tuple[Counters, ...]:
@@ -202,6 +204,10 @@ class Metrics:
     def fetched(self, issuer: str, outcome: str) -> None:
         """Count one fetch of a key set."""
         self._fetches.add((issuer, outcome))
+
+    def introspected(self, issuer: str, outcome: str) -> None:
+        """Count one question about a token: `active`, `inactive`, `failed`, or `refused` for want of room."""
+        self._introspections.add((issuer, outcome))
 
     def skipped(self, issuer: str, counts: Mapping[str, int]) -> None:
         """Set how many keys of an issuer's set are not used, by reason; zero for a reason that is not given."""

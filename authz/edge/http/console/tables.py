@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz.edge.http.console.summary import MetricsSummary, TimingSummary, Workers
+from authz.edge.jwks.problem import KeyProblem
 from authz.edge.telemetry.envoy_signs import Sign, problem
 
 Rows = list[tuple[str, ...]]
@@ -27,6 +28,14 @@ class TableSection:
     headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     alarms: bool = False
+
+
+def key_problems(problems: Iterable[KeyProblem]) -> list[TableSection]:
+    """Return a table of what keeps tokens from being judged, if anything does."""
+    rows = [(problem.issuer, problem.cause, problem.url or "-") for problem in problems]
+    if not rows:
+        return []
+    return [TableSection("problems with issuers", ("issuer", "cause", "url"), rows, alarms=True)]
 
 
 def sections(summary: MetricsSummary, seconds: float | None = None) -> list[TableSection]:

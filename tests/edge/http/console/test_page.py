@@ -12,6 +12,7 @@ from authz.core.reasons import Reason
 from authz.edge.http.console.page import HEADERS, page
 from authz.edge.http.console.summary import samples_of, summarize
 from authz.edge.http.status import WorkerStatus
+from authz.edge.jwks.problem import KeyProblem
 from authz.edge.telemetry.metrics import Metrics
 from tests.support.policy_files import NATIVE, settings
 from tests.support.serving import Served, ask
@@ -59,6 +60,15 @@ def test_the_page_is_whole_and_loads_and_runs_nothing():
     assert [] == tags.open
     assert [] == tags.risky
     assert {"script", "form", "input", "a", "img", "link", "iframe"} & set(tags.tags) == set()
+
+
+def test_what_keeps_tokens_from_being_judged_stands_first_with_url_and_cause():
+    problem = KeyProblem(issuer="https://i/", url="https://i/jwks", cause="status 404")
+    text = shown(key_problems=[problem])
+
+    assert "<td>https://i/</td><td>status 404</td><td>https://i/jwks</td>" in text
+    assert text.index("problems with issuers") < text.index("servers")
+    assert "problems with issuers" not in shown()
 
 
 def test_every_value_is_escaped():
