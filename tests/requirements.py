@@ -136,6 +136,10 @@ _PROTOCOL = {
         "protocol.lists-are-trimmed": ("any 2xx", "Every list is trimmed by the rules that decide calls."),
         "protocol.lists-by-shape": ("by its shape", "A list is trimmed whichever request it answers."),
         "protocol.kept-bytes": ("byte for byte", "What is kept of a list stays byte for byte and in order."),
+        "protocol.templates": (
+            "A resource template is listed",
+            "A template is listed, and its completion allowed, if the caller may read one of its expansions.",
+        ),
         "protocol.lists-are-private": ("`cacheScope` becomes", "Lists of the modern era are private."),
         "protocol.lists-die-with-the-token": (
             "`ttlMs`",

@@ -16,7 +16,7 @@ from authz.core.identity.claims import principal
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jws import read_compact, read_object
 from authz.core.identity.principal import Caller, TokenRejected
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
@@ -64,6 +64,9 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="The tool to call.")] = "",
     prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="The prompt to get.")] = "",
     resource: Annotated[str, typer.Option("--resource", metavar="URI", help="The resource to read.")] = "",
+    template: Annotated[
+        str, typer.Option("--template", metavar="TEMPLATE", help="The URI template to complete.")
+    ] = "",
     args: Annotated[str, typer.Option("--args", metavar="JSON", help="The call's arguments.")] = "",
     request: Annotated[
         str,
@@ -79,7 +82,7 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 ) -> None:
     """Explain one decision: the rules that were considered, and what would have to change for an allow.
 
-    Shows every rule that applies to the item, with the value of each condition. Without --tool, --prompt, --resource or
+    Shows every rule that applies to the item, with the value of each condition. Without --tool, --prompt, --resource, --template or
     --request, it shows which of the items named in rules the caller sees in lists. Argument values are never shown.
     Exit status: 0 allowed, 3 denied, 2 a file or option is unusable.
 
@@ -87,8 +90,13 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     """
     settings = read_settings(config, "", jwks)
     target = server_of(settings, server)
-    named = {Kind.TOOL: tool, Kind.PROMPT: prompt, Kind.RESOURCE: resource}
-    body = _body({kind: name for kind, name in named.items() if name}, args, request)
+    named = [
+        Item(Kind.TOOL, tool),
+        Item(Kind.PROMPT, prompt),
+        Item(Kind.RESOURCE, resource),
+        Template(Kind.RESOURCE, template),
+    ]
+    body = _body([item for item in named if item.name], args, request)
     headers = headers_of(header or [])
     who = _who(settings, target, claims, token, jwks)
     if body is None:
@@ -103,16 +111,18 @@ def explain(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         raise typer.Exit(_DENIED)
 
 
-def _body(named: Mapping[Kind, str], args: str, request: str) -> bytes | None:
+def _body(named: list[Item], args: str, request: str) -> bytes | None:
     """Return the request's body, or None if there is no item to ask about."""
     if len(named) + bool(request) > 1:
-        raise mistake(_TOOL, "--tool, --prompt, --resource and --request exclude each other", "give one")
-    if args and not named.keys() & {Kind.TOOL, Kind.PROMPT}:
+        raise mistake(
+            _TOOL, "--tool, --prompt, --resource, --template and --request exclude each other", "give one"
+        )
+    if args and not any(item.kind in {Kind.TOOL, Kind.PROMPT} for item in named):
         raise mistake(_ARGS, "only calls of tools and prompts have arguments", "give --tool or --prompt")
     if request:
         return read_bytes(request)
     arguments = json_object("--args", args) if args else None
-    return next((use(Item(kind, name), arguments) for kind, name in named.items()), None)
+    return next((use(item, arguments) for item in named), None)
 
 
 def _who(

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.config.files import read_text
-from authz.config.native.cases import CaseModel, CasesModel
+from authz.config.native.cases import TEMPLATE, CaseModel, CasesModel
 from authz.config.native.define import with_lists
 from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.validation import validate
 from authz.config.yaml_document import Document, Path, is_foreign, read_documents
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.wire.strict_json import StrictJSONError, loads
 
 
@@ -153,8 +153,7 @@ def _unsendable(value: object, document: Document, path: Path) -> Iterator[Probl
 
 def _case(model: CaseModel, within: CasesModel, document: Document, path: Path) -> Case:
     claims = within.personas[model.persona] if model.persona is not None else model.claims
-    named = [Item(Kind(kind), name) for kind, name in model.items]
-    listed = Kind(model.kind)
+    named = [_item(kind, name) for kind, name in model.items]
     return Case(
         name=model.name,
         file=document.file,
@@ -166,6 +165,10 @@ def _case(model: CaseModel, within: CasesModel, document: Document, path: Path) 
         args=model.args,
         headers=model.headers,
         expect=model.expect or "",
-        catalogue=tuple(Item(listed, name) for name in model.catalogue or ()),
-        visible=tuple(Item(listed, name) for name in model.visible or ()),
+        catalogue=tuple(_item(model.kind, name) for name in model.catalogue or ()),
+        visible=tuple(_item(model.kind, name) for name in model.visible or ()),
     )
+
+
+def _item(kind: str, name: str) -> Item:
+    return Template(Kind.RESOURCE, name) if kind == TEMPLATE else Item(Kind(kind), name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.config.settings import Settings
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, resource_or_template
 from authz.core.mcp.methods import USES
 from authz.core.reasons import Group
 from authz.core.servers import Server
@@ -19,6 +19,7 @@ from authz.tools.cases import Case, Cases
 from authz.tools.evaluate import Answer, Evaluation, Question
 from authz.tools.personas import Claims, claims_of
 
+_COMPLETION = "completion/complete"
 _ELLIPSIS = "…"
 _CUT_LENGTH = 513
 """Length of a name that a record holds only the beginning of; it ends with `_ELLIPSIS`."""
@@ -143,6 +144,8 @@ def questions_of_records(
 
 
 def _item(record: Record) -> Item | None:
+    if record.method == _COMPLETION and record.resource:
+        return resource_or_template(record.resource)
     return next((Item(kind, name) for kind in Kind if (name := getattr(record, kind.value))), None)
 
 

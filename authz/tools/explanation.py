@@ -128,6 +128,7 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
         "server": decision.server,
         "method": decision.method,
         "item": {"kind": item.kind.value, "name": item.name} if item else None,
+        "judged": explanation.item.name if explanation and explanation.item != item else None,
         "scopes": list(decision.scopes),
         "shadows": list(decision.shadows),
         "listed": explanation.listed if explanation else None,

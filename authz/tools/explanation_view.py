@@ -44,6 +44,8 @@ def show_explanation(found: DecisionExplanation, who: DescribedCaller) -> None:
     _echo([*_heading(found.decision), *_caller_lines(who)])
     if explanation is None:
         return
+    if explanation.item != found.decision.item:
+        _echo([plain(f"by      its expansion {explanation.item.name}")])
     _echo([f"listed  {'yes' if explanation.listed else 'no'}"])
     headings = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
     table(headings, [row for seen in explanation.rules for row in _rows(seen)])

@@ -11,6 +11,7 @@ from dataclasses import replace
 from authz.core.policy.expression import Expression
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import Effect, Rule
+from authz.core.policy.templates import Templates
 
 
 def bounds(policy: Policy, unknown: frozenset[str]) -> tuple[Policy, Policy]:
@@ -25,7 +26,10 @@ def bounds(policy: Policy, unknown: frozenset[str]) -> tuple[Policy, Policy]:
         tuple(rule for rule in (side(rule, unknown) for rule in policy.rules) if rule is not None)
         for side in (_strict, _lenient)
     )
-    return Policy(strict, policy.is_open), Policy(lenient, policy.is_open)
+    return (
+        Policy(strict, policy.is_open, templates=Templates(strict)),
+        Policy(lenient, policy.is_open, templates=Templates(lenient)),
+    )
 
 
 def _strict(rule: Rule, unknown: frozenset[str]) -> Rule | None:

@@ -11,7 +11,7 @@ from authz.core.decision import Decision
 from authz.core.engine import PolicySnapshot, check
 from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.identity.session import UnboundSessions
-from authz.core.mcp.item import Item
+from authz.core.mcp.item import Item, Template
 from authz.core.mcp.message import Message, read_message
 from authz.core.mcp.methods import METHODS, USES
 from authz.core.request import NEVER, HttpRequest
@@ -72,9 +72,15 @@ def _host(server: Server) -> str:
 
 def use(item: Item, arguments: Mapping[str, Any] | None = None) -> bytes:
     """Return the body that uses an item, such as a tools/call, in the form of the 2025 protocols."""
+    if isinstance(item, Template):
+        return _message("completion/complete", {"ref": {"type": "ref/resource", "uri": item.name}})
     method = USES[item.kind]
     row = METHODS[method]
     params: dict[str, Any] = {row.mirror or "": item.name}
     if row.arguments:
         params["arguments"] = arguments or {}
+    return _message(method, params)
+
+
+def _message(method: str, params: Mapping[str, Any]) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()

@@ -301,7 +301,7 @@ def fresh(**changes):
         (["--claims", "{}", "--token", "t"], "--claims: --claims and --token exclude each other (give one)"),
         (
             ["--tool", "a", "--prompt", "b"],
-            "--tool: --tool, --prompt, --resource and --request exclude each other (give one)",
+            "--tool: --tool, --prompt, --resource, --template and --request exclude each other (give one)",
         ),
         (
             ["--args", "{}"],
@@ -339,3 +339,23 @@ def test_the_decision_shown_is_made_by_the_engine(file, monkeypatch):
     explained(file, "--tool", "echo", claims={})
 
     assert ["/mcp"] == [request.path for request, *_ in asked]
+
+
+TEMPLATES = POLICY.replace(
+    "    rules:\n", "    rules:\n      - allow: {resources: ['file:///public/*']}\n", 1
+)
+
+
+def test_a_template_is_explained_by_the_expansion_that_decides(tmp_path):
+    file = write(tmp_path, "policy.yaml", TEMPLATES)
+    said = explained(file, "--template", "file:///{path*}", claims={})
+    ended = command("explain", "-c", file, "--claims", "{}", "--template", "file:///{path*}")
+
+    assert ("completion/complete", "file:///{path*}", "file:///public/x", True) == (
+        said["method"],
+        said["item"]["name"],
+        said["judged"],
+        said["listed"],
+    )
+    assert "by      its expansion file:///public/x" in ended.out.splitlines()
+    assert "no_rule" == explained(file, "--template", "db:///{row}", claims={}, status=3)["reason"]

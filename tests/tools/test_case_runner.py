@@ -101,6 +101,9 @@ TRIALS = [
         "bad_content_type",
         "bad_content_type",
     ),
+    ("claims: {scope: 'files:read x'}, template: 'file:///{path*}', expect: allow", True, "allow", None),
+    ("claims: {}, template: 'file:///private/{path*}', expect: no_rule", True, "no_rule", "no_rule"),
+    ("claims: {}, resource: 'file:///{path*}', expect: no_rule", True, "no_rule", "no_rule"),
     ("claims: {}, tool: echo, args: {__proto__: 1, a: 1, A: 2}, expect: allow", True, "allow", None),
 ]
 
@@ -130,6 +133,12 @@ LISTS = [
         f"{READER}, kind: resource, catalogue: ['file:///public/a'], visible: ['file:///public/a']",
         True,
         None,
+        "",
+    ),
+    (
+        f"{READER}, kind: template, catalogue: ['file:///{{path*}}', 'db:///{{id}}'], visible: ['file:///{{path*}}']",
+        True,
+        "file:///{path*}",
         "",
     ),
 ]

@@ -84,7 +84,9 @@ def test_a_policy_without_cases_gives_none(read, text):
 
 CASE = "cases:\n  - {name: n, claims: {}, tool: echo, expect: allow}\n"
 ONE_WHO = "a case has exactly one of persona and claims"
-ONE_WHAT = "a case has one of tool, prompt, resource and task with expect, or catalogue with visible"
+ONE_WHAT = (
+    "a case has one of tool, prompt, resource, template and task with expect, or catalogue with visible"
+)
 WRONG = [
     ("claims: {}, ", "", f"FILE:2: cases[0]: {ONE_WHO}"),
     ("claims: {}", "claims: {}, persona: x", f"FILE:2: cases[0]: {ONE_WHO}"),

@@ -13,6 +13,7 @@ from authz.config.native.model import Listen
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, IssuerKeys, Settings
 from authz.core.policy.policy import Policy
+from authz.core.policy.templates import Templates
 from authz.core.servers import ANY, Directory, Server
 
 DEFAULT_PATH = "/mcp"
@@ -73,9 +74,7 @@ class Gathered:
             path=target.path,
             resource=resource or target.resource,
             issuers=trusts,
-            policy=Policy(
-                tuple(rule for each in self.applied for rule in each.rules), open_without_allows=True
-            ),
+            policy=Policy(rules, open_without_allows=True, templates=Templates(rules)),
             anonymous=frozenset(reason for each in self.applied for reason in each.anonymous),
             origins=normal_origins([origin for each in self.applied for origin in each.origins]),
             scopes=target.scopes,

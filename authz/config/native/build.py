@@ -23,6 +23,7 @@ from authz.core.mcp.item import Kind
 from authz.core.policy.lock import Lock
 from authz.core.policy.policy import Policy
 from authz.core.policy.rule import DenialStyle, Rule
+from authz.core.policy.templates import Templates
 from authz.core.servers import ANY, Directory, Server, authorities
 
 _OFFLINE_ACCESS = "offline_access"
@@ -227,7 +228,7 @@ class _SettingsBuilder:
                 for host in model.hosts
                 if host != ANY and host not in authorities(model.resource)
             },
-            policy=Policy(rules),
+            policy=Policy(rules, templates=Templates(rules)),
             lock=self._lock(name, model, path),
             origins=normal_origins(model.origins),
             methods=frozenset(model.methods),

@@ -12,6 +12,10 @@ from authz.core.reasons import Reason
 _EXPECTATIONS = ("allow", "deny", *(reason.value for reason in Reason if reason is not Reason.ALLOWED))
 
 
+TEMPLATE = "template"
+"""What names a URI template in a case; to the rules it is a resource."""
+
+
 def _check_expectation(word: str) -> str:
     """Accept `allow`, `deny` and every reason for a denial."""
     if word not in _EXPECTATIONS:
@@ -35,6 +39,7 @@ class CaseModel(Section):
     tool: Text | None = None
     prompt: Text | None = None
     resource: Text | None = Field(None, description="its URI")
+    template: Text | None = Field(None, description="a URI template, whose completion is asked for")
     task: Text | None = Field(None, description="its id")
     args: dict[str, Any] = Field({}, description="the call's arguments")
     headers: dict[str, str] = Field({}, description="request headers, names in lower case")
@@ -43,7 +48,7 @@ class CaseModel(Section):
     visible: list[Text] | None = Field(
         None, description="the items of it that are listed, no more and no less"
     )
-    kind: Literal["tool", "prompt", "resource", "task"] = Field(
+    kind: Literal["tool", "prompt", "resource", "template", "task"] = Field(
         "tool", description="the kind of the catalogue's items"
     )
 
@@ -51,10 +56,11 @@ class CaseModel(Section):
     def items(self) -> list[tuple[str, str]]:
         """The items that are named, by kind."""
         named = {
-            Kind.TOOL: self.tool,
-            Kind.PROMPT: self.prompt,
-            Kind.RESOURCE: self.resource,
-            Kind.TASK: self.task,
+            Kind.TOOL.value: self.tool,
+            Kind.PROMPT.value: self.prompt,
+            Kind.RESOURCE.value: self.resource,
+            TEMPLATE: self.template,
+            Kind.TASK.value: self.task,
         }
         return [(kind, name) for kind, name in named.items() if name is not None]
 
@@ -67,7 +73,7 @@ class CaseModel(Section):
             ((self.persona is None) == (self.claims is None), "a case has exactly one of persona and claims"),
             (
                 bool(mixed) or not (is_list or is_call),
-                "a case has one of tool, prompt, resource and task with expect, or catalogue with visible",
+                "a case has one of tool, prompt, resource, template and task with expect, or catalogue with visible",
             ),
             (
                 is_list and not set(self.visible or ()) <= set(self.catalogue or ()),

@@ -30,6 +30,19 @@ class Item(msgspec.Struct, frozen=True):
     name: str
 
 
+class Template(Item, frozen=True):
+    """A URI template (RFC 6570) where a resource could stand: in a list of templates, or in a completion.
+
+    It equals no item of the same name, because to read that text is another thing.
+    """
+
+
+def resource_or_template(text: str) -> Item:
+    """Return the item that a text names where either may stand; no URI holds a brace (RFC 3986 section 2)."""
+    kind = Template if "{" in text or "}" in text else Item
+    return kind(Kind.RESOURCE, text)
+
+
 Visible: TypeAlias = Callable[[Item], bool]
 """Whether somebody may see an item."""
 

@@ -21,7 +21,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, resource_or_template
 from authz.core.request import Limits
 
 # MCP protocol versions, and the era that a declared one belongs to.
@@ -105,7 +105,10 @@ def _reference(params: Params, limits: Limits) -> tuple[Item, ...] | None:
         return None
     kind = ref.get("type")
     row = _REFERENCES.get(kind) if isinstance(kind, str) else None
-    return _one(*row)(ref, limits) if row else None
+    named = _one(*row)(ref, limits) if row else None
+    if named is None or named[0].kind is not Kind.RESOURCE:
+        return named
+    return (resource_or_template(named[0].name),)
 
 
 _REFERENCES = {"ref/prompt": (Kind.PROMPT, "name"), "ref/resource": (Kind.RESOURCE, "uri")}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from authz.core.mcp.item import Item
+from authz.core.mcp.item import Item, Template
 from authz.core.mcp.methods import USES
 from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, ConditionName
 from authz.core.policy.context import EvaluationContext
@@ -93,12 +93,14 @@ class Explanation:
     """Everything about one verdict.
 
     Attributes:
+        item: what the rules are asked about: of a template, the expansion that decides.
         verdict: what the policy says.
         listed: whether the item is in the lists that this caller gets.
         rules: every rule that can be about the item, shadow rules too.
         changes: what would have to change for an allow, empty exactly when it is one.
     """
 
+    item: Item
     verdict: Verdict
     listed: bool
     rules: tuple[RuleResult, ...]
@@ -125,12 +127,15 @@ def explain(
         lists_item: whether an item is listed, by the verdict on its place in a list.
         judge: gives the verdict of more than the rules, such as a lock; None for the policy's own.
     """
+    if isinstance(item, Template):
+        item = policy.judge_template(context, item)[1]
     judge = judge or policy.judge
     verdict = judge(context, item)
     listing = EvaluationContext(context.caller, context.request, USES[item.kind], None)
     rules = tuple(_seen(rule, context, item, verdict) for rule in policy.about(item))
     allowed = verdict.reason is Reason.ALLOWED
     return Explanation(
+        item=item,
         verdict=verdict,
         listed=lists_item(item, judge(listing, item)),
         rules=rules,

@@ -17,12 +17,14 @@ Theory.
   differ, the decision names the rule.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
@@ -149,12 +151,20 @@ def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     return frozenset(whole)
 
 
+class TemplateRules(Protocol):
+    """Rules as `templates.Templates` reads them, which is no business of calls."""
+
+    def judge(self, text: str, judge: Callable[[Item], Verdict]) -> tuple[Verdict, Item]:
+        """Return the verdict on a template, and the resource that it is about, as `judge` judges resources."""
+
+
 @dataclass(slots=True, eq=False)
 class Policy:
     """The rules of one server, indexed.
 
     Attributes:
         rules: every rule.
+        templates: judges URI templates by the same rules.
         open_without_allows: whether a policy that allows nothing by a rule allows what no rule denies (agentgateway: a
             list of what is denied), or nothing (native).
         is_open: whether that is so of these rules.
@@ -165,6 +175,7 @@ class Policy:
 
     rules: tuple[Rule, ...]
     open_without_allows: bool = False
+    templates: TemplateRules | None = field(default=None, repr=False)
     is_open: bool = field(init=False)
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     read_headers: frozenset[str] | None = field(init=False, repr=False)
@@ -187,7 +198,11 @@ class Policy:
 
     def judge(self, context: EvaluationContext, item: Item) -> Verdict:
         """Decide about one item: a call if the context has arguments, a place in a list if it has none."""
-        candidates = self._by_item.get(item) or self._find_candidates(item)
+        candidates = self._by_item.get(item)
+        if candidates is None:
+            if isinstance(item, Template):
+                return self.judge_template(context, item)[0]
+            candidates = self._find_candidates(item)
         if not candidates.cacheable_by_item:
             return self._evaluate_with_shadows(candidates, context, item)
         key = candidates if candidates.cacheable_by_caller else (self, item, context.method)
@@ -198,6 +213,13 @@ class Policy:
             if len(item.name) <= _CACHED_CHARS:
                 cache.put(key, verdict)
         return verdict
+
+    def judge_template(self, context: EvaluationContext, item: Template) -> tuple[Verdict, Item]:
+        """Return the verdict on a template, and the resource that it is about; without `templates` it is a mere text."""
+        itself = Item(Kind.RESOURCE, item.name)
+        if self.templates is None:
+            return self.judge(context, itself), itself
+        return self.templates.judge(item.name, partial(self.judge, context))
 
     def about(self, item: Item) -> tuple[Rule, ...]:
         """Return every rule that can be about an item, shadow rules too: denies, then requires, then allows."""

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from msgspec import Raw
 from msgspec.json import Encoder
 
-from authz.core.mcp.item import Item, Kind, Visible
+from authz.core.mcp.item import Item, Kind, Visible, resource_or_template
 from authz.core.response.filter_result import Count
 from authz.core.response.recognition import Recognise
 from authz.core.wire.raw_json import (
@@ -55,7 +55,7 @@ LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
 ENTRY = "skill"
 """Member of a result that is the one entry of `skills/get`."""
 _NULL = Raw(b"null")
-_SKILLS, _FILES = "skills", "resources"
+_TEMPLATES, _SKILLS, _FILES = "resourceTemplates", "skills", "resources"
 _ITEM_KEYS = frozenset({*(name for _, name in LISTS.values()), "_meta"})
 _SKILL_KEYS = frozenset({"uri", _FILES})
 _INTERFACES = frozenset({"ui/resourceUri", "openai/outputTemplate"})
@@ -128,7 +128,7 @@ def _shown_items(
         name = name_at(members, name_key)
         if recognise is not None:
             recognise(member, name, item)
-        if not visible(Item(kind, name)):
+        if not visible(resource_or_template(name) if member == _TEMPLATES else Item(kind, name)):
             shown.append((item, None))
             continue
         leads_on = "_meta" in members or member == _SKILLS

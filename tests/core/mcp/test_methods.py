@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, USES, Era
 from authz.core.request import DEFAULT_LIMITS
 
@@ -94,6 +94,11 @@ def test_a_stream_may_redeliver_a_list_and_the_end_of_a_session_may_not():
         ("tasks/cancel", {"taskId": "t1"}, (Item(Kind.TASK, "t1"),)),
         ("completion/complete", {"ref": {"type": "ref/prompt", "name": "p"}}, (Item(Kind.PROMPT, "p"),)),
         ("completion/complete", {"ref": {"type": "ref/resource", "uri": "r"}}, (Item(Kind.RESOURCE, "r"),)),
+        (
+            "completion/complete",
+            {"ref": {"type": "ref/resource", "uri": "r/{x}"}},
+            (Template(Kind.RESOURCE, "r/{x}"),),
+        ),
         ("completion/complete", {"ref": {"type": "ref/resource", "name": "r"}}, None),
         ("completion/complete", {"ref": {"type": "ref/tool", "name": "t"}}, None),
         ("completion/complete", {"ref": {"name": "p"}}, None),

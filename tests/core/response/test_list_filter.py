@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.response.filter_result import Cause, Count, ListRejected, Trimmed, Untouched, Withheld
 from authz.core.response.list_filter import FilterBounds, trim
 from authz.core.response.list_items import LISTS
@@ -430,3 +430,14 @@ def test_whatever_the_bytes_there_is_a_verdict_and_no_list_with_the_hidden_item_
     if isinstance(verdict, Untouched) and sent.get("method") == "notifications/resources/updated":
         assert "hidden" != sent["params"]["uri"]
     assert not [tool for tool in result.get("tools", ()) if tool["name"] == "hidden"]
+
+
+def test_a_template_is_judged_as_one_and_a_resource_of_the_same_text_is_not():
+    asked = []
+    trim(
+        b'{"id":7,"result":{"resources":[{"uri":"a/{b}"}],"resourceTemplates":[{"uriTemplate":"a/{b}"}]}}',
+        lambda item: asked.append(item) or True,
+        ttl_ms=None,
+    )
+
+    assert [Item(Kind.RESOURCE, "a/{b}"), Template(Kind.RESOURCE, "a/{b}")] == asked
