@@ -1,108 +1,40 @@
-"""Real MCP clients through Envoy and the service: each lists, calls, is denied, and goes on with its session.
+"""The clients of the official SDKs through Envoy and the service: each cell of the table is as expected.
 
-The caller is an administrator without any scope: three tools of five are his. `delete_file` is denied for its
-arguments, `list_files` for a scope that he lacks, which `denial: auto` answers with an HTTP 403 and a challenge in the
-versions that know it, but not to Python SDK 1 in a session, which that would end.
+`make clients` plays the same for the other languages and the agent frameworks, which are not installed for the suite.
 """
-
-import json
-import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.support.node import node_or_skip, run_to_end
-from tests.support.python_1 import python_1_or_skip
+from tests.clients import cells, place
+from tests.clients.rows import ROWS, names_in_suite
+from tests.clients.table import details, play
+from tests.support.installed import NotInstalledError
 from tests.support.running import shared_stack
-from tests.support.tracked import tracked
-from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.envoy
 
-HERE = Path(__file__).parent
-HIS = ["echo", "get_user_info", "system_status"]
-LEGACY, MODERN = "2025-11-25", "2026-07-28"
+
+AWAITED = {"redirect behind", "challenge behind", "compressed list"}
+"""Cells that `make clients` shows to be wrong still."""
 
 
 @pytest.fixture(scope="module")
-def stack(pytestconfig):
-    return shared_stack(pytestconfig)
+def here(pytestconfig):
+    return place.start(shared_stack(pytestconfig))
 
 
-@pytest.fixture(scope="module")
-def url(stack):
-    return stack.gateways["native"].url
+def command_or_skip(row):
+    try:
+        return row.command()
+    except NotInstalledError as reason:
+        pytest.skip(f"needs a registry, for {row.lock}: {reason}")
 
 
-@pytest.fixture(scope="module")
-def administrator(stack):
-    return stack.token(roles=["admin"])
+@pytest.mark.parametrize("name", names_in_suite())
+def test_the_user_of_an_sdk_sees_what_is_expected_and_goes_on(here, name):
+    played = [cell for cell in cells.CELLS if cell not in AWAITED]
 
+    client = play(ROWS[name], command_or_skip(ROWS[name]), here, played)
 
-@pytest.fixture(scope="module")
-def scripts(tmp_path_factory):
-    """A directory from which the scripts find the npm packages."""
-    directory = tmp_path_factory.mktemp("scripts")
-    for script in tracked("tests/clients/*.mjs"):
-        shutil.copy(script, directory)
-    (directory / "node_modules").symlink_to(node_or_skip().modules, target_is_directory=True)
-    return directory
-
-
-def told(command, token):
-    """What a client told, which ended well."""
-    done = _run(command, token)
-    assert 0 == done.returncode, done.stderr
-    return json.loads(done.stdout)
-
-
-def _run(command, token):
-    return run_to_end(list(map(str, command)), seconds=DEADLINE, env={"TOKEN": token})
-
-
-def expected(version, *denied):
-    return {
-        "version": version,
-        "tools": HIS,
-        "before": "before",
-        "denied": [reason for _, reason in denied],
-        "after": f"after {denied[-1][0]}",
-    }
-
-
-ARGUMENTS, SCOPE = ("delete_file", "args_not_allowed"), ("list_files", "missing_scope")
-
-
-def _tools(*denied):
-    return ",".join(tool for tool, _ in denied)
-
-
-@pytest.mark.parametrize(
-    ("mode", "version"),
-    [("legacy", LEGACY), ("2026-07-28", MODERN), ("auto", MODERN)],
-    ids=lambda value: value,
-)
-def test_python_sdk_2_goes_on_after_every_denial(url, administrator, mode, version):
-    command = [sys.executable, HERE / "python_2.py", url, mode, _tools(ARGUMENTS, SCOPE)]
-
-    assert expected(version, ARGUMENTS, SCOPE) == told(command, administrator)
-
-
-def test_python_sdk_1_goes_on_after_every_denial(url, administrator):
-    command = [python_1_or_skip(), HERE / "python_1.py", url, _tools(ARGUMENTS, SCOPE)]
-
-    assert expected(LEGACY, ARGUMENTS, SCOPE) == told(command, administrator)
-
-
-def test_typescript_sdk_1_goes_on_after_every_denial(url, administrator, scripts):
-    command = node_or_skip().command(scripts / "typescript_1.mjs", url, _tools(ARGUMENTS, SCOPE))
-
-    assert expected(LEGACY, ARGUMENTS, SCOPE) == told(command, administrator)
-
-
-@pytest.mark.parametrize(("mode", "version"), [("legacy", LEGACY), ("auto", MODERN)], ids=lambda value: value)
-def test_typescript_client_2_goes_on_after_every_denial(url, administrator, scripts, mode, version):
-    command = node_or_skip().command(scripts / "typescript_2.mjs", url, mode, _tools(ARGUMENTS, SCOPE))
-
-    assert expected(version, ARGUMENTS, SCOPE) == told(command, administrator)
+    assert played == [*client.cells]
+    assert client.right, details(name, client, everything=False)

@@ -62,8 +62,8 @@ def _fill(name: str, place: Path, install: Callable[[Path], None]) -> None:
     (place / _COMPLETE).touch()
 
 
-def run(command: Sequence[str | Path], directory: Path) -> None:
-    """Run an installer in a directory, for five minutes at most.
+def run(command: Sequence[str | Path], directory: Path, seconds: float = _SECONDS) -> None:
+    """Run an installer in a directory, for some minutes at most.
 
     Raises:
         NotInstalledError: it is not there, failed, or did not end.
@@ -71,13 +71,13 @@ def run(command: Sequence[str | Path], directory: Path) -> None:
     what = Path(command[0]).name
     try:
         done = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command, cwd=directory, capture_output=True, text=True, timeout=seconds, check=False
         )
     except FileNotFoundError:
         msg = f"there is no {what}"
         raise NotInstalledError(msg) from None
     except subprocess.TimeoutExpired:
-        msg = f"{what} did not end within {_SECONDS} s"
+        msg = f"{what} did not end within {seconds:g} s"
         raise NotInstalledError(msg) from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
