@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance clients servers protos schema k8s crds lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -53,6 +53,18 @@ grpc-versions: $(VENV)/dev.stamp
 conformance: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.conformance
 
+# SDKs and agent frameworks through Envoy, what their users see: `make clients CLIENTS="go-legacy java" CLIENTS_FLAGS=--show`.
+# Each is installed once, into .cache, with npm, Go, Java and Maven, or a package index; what is missing is skipped and said.
+CLIENTS ?=
+CLIENTS_FLAGS ?=
+clients: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.clients $(CLIENTS_FLAGS) $(CLIENTS)
+
+# MCP servers of five SDKs, directly and through Envoy: `make servers SERVERS="typescript go"`; Rust is compiled for minutes.
+SERVERS ?=
+servers: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.servers $(SERVERS)
+
 protos: $(VENV)/dev.stamp
 	$(BIN)/python protos/generate.py
 
@@ -67,17 +79,20 @@ k8s: $(VENV)/dev.stamp
 crds:
 	grep -v '^#' k8s/crds.txt | while read -r module version files; do go mod download "$$module@$$version" || exit 1; done
 
-# The tested set, with hashes, for every platform; needs `uv` and npm on the PATH (only to change a dependency).
+# The tested set, with hashes, for every platform; needs `uv`, npm and Go on the PATH (only to change a dependency).
 # Pins that are in a lock file stay until a range or `LOCK_FLAGS=--upgrade` asks for others.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS)
+NPM_LOCK := npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+CLIENT_LOCKS := mcp-1 langgraph openai-agents pydantic-ai google-adk
 lock:
 	$(LOCK) pyproject.toml -o requirements/base.txt
 	$(LOCK) --group serve --constraint requirements/base.txt -o requirements/serve.txt
 	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
 	$(LOCK) --extra demo --extra dev --no-emit-package envoy-mcp-authz pyproject.toml -o requirements/dev.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
-	$(LOCK) tests/clients/mcp-1.in -o tests/clients/mcp-1.txt
-	cd tests/node && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+	for name in $(CLIENT_LOCKS); do $(LOCK) tests/clients/$$name.in -o tests/clients/$$name.txt || exit 1; done
+	for place in tests/node tests/servers/node; do (cd $$place && $(NPM_LOCK)) || exit 1; done
+	cd tests/clients/drivers/go && go mod tidy
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "envoy-mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
