@@ -21,7 +21,7 @@ from authz.config.settings import IssuerKeys, Settings
 from authz.core import engine
 from authz.core.authentication import Authenticator
 from authz.core.policy.policy import Policy
-from authz.edge.envoy import ext_authz
+from authz.edge.envoy import denied_response, ext_authz
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
@@ -35,9 +35,9 @@ STAGES: tuple[tuple[str, object, str], ...] = (
     ("authenticate", Authenticator, "authenticate"),
     ("read_message", engine, "read_message"),
     ("judge", Policy, "judge"),
-    ("denial", ext_authz, "render_denial"),
+    ("denial", denied_response, "render_denial"),
     ("allow", ext_authz, "allow"),
-    ("deny", ext_authz, "deny"),
+    ("deny", denied_response, "deny"),
 )
 """What a stage is called, and where its function is looked up."""
 

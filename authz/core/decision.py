@@ -4,7 +4,6 @@ import msgspec
 
 from authz.core.identity.principal import Caller, Principal, TokenRejected
 from authz.core.identity.session import ABSENT, SessionHeader
-from authz.core.mcp.form import BrokenRule
 from authz.core.mcp.item import Item
 from authz.core.policy.lock import Misfit
 from authz.core.policy.rule import DenialStyle
@@ -34,7 +33,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         as_result: whether the request is answered with a tool's result, so that a denial can be one.
         hide: whether a denial by policy looks like an unknown name.
         code: the JSON-RPC code where it is not the reason's own.
-        broken: the rule of form that the body breaks, if it is refused for one.
         misfit: where a call's arguments leave the schema in the lock, if it is denied for that.
         rejection: why the token was not accepted, if it was not.
     """
@@ -57,7 +55,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     as_result: bool = False
     hide: bool = False
     code: int | None = None
-    broken: BrokenRule | None = None
     misfit: Misfit | None = None
     rejection: TokenRejected | None = None
 

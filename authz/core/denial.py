@@ -27,12 +27,13 @@ from urllib.parse import urlsplit
 
 from authz.core.decision import Decision
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.mcp.form import BrokenRule, broken_rule
 from authz.core.mcp.item import Kind
 from authz.core.mcp.message import INVALID_PARAMS
 from authz.core.mcp.methods import HANDSHAKE_VERSIONS, HTTP_METHODS, MODERN_VERSIONS, is_modern
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
-from authz.core.request import HttpRequest
+from authz.core.request import DEFAULT_LIMITS, HttpRequest, Limits
 from authz.core.servers import Server
 from authz.core.tool_refusal import tool_refusal
 
@@ -62,7 +63,12 @@ class DenialResponse:
 
 
 def render_denial(
-    decision: Decision, server: Server | None, request: HttpRequest, decision_id: str
+    decision: Decision,
+    server: Server | None,
+    request: HttpRequest,
+    decision_id: str,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> DenialResponse:
     """Render a denial.
 
@@ -71,6 +77,7 @@ def render_denial(
         server: the server that was addressed, None when none was.
         request: the request, for the metadata URL of a server without a fixed resource.
         decision_id: names the decision in records; given to the client so that it can be looked up.
+        limits: the bounds by which the message was read, for the rule of form that it breaks.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if decision.reason is Reason.TOO_MANY_STREAMS:
@@ -80,7 +87,9 @@ def render_denial(
         headers.append(("www-authenticate", challenge))
     if decision.reason is Reason.METHOD_NOT_ALLOWED:
         headers.append(("allow", _ALLOW))
-    body = json.dumps(_body(decision, request, decision_id), ensure_ascii=False, separators=(",", ":"))
+    body = json.dumps(
+        _body(decision, request, decision_id, limits), ensure_ascii=False, separators=(",", ":")
+    )
     return DenialResponse(_status(decision, request), tuple(headers), body.encode())
 
 
@@ -147,7 +156,7 @@ _VERSION_CHARS = 64
 """How much of a version that is not known is given back; the sender chose it."""
 
 
-def _body(decision: Decision, request: HttpRequest, decision_id: str) -> dict[str, Any]:
+def _body(decision: Decision, request: HttpRequest, decision_id: str, limits: Limits) -> dict[str, Any]:
     item, by_rules = decision.item, _is_by_rules(decision)
     hidden = (
         _UNKNOWN_NAMES[item.kind].format(item.name) if decision.hide and by_rules and item is not None else ""
@@ -157,10 +166,12 @@ def _body(decision: Decision, request: HttpRequest, decision_id: str) -> dict[st
         return answer | {"result": tool_refusal(decision, decision_id, hidden)}
     if hidden:
         return answer | {"error": {"code": INVALID_PARAMS, "message": hidden}}
-    return answer | {"error": _error(decision, decision_id)}
+    # Before somebody is known to ask, nothing is read a second time.
+    broken = None if decision.caller is None else broken_rule(request, decision.reason, limits)
+    return answer | {"error": _error(decision, decision_id, broken)}
 
 
-def _error(decision: Decision, decision_id: str) -> dict[str, Any]:
+def _error(decision: Decision, decision_id: str, broken: BrokenRule | None) -> dict[str, Any]:
     row = TABLE[decision.reason]
     message = row.text
     data: dict[str, Any] = {"reason": str(decision.reason), "decision_id": decision_id}
@@ -169,8 +180,7 @@ def _error(decision: Decision, decision_id: str) -> dict[str, Any]:
     if decision.reason is Reason.UNSUPPORTED_VERSION:
         message = f"{message}; known are {_KNOWN_VERSIONS}"
         data |= {"supported": list(MODERN_VERSIONS), "requested": decision.version[:_VERSION_CHARS]}
-    if decision.broken is not None:
-        broken = decision.broken
+    if broken is not None:
         message = f"{message}: {broken.pointer or 'the message'}: {broken.text}"
         data |= {"form": broken.text, "pointer": broken.pointer}
     if decision.misfit is not None:

@@ -31,8 +31,6 @@ from authz.core.identity.session import (
     UnboundSessions,
 )
 from authz.core.mcp.envelope import peek_id
-from authz.core.mcp.form import BrokenRule, broken_rule
-from authz.core.mcp.header_names import LAST_EVENT_ID
 from authz.core.mcp.item import Item
 from authz.core.mcp.message import Message, MessageRejected, read_message
 from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
@@ -40,9 +38,8 @@ from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest, Limits, RequestId
-from authz.core.response.streams import METHODS as STREAMS
 from authz.core.servers import Changed, Directory, Server, nothing_changed
-from authz.core.transport import check_transport
+from authz.core.transport import LAST_EVENT_ID, check_transport
 
 
 class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +119,7 @@ def check(
         caller = Caller.of(ANONYMOUS, server.name)
     message = _read(request, server, snapshot.limits)
     if isinstance(message, MessageRejected):
-        return _reject_message(message, server, caller, broken_rule(request, message.reason, snapshot.limits))
+        return _reject_message(message, server, caller)
     bound = _admit_ids(request, message, caller, snapshot.sessions)
     if bound is None:
         return _reject_session(message, server, caller)
@@ -180,7 +177,7 @@ def _judge(
             return verdict, item
     if _must_not_list(message, request, server, snapshot):
         verdict = Verdict(Reason.REWRITER_MISSING)
-    elif message.method in STREAMS and not snapshot.admit_stream(caller.principal, server.name):
+    elif message.row.may_stream and not snapshot.admit_stream(caller.principal, server.name):
         verdict = Verdict(Reason.TOO_MANY_STREAMS)
     return verdict, item
 
@@ -237,7 +234,7 @@ def _decide(
 
 def _must_not_list(message: Message, request: HttpRequest, server: Server, snapshot: PolicySnapshot) -> bool:
     """Return whether the answer could name hidden items and nobody would trim it. A stream can redeliver a list."""
-    names_others = message.row.lists or message.method in STREAMS
+    names_others = message.row.lists or message.row.may_stream
     return names_others and server.needs_rewriter and snapshot.rewriter_missing(request.listener())
 
 
@@ -275,9 +272,7 @@ def _reject_session(message: Message, server: Server, caller: Caller) -> Decisio
     )
 
 
-def _reject_message(
-    rejected: MessageRejected, server: Server, caller: Caller, broken: BrokenRule | None
-) -> Decision:
+def _reject_message(rejected: MessageRejected, server: Server, caller: Caller) -> Decision:
     return Decision(
         reason=rejected.reason,
         server=server.name,
@@ -286,7 +281,6 @@ def _reject_message(
         request_id=rejected.request_id,
         version=rejected.version,
         code=rejected.code,
-        broken=broken,
     )
 
 

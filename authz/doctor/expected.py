@@ -7,13 +7,13 @@ import copy
 from functools import cache
 from typing import Any
 
-from authz.core.mcp import header_names
+from authz.core import transport
 from authz.doctor.data import load_data
 from authz.render.yaml_writer import emit
 
 DECISIONS = "envoy.filters.http.ext_authz"
 """The namespace of ext_authz's dynamic metadata, and the filter's usual name."""
-IDENTITY_HEADERS = header_names.IDENTITY_HEADERS
+IDENTITY_HEADERS = transport.IDENTITY_HEADERS
 MINIMUM = (1, 38, 4)
 """The oldest Envoy without published vulnerabilities in ext_authz."""
 HTTP2_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -30,6 +30,7 @@ from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
 from authz.core.response.presence import ALONE, AMONG_REPLICAS, RewriterPresence
 from authz.core.response.streams import OpenStreams
+from authz.edge.envoy.denied_response import answer_denial
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.grpc.socket_path import SocketPath
@@ -94,6 +95,7 @@ class Service:
         return Checker(
             self.snapshots,
             find_key=self.find_key,
+            deny=answer_denial,
             write=self.audit.write,
             count=self.metrics.decided,
             time_stages=self.metrics.time_stages,

@@ -41,8 +41,8 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 )
 from envoy_data_plane.google.protobuf import Struct
 
-from authz.core.mcp.header_names import IDENTITY_HEADERS
 from authz.core.reasons import TABLE, Reason
+from authz.core.transport import IDENTITY_HEADERS
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
 from authz.render.model import Chain

@@ -17,6 +17,7 @@ from authz.config.settings import Settings
 from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.identity.token import bearer, verify
 from authz.core.policy.expression import Expression, Truth
+from authz.edge.envoy.denied_response import answer_denial
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.decision_record import Facts
@@ -72,6 +73,7 @@ def _checker() -> Checker:
             core.snapshot(core.server(core.rule("allow", ALLOWED)), identify=identify, check_seconds=1e9)
         ),
         find_key=lambda _rejected, _began: None,
+        deny=answer_denial,
         write=lambda _decision, facts, _seconds: _recorded(facts),
         count=lambda _decision, _seconds: None,
         time_stages=lambda: lambda _stage: None,

@@ -16,7 +16,6 @@ SECURITY = (
     "authz/core/policy/index.py",
     "authz/core/policy/policy.py",
     "authz/core/policy/rule.py",
-    "authz/core/wire/base64url.py",
     "authz/core/wire/confusables.py",
     "authz/core/wire/raw_json.py",
     "authz/core/wire/sse.py",
@@ -26,6 +25,7 @@ SECURITY = (
     "authz/core/mcp/message.py",
     "authz/core/mcp/methods.py",
     "authz/core/mcp/routing_headers.py",
+    "authz/core/response/caller_metadata.py",
     "authz/core/response/context.py",
     "authz/core/response/event_stream.py",
     "authz/core/response/judgement.py",
@@ -41,6 +41,7 @@ SECURITY = (
     "authz/core/servers.py",
     "authz/core/transport.py",
     "authz/edge/envoy/check_response.py",
+    "authz/edge/envoy/denied_response.py",
 )
 
 ALSO = {
@@ -54,6 +55,8 @@ ALSO = {
     "authz/core/response/whole_body.py": ("tests/core/response/test_rewriter.py",),
     "authz/core/response/list_filter.py": ("tests/core/response/test_notifications.py",),
     "authz/core/response/list_items.py": ("tests/core/response/test_list_filter.py",),
+    "authz/core/response/caller_metadata.py": ("tests/core/response/test_context.py",),
+    "authz/edge/envoy/denied_response.py": ("tests/edge/envoy/test_check_response.py",),
     "authz/edge/envoy/check_response.py": ("tests/edge/envoy/test_ext_authz.py",),
 }
 """Tests beside the mirroring file that are about the module as well."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 
-from authz.core.mcp.header_names import IDENTITY_HEADERS
+from authz.core.transport import IDENTITY_HEADERS
 from authz.render.bootstrap import bootstrap, message
 from authz.render.comments import COMMENTS, comments_on
 from tests.support.chains import (

@@ -10,7 +10,7 @@ import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
-from authz.core.mcp.header_names import IDENTITY_HEADERS
+from authz.core.transport import IDENTITY_HEADERS
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
 from authz.render.model import Chain, Endpoint

@@ -14,6 +14,7 @@ Rules of this module:
 Key material is built once, here; `Key.verify` is the only use of it.
 """
 
+import binascii
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,8 +28,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
-from authz.core.identity.ed25519 import is_canonical_point, is_low_order
-from authz.core.wire.base64url import unbase64url
 from authz.core.wire.strict_json import JSONValue, StrictJSONError, loads
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
@@ -226,3 +225,56 @@ def _sound_rsa(key: RSAPublicKey) -> bool:
         and _MIN_EXPONENT <= numbers.e <= _MAX_EXPONENT
         and numbers.n % 2 == 1
     )
+
+
+# Which Ed25519 public keys can be somebody's (RFC 8032). OpenSSL takes any 32 bytes. For a point whose order divides the
+# cofactor 8, signatures can be made up without a private key, some of them for every message. A key that is generated is
+# never one of these.
+
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+_SIGN = 1 << 255
+
+
+def is_low_order(encoded: bytes) -> bool:
+    """Return whether a point's order divides 8, in any of its encodings.
+
+    The order is 1, 2 or 4 where y is 1, -1 or 0. It is 8 where twice the point has y = 0, which means -x² = y², and
+    that turns the curve's equation -x² + y² = 1 + dx²y² into dy⁴ + 2y² = 1.
+
+    Args:
+        encoded: 32 bytes; y may be above the field's prime.
+    """
+    y = _y(encoded) % _P
+    square = y * y % _P
+    return y * (square - 1) * (_D * square * square + 2 * square - 1) % _P == 0
+
+
+def is_canonical_point(encoded: bytes) -> bool:
+    """Return whether 32 bytes are the one encoding of a point on the curve (RFC 8032 section 5.1.3)."""
+    y = _y(encoded)
+    if y >= _P:
+        return False
+    x_square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    return x_square != 0 and pow(x_square, (_P - 1) // 2, _P) == 1
+
+
+def _y(encoded: bytes) -> int:
+    return int.from_bytes(encoded, "little") & ~_SIGN
+
+
+_TO_STANDARD, _FROM_STANDARD = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
+
+
+def unbase64url(text: str) -> bytes | None:
+    """Decode base64url as JOSE writes it (RFC 7515 section 2); None for any other spelling of the same bytes.
+
+    Padding, white space, the other alphabet and non-zero trailing bits are refused: one value has one spelling.
+    """
+    try:
+        raw = text.encode("ascii")
+        data = binascii.a2b_base64(raw.translate(_TO_STANDARD) + b"==")
+    except ValueError:
+        return None
+    spelled = binascii.b2a_base64(data, newline=False).translate(_FROM_STANDARD).rstrip(b"=")
+    return data if spelled == raw else None

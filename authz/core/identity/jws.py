@@ -18,10 +18,9 @@ from typing import cast
 
 import msgspec
 
-from authz.core.identity.jwks import KeySet
+from authz.core.identity.jwks import KeySet, unbase64url
 from authz.core.identity.principal import TokenRejected, malformed
 from authz.core.reasons import Reason
-from authz.core.wire.base64url import unbase64url
 from authz.core.wire.strict_json import JSONValue, StrictJSONError, loads
 
 MAX_CHARS = 16384

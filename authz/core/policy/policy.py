@@ -12,7 +12,7 @@ Theory.
   is not.
 * A judgement looks only at the rules that can be about the item (see `index`), and the list of these is cached by name.
 * A resource that may be used is denied all the same if its URI could be taken for one that other rules are about
-  (see `readings`).
+  (see `index`).
 * Shadow rules are left out of the judgement. If one could apply, a second judgement includes it, and if the answers
   differ, the decision names the rule.
 """
@@ -28,9 +28,8 @@ from authz.core.mcp.item import Item, Kind, Template
 from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
-from authz.core.policy.index import Index
+from authz.core.policy.index import Index, Readings
 from authz.core.policy.lock import Misfit
-from authz.core.policy.readings import Readings
 from authz.core.policy.rule import Effect, Rule
 from authz.core.reasons import Reason
 from authz.core.wire.bounded_cache import BoundedCache

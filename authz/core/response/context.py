@@ -1,58 +1,23 @@
-"""Who reads a response, and under what conditions: from the Check of a request to the rewriter of its response.
+"""Who reads a response, and under what conditions, restored from what the Check of its request left.
 
-The rewriter runs in another gRPC call, perhaps in another process, and sees no request. So the Check leaves what
-visibility depends on in dynamic metadata, which no client can set: the caller's identity, scopes, roles and groups, and those
-claims and headers that the server's rules read. With it go the request's id, so that a refusal of the response answers
-the request, and the moment at which the token is no longer accepted, so that a stream can end then. It is one JSON text
-under one key, `caller`, because Envoy's metadata would turn every integer into a double.
+With the caller's identity comes the request's id, so that a refusal of the response answers the request, and the moment at
+which the token is no longer accepted, so that a stream can end then.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import Sessions, UnboundSessions
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
-from authz.core.policy.context import EvaluationContext, visible_headers
-from authz.core.policy.policy import Verdict, VisibilityInputs
+from authz.core.policy.context import EvaluationContext
+from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
+from authz.core.response.caller_metadata import KEY, CallerMetadata, decode_caller
 from authz.core.response.recognition import Recognise, Recognition
 from authz.core.servers import Changed, Server, nothing_changed
-
-KEY = "caller"
-"""The key of the dynamic metadata that holds the context."""
-LISTENER = "listener"
-"""The key of the dynamic metadata that holds the address of Envoy at which the request arrived."""
-
-
-class _EncodedContext(msgspec.Struct, omit_defaults=True):
-    """The JSON of a context; field names are short because Envoy sends it with every chunk."""
-
-    iss: str
-    sub: str
-    client: str
-    scopes: tuple[str, ...]
-    roles: tuple[str, ...]
-    exp: float
-    claims: dict[str, Any]
-    scheme: str
-    host: str
-    path: str
-    headers: dict[str, str]
-    source: str = ""
-    holder: str = ""
-    groups: tuple[str, ...] = ()
-    request_id: RequestId = None
-    ends: float | None = None
-
-
-_DECODE = msgspec.json.Decoder(_EncodedContext).decode
-_ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,40 +86,6 @@ class ResponseContext:
         """Return the id by which the caller may resume a stream after an event of the server; None for no id."""
         return self.sessions.bind_event(self.caller, event) if isinstance(self.sessions, Sessions) else None
 
-    @staticmethod
-    def encode(
-        caller: Caller, request: HttpRequest, inputs: VisibilityInputs, request_id: RequestId = None
-    ) -> str:
-        """Return the text that the Check leaves for the rewriter.
-
-        Args:
-            caller: who asks.
-            request: the request.
-            inputs: the claims and headers that are written.
-            request_id: id of the JSON-RPC request.
-        """
-        principal = caller.principal
-        return _ENCODE(
-            _EncodedContext(
-                iss=principal.issuer,
-                sub=principal.subject,
-                client=principal.client,
-                scopes=principal.scopes,
-                roles=principal.roles,
-                exp=principal.expires,
-                claims=_only(principal.claims, inputs.claims),
-                scheme=request.scheme,
-                host=request.host,
-                path=request.path,
-                headers=_only(visible_headers(request), inputs.headers),
-                source=request.source,
-                holder=principal.holder,
-                groups=principal.groups,
-                request_id=request_id,
-                ends=caller.ends,
-            ),
-        ).decode()
-
     @classmethod
     def decode(
         cls,
@@ -186,9 +117,8 @@ class ResponseContext:
         server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
         if server is None or text is None:
             return None
-        try:
-            encoded = _DECODE(text)
-        except msgspec.DecodeError:
+        encoded = decode_caller(text)
+        if encoded is None:
             return None
         terms, request = server.issuers.get(encoded.iss), _request(encoded)
         issuer = "" if terms is None else terms.name
@@ -207,7 +137,7 @@ class ResponseContext:
         )
 
 
-def _principal(encoded: _EncodedContext) -> Principal:
+def _principal(encoded: CallerMetadata) -> Principal:
     return Principal(
         issuer=encoded.iss,
         subject=encoded.sub,
@@ -221,7 +151,7 @@ def _principal(encoded: _EncodedContext) -> Principal:
     )
 
 
-def _request(encoded: _EncodedContext) -> HttpRequest:
+def _request(encoded: CallerMetadata) -> HttpRequest:
     return HttpRequest(
         method="POST",  # by which an item would be used, also where a GET stream redelivers a list
         scheme=encoded.scheme,
@@ -230,7 +160,3 @@ def _request(encoded: _EncodedContext) -> HttpRequest:
         headers=encoded.headers,
         source=encoded.source,
     )
-
-
-def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
-    return dict(values) if names is None else {name: values[name] for name in names if name in values}

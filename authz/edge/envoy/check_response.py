@@ -14,21 +14,18 @@ from urllib.parse import quote
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
-from google.rpc import code_pb2
 
 from authz.core.decision import Decision
-from authz.core.denial import DenialResponse
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import ABSENT, Absent, Remove, Replace, SessionHeader
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.mcp.header_names import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.mcp.item import Item
-from authz.core.mcp.methods import METHODS
+from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
-from authz.core.response.context import KEY, LISTENER, ResponseContext
-from authz.core.response.streams import METHODS as STREAMS
+from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
 from authz.core.servers import Server
+from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 
@@ -38,7 +35,6 @@ ID_CHARS = 16
 _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
-_PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -64,7 +60,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     parts = [
         _caller_part(caller, request),
         _server_part(server, policy, rewrite=rewrite),
-        _call_part(decision.method, decision.rule, decision.item),
+        call_part(decision.method, decision.rule, decision.item),
         _ID,
         decision_id.encode("ascii"),
         _session_part(decision.session, rewrite=rewrite),
@@ -72,33 +68,6 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     if rewrite or decision.event is not ABSENT:
         parts += (_event_part(decision.event), _context_part(decision, caller, request, server))
     return b"".join(parts)
-
-
-def deny(
-    decision: Decision, denial: DenialResponse, policy: str, decision_id: str, listener: str = ""
-) -> bytes:
-    """Return the response to a denied request, as `core.denial` rendered it.
-
-    A denial for want of a rewriter asks for the rewriter itself: Envoy runs it on this answer too, if it is there, and
-    so the service learns that it is. `listener` is where the request arrived.
-    """
-    response = _pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
-    denied = response.denied_response
-    denied.status.code = denial.status
-    denied.body = denial.body.decode()
-    _set_headers(denied.headers, denial.headers)
-    probes = decision.reason is Reason.REWRITER_MISSING
-    _describe(response, "deny", decision.reason, decision.server, policy, rewrite=probes)
-    if probes:
-        response.dynamic_metadata.fields[LISTENER].string_value = listener
-    if decision.principal is not None:
-        _describe_principal(response, decision.principal)
-    return (
-        _serialize(response)
-        + _call_part(decision.method, decision.rule, decision.item)
-        + _id_part(decision_id)
-    )
 
 
 def _caller_part(caller: Caller, request: HttpRequest) -> bytes:
@@ -115,12 +84,12 @@ def _identity(principal: Principal, spoofed: Iterable[str]) -> bytes:
     ok = response.ok_response
     values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)
     given = {name: _quote(value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value}
-    _set_headers(ok.headers, given.items())
+    set_headers(ok.headers, given.items())
     # A header that is set overwrites what the client sent; one that is not set must be taken away.
     ok.headers_to_remove.extend(spoofed)
     ok.headers_to_remove.extend(name for name in IDENTITY_HEADERS if name not in given)
-    _describe_principal(response, principal)
-    return _serialize(response)
+    describe_principal(response, principal)
+    return serialize(response)
 
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -149,8 +118,8 @@ def _server(server: str, policy: str, forward_token: bool, rewrite: bool) -> byt
         ok.headers_to_remove.append("authorization")
     if rewrite:
         ok.headers_to_remove.append("accept-encoding")  # a list must come back readable
-    _describe(response, "allow", Reason.ALLOWED, server, policy, rewrite=rewrite)
-    return _serialize(response)
+    describe(response, "allow", Reason.ALLOWED, server, policy, rewrite=rewrite)
+    return serialize(response)
 
 
 _CALL_PARTS: BoundedCache[tuple[str, str, Item | None], bytes] = BoundedCache(16_384)
@@ -158,7 +127,7 @@ _CALL_PARTS: BoundedCache[tuple[str, str, Item | None], bytes] = BoundedCache(16
 _CACHED_CHARS = 256
 
 
-def _call_part(method: str, rule: str, item: Item | None) -> bytes:
+def call_part(method: str, rule: str, item: Item | None) -> bytes:
     """Return the part about what was called, and the rule that decided."""
     key = (method, rule, item)
     part = _CALL_PARTS.get(key)
@@ -175,7 +144,7 @@ def _call(method: str, rule: str, item: Item | None) -> bytes:
     if item is not None:
         texts[ITEM_KEYS[item.kind]] = clip(item.name)
     _set_metadata(response, texts)
-    return _serialize(response)
+    return serialize(response)
 
 
 def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
@@ -189,10 +158,10 @@ def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
         return _OTHER_SESSIONS[isinstance(session, Remove), rewrite]
     response = _pb.CheckResponse()
     ok = response.ok_response
-    _set_headers(ok.headers, ((SESSION, session.server_id),))
+    set_headers(ok.headers, ((SESSION, session.server_id),))
     if not rewrite:
         _hide_session(ok, session.client_id)
-    return _serialize(response)
+    return serialize(response)
 
 
 def _hide_session(ok: Any, shown: str) -> None:
@@ -206,7 +175,7 @@ def _without_session(*, remove: bool, rewrite: bool) -> bytes:
         response.ok_response.headers_to_remove.append(SESSION)
     if not rewrite:
         _hide_session(response.ok_response, "")
-    return _serialize(response)
+    return serialize(response)
 
 
 def _event_part(event: SessionHeader) -> bytes:
@@ -218,8 +187,8 @@ def _event_part(event: SessionHeader) -> bytes:
     if isinstance(event, Remove):
         ok.headers_to_remove.append(LAST_EVENT_ID)
     else:
-        _set_headers(ok.headers, ((LAST_EVENT_ID, event.server_id),))
-    return _serialize(response)
+        set_headers(ok.headers, ((LAST_EVENT_ID, event.server_id),))
+    return serialize(response)
 
 
 def _context_part(decision: Decision, caller: Caller, request: HttpRequest, server: Server) -> bytes:
@@ -230,7 +199,7 @@ def _context_part(decision: Decision, caller: Caller, request: HttpRequest, serv
     return (
         _POOLS.get(decision.method, b"")
         + _listener_part(request.listener())
-        + _text_part(KEY, ResponseContext.encode(caller, request, inputs, decision.request_id))
+        + _text_part(KEY, encode_caller(caller, request, inputs, decision.request_id))
     )
 
 
@@ -242,7 +211,8 @@ def _listener_part(listener: str) -> bytes:
     return _LISTENERS.get(listener) or _LISTENERS.put(listener, _text_part(LISTENER, listener))
 
 
-def _serialize(response: Any) -> bytes:
+def serialize(response: Any) -> bytes:
+    """Return a message as bytes."""
     return bytes(response.SerializeToString())
 
 
@@ -258,7 +228,7 @@ def _text_part(key: str, text: str) -> bytes:
     """Return the part that adds one text to the dynamic metadata."""
     response = _pb.CheckResponse()
     response.dynamic_metadata.fields[key].string_value = text
-    return _serialize(response)
+    return serialize(response)
 
 
 _POOLS: Mapping[str, bytes] = {
@@ -267,7 +237,11 @@ _POOLS: Mapping[str, bytes] = {
         for name, method in METHODS.items()
         if method.lists or method.starts_session
     },
-    **{name: _text_part("pool", "streams") for name in STREAMS},
+    **{
+        name: _text_part("pool", "streams")
+        for name, method in {**METHODS, **HTTP_METHODS}.items()
+        if method.may_stream
+    },
 }
 """Parts that name the pool of connections for a response, by method, where it has one of its own in Envoy: streams and
 answers that wait for long must not take the places of lists."""
@@ -275,17 +249,19 @@ answers that wait for long must not take the places of lists."""
 _ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 
-def _id_part(decision_id: str) -> bytes:
+def id_part(decision_id: str) -> bytes:
+    """Return the part that names the decision."""
     return _ID + decision_id.encode("ascii")
 
 
-def _set_headers(headers: Any, pairs: Iterable[tuple[str, str]]) -> None:
+def set_headers(headers: Any, pairs: Iterable[tuple[str, str]]) -> None:
+    """Set headers, each in the place of what was sent under its name."""
     for name, value in pairs:
         option = headers.add(append_action=_OVERWRITE)
         option.header.key, option.header.value = name, value
 
 
-def _describe(
+def describe(
     response: Any, decision: str, reason: Reason, server: str, policy: str, *, rewrite: bool
 ) -> None:
     """Leave a decision in dynamic metadata."""
@@ -295,7 +271,8 @@ def _describe(
     response.dynamic_metadata.fields["rewrite"].bool_value = rewrite
 
 
-def _describe_principal(response: Any, principal: Principal) -> None:
+def describe_principal(response: Any, principal: Principal) -> None:
+    """Leave who called in dynamic metadata."""
     _set_metadata(response, {"sub": clip(principal.subject), "client": clip(principal.client)})
 
 

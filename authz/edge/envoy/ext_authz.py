@@ -24,13 +24,12 @@ import structlog
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision
-from authz.core.denial import render_denial
 from authz.core.engine import PolicySnapshot, check, is_late
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest
 from authz.core.transport import SINGLE_HEADERS
-from authz.edge.envoy.check_response import ID_CHARS, allow, deny
+from authz.edge.envoy.check_response import ID_CHARS, allow
 from authz.edge.grpc.transport import Call, Unary
 from authz.edge.snapshots import Snapshots, note_candidate
 from authz.edge.telemetry.decision_record import Facts
@@ -48,6 +47,9 @@ FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
 """Begins to ask an issuer for what a rejected token wants: the key that it names, or whether it is active. None if that would
 be in vain. Takes when the Check began."""
 
+Deny = Callable[[Decision, HttpRequest, PolicySnapshot, str], tuple[bytes, int]]
+"""Returns the response to a denied request and its HTTP status; takes the decision's id."""
+
 Write = Callable[[Decision, Facts, float], None]
 """Writes the record of a decision; takes the seconds that it took."""
 
@@ -63,6 +65,7 @@ class Checker:
         snapshots: Snapshots,
         *,
         find_key: FindKey,
+        deny: Deny,
         write: Write,
         count: Count,
         time_stages: Callable[[], Callable[[str], None]],
@@ -74,6 +77,7 @@ class Checker:
         Args:
             snapshots: the policy in force.
             find_key: searches for a key that is not known.
+            deny: answers a denied request.
             write: writes the record of a decision.
             count: counts a decision.
             time_stages: begins to time the stages of a Check, and returns what marks their ends.
@@ -81,7 +85,7 @@ class Checker:
             withheld: counts a request whose body Envoy did not hand over as it is, by cause.
         """
         self._snapshots = snapshots
-        self._find_key = find_key
+        self._find_key, self._deny = find_key, deny
         self._write, self._count_decision = write, count
         self._time_stages = time_stages
         self._asked, self._withheld = asked, withheld
@@ -144,9 +148,7 @@ class Checker:
             if decision.rewrite:
                 self._asked(decision.server, decision.method, request.listener())
         else:
-            denial = render_denial(decision, server, request, decision_id)
-            status = denial.status
-            response = deny(decision, denial, policy, decision_id, request.listener())
+            response, status = self._deny(decision, request, snapshot, decision_id)
             self._note_withheld(request)
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source

@@ -20,6 +20,7 @@ from authz.config.envoy_version import ATTRIBUTES
 from authz.core.identity.principal import Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
+from authz.core.response.caller_metadata import LISTENER
 from authz.core.response.commands import (
     PAUSE,
     BadGateway,
@@ -33,7 +34,7 @@ from authz.core.response.commands import (
     ResponseOutcome,
     Stop,
 )
-from authz.core.response.context import LISTENER, ResponseContext
+from authz.core.response.context import ResponseContext
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms

@@ -6,8 +6,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from authz.core.identity.ed25519 import is_canonical_point, is_low_order
-from authz.core.identity.jwks import Skip, read_key_set
+from authz.core.identity.jwks import Skip, is_canonical_point, is_low_order, read_key_set
 
 P = 2**255 - 19
 ORDER_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"

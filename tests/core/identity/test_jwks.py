@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from authz.core.identity.jwks import ALGORITHMS, KeySet, KeySetError, Skip, read_key_set
-from authz.core.wire.base64url import unbase64url
+from authz.core.identity.jwks import ALGORITHMS, KeySet, KeySetError, Skip, read_key_set, unbase64url
 from tests.support.tokens import KID, b64, ec_key, ed_key, jwk, key_set, rsa_key, sign
 from tests.support.work import counted
 

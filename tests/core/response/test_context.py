@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import VisibilityInputs
+from authz.core.response.caller_metadata import KEY, encode_caller
 from authz.core.response.commands import refusal
-from authz.core.response.context import KEY, ResponseContext
+from authz.core.response.context import ResponseContext
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.envoy.processing_stream import NAMESPACE
 from tests.support import core as policies
@@ -29,7 +30,7 @@ ASKED = policies.post(policies.message("tools/list"))
 
 def encoded(request_id=None, ends=None):
     caller = Caller.of(policies.principal(), "demo", ends)
-    return ResponseContext.encode(caller, ASKED, INPUTS, request_id)
+    return encode_caller(caller, ASKED, INPUTS, request_id)
 
 
 def decoded(text, servers=SERVERS, **more):

@@ -11,8 +11,8 @@ from authz.core.identity.principal import ANONYMOUS, Caller
 from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
-from authz.core.response.context import KEY, ResponseContext
-from authz.edge.envoy import check_response
+from authz.core.response.caller_metadata import KEY, encode_caller
+from authz.edge.envoy import check_response, denied_response
 from tests.support.core import post, principal, server
 
 ID = "0123456789abcdef"
@@ -132,7 +132,7 @@ def test_an_allow_whose_answer_is_read_asks_for_one_that_can_be_and_says_who_rea
     assert ["x-mcp-scopes", "accept-encoding"] == list(response.ok_response.headers_to_remove)
     assert True is found["rewrite"]
     inputs = server().policy.visibility_inputs
-    assert ResponseContext.encode(decision.caller, post({}), inputs, 7) == found[KEY]
+    assert encode_caller(decision.caller, post({}), inputs, 7) == found[KEY]
 
 
 @pytest.mark.parametrize(("forward", "rewrite"), [(a, b) for a in (False, True) for b in (False, True)])
@@ -241,7 +241,7 @@ def test_a_denial_is_the_response_that_was_rendered_and_its_metadata_says_why():
         item=Item(Kind.TOOL, "rm\n"),
     )
     denial = DenialResponse(403, (("content-type", "application/json"), ("x-a", "b")), b'{"id":1}')
-    response = parsed(check_response.deny(decision, denial, "digest", ID))
+    response = parsed(denied_response.deny(decision, denial, "digest", ID))
     denied = response.denied_response
 
     assert (7, 403, '{"id":1}') == (response.status.code, denied.status.code, denied.body)
@@ -263,7 +263,7 @@ def test_a_denial_is_the_response_that_was_rendered_and_its_metadata_says_why():
 
 
 def test_a_denial_of_nobody_names_nobody():
-    response = parsed(check_response.deny(Decision(), DenialResponse(401, (), b""), "p", ID))
+    response = parsed(denied_response.deny(Decision(), DenialResponse(401, (), b""), "p", ID))
 
     assert set() == {"sub", "client", "rule", "method"} & set(metadata(response))
 

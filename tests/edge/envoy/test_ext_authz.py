@@ -3,8 +3,7 @@
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 
-from authz.core.mcp.header_names import all_ascii
-from authz.core.transport import SINGLE_HEADERS
+from authz.core.transport import SINGLE_HEADERS, all_ascii
 from authz.edge.envoy.ext_authz import read_request
 
 FREE_TEXT = {"mcp-name", "last-event-id"}

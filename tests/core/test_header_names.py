@@ -2,8 +2,8 @@
 
 import pytest
 
-from authz.core.mcp.header_names import IDENTITY_HEADERS, JUDGED, SET, fold, misleading, respelled
 from authz.core.reasons import Reason
+from authz.core.transport import IDENTITY_HEADERS, JUDGED, SET, fold, misleading, respelled
 from tests.support.core import LEGACY, check, message, own_session, post, rule, server, snapshot
 
 SEPARATORS = "!#$%&'*+.^`|~"

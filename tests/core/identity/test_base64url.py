@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.wire.base64url import unbase64url
+from authz.core.identity.jwks import unbase64url
 from tests.support.tokens import b64
 
 

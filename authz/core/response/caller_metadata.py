@@ -1,0 +1,92 @@
+"""What the Check of a request leaves for the rewriter of its response: who called, and what visibility depends on.
+
+The rewriter runs in another gRPC call, perhaps in another process, and sees no request. Dynamic metadata no client can
+set. It is one JSON text under one key, because Envoy's metadata would turn every integer into a double, and holds only those
+claims and headers that the server's rules read.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from authz.core.identity.principal import Caller
+from authz.core.policy.context import visible_headers
+from authz.core.policy.policy import VisibilityInputs
+from authz.core.request import HttpRequest, RequestId
+
+KEY = "caller"
+"""The key of the dynamic metadata that holds the context."""
+LISTENER = "listener"
+"""The key of the dynamic metadata that holds the address of Envoy at which the request arrived."""
+
+
+class CallerMetadata(msgspec.Struct, omit_defaults=True):
+    """The JSON of a context; field names are short because Envoy sends it with every chunk."""
+
+    iss: str
+    sub: str
+    client: str
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    exp: float
+    claims: dict[str, Any]
+    scheme: str
+    host: str
+    path: str
+    headers: dict[str, str]
+    source: str = ""
+    holder: str = ""
+    groups: tuple[str, ...] = ()
+    request_id: RequestId = None
+    ends: float | None = None
+
+
+_DECODE = msgspec.json.Decoder(CallerMetadata).decode
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def encode_caller(
+    caller: Caller, request: HttpRequest, inputs: VisibilityInputs, request_id: RequestId = None
+) -> str:
+    """Return the text that the Check leaves for the rewriter.
+
+    Args:
+        caller: who asks.
+        request: the request.
+        inputs: the claims and headers that are written.
+        request_id: id of the JSON-RPC request.
+    """
+    principal = caller.principal
+    return _ENCODE(
+        CallerMetadata(
+            iss=principal.issuer,
+            sub=principal.subject,
+            client=principal.client,
+            scopes=principal.scopes,
+            roles=principal.roles,
+            exp=principal.expires,
+            claims=_only(principal.claims, inputs.claims),
+            scheme=request.scheme,
+            host=request.host,
+            path=request.path,
+            headers=_only(visible_headers(request), inputs.headers),
+            source=request.source,
+            holder=principal.holder,
+            groups=principal.groups,
+            request_id=request_id,
+            ends=caller.ends,
+        ),
+    ).decode()
+
+
+def decode_caller(text: str) -> CallerMetadata | None:
+    """Return what a Check left as this text; None for any other text."""
+    try:
+        return _DECODE(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
+    return dict(values) if names is None else {name: values[name] for name in names if name in values}

@@ -1,0 +1,59 @@
+"""Denials -> CheckResponses, as bytes: what `core.denial` renders for the client, and what the operator reads of it."""
+
+from typing import Any
+
+from envoy.service.auth.v3 import external_auth_pb2
+from google.rpc import code_pb2
+
+from authz.core.decision import Decision
+from authz.core.denial import DenialResponse, render_denial
+from authz.core.engine import PolicySnapshot
+from authz.core.reasons import Reason
+from authz.core.request import HttpRequest
+from authz.core.response.caller_metadata import LISTENER
+from authz.edge.envoy.check_response import (
+    call_part,
+    describe,
+    describe_principal,
+    id_part,
+    serialize,
+    set_headers,
+)
+
+_pb: Any = external_auth_pb2
+_PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
+
+
+def answer_denial(
+    decision: Decision, request: HttpRequest, snapshot: PolicySnapshot, decision_id: str
+) -> tuple[bytes, int]:
+    """Return the response to a denied request, and its HTTP status."""
+    server = snapshot.servers.get(decision.server)
+    denial = render_denial(decision, server, request, decision_id, limits=snapshot.limits)
+    response = deny(decision, denial, snapshot.digest, decision_id, request.listener())
+    return response, denial.status
+
+
+def deny(
+    decision: Decision, denial: DenialResponse, policy: str, decision_id: str, listener: str = ""
+) -> bytes:
+    """Return the response to a denied request, as `core.denial` rendered it.
+
+    A denial for want of a rewriter asks for the rewriter itself: Envoy runs it on this answer too, if it is there, and
+    so the service learns that it is. `listener` is where the request arrived.
+    """
+    response = _pb.CheckResponse()
+    response.status.code = _PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = denial.status
+    denied.body = denial.body.decode()
+    set_headers(denied.headers, denial.headers)
+    probes = decision.reason is Reason.REWRITER_MISSING
+    describe(response, "deny", decision.reason, decision.server, policy, rewrite=probes)
+    if probes:
+        response.dynamic_metadata.fields[LISTENER].string_value = listener
+    if decision.principal is not None:
+        describe_principal(response, decision.principal)
+    return (
+        serialize(response) + call_part(decision.method, decision.rule, decision.item) + id_part(decision_id)
+    )
