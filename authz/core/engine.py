@@ -175,9 +175,11 @@ def _judge(
         verdict = server.judge(context, item, snapshot.changed)
         if verdict.reason is not Reason.ALLOWED:
             return verdict, item
-    if _must_not_list(message, request, server, snapshot):
+    row = message.row
+    names_others = row.lists or row.may_stream  # a stream can redeliver a list
+    if names_others and server.needs_rewriter and snapshot.rewriter_missing(request.listener()):
         verdict = Verdict(Reason.REWRITER_MISSING)
-    elif message.row.may_stream and not snapshot.admit_stream(caller.principal, server.name):
+    elif row.may_stream and not snapshot.admit_stream(caller.principal, server.name):
         verdict = Verdict(Reason.TOO_MANY_STREAMS)
     return verdict, item
 
@@ -230,12 +232,6 @@ def _decide(
         as_result=message.method == _CALL and not message.task,
         hide=hide,
     )
-
-
-def _must_not_list(message: Message, request: HttpRequest, server: Server, snapshot: PolicySnapshot) -> bool:
-    """Return whether the answer could name hidden items and nobody would trim it. A stream can redeliver a list."""
-    names_others = message.row.lists or message.row.may_stream
-    return names_others and server.needs_rewriter and snapshot.rewriter_missing(request.listener())
 
 
 def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:
@@ -294,7 +290,6 @@ def _peek(request: HttpRequest, limits: Limits) -> RequestId:
 
 
 def _reject_token(request: HttpRequest, server: Server, rejection: TokenRejected, limits: Limits) -> Decision:
-    """Deny because of the token."""
     return Decision(
         reason=rejection.reason,
         server=server.name,

@@ -45,7 +45,7 @@ FAULTS = {
     "token": ("authz.core.identity.jws.unbase64url", lambda text: raises()),
     "check": ("authz.core.policy.policy.Policy.judge", raises),
     "cel": ("tests.fuzz.edges.ExpressionError", ZeroDivisionError),
-    "policy": ("authz.config.load.read_text", raises),
+    "policy": ("authz.config.load.read_documents", raises),
 }
 
 
