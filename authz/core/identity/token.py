@@ -23,7 +23,7 @@ import msgspec
 
 from authz.core.identity.claims import principal
 from authz.core.identity.issuer import Introspect, IssuerTerms
-from authz.core.identity.jwks import KeySet
+from authz.core.identity.jwks import KeySet, unbase64url
 from authz.core.identity.jws import (
     MAX_CHARS,
     NO_HEADERS,
@@ -35,7 +35,6 @@ from authz.core.identity.jws import (
 )
 from authz.core.identity.principal import Principal, TokenRejected, malformed
 from authz.core.reasons import Reason
-from authz.core.wire.base64url import unbase64url
 from authz.core.wire.bounded_cache import BoundedCache
 
 _TOKEN68 = bytes(c for c in range(128) if chr(c).isalnum() or chr(c) in "-._~+/")
