@@ -133,7 +133,7 @@ def test_the_table_of_methods_is_the_one_that_decides():
 FOREIGN_HEADS = {
     # Settings of a policy file, and what its expressions read.
     *PolicyFile.model_fields,
-    *("claims", "jwt", "mcp", "request", "source"),
+    *("claims", "jwt", "mcp", "request", "source", "tool"),
     # Functions of agentgateway's expressions.
     *("math", "md5", "sha1", "sha256"),
     # Members of messages and of Kubernetes documents.

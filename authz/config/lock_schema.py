@@ -14,7 +14,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from authz.core.policy.lock import ArgumentSchema, Misfit
+from authz.core.policy.lock import ArgumentSchema
+from authz.core.policy.rule import Misfit
 from authz.core.wire.strict_json import InexactNumber
 
 _MAX_PATTERN = 1_048_576

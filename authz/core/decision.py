@@ -5,8 +5,7 @@ import msgspec
 from authz.core.identity.principal import Caller, Principal, TokenRejected
 from authz.core.identity.session import ABSENT, SessionHeader
 from authz.core.mcp.item import Item
-from authz.core.policy.lock import Misfit
-from authz.core.policy.rule import DenialStyle
+from authz.core.policy.rule import DenialStyle, Misfit
 from authz.core.reasons import Reason
 from authz.core.request import RequestId
 

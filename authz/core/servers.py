@@ -116,8 +116,11 @@ class Server:
         lock = self.lock
         if lock is None:
             return self.policy.judge(context, item)
+        context.hints = lock.hints
         misfit = None if context.arguments is None else lock.misfit(item, context.arguments)
         verdict = self.policy.judge(context if misfit is None else context.in_list(), item)
+        if verdict.reason is Reason.ARGS_NOT_ALLOWED:
+            return _explained(verdict, context, item)
         if verdict.reason not in _OFFERED:
             return verdict
         refused = lock.refusal(item, lambda key: changed(self.name, lock, key))
@@ -145,6 +148,15 @@ class Server:
             return self.denial, self.hide or self.policy.hides
         hide = self.hide if rule.hide is None else rule.hide
         return self.denial if hide else rule.denial or self.denial, hide
+
+
+def _explained(verdict: Verdict, context: EvaluationContext, item: Item) -> Verdict:
+    """Return a refusal of arguments with the place that leaves the locked schema, if its rule asks for that."""
+    rule = verdict.rule
+    if rule is None or rule.locked is None or context.arguments is None:
+        return verdict
+    misfit = rule.locked.misfit(item, context.arguments)
+    return Verdict(verdict.reason, rule, shadows=verdict.shadows, misfit=misfit)
 
 
 def authorities(url: str) -> frozenset[str]:

@@ -18,6 +18,7 @@ _ASKED = {
     ConditionName.GROUPS: "one of groups",
     ConditionName.ANY_SCOPES: "one of scopes",
     ConditionName.ARGUMENTS: "types of arguments",
+    ConditionName.LOCKED: "arguments as locked",
 }
 _BLANK = ("", "", "", "")
 

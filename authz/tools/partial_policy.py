@@ -50,7 +50,7 @@ def _lenient(rule: Rule, unknown: frozenset[str]) -> Rule | None:
 
 
 def _depends(rule: Rule, unknown: frozenset[str]) -> bool:
-    declared = rule.arguments is not None and "args" in unknown
+    declared = (rule.arguments is not None or rule.locked is not None) and "args" in unknown
     return declared or _reads(rule.when, unknown) or _reads(rule.args, unknown)
 
 
@@ -65,4 +65,5 @@ def _without(rule: Rule, unknown: frozenset[str]) -> Rule:
         when=None if _reads(rule.when, unknown) else rule.when,
         args=None if _reads(rule.args, unknown) else rule.args,
         arguments=None if "args" in unknown else rule.arguments,
+        locked=None if "args" in unknown else rule.locked,
     )

@@ -206,7 +206,7 @@ class _SettingsBuilder:
     def server(self, name: str, model: ServerModel) -> Server:
         path: Path = ("servers", name)
         url = urlsplit(model.resource)
-        rules = self.rules.rules(model, path, self._scope_claims(model))
+        rules = self.rules.rules(model, path, self._scope_claims(model), self.locks.get(name))
         self._check_offline_access(model, path)
         self._check_rule_issuers(model, path)
         trusts = self._trusts(model, path, groups=any(map(_asks_for_groups, rules)))
@@ -258,7 +258,9 @@ class _SettingsBuilder:
         if read is None or model.lock is None:
             return None
         allowed = {
-            index: rule.allow.tools for index, rule in enumerate(model.rules) if rule.allow is not None
+            index: rule.allow.tools
+            for index, rule in enumerate(model.rules)
+            if rule.allow is not None and isinstance(rule.allow.tools, list)
         }
         for index, position, tool in unlocked_tools(allowed, read):
             place = (*path, "rules", index, "allow", "tools", position)

@@ -11,15 +11,17 @@ from authz.config.problems import Problem
 from authz.config.yaml_document import Document
 from authz.config.yaml_document import Path as KeyPath
 from authz.core.mcp.item import ListName
-from authz.core.policy.lock import ArgumentSchema, Hints, ItemKey, Lock, OnChange
+from authz.core.policy.context import WORST_CASE
+from authz.core.policy.lock import ArgumentSchema, ItemKey, Lock, OnChange
 
 _HINTS = {
-    "readOnlyHint": "read_only",
-    "destructiveHint": "destructive",
-    "idempotentHint": "idempotent",
-    "openWorldHint": "open_world",
+    "readOnly": "readOnlyHint",
+    "destructive": "destructiveHint",
+    "idempotent": "idempotentHint",
+    "openWorld": "openWorldHint",
 }
-"""A tool's annotations (MCP, ToolAnnotations) to what the core calls them."""
+"""What rules call a tool's annotations, and their names on the wire (MCP, ToolAnnotations)."""
+Hints = Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +91,12 @@ def _hints(content: LockFile) -> dict[str, Hints]:
 def _said(item: LockedItem) -> Hints:
     annotations = item.definition.get("annotations")
     given = annotations if isinstance(annotations, dict) else {}
-    return Hints(
-        **{ours: given[theirs] for theirs, ours in _HINTS.items() if isinstance(given.get(theirs), bool)}
-    )
+    said = {ours: given.get(theirs) for ours, theirs in _HINTS.items()}
+    return {ours: value if isinstance(value, bool) else WORST_CASE[ours] for ours, value in said.items()}
 
 
 def _worse(one: Hints, other: Hints) -> Hints:
-    return Hints(
-        read_only=one.read_only and other.read_only,
-        destructive=one.destructive or other.destructive,
-        idempotent=one.idempotent and other.idempotent,
-        open_world=one.open_world or other.open_world,
-    )
+    return {name: one[name] if one[name] == worst else other[name] for name, worst in WORST_CASE.items()}
 
 
 def core_lock(model: LockModel, lock: ServerLock) -> Lock:

@@ -3,7 +3,15 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from authz.config.addresses import (
     check_address,
@@ -46,6 +54,16 @@ Authority = Annotated[str, AfterValidator(check_authority)]
 Host = Annotated[str, AfterValidator(check_host)]
 
 
+def _arguments_form(value: Any) -> str:
+    return "[locked]" if isinstance(value, str) else "[declared]"
+
+
+RuleArguments = Annotated[
+    Annotated[dict[Text, Argument], Tag("[declared]")] | Annotated[Literal["locked"], Tag("[locked]")],
+    Discriminator(_arguments_form),
+]
+
+
 class ListenTls(Section):
     """Mutual TLS on the gRPC port: only an Envoy with a certificate of this authority may connect."""
 
@@ -65,10 +83,41 @@ class Listen(Section):
 Names = Annotated[list[Text], WithJsonSchema(_OR_NAME)]
 
 
-class Select(Section):
-    """Names, with `*` for any text; resources by URI."""
+class ToolHints(Section):
+    """Tools by what the lock says of them; what it does not say counts as the worst case."""
 
-    tools: Names = Field([])
+    readOnly: bool | None = None  # noqa: N815 - MCP's own word
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    openWorld: bool | None = None  # noqa: N815 - MCP's own word
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ToolHints":
+        if not self.given:
+            msg = "selects nothing: write readOnly, destructive, idempotent or openWorld"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def given(self) -> dict[str, bool]:
+        """What is asked for."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+def _tools_form(value: Any) -> str:
+    return "[annotations]" if isinstance(value, dict | ToolHints) else "[names]"
+
+
+SelectedTools = Annotated[
+    Annotated[Names, Tag("[names]")] | Annotated[ToolHints, Tag("[annotations]")],
+    Discriminator(_tools_form),
+]
+
+
+class Select(Section):
+    """Names, with `*` for any text; resources by URI; tools also by their annotations in the lock."""
+
+    tools: SelectedTools = Field([])
     prompts: Names = Field([])
     resources: Names = Field([])
     tasks: Names = Field([])
@@ -116,9 +165,10 @@ class RuleModel(Section):
     issuers: list[Name] = Field([], description="one of them issued the token; default: any of the server's")
     when: Text | None = Field(None, description="CEL; must not read args")
     args: Text | None = Field(None, description="CEL; may read args")
-    arguments: dict[Text, Argument] | None = Field(
+    arguments: RuleArguments | None = Field(
         None,
-        description="what is asked of the call's arguments: a type, with ? for one that may be left out, or a schema",
+        description="what is asked of the call's arguments: a type, with ? for one that may be left out, or a schema; "
+        "locked: what the tool's input schema in the lock asks",
     )
     extra: Literal["allow", "deny"] | None = Field(
         None, description="what happens to arguments that are not declared; default allow"

@@ -11,13 +11,20 @@ from authz.config.lint.names import name_findings
 from authz.config.lint.resources import resource_findings
 from authz.config.native.arguments import arguments_of
 from authz.config.native.define import Definitions
-from authz.config.native.model import RuleModel, Select, ServerModel
+from authz.config.native.locks import ServerLock, compile_schemas
+from authz.config.native.model import RuleModel, Select, ServerModel, ToolHints
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
 from authz.core.mcp.item import Kind
 from authz.core.policy.expression import Expression
+from authz.core.policy.lock import LockedArguments
 from authz.core.policy.rule import Arguments, DenialStyle, Effect, Groups, Rule, Selector
 
+LOCKED = "locked"
+_NO_LOCK, _LOCK_CURE = (
+    "this server has no lock",
+    "name its file, made by `mcp-authz lock`, as lock: {file: …}",
+)
 ARGUMENTS = frozenset({"args"})
 """What a `when` must not read: it also decides visibility in lists, where there are no arguments."""
 
@@ -45,16 +52,19 @@ class RulesReader:
     compiled: dict[tuple[str, frozenset[str]], Expression] = field(default_factory=dict)
     findings: dict[tuple[str, frozenset[str], bool], list[ExpressionWarning]] = field(default_factory=dict)
 
-    def rules(self, model: ServerModel, path: Path, scope_claims: frozenset[str]) -> tuple[Rule, ...]:
+    def rules(
+        self, model: ServerModel, path: Path, scope_claims: frozenset[str], lock: ServerLock | None
+    ) -> tuple[Rule, ...]:
         """Return the rules of a server, and report what is wrong or likely not meant with their expressions.
 
         Args:
             model: the server.
             path: the server's key.
             scope_claims: claims that hold scopes.
+            lock: what of the server was approved.
         """
         rules = [
-            self._rule(index, rule, (*path, "rules", index), scope_claims)
+            self._rule(index, rule, (*path, "rules", index), scope_claims, lock)
             for index, rule in enumerate(model.rules)
         ]
         self._check_names(rules, path)
@@ -77,7 +87,14 @@ class RulesReader:
         for key, message, cure in found:
             to.append(self.document.problem((*path, "rules", *key), message, cure))
 
-    def _rule(self, index: int, model: RuleModel, path: Path, scope_claims: frozenset[str]) -> Rule:
+    def _rule(
+        self,
+        index: int,
+        model: RuleModel,
+        path: Path,
+        scope_claims: frozenset[str],
+        lock: ServerLock | None,
+    ) -> Rule:
         denies = model.deny is not None and not model.shadow
 
         def expression(key: str, text: str | None, forbidden: frozenset[str]) -> Expression | None:
@@ -87,8 +104,12 @@ class RulesReader:
                 if asked not in self.findings:
                     self.findings[asked] = expression_findings(compiled.text, scope_claims, denies=denies)
                 self.warnings.extend(placed(self.document, (*path, key), self.findings[asked]))
+                if "tool" in compiled.reads and lock is None:
+                    message = f"{_NO_LOCK}, so every tool counts as the worst case"
+                    self.warnings.append(self.document.problem((*path, key), message, _LOCK_CURE))
             return compiled
 
+        self._check_lock(model, path, lock)
         effect = Effect.ALLOW if model.allow is not None else Effect.DENY
         select = model.allow or model.deny or Select()
         return Rule(
@@ -96,7 +117,7 @@ class RulesReader:
             effect=effect,
             selector=Selector.of(
                 {
-                    Kind.TOOL: tuple(select.tools),
+                    Kind.TOOL: ("*",) if isinstance(select.tools, ToolHints) else tuple(select.tools),
                     Kind.PROMPT: tuple(select.prompts),
                     Kind.RESOURCE: tuple(select.resources),
                     Kind.TASK: tuple(select.tasks),
@@ -107,13 +128,43 @@ class RulesReader:
             roles=frozenset(model.roles),
             groups=Groups.of(model.groups) if model.groups else None,
             issuers=frozenset(model.issuers),
-            when=expression("when", model.when, ARGUMENTS),
+            when=self._with_hints(select, expression("when", model.when, ARGUMENTS)),
             args=expression("args", model.args, frozenset()),
             arguments=_arguments(model),
+            locked=self._locked(model, path, lock),
             shadow=model.shadow,
             denial=DenialStyle(model.denial) if model.denial else None,
             hide=model.hide,
         )
+
+    def _check_lock(self, model: RuleModel, path: Path, lock: ServerLock | None) -> None:
+        """Refuse what reads a lock where there is none."""
+        if lock is not None:
+            return
+        select = model.allow or model.deny or Select()
+        effect = "allow" if model.allow is not None else "deny"
+        needs = [
+            (isinstance(select.tools, ToolHints), (effect, "tools")),
+            (model.arguments == LOCKED, ("arguments",)),
+        ]
+        for needed, key in needs:
+            if needed:
+                self.problems.append(self.document.problem((*path, *key), _NO_LOCK, _LOCK_CURE))
+
+    def _with_hints(self, select: Select, when: Expression | None) -> Expression | None:
+        """Return the condition that also asks for the annotations that select tools."""
+        if not isinstance(select.tools, ToolHints):
+            return when
+        asked = [f"tool.{name} == {str(value).lower()}" for name, value in select.tools.given.items()]
+        given = [] if when is None else [f"({when.text})"]
+        return self._expression(" && ".join((*given, *asked)), (), ARGUMENTS)
+
+    def _locked(self, model: RuleModel, path: Path, lock: ServerLock | None) -> LockedArguments | None:
+        if model.arguments != LOCKED or lock is None:
+            return None
+        extra = model.extra != "deny"
+        schemas = compile_schemas(lock, self.document, (*path, "arguments"), self.problems, extra=extra)
+        return LockedArguments(schemas)
 
     def _expression(self, text: str | None, path: Path, forbidden: frozenset[str]) -> Expression | None:
         if text is None:
@@ -137,7 +188,10 @@ class RulesReader:
 
 
 def _arguments(model: RuleModel) -> Arguments | None:
-    return None if model.arguments is None else arguments_of(model.arguments, extra=model.extra != "deny")
+    declared = model.arguments
+    if declared is None or isinstance(declared, str):
+        return None
+    return arguments_of(declared, extra=model.extra != "deny")
 
 
 def expression_problem(document: Document, path: Path, error: ExpressionError) -> Problem:

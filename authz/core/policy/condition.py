@@ -23,6 +23,7 @@ class ConditionName(StrEnum):
     ROLES = "roles"
     GROUPS = "groups"
     ARGUMENTS = "arguments"
+    LOCKED = "locked"
     ARGS = "args"
     SCOPES = "scopes"
     ANY_SCOPES = "any_scopes"
@@ -62,6 +63,14 @@ def _arguments(rule: Rule, context: EvaluationContext, _: Item) -> Truth:
     return Truth.TRUE if rule.arguments is None or context.fits(rule.arguments) else Truth.ERROR
 
 
+def _locked(rule: Rule, context: EvaluationContext, item: Item) -> Truth:
+    """Arguments outside the locked schema are an error, like those of other types than declared."""
+    unfit = context.arguments is None or (
+        rule.locked is not None and rule.locked.misfit(item, context.arguments) is not None
+    )
+    return Truth.ERROR if unfit else Truth.TRUE
+
+
 CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
     {
         ConditionName.ISSUERS: Condition(
@@ -87,6 +96,9 @@ CONDITIONS: Mapping[ConditionName, Condition] = MappingProxyType(
             _arguments,
             Reason.ARGS_NOT_ALLOWED,
             on_call=True,
+        ),
+        ConditionName.LOCKED: Condition(
+            lambda rule: rule.locked is not None, _locked, Reason.ARGS_NOT_ALLOWED, on_call=True
         ),
         ConditionName.ARGS: Condition(
             lambda rule: rule.args is not None, _args, Reason.ARGS_NOT_ALLOWED, on_call=True
@@ -115,6 +127,7 @@ DENY_ORDER = (
     ConditionName.ANY_SCOPES,
     ConditionName.WHEN,
     ConditionName.ARGUMENTS,
+    ConditionName.LOCKED,
     ConditionName.ARGS,
 )
 """The order for a deny: parts that cannot fail come first, so an error never denies a caller whom the deny is not about."""

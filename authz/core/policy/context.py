@@ -7,6 +7,7 @@ for all expressions that read the same.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -30,6 +31,13 @@ class UnfitArgumentsError(Exception):
 _UNFIT = object()
 
 
+NO_HINTS: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
+WORST_CASE: Mapping[str, bool] = MappingProxyType(
+    {"readOnly": False, "destructive": True, "idempotent": False, "openWorld": True}
+)
+"""What counts for a tool whose annotations nobody approved (MCP, ToolAnnotations, has the same defaults)."""
+
+
 class EvaluationContext(msgspec.Struct, eq=False):
     """One request by one caller.
 
@@ -41,6 +49,7 @@ class EvaluationContext(msgspec.Struct, eq=False):
         args_bytes: largest request body whose arguments an expression may read.
         budget: pays for looking at the arguments; None for a budget of its own.
         seen: what was read of the arguments, by the paths; `_UNFIT` where it must not be.
+        hints: the annotations of tools, from the server's lock; a tool that is not there counts as the worst case.
     """
 
     caller: Caller
@@ -50,10 +59,13 @@ class EvaluationContext(msgspec.Struct, eq=False):
     args_bytes: int = DEFAULT_LIMITS.args
     budget: Budget | None = None
     seen: dict[ArgumentPaths | None, Any] = {}
+    hints: Mapping[str, Mapping[str, bool]] = NO_HINTS
 
     def in_list(self) -> "EvaluationContext":
         """Return the same caller and request without arguments, as an item's place in a list is judged."""
-        return EvaluationContext(self.caller, self.request, self.method, None, self.args_bytes, self.budget)
+        return EvaluationContext(
+            self.caller, self.request, self.method, None, self.args_bytes, self.budget, hints=self.hints
+        )
 
     def truth(self, expression: Expression, item: Item) -> Truth:
         """Return a condition's value for an item; values that depend on the caller alone are computed once."""
@@ -199,5 +211,6 @@ _BINDINGS = {
     "args": lambda context, _: context.arguments,
     "source": lambda context, _: {"address": context.request.source},
     "mcp": _mcp,
+    "tool": lambda context, item: dict(context.hints.get(item.name, WORST_CASE)),
     "request": _request,
 }

@@ -176,7 +176,7 @@ def _part(part: ConditionName, rule: Rule, context: EvaluationContext, item: Ite
     condition = CONDITIONS[part]
     unasked = condition.on_call and context.arguments is None
     truth = None if unasked else condition.truth(rule, context, item)
-    missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, context)
+    missing = () if truth in {None, Truth.TRUE} else _missing(part, rule, context, item)
     value = getattr(rule, part.value)
     why = failure(value, context, item) if truth is Truth.ERROR and isinstance(value, Expression) else ""
     return ConditionResult(part=part, truth=truth, wanted=_wanted(part, rule), missing=missing, failure=why)
@@ -193,13 +193,16 @@ def _wanted(part: ConditionName, rule: Rule) -> tuple[str, ...]:
     return (value.text,)
 
 
-def _missing(part: ConditionName, rule: Rule, context: EvaluationContext) -> tuple[str, ...]:
+def _missing(part: ConditionName, rule: Rule, context: EvaluationContext, item: Item) -> tuple[str, ...]:
     """Return what a part that does not hold is lacking; nothing is lacking by name where an expression is not true."""
     match part:
         case ConditionName.SCOPES:
             return tuple(sorted(rule.scopes - context.caller.scopes))
         case ConditionName.ANY_SCOPES | ConditionName.ROLES | ConditionName.GROUPS | ConditionName.ISSUERS:
             return _wanted(part, rule)
+        case ConditionName.LOCKED:
+            misfit = None if rule.locked is None else rule.locked.misfit(item, context.arguments or {})
+            return () if misfit is None else (str(misfit),)
         case ConditionName.ARGUMENTS:
             return _unfit(rule.arguments, context.arguments or {})
         case _:

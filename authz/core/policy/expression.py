@@ -33,6 +33,7 @@ VARIABLES: Mapping[str, cel.Type] = {
     "issuer": _STRING,
     "server": _STRING,
     "mcp": _TREE,
+    "tool": _TREE,
     "args": _TREE,
     "request": _TREE,
     "source": _TREE,

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from authz.core.mcp.item import LIST_NAMES, Item, Kind, ListName
-from authz.core.policy.rule import Pattern
+from authz.core.policy.rule import Misfit, Pattern
 from authz.core.reasons import Reason
 
 ItemKey = tuple[ListName, str]
@@ -41,22 +41,6 @@ class LockOutcome(StrEnum):
     UNLISTED = "unlisted"
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """Where a call's arguments leave the locked schema; it holds names of the schema, and nothing of the call.
-
-    Attributes:
-        place: the argument, as a JSON pointer (RFC 6901) in which `*` stands for any item or name.
-        keyword: the keyword of the schema that does not hold.
-    """
-
-    place: str
-    keyword: str
-
-    def __str__(self) -> str:
-        return f"{self.place or 'the arguments'}: {self.keyword}"
-
-
 class ArgumentSchema(Protocol):
     """A tool's locked input schema, compiled."""
 
@@ -64,17 +48,21 @@ class ArgumentSchema(Protocol):
         """Return where arguments leave the schema, None if they fit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
-    """A tool's annotations, by the worst case where the lock says nothing (MCP, ToolAnnotations)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LockedArguments:
+    """The locked input schemas, as a condition of a rule (a `LockedTest`); a tool without one fits none."""
 
-    read_only: bool = False
-    destructive: bool = True
-    idempotent: bool = False
-    open_world: bool = True
+    schemas: Mapping[str, ArgumentSchema]
 
+    @property
+    def text(self) -> str:
+        """What it is called where a rule is explained."""
+        return "the input schema in the lock"
 
-WORST_CASE = Hints()
+    def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:
+        """Return where a call's arguments leave the schema of their tool, None if they fit."""
+        schema = self.schemas.get(item.name) if item.kind is Kind.TOOL else None
+        return Misfit("", "locked") if schema is None else schema.misfit(arguments)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -96,7 +84,7 @@ class Lock:
     on_change: OnChange = OnChange.HIDE
     allow_unlisted: bool = False
     keep_seconds: float = 86_400.0
-    hints: Mapping[str, Hints] = field(default_factory=dict)
+    hints: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     schemas: Mapping[str, ArgumentSchema] = field(default_factory=dict)
     _templates: tuple[tuple[Pattern, ItemKey], ...] = field(init=False, repr=False)
 

@@ -29,8 +29,7 @@ from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, cond
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.expression import CALLER_NAMES, Truth
 from authz.core.policy.index import Index, Readings
-from authz.core.policy.lock import Misfit
-from authz.core.policy.rule import Effect, Rule
+from authz.core.policy.rule import Effect, Misfit, Rule
 from authz.core.reasons import Reason
 from authz.core.wire.bounded_cache import BoundedCache
 
@@ -110,12 +109,12 @@ def _candidates(rules: tuple[Rule, ...], *, ambiguous: bool) -> _Candidates:
     )
 
 
-_ITEM_NAMES = CALLER_NAMES | {"mcp"}
+_ITEM_NAMES = CALLER_NAMES | {"mcp", "tool"}
 
 
 def _reads_only(names: frozenset[str], rule: Rule) -> bool:
     """Return whether a rule reads no arguments, and its `when` reads nothing but these names."""
-    on_call = rule.args is not None or rule.arguments is not None
+    on_call = rule.args is not None or rule.arguments is not None or rule.locked is not None
     return not on_call and (rule.when is None or rule.when.reads <= names)
 
 

@@ -150,6 +150,33 @@ class Groups:
         return not self.exact.isdisjoint(held) or any(name.startswith(self.below) for name in held)
 
 
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Where a call's arguments leave the locked schema; it holds names of the schema, and nothing of the call.
+
+    Attributes:
+        place: the argument, as a JSON pointer (RFC 6901) in which `*` stands for any item or name.
+        keyword: the keyword of the schema that does not hold.
+    """
+
+    place: str
+    keyword: str
+
+    def __str__(self) -> str:
+        return f"{self.place or 'the arguments'}: {self.keyword}"
+
+
+class LockedTest(Protocol):
+    """The locked input schemas of the tools that a rule is about (`lock.LockedArguments`)."""
+
+    @property
+    def text(self) -> str:
+        """What it is called where a rule is explained."""
+
+    def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:
+        """Return where a call's arguments leave the schema of their tool, None if they fit."""
+
+
 class Effect(StrEnum):
     """What a rule does where its conditions hold; `REQUIRE` denies where they do not (agentgateway's word)."""
 
@@ -243,6 +270,7 @@ class Rule:
         when: a condition that does not read arguments.
         args: a condition that may; without a value for an item of a list.
         arguments: declared types of the call's arguments, checked before `args`.
+        locked: the locked schemas that the call's arguments must fit, checked before `args`.
         shadow: evaluated and reported, never applied.
         denial: overrides the server's style for denials by this rule.
         hide: overrides whether a denial by this rule looks like an unknown name.
@@ -259,6 +287,7 @@ class Rule:
     when: Expression | None = field(default=None)
     args: Expression | None = field(default=None)
     arguments: Arguments | None = None
+    locked: LockedTest | None = None
     shadow: bool = False
     denial: DenialStyle | None = None
     hide: bool | None = None

@@ -6,10 +6,13 @@ from authz.config.load import load
 from authz.config.lock_file import LockFile
 from authz.config.problems import ConfigError
 from authz.core.mcp.item import Item, Kind, ListName
-from authz.core.policy.lock import Hints, Misfit, OnChange
+from authz.core.policy.context import WORST_CASE
+from authz.core.policy.lock import OnChange
+from authz.core.policy.rule import Misfit
 from authz.core.reasons import Reason
 from authz.tools.catalogue import Catalogue
 from authz.tools.lock.document import locked_items, render_lock
+from tests.support import core
 from tests.support.policy_files import NATIVE
 
 ECHO = {
@@ -66,8 +69,8 @@ def test_a_server_without_one_is_not_held_to_any(tmp_path):
 
 
 def test_an_annotation_that_is_missing_or_no_boolean_counts_as_the_worst_case(tmp_path):
-    assert {"echo": Hints(read_only=True, destructive=True, idempotent=False, open_world=False)} == dict(
-        lock_of(loaded(tmp_path)).hints
+    assert {"readOnly": True, "destructive": True, "idempotent": False, "openWorld": False} == dict(
+        lock_of(loaded(tmp_path)).hints["echo"]
     )
 
 
@@ -76,7 +79,7 @@ def test_where_two_eras_differ_either_form_is_approved_and_the_worse_annotation_
     lock = lock_of(loaded(tmp_path, text=lock_text(tools(ECHO), tools(other, era="modern"))))
 
     assert [2] == [len(digests) for digests in lock.items.values()]
-    assert Hints() == lock.hints["echo"]
+    assert WORST_CASE == lock.hints["echo"]
 
 
 def test_the_lock_is_one_of_the_files_that_are_watched_and_counts_in_the_policys_digest(tmp_path):
@@ -140,3 +143,81 @@ MISTAKES = {
 @pytest.mark.parametrize(("parts", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_what_cannot_be_used_is_named_with_its_file_and_key(tmp_path, parts, expected):
     assert expected in "\n".join(refused(tmp_path, **parts))
+
+
+RULED = "      - allow: {tools: [echo]}"
+SAFE = {"name": "safe", "annotations": {"readOnlyHint": True, "destructiveHint": False}}
+WIPE = {"name": "wipe", "annotations": {"destructiveHint": True}}
+BARE = {"name": "bare"}
+OPEN = "    lock: {file: tools.lock, unlisted: allow}\n"
+
+
+def verdict(folder, rule, tool, arguments=None):
+    """Give the verdict on a call of a tool, under a policy of this rule."""
+    policy = NATIVE.replace(RULED, f"      - {rule}")
+    settings = loaded(folder, OPEN, text=lock_text(tools(ECHO, SAFE, WIPE, BARE)), policy=policy)
+    (server,) = settings.directory.servers
+    return server.judge(core.context(arguments=arguments or {}), Item(Kind.TOOL, tool))
+
+
+SELECTED = [
+    ("allow: {tools: {readOnly: true}}", {"echo", "safe"}),
+    ("allow: {tools: {readOnly: false}}", {"wipe", "bare", "unlisted"}),
+    ("allow: {tools: {destructive: false}}", {"safe"}),
+    ("allow: {tools: {readOnly: true, openWorld: false}}", {"echo"}),
+    ("{allow: {tools: ['*']}, when: tool.readOnly && !tool.destructive}", {"safe"}),
+    ("{allow: {tools: {readOnly: true}}, when: server == 'other'}", set()),
+    ("{allow: {tools: ['*']}, when: tool.idempotent}", set()),
+]
+
+
+@pytest.mark.parametrize(("rule", "allowed"), SELECTED)
+def test_tools_are_selected_by_what_the_lock_says_and_by_the_worst_case_elsewhere(tmp_path, rule, allowed):
+    names = ("echo", "safe", "wipe", "bare", "unlisted")
+
+    assert allowed == {name for name in names if verdict(tmp_path, rule, name).reason is Reason.ALLOWED}
+
+
+def test_a_rule_can_ask_for_arguments_as_locked_and_the_refusal_says_where(tmp_path):
+    rule = "{allow: {tools: [echo, unlisted]}, arguments: locked}"
+    asked = (("echo", {"n": 1}), ("echo", {"n": "x"}), ("unlisted", {}))
+    fits, unfit, unknown = (verdict(tmp_path, rule, *call) for call in asked)
+
+    assert [Reason.ALLOWED, Reason.ARGS_NOT_ALLOWED, Reason.ARGS_NOT_ALLOWED] == [
+        each.reason for each in (fits, unfit, unknown)
+    ]
+    assert (Misfit("/n", "type"), Misfit("", "locked")) == (unfit.misfit, unknown.misfit)
+
+
+def test_a_deny_with_locked_arguments_denies_what_does_not_fit(tmp_path):
+    rule = "allow: {tools: ['*']}\n      - {deny: {tools: [echo]}, arguments: locked, args: args.n == 7}"
+
+    assert Reason.RULE_ERROR is verdict(tmp_path, rule, "echo", {"n": "x"}).reason
+    assert Reason.ALLOWED is verdict(tmp_path, rule, "echo", {"n": 1}).reason
+
+
+WITHOUT = {
+    "annotations": ("allow: {tools: {readOnly: true}}", "rules[0].allow.tools: this server has no lock"),
+    "arguments": ("{allow: {tools: [a]}, arguments: locked}", "rules[0].arguments: this server has no lock"),
+    "nothing": (
+        "allow: {tools: {}}",
+        "selects nothing: write readOnly, destructive, idempotent or openWorld",
+    ),
+    "a word of another kind": ("{allow: {tools: [a]}, arguments: open}", "rules[0].arguments: "),
+}
+
+
+@pytest.mark.parametrize(("rule", "expected"), WITHOUT.values(), ids=WITHOUT)
+def test_what_needs_a_lock_is_refused_without_one(tmp_path, rule, expected):
+    found = refused(tmp_path, keys="", policy=NATIVE.replace(RULED, f"      - {rule}"))
+
+    assert expected in "\n".join(found)
+
+
+def test_reading_annotations_without_a_lock_is_a_warning(tmp_path):
+    rule = "      - {allow: {tools: [echo]}, when: tool.readOnly}"
+    settings = loaded(tmp_path, "", policy=NATIVE.replace(RULED, rule))
+
+    assert ["this server has no lock, so every tool counts as the worst case"] == [
+        warning.message for warning in settings.warnings
+    ]

@@ -147,6 +147,8 @@ LOCKED = """\
     lock: {file: tools.lock, changed: hide, unlisted: hide, keep_seconds: 60}
     arguments: locked
     extra: deny
+    rules:
+      - allow: {tools: {readOnly: true, destructive: false, idempotent: true, openWorld: false}}
 """
 
 

@@ -75,8 +75,10 @@ def test_an_editor_is_shown_a_mistake_at_its_place(line, path):
 
 
 def test_an_editor_offers_the_types_of_arguments():
-    kinds = schema()["$defs"]["RuleModel"]["properties"]["arguments"]["anyOf"][0]["additionalProperties"]
-    names, words = kinds["oneOf"]
+    kinds = schema()["$defs"]["RuleModel"]["properties"]["arguments"]["anyOf"][0]["oneOf"]
+    declared, locked = kinds
+    names, words = declared["additionalProperties"]["oneOf"]
 
     assert {"string", "string?", "int", "number?", "bool", "list", "map", "any"} <= set(names["enum"])
     assert {"$ref": "#/$defs/ValueModel"} == words
+    assert "locked" == locked["const"]

@@ -2,8 +2,10 @@
 
 import pytest
 
+from authz.config.lock_schema import LockedSchema
 from authz.core.policy.condition import ALLOW_ORDER, CONDITIONS, DENY_ORDER, ConditionName, conditions
 from authz.core.policy.expression import Truth
+from authz.core.policy.lock import LockedArguments
 from authz.core.policy.rule import Arguments, Groups
 from authz.core.reasons import Reason
 from tests.support.core import context, principal, rule, tool
@@ -15,6 +17,7 @@ FULL = {
     N.ROLES: {"roles": ["x"]},
     N.GROUPS: {"groups": ["/x"]},
     N.ARGUMENTS: {"arguments": Arguments({"n": "int"})},
+    N.LOCKED: {"locked": LockedArguments({"echo": LockedSchema({"required": ["n"]})})},
     N.ARGS: {"args": "true"},
     N.SCOPES: {"scopes": ["a"]},
     N.ANY_SCOPES: {"any_scopes": ["a"]},
@@ -51,7 +54,7 @@ def test_an_allow_lacks_a_scope_only_where_nothing_else_is_missing():
 
 
 def test_whom_a_deny_is_not_about_is_settled_before_anything_can_fail():
-    failing = {N.WHEN, N.ARGUMENTS, N.ARGS}
+    failing = {N.WHEN, N.ARGUMENTS, N.LOCKED, N.ARGS}
 
     assert failing == set(DENY_ORDER[5:])
 
@@ -64,6 +67,7 @@ def test_whom_a_deny_is_not_about_is_settled_before_anything_can_fail():
         (N.GROUPS, Reason.MISSING_ROLE, False),
         (N.ROLES, Reason.MISSING_ROLE, False),
         (N.ARGUMENTS, Reason.ARGS_NOT_ALLOWED, True),
+        (N.LOCKED, Reason.ARGS_NOT_ALLOWED, True),
         (N.ARGS, Reason.ARGS_NOT_ALLOWED, True),
         (N.SCOPES, Reason.MISSING_SCOPE, False),
         (N.ANY_SCOPES, Reason.MISSING_SCOPE, False),
@@ -160,12 +164,13 @@ def test_the_parts_are_called_by_their_keys_in_the_policy_file():
         "roles",
         "groups",
         "arguments",
+        "locked",
         "args",
         "scopes",
         "any_scopes",
     ] == list(map(str, ConditionName))
 
 
-@pytest.mark.parametrize("name", [N.WHEN, N.ARGS, N.ARGUMENTS])
+@pytest.mark.parametrize("name", [N.WHEN, N.ARGS, N.ARGUMENTS, N.LOCKED])
 def test_a_part_that_a_rule_does_not_have_keeps_it_from_nothing(name):
     assert Truth.TRUE is truth(name, {})

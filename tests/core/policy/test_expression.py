@@ -107,7 +107,7 @@ def test_an_expression_knows_what_it_reads(text, reads, headers, claims, argumen
 
 
 def test_the_names_of_the_caller_are_names_that_can_be_read():
-    assert set(VARIABLES) - {"mcp", "args", "request", "source"} == CALLER_NAMES
+    assert set(VARIABLES) - {"mcp", "tool", "args", "request", "source"} == CALLER_NAMES
 
 
 def test_two_expressions_of_one_text_are_two_keys():
