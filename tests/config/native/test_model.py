@@ -54,6 +54,7 @@ tests:
     - {name: t, persona: a, server: files, tool: t, args: {}, headers: {}, expect: allow}
     - {name: p, claims: {}, prompt: p, expect: deny}
     - {name: r, claims: {}, resource: r, expect: deny}
+    - {name: c, claims: {}, template: "r{x}", expect: deny}
     - {name: k, claims: {}, task: k, expect: deny}
     - {name: l, claims: {}, kind: tool, catalogue: [a], visible: [a]}
 issuers:
