@@ -13,6 +13,7 @@ from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.tools.audit_reader import read_records
 from authz.tools.cases import Cases, check_servers, read_cases
+from authz.tools.changed_rules import Touched
 from authz.tools.comparison import compare, questions_of_cases, questions_of_records
 from authz.tools.comparison_view import show
 from authz.tools.evaluate import Evaluator, Question
@@ -41,24 +42,30 @@ def diff(
         ),
     ] = "",
     claims_for: ClaimsFor = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 if a rule changed that no question was about.")
+    ] = False,
     as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show who gains and who loses access when NEW replaces OLD.
 
-    With --cases, both policies decide every case, and which tools each persona sees listed (tools that either file names
-    in full). With --records, both decide the recorded requests. Audit records hold no claims, arguments or headers:
+    Both policies decide the cases in `tests:` of OLD and those of --cases, and which tools each persona sees listed (tools
+    that either file names in full). With --records, both decide the recorded requests. Audit records hold no claims, arguments or headers:
     claims come from personas with the same `sub` or from --claims-for. A request whose outcome depends on anything
     unknown is counted as undecidable, never guessed.
+    A rule that changed and that no question was about is named: two files are not the same because nothing was asked.
     Exit status: 0 same, 1 different, 2 a file is unusable or nothing could be compared.
 
     Example: mcp-authz diff policy.yaml next.yaml --cases cases.yaml
     """
-    if not records and not cases:
-        raise mistake(_RECORDS, "there is nothing to compare", "give --records or --cases")
+    given = _together(read_cases(old), read_cases(cases) if cases else None)
+    if not records and not given.cases and not given.personas:
+        cure = "give --records or --cases, or write tests: into OLD"
+        raise mistake(_RECORDS, "there is nothing to compare", cure)
     sides = read_settings(old, "", None), read_settings(new, "", None)
     now = time.time()
     old_side, new_side = (Evaluator(side, now) for side in sides)
-    given = read_cases(cases) if cases else Cases(personas={}, cases=())
+    touched = Touched(sides, now)
     left_out: Counter[str] = Counter()
     if records:
         servers = {server.name: server for side in reversed(sides) for server in side.directory.servers}
@@ -69,8 +76,22 @@ def diff(
     else:
         _check_servers(given, sides)
         questions = questions_of_cases(given, sides)
-    pairs = ((question, None) for question in questions)
-    raise typer.Exit(show(compare(pairs, left_out, old_side.evaluate, new_side.evaluate), as_data))
+    pairs = ((question, None) for question in _seen(questions, touched))
+    found = compare(pairs, left_out, old_side.evaluate, new_side.evaluate)
+    raise typer.Exit(show(found, as_data, touched.untouched, strict=strict))
+
+
+def _together(own: Cases, more: Cases | None) -> Cases:
+    """Return the cases of the old file and those that were given; of two personas with one name the given one."""
+    if more is None:
+        return own
+    return Cases(personas={**own.personas, **more.personas}, cases=(*own.cases, *more.cases))
+
+
+def _seen(questions: Iterable[Question], touched: Touched) -> Iterable[Question]:
+    for question in questions:
+        touched.see(question)
+        yield question
 
 
 def _check_servers(cases: Cases, sides: Iterable[Settings]) -> None:

@@ -5,7 +5,7 @@ cannot know is neither the same nor different: it is counted apart, with the rea
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,10 +149,12 @@ def _item(record: Record) -> Item | None:
     return next((Item(kind, name) for kind in Kind if (name := getattr(record, kind.value))), None)
 
 
-def questions_of_cases(cases: Cases, settings: Iterable[Settings]) -> Iterable[Question]:
+def questions_of_cases(cases: Cases, settings: Collection[Settings]) -> Iterable[Question]:
     """Yield the questions of cases, and for each persona one about each tool that a policy names in full."""
+    names = {server.name for each in settings for server in each.directory.servers}
+    only = next(iter(names)) if len(names) == 1 else ""
     for case in cases.cases:
-        yield from _of_case(case)
+        yield from _of_case(case, only)
     tools = {(server, tool) for each in settings for server, named in each.tools.items() for tool in named}
     for persona, claims in cases.personas.items():
         for server, tool in sorted(tools):
@@ -162,12 +164,12 @@ def questions_of_cases(cases: Cases, settings: Iterable[Settings]) -> Iterable[Q
             )
 
 
-def _of_case(case: Case) -> Iterable[Question]:
+def _of_case(case: Case, only: str) -> Iterable[Question]:
     for item in (case.item, *case.catalogue):
         if item is not None:
             yield Question(
                 who=case.persona or case.name,
-                server=case.server,
+                server=case.server or only,
                 method=USES[item.kind],
                 item=item,
                 claims=case.claims,

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import typer
 
+from authz.tools.changed_rules import RuleChange
 from authz.tools.comparison import Comparison, ComparisonRow, as_json
 from authz.tools.evaluate import Answer, Evaluation
 from authz.tools.terminal import plain, table
@@ -15,31 +16,60 @@ _MOST = 20
 """Callers named when their claims are unknown; the JSON form has all of them."""
 
 
-def show(found: Comparison, as_data: bool) -> int:
+def show(
+    found: Comparison, as_data: bool, untouched: Sequence[RuleChange] = (), *, strict: bool = False
+) -> int:
     """Print a comparison and return the exit status.
+
+    Args:
+        found: the comparison.
+        as_data: whether to print JSON.
+        untouched: rules that changed and that no question was about.
+        strict: whether such a rule counts as a difference.
 
     Returns:
         `SAME`, `DIFFERENT`, or `NOTHING` if no two answers could be compared: that shows neither a difference nor
         sameness.
     """
     if as_data:
-        typer.echo(json.dumps(as_json(found)))
+        named = [{"server": each.server, "rule": each.name, "what": each.what} for each in untouched]
+        typer.echo(json.dumps({**as_json(found), "untouched": named}))
     else:
         table(
             ("who", "server", "what", "", "old -> new", "times"),
-            [_cells(row, times) for row, times in found.rows.items() if row.differs],
+            _rows(found),
         )
-        for line in _summary(found):
+        for line in (*_summary(found), *_untouched(untouched)):
             typer.echo(plain(line))
     if not found.compared:
         typer.echo("nothing could be compared", err=True)
         return NOTHING
-    return DIFFERENT if found.count(lambda row: row.differs) else SAME
+    different = found.count(lambda row: row.differs) or (strict and untouched)
+    return DIFFERENT if different else SAME
 
 
-def _cells(row: ComparisonRow, times: int) -> tuple[str, ...]:
+def _untouched(changes: Sequence[RuleChange]) -> Iterable[str]:
+    for change in changes:
+        yield f"not the same: rule {change.name} of {change.server} was {change.what}, and no question was about it"
+
+
+def _rows(found: Comparison) -> list[tuple[str, ...]]:
+    """Return a row for each change: what a caller gains is gained for a call and for its place in a list at once."""
+    grouped: dict[tuple[str, str, str, bool], list[tuple[ComparisonRow, int]]] = {}
+    for row, times in found.rows.items():
+        if row.differs:
+            key = row.who, row.server, row.subject, row.new.answer is Answer.ALLOW
+            grouped.setdefault(key, []).append((row, times))
+    return [_cells(rows) for rows in grouped.values()]
+
+
+def _cells(rows: list[tuple[ComparisonRow, int]]) -> tuple[str, ...]:
+    """Return the cells of one change; a call says more than a place in a list."""
+    row, _ = min(rows, key=lambda each: each[0].method == "list")
     change = "gains" if row.new.answer is Answer.ALLOW else "loses"
-    how = f"{row.subject} (list)" if row.method == "list" else row.subject
+    only_listed = all(each.method == "list" for each, _ in rows)
+    how = f"{row.subject} (list)" if only_listed else row.subject
+    times = sum(times for each, times in rows if (each.method == "list") == only_listed)
     return row.who, row.server or "-", how, change, f"{_side(row.old)} -> {_side(row.new)}", str(times)
 
 
