@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import grpc_tools
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,8 +13,18 @@ def generate(out: Path) -> int:
     """Run protoc and return its exit status."""
     sources = sorted(path.name for path in (ROOT / "protos").glob("*.proto"))
     out.mkdir(parents=True, exist_ok=True)
+    known = Path(grpc_tools.__file__).parent / "_proto"
     return int(
-        protoc.main(["protoc", f"-I{ROOT / 'protos'}", f"--python_out={out}", f"--pyi_out={out}", *sources]),
+        protoc.main(
+            [
+                "protoc",
+                f"-I{ROOT / 'protos'}",
+                f"-I{known}",
+                f"--python_out={out}",
+                f"--pyi_out={out}",
+                *sources,
+            ]
+        ),
     )
 
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,6 +24,7 @@ from tests.support.waiting import DEADLINE
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
 SAMPLES = {str: "text", bool: True, int: 7, tuple[str, ...]: ("one", "two")}
+SAMPLES[Mapping[str, Any] | None] = {"groups": ["a"], "level": None}
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +120,34 @@ def test_no_record_holds_a_claim_beyond_the_callers_identity(decision):
 
     assert b"s3cret" not in msgspec.json.encode(record)
     assert b"files:read" not in msgspec.json.encode(record)
+
+
+CLAIMS = {"teams": ["a"], "realm_access": {"roles": ["r"], "more": 1}, "email": "a@b.example", "level": 3}
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ((), None),
+        ((("teams",),), {"teams": ["a"]}),
+        ((("realm_access", "roles"), ("absent",)), {"realm_access": {"roles": ["r"]}, "absent": None}),
+        ((("teams", "deep"), ("level",)), {"teams": {"deep": None}, "level": 3}),
+    ],
+)
+def test_a_record_holds_the_named_claims_and_no_other(named, expected):
+    decision = Decision(reason=Reason.NO_RULE, server="demo", caller=Caller.of(principal(**CLAIMS), "demo"))
+    record = make_record(decision, Facts(decision_id="i", policy="p", at=0, status=0, source=""), 0, named)
+
+    assert expected == record.claims
+    assert "a@b.example" not in msgspec.json.encode(record).decode()
+    assert (expected is not None) == parsed(record).HasField("claims")
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, "line\u2028break", "\u202e"])
+def test_claims_that_are_too_large_or_would_forge_a_line_are_left_out(value):
+    decision = Decision(reason=Reason.NO_RULE, caller=Caller.of(principal(team=value), "demo"))
+    record = make_record(
+        decision, Facts(decision_id="i", policy="p", at=0, status=0, source=""), 0, (("team",),)
+    )
+
+    assert record.claims is None

@@ -181,6 +181,7 @@ class Settings:
         calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
             only.
         digest: names this policy in records and metrics.
+        audit_claims: paths of the claims that audit records hold beyond the caller's identity.
         warnings: findings that do not prevent use.
         insecure_hosts: hosts from which keys and discovery documents may be fetched over plain http, in lower case;
             loopback is always allowed.
@@ -214,6 +215,7 @@ class Settings:
     check_seconds: float
     tokens: int
     digest: str
+    audit_claims: tuple[tuple[str, ...], ...] = ()
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()

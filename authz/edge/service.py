@@ -80,6 +80,7 @@ class Service:
             EnvoyGauges(self.presence.missing_at),
         )
         audit.on_drop = self.metrics.dropped
+        audit.claims = settings.audit_claims
         self.keys = self._key_store(settings)
         self.introspector = self._introspector(settings)
         self.problem = ""
@@ -218,6 +219,7 @@ class Service:
 
     def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings
+        self.audit.claims = settings.audit_claims
         self.streams.shares = settings.stream_shares
         self.locks.sightings.keep_only(_locks(settings))
         self.snapshots.put_in_force(self._snapshot(settings))

@@ -1,13 +1,14 @@
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("time", "decision_id", "decision", "reason", "rule", "server", "method", "tool", "prompt", "resource", "task", "sub", "client", "issuer", "version", "policy", "rewrite", "status", "duration_us", "shadows", "source")
+    __slots__ = ("time", "decision_id", "decision", "reason", "rule", "server", "method", "tool", "prompt", "resource", "task", "sub", "client", "issuer", "version", "policy", "rewrite", "status", "duration_us", "shadows", "source", "claims")
     TIME_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +30,7 @@ class DecisionRecord(_message.Message):
     DURATION_US_FIELD_NUMBER: _ClassVar[int]
     SHADOWS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
     time: str
     decision_id: str
     decision: str
@@ -50,4 +52,5 @@ class DecisionRecord(_message.Message):
     duration_us: int
     shadows: _containers.RepeatedScalarFieldContainer[str]
     source: str
-    def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., tool: _Optional[str] = ..., prompt: _Optional[str] = ..., resource: _Optional[str] = ..., task: _Optional[str] = ..., sub: _Optional[str] = ..., client: _Optional[str] = ..., issuer: _Optional[str] = ..., version: _Optional[str] = ..., policy: _Optional[str] = ..., rewrite: _Optional[bool] = ..., status: _Optional[int] = ..., duration_us: _Optional[int] = ..., shadows: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ...) -> None: ...
+    claims: _struct_pb2.Struct
+    def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., tool: _Optional[str] = ..., prompt: _Optional[str] = ..., resource: _Optional[str] = ..., task: _Optional[str] = ..., sub: _Optional[str] = ..., client: _Optional[str] = ..., issuer: _Optional[str] = ..., version: _Optional[str] = ..., policy: _Optional[str] = ..., rewrite: _Optional[bool] = ..., status: _Optional[int] = ..., duration_us: _Optional[int] = ..., shadows: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., claims: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...

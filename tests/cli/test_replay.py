@@ -253,3 +253,28 @@ def test_a_log_that_is_not_there_is_a_line(tmp_path):
 
 def test_help_shows_an_example():
     assert "Example: mcp-authz replay" in command("replay", "--help").out
+
+
+NAMED = POLICY + "audit: {claims: [scope, roles]}\n"
+
+
+@pytest.mark.parametrize(
+    ("claims", "outcome"),
+    [
+        ({"scope": "files:read", "roles": None}, "same"),
+        ({"scope": "files:read"}, "undecidable"),  # roles are not known
+        ({"scope": None, "roles": None}, "different"),
+        ({}, "undecidable"),
+    ],
+)
+def test_recorded_claims_decide_where_they_are_all_that_the_rules_read(tmp_path, claims, outcome):
+    record = {"tool": "list_files", "sub": "alice", "claims": claims}
+    status = {"same": 0, "different": 1, "undecidable": 2}[outcome]
+
+    assert 1 == counts(replayed(tmp_path, [record], status=status, policy=NAMED))[outcome]
+
+
+def test_a_persona_that_contradicts_recorded_claims_does_not_describe_the_caller(tmp_path):
+    record = {"tool": "list_files", "sub": "alice", "claims": {"scope": "files:write"}}
+
+    assert 1 == replayed(tmp_path, [record], "--claims-for", ALICE, status=2)["undecidable"]

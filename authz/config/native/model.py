@@ -22,6 +22,7 @@ from authz.config.addresses import (
 )
 from authz.config.native.arguments import Argument
 from authz.config.native.cases import CasesModel
+from authz.config.native.claims import ClaimName
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
@@ -273,6 +274,14 @@ class ServerModel(Section):
         return self
 
 
+class AuditModel(Section):
+    """What audit records hold beyond the decision and the caller's identity."""
+
+    claims: Annotated[list[ClaimName], Field(max_length=32)] = Field(
+        [], description="claims of the caller that each record holds, by name or path; default none"
+    )
+
+
 class PolicyFile(Section):
     """The whole file."""
 
@@ -287,6 +296,7 @@ class PolicyFile(Section):
     limits: LimitsModel = LimitsModel()
     issuers: Annotated[dict[Name, IssuerModel], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
+    audit: AuditModel = AuditModel()
     define: dict[Text, Annotated[Any, AfterValidator(_definition), WithJsonSchema(_OR_NAME)]] = Field(
         {}, description="names for conditions, and for lists of names"
     )

@@ -194,6 +194,12 @@ class Policy:
         self._readings = Readings(self.rules)
         self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)
 
+    @property
+    def claims_read(self) -> frozenset[str] | None:
+        """The claims that expressions of the rules read; None if they can read all of them."""
+        conditions = [part for rule in self.rules for part in (rule.when, rule.args) if part is not None]
+        return _union(each.claims for each in conditions if "jwt" in each.reads)
+
     def judge(self, context: EvaluationContext, item: Item) -> Verdict:
         """Decide about one item: a call if the context has arguments, a place in a list if it has none."""
         candidates = self._by_item.get(item)

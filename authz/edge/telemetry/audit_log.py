@@ -6,7 +6,7 @@ new record is dropped and counted: a slow reader of the log must not become a sl
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -25,12 +25,13 @@ class AuditLog:
     """Writes records to a binary stream until it is closed.
 
     The stream should be unbuffered, so that a batch is one write and no line of another stream to the same file can come
-    between the halves of a record.
+    between the halves of a record. `claims` are the paths of the claims that a record holds beyond the caller's identity.
     """
 
     def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
         """Begin to write; at most `size` records wait. Set `on_drop` to be called for each record that is not written."""
         self.on_drop: Callable[[], None] = lambda: None
+        self.claims: Sequence[tuple[str, ...]] = ()
         self._out = LineWriter(stream)
         self._size = size
         self._waiting: deque[tuple[Decision, Facts, float]] = deque()
@@ -58,6 +59,8 @@ class AuditLog:
     def _drain(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
-            lines = b"".join(_ENCODE(make_record(*self._waiting.popleft())) + b"\n" for _ in range(count))
+            lines = b"".join(
+                _ENCODE(make_record(*self._waiting.popleft(), self.claims)) + b"\n" for _ in range(count)
+            )
             for _ in range(self._out.write(lines)):
                 self.on_drop()

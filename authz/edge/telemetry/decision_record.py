@@ -1,9 +1,10 @@
 """One decision as the record that the audit log and Envoy's dynamic metadata carry (protos/decision.proto)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,9 @@ from authz.core.mcp.item import Kind
 
 _MAX_TEXT = 512
 """Longest text from a sender, in characters: a record stays small whatever a request names."""
+
+_MAX_CLAIMS = 4096
+"""Most characters of claims in one record."""
 
 _UNSAFE = dict.fromkeys(
     [
@@ -56,6 +60,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     duration_us: int = 0
     shadows: tuple[str, ...] = ()
     source: str = ""
+    claims: Mapping[str, Any] | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +81,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
-    """Return the record of a decision that took this many seconds."""
+def make_record(
+    decision: Decision, facts: Facts, seconds: float, named: Sequence[tuple[str, ...]] = ()
+) -> Record:
+    """Return the record of a decision that took this many seconds, with the caller's claims at the `named` paths."""
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
     return Record(
@@ -98,8 +105,25 @@ def make_record(decision: Decision, facts: Facts, seconds: float) -> Record:
         duration_us=int(seconds * 1e6),
         shadows=decision.shadows,
         source=facts.source,
+        claims=None if principal is None or not named else _claims(principal.claims, named),
         **item,
     )
+
+
+def _claims(claims: Mapping[str, Any], named: Sequence[tuple[str, ...]]) -> Mapping[str, Any] | None:
+    """Return the claims at some paths; None if they are too large for a record, or hold what would forge its line."""
+    found: dict[str, Any] = {}
+    for path in named:
+        value, place = claims, found
+        for name in path[:-1]:
+            value, place = _member(value, name), place.setdefault(name, {})
+        place[path[-1]] = _member(value, path[-1])
+    text = msgspec.json.encode(found).decode()
+    return found if len(text) <= _MAX_CLAIMS and text.isprintable() else None
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 def _time(at: float) -> str:

@@ -113,6 +113,7 @@ servers:
     resource_name: Files
     resource_documentation: https://docs.example/files
 define: {hidden: [secret]}
+audit: {claims: [groups, [realm_access, roles]]}
 """
 BESIDE = """\
 ca_file: ca.pem
