@@ -120,6 +120,8 @@ JUDGED = (
     | {"x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
 ) - SET
 """Names that the service or Envoy judges, sets or removes, in the spelling in which it does."""
+_REPEATING = ("mcp-method", "mcp-name")
+"""Headers that repeat a part of the body, which may be any text; the other judged values are few, or replaced."""
 _JUDGED_PREFIXES = (PARAMETER_PREFIX, "x-envoy-")
 
 _USUAL = b"abcdefghijklmnopqrstuvwxyz0123456789:-\n"
@@ -182,3 +184,17 @@ def all_ascii(headers: Mapping[str, str]) -> bool:
         for name, value in headers.items()
         if name in ASCII_VALUES or name.startswith(PARAMETER_PREFIX)
     )
+
+
+def unclear(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the judged values that may stand for other bytes than came, and that nothing else replaces or pins.
+
+    In the map in which Envoy hands headers over, `!` stands for each byte that is not UTF-8.
+    """
+    if "!" not in "".join(headers.values()):
+        return {}
+    return {
+        name: value
+        for name, value in headers.items()
+        if "!" in value and (name in _REPEATING or name.startswith(PARAMETER_PREFIX))
+    }

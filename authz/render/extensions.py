@@ -73,11 +73,11 @@ NATIVE = "envoy.filters.http.mcp"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
 _REQUEST_MUTATIONS = (
-    "^(x[^a-z0-9]mcp[^a-z0-9](subject|client|scopes|issuer)|(mcp[^a-z0-9]session|last[^a-z0-9]event)[^a-z0-9]id"
+    "^(x[^a-z0-9]mcp[^a-z0-9](subject|client|scopes|issuer)|mcp[^a-z0-9].+|last[^a-z0-9]event[^a-z0-9]id"
     "|authorization|accept-encoding)$"
 )
-"""Identity, session and event id reach the server only as the service sets them; other spellings are removed. Envoy
-accepts an expression of up to 100 of RE2's instructions, so common parts are written once."""
+"""Identity, session and event id reach the server only as the service sets them; other spellings are removed. What
+repeats the body is set where Envoy showed other bytes than came. Envoy accepts an expression of up to 100 of RE2's instructions, so common parts are written once."""
 _RESPONSE_MUTATIONS = (
     "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
 )

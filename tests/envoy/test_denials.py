@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.legacy import INITIALIZE, legacy, lines
-from tests.support.wire import LEGACY_HEADERS, ask
+from tests.support.wire import LEGACY_HEADERS, ask, call
 
 pytestmark = pytest.mark.envoy
 
@@ -83,3 +83,16 @@ def test_a_well_known_path_that_is_nobodys_is_not_found(port, path):
     start = f"GET /.well-known/{path} HTTP/1.1"
 
     assert 404 == ask(port, None, b"", start=start, change={"content-type": None}).status
+
+
+@pytest.mark.requirement("security.exact-bytes")
+def test_bytes_that_envoy_shows_as_others_reach_the_server_as_they_were_judged(raw, raw_port, reader):
+    """Envoy shows the byte FF as an exclamation mark, and so that is what was judged."""
+    raw.script = [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"]
+    more = [("mcp-param-city", "caf\xff"), ("x-other", "caf\xff")]
+
+    assert 202 == ask(raw_port, reader, call("echo"), more=more).status
+    sent = raw.seen[-1].lower().partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert [b"mcp-param-city: caf!", b"x-other: caf\xff"] == sorted(
+        line for line in sent if line.startswith((b"mcp-param-city", b"x-other"))
+    )

@@ -25,7 +25,7 @@ from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
 from authz.core.servers import Server
-from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled
+from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled, unclear
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 
@@ -67,6 +67,8 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
     ]
     if rewrite or decision.event is not ABSENT:
         parts += (_event_part(decision.event), _context_part(decision, caller, request, server))
+    if values := unclear(request.headers):
+        parts.append(_judged_part(values))
     return b"".join(parts)
 
 
@@ -188,6 +190,13 @@ def _event_part(event: SessionHeader) -> bytes:
         ok.headers_to_remove.append(LAST_EVENT_ID)
     else:
         set_headers(ok.headers, ((LAST_EVENT_ID, event.server_id),))
+    return serialize(response)
+
+
+def _judged_part(values: Mapping[str, str]) -> bytes:
+    """Return the part that sends values on as they were judged, where Envoy may hold other bytes than it showed."""
+    response = _pb.CheckResponse()
+    set_headers(response.ok_response.headers, values.items())
     return serialize(response)
 
 

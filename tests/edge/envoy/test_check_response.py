@@ -50,6 +50,33 @@ def test_a_session_id_is_left_removed_or_replaced_on_its_way_upstream(
 
 
 @pytest.mark.parametrize(
+    ("headers", "set_"),
+    [
+        ({"mcp-name": "echo", "user-agent": "mad!"}, {}),
+        ({"mcp-name": "pub_!"}, {"mcp-name": "pub_!"}),
+        (
+            {
+                "mcp-method": "x/y!",
+                "mcp-param-city": "caf!",
+                "mcp-param-day": "1",
+                "authorization": "Bearer !",
+            },
+            {"mcp-method": "x/y!", "mcp-param-city": "caf!"},
+        ),
+    ],
+)
+@pytest.mark.requirement("security.exact-bytes")
+def test_a_judged_header_that_may_stand_for_other_bytes_goes_on_as_it_was_judged(headers, set_):
+    ok = parsed(
+        check_response.allow(allowed(method="ping"), post({}, headers), server(), "p", ID)
+    ).ok_response
+    found = {each.header.key: (each.header.value, each.append_action) for each in ok.headers}
+
+    assert set_ == {name: value for name, (value, _) in found.items() if name in headers}
+    assert {check_response._OVERWRITE} == {action for _, action in found.values()}
+
+
+@pytest.mark.parametrize(
     ("event", "removed", "upstream"),
     [(ABSENT, False, []), (REMOVE, True, []), (Replace("7", "tag.7"), False, ["7"])],
 )
