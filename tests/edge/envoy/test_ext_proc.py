@@ -44,6 +44,7 @@ class Caller:
     seconds: float | None = None
     remaining_ms: int = 500
     caller: AuthenticatedCaller = READER
+    recognise: None = None
 
     def bind_session(self, session):
         if "," in session:
