@@ -14,8 +14,8 @@ Rules of this module:
 * Every other name passes as it is, whatever is in it. Servers declare parameters such as `user_id`, which come as
   `Mcp-Param-user_id`.
 * A judged value is ASCII, because servers disagree on the charset of anything else. Bytes that are not UTF-8 show only
-  where Envoy hands headers over as a list (`encode_raw_headers`). In its map `!` stands for each, so the byte FF at the
-  end of a name agrees there with a body that has `!` at that place.
+  where Envoy hands headers over as a list (`encode_raw_headers`); in its map `!` stands for each. So a judged value with
+  `!` goes upstream as it was judged, whatever bytes came.
 """
 
 import re
@@ -187,10 +187,7 @@ def all_ascii(headers: Mapping[str, str]) -> bool:
 
 
 def unclear(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the judged values that may stand for other bytes than came, and that nothing else replaces or pins.
-
-    In the map in which Envoy hands headers over, `!` stands for each byte that is not UTF-8.
-    """
+    """Return the judged values that may stand for other bytes than came, and that nothing else replaces or pins."""
     if "!" not in "".join(headers.values()):
         return {}
     return {
