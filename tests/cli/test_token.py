@@ -23,7 +23,7 @@ from authz.oauth.token_check import check_token
 from tests.support.commands import command
 from tests.support.waiting import DEADLINE
 
-AUTH0_MD = Path(__file__).parents[2] / "docs" / "auth0.md"
+AUTH0_MD = Path(__file__).parents[2] / "docs" / "identity" / "auth0.md"
 # With Ctrl-C in force even where the tests run in a shell's background, which switches it off.
 MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from authz.cli import main; main()"
 COMMAND = [sys.executable, "-c", MAIN, "token"]
@@ -263,7 +263,7 @@ def test_decode_without_the_issuers_keys_says_so(environment, issuer):
     assert "keys not fetched" in done.err
 
 
-# The mistakes that docs/auth0.md lists and that show in the token, as the issuer imitates them.
+# The mistakes that docs/identity/auth0.md lists and that show in the token, as the issuer imitates them.
 MISTAKES = {
     "no audience requested": (lambda _: "an-opaque-token", "malformed_token"),
     "encrypted token": (lambda _: "a.b.c.d.e", "malformed_token"),
