@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from authz.demo.stack import Stack
 
 _PORT = 10_000
+_IDPS = ("auth0", "keycloak", "entra", "okta", "cognito")
+"""The names of `authz.demo.issuer.shapes.SHAPES`, which needs the demo extra."""
 
 
 def demo(
@@ -23,18 +25,25 @@ def demo(
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", help="Envoy's port.", min=1, max=65_534)
     ] = _PORT,
+    idp: Annotated[
+        str,
+        typer.Option("--idp", metavar="NAME", help=f"Whose tokens the issuer imitates: {', '.join(_IDPS)}."),
+    ] = _IDPS[0],
 ) -> None:
     """Run a local issuer, a five-tool MCP server, the service and a real Envoy, and check what the gateway does.
 
     Prints a table of claims with the expected and the actual result. Everything runs on loopback and ends with the
     command. Exit status: 0 if every row holds, 1 if not.
 
-    Example: mcp-authz demo --keep
+    Example: mcp-authz demo --idp keycloak
     """
     from authz.demo.ports import preferred_port  # noqa: PLC0415 - needs the demo extra
     from authz.demo.processes import StartFailed  # noqa: PLC0415 - needs the demo extra
     from authz.demo.stack import Stack  # noqa: PLC0415 - as above
 
+    if idp not in _IDPS:
+        typer.echo(f"--idp: {idp} is none of {', '.join(_IDPS)}", err=True)
+        raise typer.Exit(2)
     if port != _PORT and preferred_port(port) != port:
         typer.echo(f"port {port} is in use; choose another with --port", err=True)
         raise typer.Exit(1)
@@ -42,7 +51,7 @@ def demo(
     try:
         with (
             console.status("starting issuer, MCP server, service and Envoy") as status,
-            Stack(preferred_port(port)) as stack,
+            Stack(preferred_port(port), idp=idp) as stack,
         ):
             status.update("running the scenarios")
             rows = asyncio.run(_rows(stack))

@@ -1,6 +1,5 @@
 """All processes of the demo: the issuer, the MCP server, and two gateways, one for each form of the policy."""
 
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import httpx
 
 from authz.demo.gateway import AGENTGATEWAY, NATIVE, Gateway, Ports
 from authz.demo.issuer.app import AUDIENCE
+from authz.demo.issuer.shapes import SHAPES
 from authz.demo.mcp_server import Arrival, arrivals
 from authz.demo.no_tls import NO_TLS
 from authz.demo.ports import free_port, preferred_port
@@ -28,6 +28,7 @@ class Stack:
         port: Envoy's port for the native policy; 0 for a free one.
         mcp_arguments: additional arguments of the MCP server.
         forms: the gateways to start: `native`, `agentgateway` or both.
+        idp: the provider whose tokens the issuer imitates, of `authz.demo.issuer.shapes.SHAPES`.
         supervisor: starts and ends the processes.
         gateways: the gateways by form, once started.
         issuer: the URL of the issuer, once started.
@@ -37,6 +38,7 @@ class Stack:
     port: int = 0
     mcp_arguments: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("native", "agentgateway")
+    idp: str = "auth0"
     supervisor: Supervisor = field(default_factory=Supervisor)
     gateways: dict[str, Gateway] = field(default_factory=dict)
     issuer: str = ""
@@ -64,7 +66,7 @@ class Stack:
         self.supervisor.start(
             Child(
                 name="issuer",
-                argv=[*module, "authz.demo.issuer.app", "--port", str(issuer_port)],
+                argv=[*module, "authz.demo.issuer.app", "--port", str(issuer_port), "--idp", self.idp],
                 ready=http_ready(f"{self.issuer}.well-known/jwks.json"),
             ),
         )
@@ -109,9 +111,18 @@ class Stack:
         )
 
     def _policy(self, form: str) -> Path:
-        """Copy a form's policy file to a place where a scenario can edit it."""
+        """Copy a form's policy file, as the provider's tokens are read, to a place where a scenario can edit it."""
         original = NATIVE if form == "native" else AGENTGATEWAY
-        return Path(shutil.copyfile(original, self.supervisor.logs / f"{form}-policy.yaml"))
+        text, auth0, shape = original.read_text(encoding="utf-8"), SHAPES["auth0"], SHAPES[self.idp]
+        for usual, own in (
+            (auth0.policy, shape.policy),
+            (auth0.scopes, shape.scopes),
+            (auth0.roles, shape.roles),
+        ):
+            text = text.replace(usual, own)
+        copy = self.supervisor.logs / f"{form}-policy.yaml"
+        copy.write_text(text, encoding="utf-8")
+        return copy
 
     def identifier(self, form: str) -> str:
         """Return the issuer that a form's policy trusts; the agentgateway policy writes it with https."""

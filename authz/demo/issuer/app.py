@@ -18,6 +18,7 @@ import uvicorn
 
 from authz.demo.issuer.authorization_code import Flows
 from authz.demo.issuer.pages import NOTICE, app
+from authz.demo.issuer.shapes import SHAPES
 from authz.demo.issuer.tokens import AUDIENCE, BAD_TOKENS, ROLES_CLAIM, TokenFields, TokenIssuer
 from authz.demo.ports import loopback
 
@@ -41,9 +42,18 @@ class IssuerServer:
 
     flows: Flows
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, interval: float = 5.0) -> None:
-        """Prepare to listen; port 0 takes a free one, and `interval` is the seconds between polls of a device code."""
-        self._address = (loopback(host), port)
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, interval: float = 5.0, idp: str = "auth0"
+    ) -> None:
+        """Prepare to listen.
+
+        Args:
+            host: a loopback address.
+            port: 0 for a free one.
+            interval: seconds between polls of a device code.
+            idp: the provider whose tokens are imitated.
+        """
+        self._address = (loopback(host), port, idp)
         self._interval = interval
 
     def __enter__(self) -> TokenIssuer:
@@ -69,10 +79,10 @@ class IssuerServer:
         self._thread.join(_STOP_SECONDS)
 
 
-def _listen(host: str, port: int) -> tuple[socket.socket, TokenIssuer]:
+def _listen(host: str, port: int, idp: str) -> tuple[socket.socket, TokenIssuer]:
     # Bound here and not by the server, because the issuer's identifier contains the port.
     listening = socket.create_server((host, port))
-    return listening, TokenIssuer(f"http://{host}:{listening.getsockname()[1]}/")
+    return listening, TokenIssuer(f"http://{host}:{listening.getsockname()[1]}/", idp=idp)
 
 
 def _server(flows: Flows) -> uvicorn.Server:
@@ -94,8 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8090, help="0 for any free one (default: %(default)s)")
     parser.add_argument("--host", type=loopback, default="127.0.0.1", help="a loopback address of IPv4")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between polls of a device")
+    parser.add_argument(
+        "--idp",
+        choices=tuple(SHAPES),
+        default="auth0",
+        help="whose tokens are imitated (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
-    listening, issuer = _listen(options.host, options.port)
+    listening, issuer = _listen(options.host, options.port, options.idp)
     flows = Flows(issuer, interval=options.interval)
     service = flows.clients.service
     sys.stderr.write(

@@ -71,7 +71,9 @@ class Flows:
         """Start without any code; `interval` and `lifetime` are those of device codes, in seconds."""
         self.issuer = issuer
         self.clients = Clients()
-        self._devices = DeviceCodes(issuer.clock, interval=interval, lifetime=lifetime)
+        self._devices = DeviceCodes(
+            issuer.clock, interval=interval, lifetime=lifetime, scope_prefix=issuer.shape.scope_prefix
+        )
         self._codes: dict[str, _Code] = {}
         self._refresh: dict[str, Grant] = {}
         self._grants: Mapping[str, Callable[[Client, Form], Grant]] = {
@@ -126,7 +128,9 @@ class Flows:
         grant = Grant(
             client=client.id,
             sub=user.sub,
-            scope=grantable_scopes(form.get("scope", ""), user.scopes | offline),
+            scope=grantable_scopes(
+                form.get("scope", ""), user.scopes | offline, self.issuer.shape.scope_prefix
+            ),
             audience=requested_audience(form),
             roles=user.roles,
         )
@@ -210,7 +214,9 @@ class Flows:
         return Grant(
             client=client.id,
             sub=f"{client.id}@clients",
-            scope=grantable_scopes(form.get("scope") or " ".join(SCOPES), frozenset(SCOPES)),
+            scope=grantable_scopes(
+                form.get("scope") or " ".join(SCOPES), frozenset(SCOPES), self.issuer.shape.scope_prefix
+            ),
             audience=audience,
             claims={"aud": audience, "gty": "client-credentials"},
         )

@@ -35,14 +35,18 @@ class _Pending:
 class DeviceCodes:
     """The device codes that were issued and not yet redeemed."""
 
-    def __init__(self, clock: Callable[[], float], *, interval: float, lifetime: float) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, interval: float, lifetime: float, scope_prefix: str = ""
+    ) -> None:
         """Start without any code.
 
         Args:
             clock: returns the time in seconds.
             interval: seconds between polls at first.
             lifetime: seconds until a code expires.
+            scope_prefix: what a client puts before a scope when it requests one.
         """
+        self._scope_prefix = scope_prefix
         self._clock = clock
         self._interval = interval
         self._lifetime = lifetime
@@ -102,7 +106,7 @@ class DeviceCodes:
         if pending.denied:
             refuse("access_denied", "the user denied the request")
         user = pending.user
-        scope = grantable_scopes(pending.scope, user.scopes | {OFFLINE})
+        scope = grantable_scopes(pending.scope, user.scopes | {OFFLINE}, self._scope_prefix)
         return Grant(client=client, sub=user.sub, scope=scope, audience=pending.audience, roles=user.roles)
 
     @staticmethod

@@ -132,6 +132,7 @@ def requested_audience(form: Form) -> str:
     return form.get("audience") or form.get("resource", "")
 
 
-def grantable_scopes(requested: str, allowed: frozenset[str]) -> str:
-    """Return the requested scopes that are allowed, in the order of the request."""
-    return " ".join(scope for scope in dict.fromkeys(requested.split()) if scope in allowed)
+def grantable_scopes(requested: str, allowed: frozenset[str], prefix: str = "") -> str:
+    """Return the requested scopes that are allowed, in the order of the request, without the provider's prefix."""
+    names = dict.fromkeys(scope.removeprefix(prefix) for scope in requested.split())
+    return " ".join(scope for scope in names if scope in allowed)

@@ -1,4 +1,4 @@
-"""Signing keys and tokens in the shape of Auth0's: good tokens, and tokens that are each wrong in one way.
+"""Signing keys and tokens in a provider's shape: good tokens, and tokens that are each wrong in one way.
 
 Nothing here listens, and nothing checks who requests a token; `authz.demo.issuer.app` serves the tokens, on loopback only.
 """
@@ -9,45 +9,21 @@ import json
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-AUDIENCE = "https://mcp-oauth-demo"
-"""The audience of a token for which none is requested."""
-ROLES_CLAIM = "https://mcp-demo/roles"
+from authz.demo.issuer.shapes import ROLES_CLAIM, SHAPES
+from authz.demo.issuer.token_fields import AUDIENCE, TokenFields
+
+__all__ = ["AUDIENCE", "BAD_TOKENS", "ROLES_CLAIM", "SigningKey", "TokenFields", "TokenIssuer"]
 
 _RSA_BITS = 2048
-
-
-class TokenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields that a token can be requested with.
-
-    Attributes:
-        sub: the subject.
-        scope: scopes, separated by spaces.
-        roles: the value of `ROLES_CLAIM`.
-        audience: the API identifier; `aud` is a list of it and the issuer's userinfo endpoint.
-        client: the value of `azp`.
-        ttl: seconds from now to `exp`; negative for an expired token.
-        kid: the id of the published key that signs; empty for the newest.
-        claims: claims that replace the others; None removes a claim.
-    """
-
-    sub: str = "auth0|user"
-    scope: str = ""
-    roles: Sequence[str] = ()
-    audience: str = AUDIENCE
-    client: str = "demo-client"
-    ttl: int = 3600
-    kid: str = ""
-    claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +59,27 @@ class TokenIssuer:
         url: the issuer identifier, with a trailing slash like Auth0's.
         keys: the published keys; the first one signs.
         clock: returns seconds since the epoch.
+        shape: how the provider writes its tokens.
     """
 
     def __init__(
-        self, url: str, *, clock: Callable[[], float] = time.time, key: SigningKey | None = None
+        self,
+        url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        key: SigningKey | None = None,
+        idp: str = "auth0",
     ) -> None:
-        """Start with `key`, or with a new key if it is None. `clock` returns seconds since the epoch."""
+        """Start with `key`, or with a new key if it is None.
+
+        Args:
+            url: the issuer identifier.
+            clock: returns seconds since the epoch.
+            key: signs.
+            idp: the provider whose tokens are imitated, of `authz.demo.issuer.shapes.SHAPES`.
+        """
         self.url = url
+        self.shape = SHAPES[idp]
         self.keys: tuple[SigningKey, ...] = (key or SigningKey(),)
         self.clock = clock
 
@@ -124,7 +114,7 @@ class TokenIssuer:
         return {"keys": [key.jwk() for key in self.keys]}
 
     def claims(self, **fields: Any) -> dict[str, Any]:
-        """Return the claims of an access token of Auth0's default profile, for the given `TokenFields`.
+        """Return the claims of an access token, for the given `TokenFields`.
 
         Raises:
             TypeError: there is no such field.
@@ -132,13 +122,9 @@ class TokenIssuer:
         wanted, now = TokenFields(**fields), self.now()
         claims = {
             "iss": self.url,
-            "sub": wanted.sub,
-            "aud": [wanted.audience, f"{self.url}userinfo"],
-            "azp": wanted.client,
             "iat": min(now, now + wanted.ttl),
             "exp": now + wanted.ttl,
-            "scope": wanted.scope,
-            ROLES_CLAIM: list(wanted.roles),
+            **self.shape.claims(wanted, self.url),
             **wanted.claims,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -151,7 +137,8 @@ class TokenIssuer:
             ValueError: no key with that `kid` is published.
         """
         key = self._key(fields.get("kid") or self.keys[0].kid)
-        return _compact({"alg": "RS256", "typ": "JWT", "kid": key.kid}, self.claims(**fields), key.sign)
+        typ = {"typ": "JWT"} if self.shape.typed else {}
+        return _compact({"alg": "RS256", **typ, "kid": key.kid}, self.claims(**fields), key.sign)
 
     def _key(self, kid: str) -> SigningKey:
         for key in self.keys:

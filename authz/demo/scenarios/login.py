@@ -20,6 +20,7 @@ from mcp.shared.auth import (
 )
 from pydantic import AnyUrl
 
+from authz.demo.issuer.shapes import SHAPES
 from authz.demo.no_tls import NO_TLS
 from authz.demo.scenarios.result import ALL, ScenarioRow, join
 from authz.demo.stack import Stack
@@ -93,7 +94,8 @@ async def login(stack: Stack) -> AsyncIterator[ScenarioRow]:
         join([*challenge.values()]),
         join([*seen.values()]),
     )
-    wanted = ["files:delete", "files:read"]
+    prefix = SHAPES[stack.idp].scope_prefix
+    wanted = [f"{prefix}{scope}" for scope in ("files:delete", "files:read")]
     scopes = sorted({*user.last_request.get("scope", "").split()} - {"offline_access"})
     yield ScenarioRow("  … of the scopes that the challenge names", join(wanted), join(scopes))
 
