@@ -107,6 +107,14 @@ IDENTITY_HEADERS = ("x-mcp-subject", "x-mcp-client", "x-mcp-scopes", "x-mcp-issu
 SESSION_ID = "mcp-session-id"
 LAST_EVENT_ID = "last-event-id"
 PARAMETER_PREFIX = "mcp-param-"
+OVERRIDES = (
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+)
+"""Headers by which some frameworks override the path or method of a request."""
 
 SET = frozenset({*IDENTITY_HEADERS, SESSION_ID, LAST_EVENT_ID})
 """Names that the service sets on the way upstream."""
@@ -117,7 +125,7 @@ JUDGED = (
     | {"authorization", "cookie", "host", "origin", "forwarded"}
     | {"content-type", "content-encoding", "content-length", "transfer-encoding", "accept-encoding"}
     | {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"}
-    | {"x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
+    | {*OVERRIDES}
 ) - SET
 """Names that the service or Envoy judges, sets or removes, in the spelling in which it does."""
 _REPEATING = ("mcp-method", "mcp-name")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.core.servers import Server
+from authz.core.transport import OVERRIDES
 from authz.doctor import expected
 from authz.doctor.data import load_data
 from authz.doctor.filters import Filter
@@ -30,14 +31,6 @@ Tag = dict[str, Any]
 
 OWN_NAME = "mcp-authz"
 """The name of ext_authz where the usual one is taken, of new virtual hosts, and of the internal listener."""
-_OVERRIDES = (
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-)
-"""Headers by which some frameworks override path or method; the API beside MCP may use them."""
 GOES_ON: frozenset[str] = frozenset(load_data("filter_kinds.yaml")["unchanging"])
 """Kinds of filters that leave a request as it is, and so run for MCP, too."""
 
@@ -118,7 +111,7 @@ def server_routes(target: MergeTarget, parts: Rendered, server: Server, *, judge
     for endpoint in endpoints:
         guard = {parts.authz: expected.GUARDED} if judged else {}
         endpoint["typed_per_filter_config"] = _without_authz(endpoint) | guard
-        endpoint["request_headers_to_remove"] = list(_OVERRIDES)
+        endpoint["request_headers_to_remove"] = list(OVERRIDES)
     return [beside_others(target, route) for route in (metadata, *endpoints)]
 
 
@@ -180,7 +173,7 @@ def identity_headers() -> Tag:
     """Return what removes the identity headers of clients, and nothing that an API beside MCP may use."""
     strip: Tag = copy.deepcopy(expected.STRIP)
     mutations = strip["typed_config"]["mutations"]
-    strip["typed_config"]["mutations"] = [each for each in mutations if each.get("remove") not in _OVERRIDES]
+    strip["typed_config"]["mutations"] = [each for each in mutations if each.get("remove") not in OVERRIDES]
     return strip
 
 

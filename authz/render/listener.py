@@ -42,7 +42,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 from envoy_data_plane.google.protobuf import Struct
 
 from authz.core.reasons import TABLE, Reason
-from authz.core.transport import IDENTITY_HEADERS
+from authz.core.transport import IDENTITY_HEADERS, OVERRIDES
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
 from authz.render.model import Chain
@@ -128,15 +128,6 @@ _NOBODY = "192.0.2.1"
 """An address of no host (RFC 5737): no client is internal. An empty configuration would mean Envoy's default, which
 counts loopback and private addresses as internal and believes their x-envoy-* headers."""
 
-_OVERRIDES = (
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-)
-"""Headers by which some frameworks override the path or method of a request."""
-
 
 def _strip(*, shadow: bool) -> TypedExtensionConfig:
     """Return what removes identity headers in every spelling, and headers that override path or method.
@@ -146,7 +137,7 @@ def _strip(*, shadow: bool) -> TypedExtensionConfig:
     folded = "[^a-z0-9]" if shadow else "[^a-z0-9_]"
     spellings = "|".join(name.replace("-", folded) for name in IDENTITY_HEADERS)
     matcher = StringMatcher(safe_regex=RegexMatcher(regex=spellings))
-    named = [Mutation(remove=name) for name in (*IDENTITY_HEADERS, *_OVERRIDES)]
+    named = [Mutation(remove=name) for name in (*IDENTITY_HEADERS, *OVERRIDES)]
     respelled = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
