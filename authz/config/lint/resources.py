@@ -14,7 +14,7 @@ from authz.config.lint.hiding import names, overlap
 from authz.config.yaml_document import Path
 from authz.core.mcp import uri
 from authz.core.mcp.item import Kind
-from authz.core.policy.rule import Effect, Rule
+from authz.core.policy.rule import Effect, Pattern, Rule
 
 _PLACEHOLDER = "NAME"
 _BEFORE_PATH = 3
@@ -28,14 +28,19 @@ def resource_findings(rules: Sequence[Rule]) -> Iterator[tuple[Path, str, str]]:
         The key below the rules, the finding, and the cure.
     """
     applied = [(index, rule) for index, rule in enumerate(rules) if not rule.shadow]
-    allows = [rule for _, rule in applied if rule.effect is Effect.ALLOW]
+    wide = [
+        (rule, pattern)
+        for _, rule in applied
+        if rule.effect is Effect.ALLOW
+        for pattern in rule.selector.patterns.get(Kind.RESOURCE, ())
+    ]
     for index, rule in applied:
         place: Path = (index, str(rule.effect), "resources")
         for name in names(rule, Kind.RESOURCE):
             if uri.reading(name.replace("*", "x")) is None:
                 yield place, f"{name} is not a canonical URI, so no resource has this name", _spelling(name)
         if rule.effect is Effect.DENY:
-            yield from ((place, message, cure) for message, cure in _beside(rule, allows))
+            yield from ((place, message, cure) for message, cure in _beside(rule, wide))
             yield from (((index, key), _TEXT, _BY_NAME) for key in _comparing(rule))
 
 
@@ -57,22 +62,24 @@ def _spelling(name: str) -> str:
     return f"write {better}"
 
 
-def _beside(deny: Rule, allows: Sequence[Rule]) -> Iterator[tuple[str, str]]:
-    """Yield at most one finding: the first wider allow beside a deny."""
-    for allow in allows:
-        for name in names(deny, Kind.RESOURCE):
-            for pattern in allow.selector.patterns.get(Kind.RESOURCE, ()):
-                if overlap(pattern, name) and name != "*":
-                    message = (
-                        f"denies {name} beside the wider {'*'.join(pattern.parts)} of {allow.name}, "
-                        "so a spelling that only the server knows gets past it"
-                    )
-                    only = f'allow: {{resources: ["{_allow_only(name)}"]}}'
-                    yield (
-                        message,
-                        f"allow only what may be read: {only} for each {_PLACEHOLDER}, without a deny",
-                    )
-                    return
+def _beside(deny: Rule, wide: Sequence[tuple[Rule, Pattern]]) -> Iterator[tuple[str, str]]:
+    """Yield at most one finding: the first wider allow beside a deny.
+
+    Args:
+        deny: the deny.
+        wide: every pattern of resources of an allow; most files have few, and rules about tools cost nothing here.
+    """
+    denied = [name for name in names(deny, Kind.RESOURCE) if name != "*"]
+    found = ((allow, pattern, name) for allow, pattern in (wide if denied else ()) for name in denied)
+    for allow, pattern, name in found:
+        if overlap(pattern, name):
+            message = (
+                f"denies {name} beside the wider {'*'.join(pattern.parts)} of {allow.name}, "
+                "so a spelling that only the server knows gets past it"
+            )
+            only = f'allow: {{resources: ["{_allow_only(name)}"]}}'
+            yield message, f"allow only what may be read: {only} for each {_PLACEHOLDER}, without a deny"
+            return
 
 
 def _allow_only(name: str) -> str:

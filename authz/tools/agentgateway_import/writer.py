@@ -15,21 +15,23 @@ Rules of this module:
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
 from authz.config.agentgateway.documents import build_kubernetes
+from authz.config.agentgateway.standalone import build_standalone
+from authz.config.files import Files
 from authz.config.lint.expressions import substring_tests
 from authz.config.native.build import build
 from authz.config.native.model import PolicyFile
 from authz.config.problems import ConfigError, mistake
 from authz.config.settings import MAX_CORS_AGE, Cors, IssuerKeys, Settings
 from authz.config.validation import validate
-from authz.config.yaml_document import read_documents
+from authz.config.yaml_document import is_foreign, is_kubernetes, read_documents
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.rule import Effect, Rule
@@ -103,6 +105,8 @@ def _read(text: str, file: str, environment: Mapping[str, str]) -> Settings:
     documents = read_documents(text, file, environment)
     if not documents:
         raise mistake(file, "holds no documents")
+    if not any(map(is_kubernetes, documents)) and is_foreign(documents[0]):
+        return build_standalone(documents[0], text, read=Files().read, resource="", jwks={})
     return build_kubernetes(documents, text, resource="", jwks={})
 
 
@@ -120,7 +124,7 @@ class _PolicyWriter:
 
     def text(self) -> str:
         servers = self.settings.directory.servers
-        terms = servers[0].issuers
+        terms = self._terms(servers)
         names = {issuer: f"issuer-{index}" for index, issuer in enumerate(terms, 1)}
         head = _present(
             insecure_hosts=sorted(self.settings.insecure_hosts),
@@ -128,8 +132,23 @@ class _PolicyWriter:
         )
         lines = ["# Written by mcp-authz import.", *self._yaml(head), "servers:"]
         for server in servers:
-            lines += self._server(server, list(names.values()))
+            lines += self._server(server, [names[issuer] for issuer in server.issuers], terms)
         return "\n".join(lines) + "\n"
+
+    def _terms(self, servers: Sequence[Server]) -> dict[str, IssuerTerms]:
+        """Return the terms of each issuer with the audiences of all servers; each server narrows them to its own."""
+        terms: dict[str, IssuerTerms] = {}
+        for server in servers:
+            for issuer, own in server.issuers.items():
+                known = terms.get(issuer, own)
+                terms[issuer] = replace(known, audiences=known.audiences | own.audiences)
+        for server in servers:
+            accepted = _audiences(server)
+            for issuer, own in server.issuers.items():
+                if terms[issuer].audiences & accepted != own.audiences:
+                    message = f"{server.name} accepts an audience of one issuer that another server accepts of {issuer}"
+                    raise mistake(server.name, message, "give each server a file of its own")
+        return terms
 
     def _issuer(self, terms: IssuerTerms) -> dict[str, Any]:
         keys = self.settings.keys.get(terms.issuer, IssuerKeys(issuer=terms.issuer))
@@ -145,15 +164,19 @@ class _PolicyWriter:
             subject="" if terms.require_subject else "optional",
         )
 
-    def _server(self, server: Server, issuers: list[str]) -> list[str]:
+    def _server(self, server: Server, issuers: list[str], terms: Mapping[str, IssuerTerms]) -> list[str]:
+        narrowed = any(terms[issuer].audiences != own.audiences for issuer, own in server.issuers.items())
         resource = self._resource(server)
         section = _present(
             resource=resource,
             upstream=self.choices.upstream or self.settings.upstreams.get(server.name, ""),
             hosts=sorted(server.hosts - authorities(resource)),
             issuers=issuers,
+            audiences=sorted(_audiences(server)) if narrowed else [],
             origins=sorted(server.origins),
             cors=self._cors(self.settings.cors[server.name]),
+            scopes=list(server.scopes),
+            resource_documentation=server.documentation,
         )
         rules = [line for rule in server.policy.rules for line in self._rule(rule)]
         if server.policy.is_open:
@@ -183,6 +206,8 @@ class _PolicyWriter:
             if path != server.path:
                 self.warnings.append(f"--resource has the path {path}, the documents route {server.path}")
             return self.choices.resource
+        if server.resource:
+            return server.resource
         host = next(iter(sorted(server.hosts - {ANY})), "")
         url = f"https://{host}{server.path}" if host else f"http://localhost{server.path}"
         self.warnings.append(f"resource is a guess, {url}: metadata and challenges name it (give --resource)")
@@ -232,6 +257,11 @@ class _PolicyWriter:
 def _beyond(names: Iterable[str], needed: Iterable[str]) -> list[str]:
     known = {ANY, *map(str.lower, needed)}
     return [name for name in names if name.lower() not in known]
+
+
+def _audiences(server: Server) -> frozenset[str]:
+    """Return the audiences that a server accepts of any issuer."""
+    return frozenset(name for terms in server.issuers.values() for name in terms.audiences)
 
 
 def _present(**keys: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from authz.config.problems import ConfigError
 from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.identity.token import verify
 from authz.core.mcp.item import Item, Kind
@@ -11,6 +12,10 @@ from authz.core.policy.context import EvaluationContext
 from authz.core.reasons import Reason
 from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 from tests.cli.test_import import RESOURCE, SEED
+from tests.config.agentgateway.test_documents import TWO
+from tests.config.agentgateway.test_standalone import JWT, bound, route, simple
+from tests.config.agentgateway.test_standalone import RULES as STANDALONE_RULES
+from tests.config.agentgateway.test_target_refs import for_route
 from tests.property.test_forms import PERMISSION_VALUES, ROLE_VALUES, ROLES, SCOPE_VALUES, SCOPES, TOOLS
 from tests.support.core import call
 from tests.support.policy_files import POLICY, principal, settings
@@ -229,3 +234,58 @@ def test_a_require_becomes_a_deny_of_its_negation_with_a_comment_that_says_why()
 
 def test_a_rule_that_can_never_hold_is_left_out_with_a_comment():
     assert "# guard-allow-2 was left out" in imported(policy([EXPRESSIONS[3], EXPRESSIONS[10]])).text
+
+
+def terms(form):
+    """Give, by server, the audiences that it accepts of each issuer."""
+    return {
+        server.name: {issuer: sorted(own.audiences) for issuer, own in server.issuers.items()}
+        for server in form.directory.servers
+    }
+
+
+def test_servers_keep_the_audiences_of_their_own_policies():
+    text = for_route("a", "one-api") + for_route("b", "two-api") + TWO
+    written = native_text(text, "FILE", ImportChoices(), {}).text
+
+    issuer = "https://issuer.example/"
+    assert {"one": {issuer: ["one-api"]}, "two": {issuer: ["two-api"]}} == terms(settings(written))
+    assert terms(settings(text)) == terms(settings(written))
+
+
+def test_audiences_that_a_native_file_cannot_keep_apart_are_refused():
+    other = JWT.replace("https://issuer.example/", "https://other.example/").replace(
+        "https://mcp.example/mcp", "both"
+    )
+    first = JWT.replace("[https://mcp.example/mcp]", "[both, one]")
+    both = (
+        "jwtAuth:\n  mode: strict\n  providers:\n    - "
+        + "\n      ".join(JWT.replace("[https://mcp.example/mcp]", "[one]").splitlines()[2:])
+        .replace("  issuer", "issuer", 1)
+        .replace("\n        ", "\n      ")
+        + "\n    - "
+        + "\n      ".join(other.splitlines()[2:])
+        .replace("  issuer", "issuer", 1)
+        .replace("\n        ", "\n      ")
+        + "\n"
+    )
+    text = bound(route("one", "/one", both), route("two", "/two", first))
+
+    with pytest.raises(ConfigError, match="accepts an audience of one issuer that another server accepts of"):
+        native_text(text, "FILE", ImportChoices(), {})
+
+
+def test_a_standalone_file_is_written_with_its_public_url_and_decides_alike():
+    metadata = "  resourceMetadata: {resource: https://mcp.example/mcp, scopesSupported: [read]}\n"
+    text = simple(JWT.replace("jwtAuth:", "mcpAuthentication:") + metadata + STANDALONE_RULES)
+    found = native_text(text, "FILE", ImportChoices(), {})
+    forms = settings(text), settings(found.text)
+    callers = [principal(), principal(sub="alice"), principal(sub="eve"), principal(banned=True)]
+
+    assert ["https://mcp.example/mcp"] * 2 == [form.directory.servers[0].resource for form in forms]
+    assert [("read",)] * 2 == [form.directory.servers[0].scopes for form in forms]
+    assert terms(forms[0]) == terms(forms[1])
+    assert not any(
+        len({allowed(form, Caller.of(who, "server"), Item(Kind.TOOL, name), {}) for form in forms}) > 1
+        for who, name in product(callers, ("echo", "add", "other"))
+    )
