@@ -80,7 +80,9 @@ def _side(side: Evaluation) -> str:
 
 def _summary(found: Comparison) -> Iterable[str]:
     counts = as_json(found)
-    yield f"{counts['compared']} compared: {counts['same']} same, {counts['different']} different"
+    changes = len(_rows(found))
+    how_many = f" in {changes} change{'s' if changes > 1 else ''}" if changes != counts["different"] else ""
+    yield f"{counts['compared']} compared: {counts['same']} same, {counts['different']} different{how_many}"
     unknown: dict[str, Counter[str]] = {}
     for row, times in found.rows.items():
         if row.unknown:

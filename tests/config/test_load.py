@@ -1,3 +1,6 @@
+import gc
+from contextlib import suppress
+
 import pytest
 
 from authz.config.load import load
@@ -69,3 +72,12 @@ def test_an_option_that_a_native_file_would_ignore_is_refused(options, flag, key
     expected = f"{flag}: is for documents of agentgateway (write {key} into the file)"
 
     assert [expected] == problems(NATIVE, **options)
+
+
+@pytest.mark.parametrize("text", [NATIVE, "issuers: ["])
+def test_the_collector_is_as_it_was_after_a_file_was_read_or_refused(text):
+    assert gc.isenabled()
+    with suppress(ConfigError):
+        settings(text)
+
+    assert gc.isenabled()

@@ -57,7 +57,7 @@ def test_a_difference_is_shown_with_who_gains_or_loses_what(capsys):
     assert ["who", "server", "what"] == heading.split()[:3]
     assert ["alice", "-", "tool", "echo", "loses"] == row.split()[:5]
     assert "2" == row.split()[-1]
-    assert "2 compared: 0 same, 2 different" == summary
+    assert "2 compared: 0 same, 2 different in 1 change" == summary
 
 
 def record(**values):
