@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from authz.demo.issuer.app import IssuerServer
 from tests.support.commands import command
 from tests.support.policy_files import NATIVE, POLICY
 
@@ -172,3 +173,20 @@ def test_a_wrong_command_line_ends_with_usage_and_status_2(arguments):
     assert 2 == ended.status
     assert "Usage:" in ended.out + ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("issuer", "status", "said"),
+    [("{url}", 0, "1 usable"), ("{url}/other", 1, "-> check issuer, to the final slash")],
+)
+def test_online_the_issuers_are_asked_and_one_that_cannot_be_used_ends_with_1(tmp_path, issuer, status, said):
+    with IssuerServer() as served:
+        url = issuer.format(url=served.url)
+        file = tmp_path / "policy.yaml"
+        file.write_text(NATIVE.replace("https://issuer.example/", url), encoding="utf-8")
+        ended, data = (command("check", str(file), "--online", *more) for more in ((), ("--json",)))
+
+    assert (status, status) == (ended.status, data.status)
+    assert said in ended.out
+    assert ("good" in ended.out) is (status == 0)
+    assert {"severity", "issuer", "about", "state", "says", "cure"} == set(json.loads(data.out)[0])

@@ -17,6 +17,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -50,11 +51,13 @@ class Fetched:
         max_age: seconds for which the server says it is fresh (`max-age` of Cache-Control, RFC 9111 section 5.2.2.1),
             None if it does not say.
         media_type: its type in lower case, without parameters.
+        date: when the server sent it by its own clock, in seconds since the epoch; None if it does not say.
     """
 
     body: bytes
     max_age: int | None
     media_type: str = ""
+    date: float | None = None
 
 
 class Documents:
@@ -144,7 +147,14 @@ class Documents:
                 body += chunk
             found = _MAX_AGE.search(response.headers.get("cache-control", ""))
             age = int(found[1]) if found else None
-            return Fetched(body=bytes(body), max_age=age, media_type=media_type)
+            return Fetched(body=bytes(body), max_age=age, media_type=media_type, date=_date(response))
+
+
+def _date(response: httpx.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _trusting(authorities: str) -> ssl.SSLContext:

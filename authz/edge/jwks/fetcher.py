@@ -17,7 +17,8 @@ from authz.edge.jwks.documents import Documents, Fetched, FetchError
 
 __all__ = ["FetchError", "Fetched", "Fetcher", "metadata_urls"]
 
-_HEADERS = {"accept": "application/json, application/jwk-set+json"}
+HEADERS = {"accept": "application/json, application/jwk-set+json"}
+"""What is asked for."""
 _OPENID, _OAUTH = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
 _NOT_THERE = frozenset({404, 410})
 
@@ -62,7 +63,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._seconds):
                 url = where.jwks_uri or await self._discover(where.issuer)
-                return await self._documents.get(url, _HEADERS)
+                return await self._documents.get(url, HEADERS)
         except TimeoutError:
             msg = f"no answer within {self._seconds:g} s"
             raise FetchError(msg, url=where.jwks_uri or where.issuer) from None
@@ -71,7 +72,7 @@ class Fetcher:
         told: FetchError | None = None
         for url in metadata_urls(issuer):
             try:
-                document = await self._documents.get(url, _HEADERS)
+                document = await self._documents.get(url, HEADERS)
                 return jwks_uri(document.body, issuer, url)
             except FetchError as error:
                 if told is None or (told.status in _NOT_THERE and error.status not in _NOT_THERE):
