@@ -38,6 +38,7 @@ class AuthorizationServer:
         asked: every token that it was asked about.
         most: questions that were under way at once.
         records: what a service wrote that asked it.
+        loop: the event loop that it runs on, where that is another thread's.
     """
 
     url: str = ""
@@ -50,6 +51,7 @@ class AuthorizationServer:
     asked: list[str] = field(default_factory=list)
     most: int = 0
     records: str = ""
+    loop: Any = None
     _now: int = 0
 
     def issue(self, token: str, **claims: Any) -> str:
