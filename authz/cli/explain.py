@@ -12,7 +12,6 @@ from authz.cli.options import File, Jwks
 from authz.cli.policy_file import read_settings
 from authz.config.problems import mistake
 from authz.config.settings import Settings
-from authz.core.identity.claims import principal
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jws import read_compact, read_object
 from authz.core.identity.principal import Caller, TokenRejected
@@ -20,7 +19,7 @@ from authz.core.mcp.item import Item, Kind, Template
 from authz.core.reasons import Reason
 from authz.core.servers import Server
 from authz.edge.telemetry.service_log import configure
-from authz.oauth.token_check import ACCEPTED, check_token
+from authz.oauth.token_check import check_token
 from authz.tools.claim_paths import absent_claims
 from authz.tools.explanation import (
     DescribedCaller,
@@ -155,16 +154,16 @@ def _verified(settings: Settings, server: Server, token: str) -> DescribedCaller
     configure(sys.stderr, "warning")
     now = time.time()
     found = next(each for each in check_token(settings, token, now) if each.server == server.name)
-    jws = read_compact(token)
-    typ, claims = ("", None) if isinstance(jws, TokenRejected) else (jws.header.typ, read_object(jws.payload))
-    terms = None if claims is None else terms_for(claims, server)
-    if claims is None or terms is None or found.reason != ACCEPTED:
+    if found.principal is None:
         refused = TokenRejected(reason=Reason(found.reason), detail=found.detail)
+        jws = read_compact(token)
+        claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
+        terms = None if claims is None else terms_for(claims, server)
         notes = [] if claims is None or terms is None else _notes(claims, terms, server)
         return DescribedCaller(caller=refused, how=_CHECKED, notes=notes)
-    who = principal(claims, terms, now, typ)
-    caller = who if isinstance(who, TokenRejected) else Caller.of(who, server.name, issuer=terms.name)
-    return DescribedCaller(caller=caller, how=_CHECKED, notes=_notes(claims, terms, server))
+    who, terms = found.principal, server.issuers[found.principal.issuer]
+    caller = Caller.of(who, server.name, issuer=terms.name)
+    return DescribedCaller(caller=caller, how=_CHECKED, notes=_notes(who.claims, terms, server))
 
 
 def _notes(claims: Mapping[str, Any], terms: IssuerTerms, server: Server) -> list[str]:

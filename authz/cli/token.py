@@ -161,7 +161,11 @@ def _decode(token: str, config: str, jwks: list[str] | None, as_json: bool) -> N
         inspection, problem = None, str(error)
     if as_json:
         shown = asdict(inspection) if inspection else {"problem": problem}
-        typer.echo(json.dumps({**shown, **({"verdicts": list(map(asdict, verdicts))} if config else {})}))
+        typer.echo(
+            json.dumps(
+                {**shown, **({"verdicts": [verdict.as_data() for verdict in verdicts]} if config else {})}
+            )
+        )
     else:
         _show(inspection, problem, verdicts, now)
     if verdicts and all(verdict.reason != ACCEPTED for verdict in verdicts):

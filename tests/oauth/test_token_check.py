@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from authz.oauth.token_check import verify_for_servers
+from tests.support.introspection import CLIENT, SECRET, AuthorizationServer, serving
 from tests.support.jwks_server import IssuerSite, https, page
 from tests.support.policy_files import NATIVE, settings
 from tests.support.tokens import AUDIENCE, NOW, claims, jwk, rsa_key, token
@@ -47,3 +49,24 @@ def test_keys_are_fetched_within_the_bounds_of_the_file():
 
     assert ["accepted"] == reasons(IssuerSite(), bound.format(2048))
     assert ["keys_unavailable"] == reasons(IssuerSite(), bound.format(2047))
+
+
+def test_a_token_that_its_issuer_must_be_asked_about_is_asked_about(tmp_path):
+    async def story():
+        async with serving(AuthorizationServer()) as server:
+            (tmp_path / "secret").write_text(SECRET)
+            section = (
+                f"{{endpoint: {server.url}, client_id: {CLIENT}, client_secret_file: {tmp_path}/secret}}"
+            )
+            line = "    audiences: [https://mcp.example/mcp]\n"
+            given = settings(NATIVE.replace(line, f"{line}    introspection: {section}\n"))
+            good = server.issue("opaque-good")
+            found = [(await verify_for_servers(given, token, time.time()))[0] for token in (good, "unknown")]
+            server.status = 500
+            return [*found, (await verify_for_servers(given, good, time.time()))[0]]
+
+    good, unknown, failed = asyncio.run(asyncio.wait_for(story(), DEADLINE))
+
+    assert ("accepted", ("a", "b"), "alice") == (good.reason, good.scopes, good.principal.subject)
+    assert "principal" not in good.as_data()
+    assert ("inactive_token", "keys_unavailable") == (unknown.reason, failed.reason)
