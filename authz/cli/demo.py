@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PORT = 10_000
 _IDPS = ("auth0", "keycloak", "entra", "okta", "cognito")
-"""The names of `authz.demo.issuer.shapes.SHAPES`, which needs the demo extra."""
+"""The names of `authz.demo.issuer.shapes.SHAPES` that can tell the story; the module needs the demo extra."""
 
 
 def demo(

@@ -9,6 +9,7 @@ from authz.config.addresses import PLAIN_HTTP, is_guarded, is_http
 from authz.config.lint.issuers import trusting_findings
 from authz.config.lint.names import origin_findings
 from authz.config.native.define import Definitions, read_conditions
+from authz.config.native.issuer_terms import claim_warnings, issuer_terms
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
 from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
@@ -18,7 +19,7 @@ from authz.config.preflight import expressions
 from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Cors, Drain, Fetching, IssuerKeys, Settings
 from authz.config.yaml_document import Document, Path
-from authz.core.identity.issuer import Introspect, IssuerTerms
+from authz.core.identity.issuer import IssuerTerms
 from authz.core.mcp.item import Kind
 from authz.core.policy.lock import Lock
 from authz.core.policy.policy import Policy
@@ -102,47 +103,9 @@ def named_tools(policy: Policy) -> frozenset[str]:
     return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
 
 
-def issuer_terms(name: str, model: IssuerModel, audiences: list[str], *, groups: bool = False) -> IssuerTerms:
-    """Return the terms on which an issuer is trusted.
-
-    Args:
-        name: its key in the file.
-        model: what stands there.
-        audiences: those that are accepted.
-        groups: whether a rule asks for groups.
-    """
-    return IssuerTerms(
-        issuer=model.issuer,
-        name=name,
-        audiences=frozenset(audiences),
-        algorithms=frozenset(model.algorithms),
-        leeway=float(model.leeway_seconds),
-        scopes_claim=model.claims.scopes,
-        permissions_claim=model.claims.permissions_of(model.issuer),
-        scope_prefix=model.scope_prefix or "",
-        roles_claim=model.claims.roles,
-        groups_claim=model.claims.groups if groups else None,
-        client_claim=model.claims.client,
-        subject_claim=model.claims.subject,
-        audience_claim=model.claims.audience,
-        introspect=_introspect(model),
-        required_claims=model.required_claims,
-        max_token_age=model.max_token_age_seconds,
-        require_subject=model.subject == "required",
-        refuse_id_tokens=None if model.refuse_id_tokens == "auto" else bool(model.refuse_id_tokens),
-        allowed_clients=None if model.allowed_clients is None else frozenset(model.allowed_clients),
-    )
-
-
 def normal_origins(origins: list[str]) -> frozenset[str]:
     """Return origins as browsers send them, in lower case."""
     return frozenset(origin.lower() for origin in origins)
-
-
-def _introspect(model: IssuerModel) -> Introspect:
-    if model.introspection is None:
-        return Introspect.NEVER
-    return Introspect.OPAQUE if model.has_keys else Introspect.ALL
 
 
 def _asks_for_groups(rule: Rule) -> bool:
@@ -200,9 +163,8 @@ class _SettingsBuilder:
     def _check_claims(self) -> None:
         """Warn of claims that are probably meant as paths."""
         for name, model in self.file.issuers.items():
-            place: Path = ("issuers", name)
-            for key, message, cure in model.claims.dotted():
-                self.warnings.append(self.document.problem((*place, "claims", *key), message, cure))
+            for path, message, cure in claim_warnings(name, model):
+                self.warnings.append(self.document.problem(path, message, cure))
 
     def server(self, name: str, model: ServerModel) -> Server:
         path: Path = ("servers", name)

@@ -25,6 +25,7 @@ class Shape:
         roles: likewise.
         scope_prefix: what a client puts before a scope when it requests one.
         typed: whether the header has `typ: JWT`.
+        story: whether its tokens have the scopes and roles that the demo's story is about.
     """
 
     claims: Callable[[TokenFields, str], dict[str, Any]]
@@ -33,6 +34,7 @@ class Shape:
     roles: str = "jwt.roles"
     scope_prefix: str = ""
     typed: bool = True
+    story: bool = True
 
 
 def _auth0(wanted: TokenFields, url: str) -> dict[str, Any]:
@@ -108,6 +110,21 @@ def _cognito(wanted: TokenFields, _url: str) -> dict[str, Any]:
 
 _RESOURCE_SERVER = "mcp/"
 
+
+def _google(wanted: TokenFields, _url: str) -> dict[str, Any]:
+    """Return the claims of an ID token, the only token of Google's that anybody else can verify."""
+    domain = "demo.example"
+    return {
+        "azp": wanted.client,
+        "aud": wanted.audience,
+        "sub": wanted.sub,
+        "at_hash": "HK6E_P6Dh8Y93mRNtsDB1Q",
+        "hd": domain,
+        "email": f"{wanted.sub}@{domain}",
+        "email_verified": True,
+    }
+
+
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "auth0": Shape(
@@ -139,6 +156,11 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
             roles='jwt["cognito:groups"]',
             scope_prefix=_RESOURCE_SERVER,
             typed=False,
+        ),
+        "google": Shape(
+            claims=_google,
+            policy="required_claims: {email_verified: true}\n    refuse_id_tokens: false",
+            story=False,
         ),
     }
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from authz.config.native.build import issuer_terms
+from authz.config.native.issuer_terms import issuer_terms
 from authz.config.native.model import PolicyFile
 from authz.config.settings import Cors
 from authz.config.validation import validate

@@ -78,3 +78,16 @@ def test_a_url_with_dots_is_a_name_like_any_other(text):
 )
 def test_groups_are_read_where_a_rule_of_the_server_asks_for_them(rules, read):
     assert (("groups",) if read else None) == terms("{}", rules).groups_claim
+
+
+def test_a_required_claim_with_dots_is_a_warning_because_it_cannot_be_a_path():
+    text = NATIVE.replace(
+        ISSUER, f"{ISSUER}    required_claims: {{ext.tenant: acme, 'https://a.example/b': null}}\n"
+    )
+
+    assert [
+        (
+            "FILE:4: issuers.main.required_claims.ext.tenant: ext.tenant is one claim, whose name has dots"
+            " (only claims of the token itself are required here; ask for others in a rule's when)"
+        )
+    ] == warnings(text)
