@@ -80,6 +80,7 @@ Isolate = Annotated[
 ]
 
 FILES = "a path on Envoy's machine"
+_NO_LISTENER = "is for a listener, and neither --part filters nor --merge renders one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +113,9 @@ class Flags:
         self._refuse_in_shadow()
         clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
         if self.health_path and not listener:
-            raise mistake(
-                _flag("health_path"), "is for a listener, and --part filters has none", "leave it out"
-            )
+            raise mistake(_flag("health_path"), _NO_LISTENER, "leave it out")
         if clients and not listener:
-            raise mistake(_flag("tls_cert"), "is for a listener, and --part filters has none", "leave it out")
+            raise mistake(_flag("tls_cert"), _NO_LISTENER, "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
         return RenderOptions(
             clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,

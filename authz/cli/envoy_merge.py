@@ -15,10 +15,13 @@ def write_merged(
 ) -> None:
     """Merge and print; without a file to write, the result is on stdout and the table on stderr."""
     from authz.merge.merge import merge  # noqa: PLC0415 - costs most of a second
+    from authz.merge.target import choices  # noqa: PLC0415 - as above
     from authz.tools.terminal import table  # noqa: PLC0415 - as above
 
     try:
-        merged = merge(read_text(existing), existing, chain, settings, listener=listener, isolate=isolate)
+        text = read_text(existing)
+        listener = listener or _asked(choices(text, existing, settings) if _at_a_terminal() else [])
+        merged = merge(text, existing, chain, settings, listener=listener, isolate=isolate)
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -29,3 +32,17 @@ def write_merged(
     else:
         sys.stdout.write(merged.text)
     table(("what changes", "before", "now"), rows, err=not out)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _asked(names: list[str]) -> str:
+    """Ask for one of several names; empty if there is nothing to choose."""
+    if not names:
+        return ""
+    kind = typer.prompt(
+        f"Several connection managers serve the policy's hosts ({', '.join(names)}). Which one", err=True
+    )
+    return str(kind)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from authz.doctor.filters import Filter
 from authz.doctor.node import Node
 from authz.doctor.routes import ChainRoute
-from authz.merge.parts import metadata_path
 from authz.merge.placing import Placed
 
 
@@ -63,8 +62,8 @@ def of_places(placed: Iterable[Placed], *, isolated: bool) -> Iterator[MergeEffe
         hosts = ", ".join(host.at("name").text or "?" for host in each.hosts) or ", ".join(each.new)
         now = f"MCP server {each.server.name}, {'by a listener of its own' if isolated else 'judged'}"
         yield MergeEffect(f"{path} at {hosts}", _taken(each.before), now)
-        metadata = f"{metadata_path(each.server)} at {hosts}"
-        yield MergeEffect(metadata, "as other paths", "the service's metadata, without a token")
+        metadata = f"/.well-known/... of {path} at {hosts}"
+        yield MergeEffect(metadata, "as other paths", "the service's metadata (RFC 9728), without a token")
 
 
 def _taken(before: Iterable[ChainRoute]) -> str:

@@ -9,6 +9,7 @@ Taking these parts out gives the file as its owner wrote it, so a merge begins w
 file, and merging a changed policy leaves nothing of the old one behind.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 
 from authz.config.problems import mistake
@@ -34,7 +35,7 @@ def without_merged(text: str, file: str) -> str:
 
 def _kept(text: str, file: str) -> Iterator[str]:
     opened = 0
-    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
         words = line.strip()
         if words in {BEGIN, END}:
             if (words == BEGIN) is bool(opened):

@@ -6,11 +6,13 @@ their own, to which the connection manager gets nothing but routes.
 
 from dataclasses import dataclass
 
+from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.servers import Server
 from authz.doctor import expected
 from authz.doctor.node import Node, Path
 from authz.doctor.routes import ChainRoute
+from authz.doctor.source import read_text
 from authz.merge import effects
 from authz.merge.effects import MergeEffect
 from authz.merge.isolated import door, inner_listener, internal_cluster, internal_extension
@@ -69,7 +71,13 @@ def merge(
     target = find_target(base, file, settings, listener)
     out = YamlText(base, file, target.source.tree)
     made = (_isolated if isolate else _together)(out, target, chain, settings)
-    return Merged(out.write(), tuple(made))
+    merged = out.write()
+    if without_merged(merged, file).removesuffix("\n") != base.removesuffix("\n"):
+        raise mistake(
+            file, "the rest of the file would not stay as it is", "please report this, with the file"
+        )
+    read_text(merged, file)
+    return Merged(merged, tuple(made))
 
 
 def _together(out: YamlText, target: MergeTarget, chain: Chain, settings: Settings) -> list[MergeEffect]:
@@ -124,7 +132,8 @@ def _isolated(out: YamlText, target: MergeTarget, chain: Chain, settings: Settin
 
     placed = place(out, target, settings, make, last_route(target, parts, judged=False))
     _add_clusters(out, target, parts, [internal_cluster()])
-    return [*effects.of_places(placed, isolated=True), *_of_filters(target)]
+    log = MergeEffect("standard output of Envoy", "as it was", "one more line of JSON for each MCP request")
+    return [*effects.of_places(placed, isolated=True), *_of_filters(target), log]
 
 
 def _of_filters(target: MergeTarget) -> list[MergeEffect]:

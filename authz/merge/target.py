@@ -3,6 +3,7 @@
 Whatever could not be done safely is refused here, with the line and what to do instead.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from authz.doctor.node import Node
 from authz.doctor.places import virtual_host
 from authz.doctor.source import Source, read_text
 
+_BREAKS = re.compile("[\x85\u2028\u2029]|\r(?!\n)")
+"""What ends a line for YAML, but not for an editor."""
 _BY_HAND = "paste `mcp-authz envoy --part filters` by hand, where its comments say"
 
 
@@ -109,6 +112,10 @@ def _refuse_form(source: Source) -> None:
     if source.json:
         cure = "write it as YAML, where comments can mark what is merged"
         raise mistake(source.file, "a JSON file has no room for comments", cure)
+    strange = _BREAKS.search(source.text)
+    if strange:
+        line = source.text.count("\n", 0, strange.start()) + 1
+        raise mistake(source.file, "has a line break that is no newline", "write \\n or \\r\\n", line=line)
     if source.more:
         raise mistake(source.file, "has several documents, of which Envoy reads the first", "keep one")
     for path in source.repeated:
@@ -129,21 +136,32 @@ def candidates(inventory: Inventory) -> list[FilterChain]:
     return [each for each in inventory.chains if each.manager.present and each.listener.present]
 
 
+def choices(text: str, file: str, settings: Settings) -> list[str]:
+    """Return the names to choose from where several connection managers serve the policy's hosts; none otherwise."""
+    every = candidates(take_inventory(Node(read_text(text, file).tree)))
+    serving = [chain for chain in every if _serves(chain, settings)]
+    return sorted({min(names(chain), default="") for chain in serving} - {""}) if len(serving) > 1 else []
+
+
 def _chosen(source: Source, inventory: Inventory, settings: Settings, listener: str) -> FilterChain:
     every = candidates(inventory)
     named = [each for each in every if listener in names(each)] if listener else every
     serving = [each for each in named if listener or len(every) == 1 or _serves(each, settings)]
     if len(serving) == 1:
         return serving[0]
-    known = ", ".join(sorted({name for each in every for name in names(each)})) or "none in this file"
     if not every:
         raise mistake(source.file, "has no listener with a connection manager", _BY_HAND)
-    said = {
-        True: f"no listener or stat_prefix is named {listener}"
-        if listener
-        else "no listener serves the policy's hosts",
-        False: f"{len(serving)} connection managers {'have that name' if listener else 'serve the policy hosts'}",
-    }[not serving]
+    known = ", ".join(sorted({name for each in every for name in names(each)})) or "no names"
+    if not serving:
+        said = (
+            f"no listener or stat_prefix is named {listener}"
+            if listener
+            else "no listener serves the policy's hosts"
+        )
+    else:
+        said = (
+            f"{len(serving)} connection managers {'have that name' if listener else 'serve the policy hosts'}"
+        )
     raise mistake(source.file, said, f"choose with --listener; there are: {known}")
 
 

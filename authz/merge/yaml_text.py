@@ -67,7 +67,7 @@ class YamlText:
     def __post_init__(self) -> None:
         """Compose the text."""
         self._root = next(compose(self.text, self.file, MAX_DEPTH))
-        self._lines = self.text.splitlines()
+        self._lines = self.text.removesuffix("\n").split("\n")
         seen: set[int] = set()
         waiting = [self._root]
         while waiting:

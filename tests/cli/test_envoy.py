@@ -1,8 +1,10 @@
 import pytest
 import yaml
 
+from authz.cli import envoy_merge
 from tests.support.commands import command
 from tests.support.policy_files import NATIVE, POLICY
+from tests.support.shop import shop
 
 FILE = NATIVE.replace(
     "    resource: https://mcp.example/mcp\n",
@@ -183,7 +185,7 @@ REFUSED = [
     ),
     (
         [*TLS, "--part", "filters"],
-        "--tls-cert: is for a listener, and --part filters has none (leave it out)",
+        "--tls-cert: is for a listener, and neither --part filters nor --merge renders one (leave it out)",
     ),
     (
         ["--shadow", "--native-filter"],
@@ -219,3 +221,87 @@ def test_mutual_tls_over_a_unix_socket_and_bodies_too_large_for_envoys_own_filte
     assert "--service-ca: a Unix socket has no name" in by_socket.err
     assert "--native-filter: Envoy's MCP filter reads at most 10485760 bytes" in too_large.err
     assert "limits.body_bytes" in too_large.err
+
+
+HERS = shop()
+"""Somebody's bootstrap, which serves the policy's host among others."""
+
+
+@pytest.fixture
+def hers(tmp_path):
+    file = tmp_path / "hers.yaml"
+    file.write_text(HERS)
+    return file
+
+
+def test_a_merge_writes_the_file_and_prints_what_changes_for_others(envoy, hers, tmp_path):
+    ended = envoy("--merge", hers, "-o", tmp_path / "out.yaml")
+    again = envoy("--merge", tmp_path / "out.yaml", "-o", tmp_path / "again.yaml")
+
+    assert (0, "") == (ended.status, ended.err)
+    assert ended.out.startswith("what changes")
+    assert "%2F" in ended.out
+    assert (again.out, (tmp_path / "out.yaml").read_text()) == (
+        ended.out,
+        (tmp_path / "again.yaml").read_text(),
+    )
+
+
+def test_a_merge_to_stdout_keeps_the_table_apart_from_it(envoy, hers):
+    ended = envoy("--merge", hers, "--isolate")
+
+    assert 2 == len(yaml.safe_load(ended.out)["static_resources"]["listeners"])
+    assert ended.err.startswith("what changes")
+    assert "%2F" not in ended.err
+
+
+def test_a_merge_into_the_file_itself_may_be_repeated(envoy, hers):
+    envoy("--merge", hers, "-o", hers)
+    once = hers.read_text()
+    envoy("--merge", hers, "-o", hers)
+
+    assert once == hers.read_text() != HERS
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--isolate"], "--isolate: needs --merge (give the bootstrap that you have)"),
+        (["--listener", "a"], "--listener: needs --merge (give the bootstrap that you have)"),
+        (
+            ["--merge", "x.yaml", "--native-filter"],
+            "--native-filter: would be for every route of the connection manager (add --isolate)",
+        ),
+        (["--merge", "/none.yaml"], "error: /none.yaml: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_merge_that_cannot_be_is_refused_by_the_name_of_what_is_in_the_way(envoy, options, expected):
+    ended = envoy(*options)
+
+    assert (2, "", expected + "\n") == (ended.status, ended.out, ended.err)
+
+
+def test_a_merge_that_is_refused_writes_nothing(envoy, hers, tmp_path):
+    hers.write_text(HERS.replace("  - name: orders\n", "  - name: rewriter\n"))
+    ended = envoy("--merge", hers, "-o", tmp_path / "out.yaml")
+
+    assert (2, "", False) == (ended.status, ended.out, (tmp_path / "out.yaml").exists())
+    assert "a cluster named rewriter is there already" in ended.err
+
+
+def test_at_a_terminal_one_is_asked_which_of_several_managers_is_meant(envoy, hers, tmp_path, monkeypatch):
+    tree = yaml.safe_load(HERS)
+    second = yaml.safe_load(HERS)["static_resources"]["listeners"][0] | {"name": "edge"}
+    tree["static_resources"]["listeners"].append(second)
+    hers.write_text(yaml.safe_dump(tree, sort_keys=False))
+    monkeypatch.setattr(envoy_merge, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(
+        "typer.prompt", lambda text, **_: {"public": "x", "edge": "edge"}[text.split("(")[1].split(",")[0]]
+    )
+    ended = envoy("--merge", hers, "-o", tmp_path / "out.yaml")
+    merged = yaml.safe_load((tmp_path / "out.yaml").read_text())["static_resources"]["listeners"]
+
+    assert 0 == ended.status
+    assert [4, 7] == [
+        len(each["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]) for each in merged
+    ]

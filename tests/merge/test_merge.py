@@ -52,6 +52,15 @@ def test_a_merge_leaves_nothing_of_an_earlier_one_behind():
     assert merged(isolate=True).text == merged(merged(host="other.example.com").text, isolate=True).text
 
 
+@pytest.mark.parametrize("text", [SHOP.replace("\n", "\r\n"), SHOP.removesuffix("\n"), SHOP + "\n\n"])
+def test_line_ends_of_the_file_are_kept(text):
+    out = merged(text).text
+
+    assert text.removesuffix("\n") == without_merged(out, "f").removesuffix("\n")
+    assert out == merged(out).text
+    assert yaml.safe_load(merged().text) == yaml.safe_load(out)
+
+
 def test_every_line_of_the_file_is_kept_in_its_order():
     kept = iter(merged().text.splitlines())
 
@@ -157,6 +166,7 @@ def test_of_several_listeners_one_is_chosen_by_name_or_by_stat_prefix():
 
 REFUSED = [
     ("{}", {}, "shop.yaml: a JSON file has no room for comments"),
+    (SHOP + "# a\u2028# b", {}, "a line break that is no newline"),
     ("a: 1\n", {}, "shop.yaml: is not a bootstrap with its listeners"),
     (SHOP + "---\na: 1\n", {}, "shop.yaml: has several documents"),
     (SHOP.replace("          stat_prefix: shop\n", "          stat_prefix: shop\n          stat_prefix: x\n", 1), {}, "stat_prefix appears twice"),

@@ -42,7 +42,9 @@ def driven(tmp_path_factory):
                 merged = merge(text, "shop.yaml", chain, settings, isolate=form == "isolated")
                 text, effects = merged.text, merged.effects
             with running_envoy(text, port, tmp_path_factory.mktemp(form)) as envoy:
-                asked = [like(answered(port, each.bytes(good))) for each in other_traffic()]
+                asked = [
+                    like(each) for each in answered(port, *(asked.bytes(good) for asked in other_traffic()))
+                ]
                 asked += [order(port).encode(), like(chat(port))]
                 log = [line["line"] for line in envoy.access_log(len(asked)) if "line" in line]
             seen[form] = (asked, log, effects)

@@ -4,6 +4,7 @@ What is driven is short: the shop's own requests are answered as before, and one
 """
 
 import copy
+import json
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from authz.doctor.model import Severity
 from authz.doctor.source import read_text
 from authz.merge.merge import merge
 from authz.render.address import Address
-from tests.merge.test_other_traffic import like
 from tests.support.real_envoy import check_service, free_port, running_envoy
 from tests.support.shared_shop import chain_for
 from tests.support.shop import HOSTS, ISSUER, Asked, answered, backend, shop
@@ -188,7 +188,7 @@ def running():
         text = shop(port, servers.api, servers.orders)
         good = token(current(iss=ISSUER))
         with running_envoy(text, port, Path(directory)):
-            before = [like(answered(port, each.bytes(good))) for each in SHOPS]
+            before = starts(answered(port, *(each.bytes(good) for each in SHOPS)))
         grpc = f"{directory}/a.sock"
         chain, settings = chain_for("shop.example.com", service=Address(path=grpc))
         forms = {
@@ -197,17 +197,17 @@ def running():
         }
         with check_service(f"unix:{grpc}") as checks:
             checks.answer.status.code = 7
-            yield port, good, before, forms, settings, checks
+            yield port, good, before, forms, settings, checks, set()
 
 
-def same(answers, before):
-    """Whether answers differ from those before in nothing but what a merge announces: the client's address."""
-    return [each.split(b"\r\n")[0] for each in answers] == [each.split(b"\r\n")[0] for each in before]
+def starts(answers):
+    """The status lines; a merge announces that headers about the client's address differ."""
+    return [each.split(b"\r\n")[0] for each in answers]
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_named_and_the_fixed_file_serves_the_shop_and_guards_mcp(running, name, tmp_path):
-    port, good, before, forms, settings, checks = running
+    port, good, before, forms, settings, checks, driven = running
     id_, plant = FAULTS[name]
     tree = copy.deepcopy(yaml.safe_load(forms[name.startswith("isolated")]))
     plant(Shop(tree))
@@ -219,9 +219,13 @@ def test_a_fault_is_named_and_the_fixed_file_serves_the_shop_and_guards_mcp(runn
     assert left >= ({id_} - {"front-may-change"}) if name in BY_HAND else left == set()
     if name in BY_HAND:
         return
+    same_tree = json.dumps(after.source.tree, sort_keys=True)
+    if same_tree in driven:  # the fix restored what was driven already
+        return
+    driven.add(same_tree)
     asked = len(checks.seen)
     with running_envoy(after.source.text, port, tmp_path):
-        assert same([answered(port, each.bytes(good)) for each in SHOPS], before)
-        assert answered(port, MCP.bytes(good)).startswith(b"HTTP/1.1 403")
+        assert before == starts(answered(port, *(each.bytes(good) for each in SHOPS)))
+        assert starts(answered(port, MCP.bytes(good))) == [b"HTTP/1.1 403 Forbidden"]
     assert asked + 1 == len(checks.seen)
     assert "authorization" in checks.seen[-1].attributes.request.http.headers

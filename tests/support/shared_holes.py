@@ -6,6 +6,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from tests.support.holes import AUTHZ, AUTHZ_PER_ROUTE, EXT, FILTER_CONFIG, LUA, Tree, ours
@@ -18,9 +19,15 @@ HINT = "route-exempt"
 """Stands beside every finding: the routes of the other work are exempt, and the doctor says so."""
 
 
+@cache
+def _ours() -> dict[str, Any]:
+    """Render once."""
+    return ours()
+
+
 def beside() -> dict[str, Any]:
     """Give a bootstrap of ours that also serves an API behind jwt_authn; with its policy, only a hint is found."""
-    root = ours()
+    root = copy.deepcopy(_ours())
     tree = Tree(root)
     host = next(each for each in tree.hosts if each["domains"] != ["*"])
     tree.manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]

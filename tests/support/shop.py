@@ -142,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers with what arrived, and speaks on a websocket."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def _any(self) -> None:
         if self.headers.get("upgrade", "").lower() == "websocket":
@@ -195,18 +196,28 @@ def backend() -> Iterator[Backend]:
         thread.join(DEADLINE)
 
 
-def answered(port: int, data: bytes) -> bytes:
-    """Send a request and give the whole answer as it came; not waiting for Envoy, which closes a second later."""
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
-        connection.sendall(data)
-        got = bytearray()
-        while b"\r\n\r\n" not in got:
-            got += _part(connection)
-        head, _, body = bytes(got).partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        while len(body) < int(length[1] if length else 0):
-            body += _part(connection)
-        return head + b"\r\n\r\n" + body
+def answered(port: int, *requests: bytes) -> list[bytes]:
+    """Send requests one after the other, over one connection as long as Envoy keeps it; gives the answers as they came."""
+    answers: list[bytes] = []
+    while len(answers) < len(requests):
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
+            for data in requests[len(answers) :]:
+                connection.sendall(data)
+                answers.append(_answer(connection))
+                if b"connection: close" in answers[-1].partition(b"\r\n\r\n")[0]:
+                    break
+    return answers
+
+
+def _answer(connection: socket.socket) -> bytes:
+    got = bytearray()
+    while b"\r\n\r\n" not in got:
+        got += _part(connection)
+    head, _, body = bytes(got).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while len(body) < int(length[1] if length else 0):
+        body += _part(connection)
+    return head + b"\r\n\r\n" + body
 
 
 def _part(connection: socket.socket) -> bytes:
