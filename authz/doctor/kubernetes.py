@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from authz.doctor.filters import Filter, read_filters
-from authz.doctor.node import Node, Path, camel
+from authz.doctor.node import Node, Path
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http."
 _AUTHZ, _PROC = f"{_HTTP}ext_authz.v3.ExtAuthz", f"{_HTTP}ext_proc.v3.ExternalProcessor"
@@ -149,18 +149,15 @@ def _field(found: str, path: list[str], value: Node) -> Iterator[Piece]:
 
 
 def _translated(message: dict[str, Any], at: Node) -> Piece:
-    node = Node(message, at.path)
+    """Return a guard of which a document says some fields."""
     kind = "ext_authz" if message["@type"] == _AUTHZ else "ext_proc"
-    filter_ = Filter(
-        node=Node(None, at.path),
-        index=0,
-        name=kind,
-        kind=kind,
-        typed=node,
-        config=node,
-        wrapper=Node(None, at.path),
-    )
-    return Piece(node=node, kind="filter", partial=True, filter=filter_)
+    return _named(kind, kind, Node(message, at.path), at)
+
+
+def _named(name: str, kind: str, typed: Node, at: Node, place: int = 0) -> Piece:
+    node, absent = Node(None, at.path), Node(None, at.path)
+    filter_ = Filter(node=node, index=0, name=name, kind=kind, typed=typed, config=typed, wrapper=absent)
+    return Piece(node=typed, kind="filter", place=place, partial=True, filter=filter_)
 
 
 def _given(node: Node, fields: Mapping[str, Callable[[Any], dict[str, Any]]]) -> dict[str, Any]:
@@ -190,17 +187,9 @@ def _extension_policy(document: Node) -> Iterator[Piece]:
 
 
 def _other(name: str, kind: str, node: Node, place: int) -> Piece:
-    typed = Node({"@type": _HTTP + kind}, node.path)
-    filter_ = Filter(
-        node=node,
-        index=0,
-        name=name,
-        kind=kind.partition(".")[0],
-        typed=typed,
-        config=typed,
-        wrapper=Node(None),
-    )
-    return Piece(node=node, kind="filter", place=place, partial=True, filter=filter_)
+    """Return a filter that Envoy Gateway adds for a part of a policy."""
+    piece = _named(name, kind.partition(".")[0], Node({"@type": _HTTP + kind}, node.path), node, place)
+    return piece if piece.filter is None else replace(piece, filter=replace(piece.filter, node=node))
 
 
 def _mode(value: Any) -> dict[str, Any]:
@@ -259,14 +248,12 @@ _READ: Mapping[str, Callable[[Node], Iterator[Piece]]] = {
     "SecurityPolicy": _security_policy,
     "EnvoyExtensionPolicy": _extension_policy,
 }
-KINDS = frozenset(_READ)
-"""The kinds of documents that are read."""
 
 
 def exempting_entries(piece: Piece) -> Iterator[Node]:
     """Yield the settings by which a patch of routes exempts them from ext_authz."""
     for node in piece.node.walk():
-        if node.key != camel("typed_per_filter_config") and node.key != "typed_per_filter_config":
+        if node.key != "typed_per_filter_config":
             continue
         for name, entry in node.members():
             mine = "ext_authz" in name or entry.type.endswith("ExtAuthzPerRoute")

@@ -10,6 +10,7 @@ Rules of this module:
 """
 
 import copy
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,6 +173,11 @@ class YamlText:
         return FlowEdit(value)
 
     def _write_flow(self, path: Path, value: Any) -> None:
+        if not path:
+            at, last = self._root.start_mark.line, self._last(self._root)
+            whole = self._lines[at : last + 1]
+            self._splices.append(Splice(at, 0, tuple(marked(_block(value, {}, 0), "", whole)), len(whole)))
+            return
         *around, step = path
         parent = self._at(tuple(around))
         if isinstance(step, int):
@@ -215,17 +221,22 @@ class YamlText:
         return int(line)
 
     def _dash(self, node: yaml.Node, index: int) -> int:
-        """Return the line of an element's dash."""
+        """Return the line of an element's dash.
+
+        Raises:
+            ConfigError: something else stands before it, as in a list of lists.
+        """
         line, column = node.value[index].start_mark.line, node.start_mark.column
         while self._lines[line][column : column + 1] != "-":
             line -= 1
+        if self._lines[line][:column].strip():
+            what = "a list begins on the line of what holds it"
+            raise mistake(self.file, what, "begin it on a line of its own", line=line + 1)
         return int(line)
 
     def _before(self, node: yaml.Node, index: int) -> int:
         """Return the line of an element's dash, or of the comments right above it."""
         line, pad = self._dash(node, index), " " * node.start_mark.column
-        if self._lines[line][: len(pad)].strip():
-            return line  # the list begins on the line of what holds it
         while line and self._lines[line - 1].startswith(pad + "#") and self._lines[line - 1].strip() != END:
             line -= 1
         return line
@@ -261,7 +272,8 @@ def _block(value: dict[str, Any], said: Mapping[Path, str], indent: int) -> list
 def _item(item: Any, pad: str, said: Mapping[Path, str]) -> list[str]:
     """Return an element of a list as lines; the comments on it stand above its dash."""
     if not isinstance(item, dict) or not item:
-        return [f"{pad}- {line}" for line in _block({"x": item}, {}, len(pad))[0].split(": ", 1)[1:]]
+        on_one_line = emit({"x": item}, width=sys.maxsize).removeprefix("x: ").rstrip("\n")
+        return [f"{pad}- {on_one_line}"]
     above = emit({"x": 0}, {("x",): said.get((), "")}).splitlines()[:-1]
     lines = [f"{pad}{line}" for line in above]
     dashed = False

@@ -76,6 +76,52 @@ TREES = st.recursive(
     max_leaves=25,
 )
 DOCUMENTS = st.dictionaries(KEYS, TREES, max_size=5)
+KUBERNETES = {
+    "EnvoyFilter": ("configPatches", {"applyTo": "HTTP_FILTER", "patch": {"operation": "MERGE"}}),
+    "EnvoyPatchPolicy": ("jsonPatches", {"operation": {"path": "/typed_config", "jsonPath": "http_filters"}}),
+    "SecurityPolicy": ("extAuth", {"grpc": {}}),
+    "EnvoyExtensionPolicy": ("extProc", {"failOpen": True}),
+}
+PARTS = st.sampled_from(
+    [
+        "value",
+        "patch",
+        "operation",
+        "path",
+        "applyTo",
+        "match",
+        "typed_config",
+        "failOpen",
+        "processingMode",
+        "bodyToExtAuth",
+        "headersToExtAuth",
+        "metadata",
+        "timeout",
+        "lua",
+        "oidc",
+        "response",
+        "@type",
+    ]
+)
+PLACES_OF_PARTS = st.sampled_from(
+    ["HTTP_FILTER", "NETWORK_FILTER", "CLUSTER", "HTTP_ROUTE", "MERGE", "/typed_config"]
+)
+INSIDE = st.recursive(
+    SCALARS | PLACES_OF_PARTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(PARTS | KEYS, inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@st.composite
+def kubernetes(draw):
+    """A document of a kind that is read, with anything in it."""
+    kind = draw(st.sampled_from(sorted(KUBERNETES)))
+    key, usual = KUBERNETES[kind]
+    inside = draw(st.dictionaries(PARTS, INSIDE, max_size=4))
+    value = {**usual, **inside}
+    spec = draw(st.sampled_from([{key: value}, {key: [value]}, {key: draw(INSIDE)}, draw(INSIDE)]))
+    return {"apiVersion": "v1", "kind": kind, "spec": spec}
 
 
 def places(value, path=()):
@@ -124,6 +170,12 @@ def examined(text):
 def test_any_document_is_answered_in_yaml_and_in_json(tree):
     examined(write_yaml(tree, allow_unicode=True))
     examined(json.dumps(json.loads(json.dumps(tree).replace("NaN", "0").replace("Infinity", "0"))))
+
+
+@given(st.lists(kubernetes(), min_size=1, max_size=2))
+@settings(max_examples=80)
+def test_any_kubernetes_document_is_answered_and_left_as_it_is(documents):
+    examined("---\n".join(write_yaml(each) for each in documents))
 
 
 @given(broken())

@@ -51,7 +51,8 @@ def test_a_hole_is_closed_where_a_machine_can_and_envoy_accepts_what_is_written(
     again = fix(after.source)
     done = validate(after.source.text, tmp_path) if not hole.by_hand else None
 
-    assert sorted(hole.by_hand) == sorted(set(ids(after.findings)))
+    # What is moved before ext_authz is no longer a hole, but the doctor goes on to say that it is there.
+    assert sorted(hole.by_hand) == sorted(set(ids(after.findings)) - {"front-may-change"})
     assert set(hole.finds) == {*ids(closed), *hole.by_hand}
     assert done is None or 0 == done.returncode, done.stderr
     assert ([], after.source.text) == (again[0], again[1].source.text)
