@@ -21,11 +21,13 @@ class Cell:
         meaning: what happens to the client, for people.
         steps: what it does.
         headers: what it sends with every request, for the proxy in front or the server behind.
+        signs_in: whether it is for clients with OAuth, and for them alone; the others are given a token.
     """
 
     meaning: str
     steps: tuple[dict[str, Any], ...]
     headers: Mapping[str, str] = field(default_factory=dict)
+    signs_in: bool = False
 
     def story(self) -> dict[str, Any]:
         """Write it for a driver; every story ends with the step that shows that the client goes on."""
@@ -43,8 +45,18 @@ CELLS: Mapping[str, Cell] = {
     "denied beside": Cell("the same, and an allowed call at the same time", (_call(_DENIED, _ECHO),)),
     "step-up": Cell("it calls a tool for which its token lacks a scope", (_call(("list_files", {})),)),
     "step-up as result": Cell("the same, where the rule says denial: result", (_call(("archive", {})),)),
+    "step-up, signed in": Cell(
+        "it signs in for the scope, and keeps those that it had",
+        (_call(("list_files", {})), _call(("delete_file", {"filename": "/inbox/monday.txt"}))),
+        signs_in=True,
+    ),
     "session lost": Cell("the gateway does not know its session any more", (_call(("lose_session", {})),)),
     "redirect behind": Cell("the server answers a call with a redirect", (_call(("redirect", {})),)),
     "challenge behind": Cell("the server answers a call with a challenge", (_call(("challenge", {})),)),
     "compressed list": Cell("the server compresses its list", ({"do": "list"},), {"x-answer": "gzip"}),
 }
+
+
+def played_by(*, signs_in: bool) -> tuple[str, ...]:
+    """Give the names of the cells for clients with OAuth, or for those that are given a token."""
+    return tuple(name for name, cell in CELLS.items() if cell.signs_in is signs_in)

@@ -22,6 +22,7 @@ EVERYWHERE: Mapping[str, Expected] = {
     "denied beside": (f"refused: {_ARGUMENTS}", "result: hello", ON),
     "step-up": (r"raised: .*\bscope\b.*", ON),
     "step-up as result": (f"refused: {_SCOPE}", ON),
+    "step-up, signed in": ("result: .*inbox.*", "result: deleted .*", ON),
     "session lost": ("raised: .*session.*", "ended: .*session.*", AGAIN),
     "redirect behind": (f"raised: {_NOT_THE_SERVERS}.*", ON),
     "challenge behind": (f"raised: {_NOT_THE_SERVERS}.*", ON),

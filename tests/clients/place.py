@@ -58,6 +58,8 @@ def start(stack: Stack) -> Place:
 
 def _edit(policy: str) -> str:
     reachable = policy.replace("    rules:\n", "    lists: reachable\n    rules:\n")
+    # So that who signs in has one scope and lacks the other.
+    reachable = reachable.replace("    scopes: [files:read, files:delete]\n", "    scopes: [files:delete]\n")
     return reachable + _RULES.lstrip("\n")
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.clients import expected
+from tests.clients.cells import played_by
 from tests.clients.expected import Expected
 from tests.support.environments import interpreter
 from tests.support.installed import ROOT, installed, run
@@ -35,6 +36,7 @@ class Row:
         speaks: the version of the protocol that it must end up with, "" where its framework does not tell.
         expected: what its user sees where that differs from the other clients, by cell.
         suite: whether it also runs in the default suite.
+        signs_in: whether it has OAuth.
     """
 
     package: str
@@ -44,6 +46,12 @@ class Row:
     speaks: str = ""
     expected: Mapping[str, Expected] = field(default_factory=dict)
     suite: bool = False
+    signs_in: bool = False
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """Names of the cells that it plays."""
+        return played_by(signs_in=self.signs_in)
 
 
 def _python(name: str, driver: str) -> Command:
@@ -109,6 +117,8 @@ _PYTHON_2 = {
     "package": "mcp==2.3.0",
     "command": partial(_own_python, "python_2.py"),
 }
+_SIGNS_IN = {"suite": True, "signs_in": True}
+_PYTHON_2_OAUTH = {**_PYTHON_2, **_SIGNS_IN, "command": partial(_own_python, "python_2_oauth.py")}
 _TYPESCRIPT_1 = {
     "lock": _NPM,
     "package": '"@modelcontextprotocol/sdk": "1.32.2"',
@@ -119,6 +129,8 @@ _TYPESCRIPT_2 = {
     "package": '"@modelcontextprotocol/client": "2.4.0"',
     "command": partial(_node, "typescript_2.mjs"),
 }
+_TYPESCRIPT_1_OAUTH = {**_TYPESCRIPT_1, **_SIGNS_IN, "command": partial(_node, "typescript_1_oauth.mjs")}
+_TYPESCRIPT_2_OAUTH = {**_TYPESCRIPT_2, **_SIGNS_IN, "command": partial(_node, "typescript_2_oauth.mjs")}
 _GO = {
     "lock": "tests/clients/drivers/go/go.mod",
     "package": "github.com/modelcontextprotocol/go-sdk v1.8.0",
@@ -145,11 +157,15 @@ ROWS: Mapping[str, Row] = {
     "python-2-legacy": Row(**_PYTHON_2, era="legacy", speaks=LEGACY, suite=True),
     "python-2-auto": Row(**_PYTHON_2, era="auto", speaks=MODERN, expected=expected.MODERN, suite=True),
     "python-2-modern": Row(**_PYTHON_2, era=MODERN, speaks=MODERN, expected=expected.MODERN),
+    "python-2-oauth-legacy": Row(**_PYTHON_2_OAUTH, era="legacy", speaks=LEGACY),
+    "python-2-oauth-auto": Row(**_PYTHON_2_OAUTH, era="auto", speaks=MODERN),
     "typescript-1": Row(**_TYPESCRIPT_1, speaks=LEGACY, suite=True),
     "typescript-2-legacy": Row(**_TYPESCRIPT_2, era="legacy", speaks=LEGACY, suite=True),
     "typescript-2-auto": Row(
         **_TYPESCRIPT_2, era="auto", speaks=MODERN, expected=expected.MODERN, suite=True
     ),
+    "typescript-1-oauth": Row(**_TYPESCRIPT_1_OAUTH, speaks=LEGACY),
+    "typescript-2-oauth-auto": Row(**_TYPESCRIPT_2_OAUTH, era="auto", speaks=MODERN),
     "go-legacy": Row(**_GO, era=LEGACY, speaks=LEGACY),
     "go-modern": Row(**_GO, era=MODERN, speaks=MODERN, expected=expected.MODERN),
     "java": Row(**_JAVA, speaks=LEGACY, expected=expected.JAVA),

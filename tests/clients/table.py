@@ -13,7 +13,7 @@ from tests.clients.rows import Row
 from tests.support.node import run_to_end
 
 _SECONDS = 300.0
-_NAME_WIDTH = 20
+_NAME_WIDTH = 23
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ class Played:
         return self.wrong or f"{sum(marks)} of {len(marks)} cells as expected"
 
 
-def play(row: Row, command: Sequence[str], place: Place, cells: Sequence[str] = tuple(CELLS)) -> Played:
-    """Drive a client through cells."""
+def play(row: Row, command: Sequence[str], place: Place) -> Played:
+    """Drive a client through its cells."""
+    cells = row.cells
     stories = json.dumps({name: CELLS[name].story() for name in cells})
     before = len(place.followed())
     arguments = [*command, place.url, row.era or "-", stories]
@@ -102,13 +103,14 @@ def table(played: Mapping[str, Played]) -> str:
     numbers = [f"{number:>5}" for number in range(1, len(CELLS) + 1)]
     lines = ["client".ljust(_NAME_WIDTH) + "".join(numbers)]
     for name, client in played.items():
-        marks = [f"{(client.cells or {})[cell].mark:>5}" if client.cells else f"{'-':>5}" for cell in CELLS]
+        cells = client.cells or {}
+        marks = [f"{cells[cell].mark if cell in cells else '-':>5}" for cell in CELLS]
         lines.append(name.ljust(_NAME_WIDTH) + "".join(marks))
     lines += [
         "",
         *(f"{number:>3}  {cell}: {CELLS[cell].meaning}" for number, cell in enumerate(CELLS, start=1)),
     ]
-    lines += ["", "ok: as expected and goes on; ok*: goes on after connecting again; -: not here"]
+    lines += ["", "ok: as expected and goes on; ok*: goes on after connecting again; -: not played"]
     return "\n".join(lines)
 
 

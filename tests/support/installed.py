@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ def _fill(name: str, place: Path, install: Callable[[Path], None]) -> None:
     for older in _CACHE.glob(f"{name}-*"):
         shutil.rmtree(older, ignore_errors=True)
     place.mkdir()
+    sys.stderr.write(f"installing {name} into {_CACHE.name}, once …\n")
     install(place)
     (place / _COMPLETE).touch()
 
