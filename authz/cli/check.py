@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Policy file: native, or Kubernetes documents.")
-    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Policy file: native, or of agentgateway.")],
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if there are warnings.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     resource: Resource = "",

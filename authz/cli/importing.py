@@ -16,7 +16,10 @@ from authz.tools.agentgateway_import.writer import ImportChoices, native_text
 
 def import_(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Kubernetes documents with an AgentgatewayPolicy.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="Documents with an AgentgatewayPolicy, or a file of the standalone gateway."
+        ),
     ],
     fix_scopes: Annotated[
         bool,

@@ -75,32 +75,32 @@ def _add_policy(add: Callable[..., object]) -> None:
         "--config",
         metavar="FILE",
         required=True,
-        help="Policy file: native, or Kubernetes documents. Required.",
+        help="Policy file: native, or of agentgateway. Required.",
     )
     add(
         "--resource",
         metavar="URL",
         default="",
-        help="Public URL of the server; Kubernetes documents only.",
+        help="Public URL of the server; files of agentgateway only.",
     )
     add(
         "--jwks",
         metavar="ISSUER=URL",
         action="append",
         default=[],
-        help="Fetch this issuer's keys from this URL; repeatable; Kubernetes documents only.",
+        help="Fetch this issuer's keys from this URL; repeatable; files of agentgateway only.",
     )
     add(
         "--allow-anonymous",
         action="store_true",
-        help="Accept the modes Optional and Permissive, which admit callers without a valid token; Kubernetes documents only.",
+        help="Accept the modes Optional and Permissive, which admit callers without a valid token; files of agentgateway only.",
     )
     add(
         SESSION_KEY,
         metavar="FILE",
         action="append",
         default=[],
-        help="Key that binds session ids; given twice, the first signs and both verify. Kubernetes documents only.",
+        help="Key that binds session ids; given twice, the first signs and both verify. Files of agentgateway only.",
     )
 
 

@@ -36,9 +36,7 @@ class _Report:
 
 
 def run_cases(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Policy file: native, or Kubernetes documents.")
-    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Policy file: native, or of agentgateway.")],
     cases: Annotated[
         str, typer.Argument(metavar="CASES", help="A separate file of test cases.", show_default=False)
     ] = "",
