@@ -10,7 +10,7 @@ from mcp.client.auth import utils
 
 from authz.core.denial import METADATA_PATH, render_denial
 from authz.core.identity.principal import Caller, Principal
-from authz.core.identity.token import bearer, verify
+from authz.core.identity.token import TokenAnswer, bearer, judge_answer, verify
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support import tokens
@@ -210,11 +210,19 @@ def test_a_token_that_the_terms_refuse_is_answered_alike(terms, claims, reason, 
     assert (METADATA, "files:read files:delete", "invalid_token") == read(*seen[1:])
 
 
-def test_the_tables_reach_every_reason_that_is_about_a_token():
+def test_a_token_that_its_issuer_calls_inactive_is_answered_alike():
+    rejected = judge_answer(TokenAnswer(claims=None, until=0.0), tokens.trust(), tokens.NOW)
+    seen = refused("Bearer opaque", identified=lambda _target, _authorization: rejected)
+
+    assert (Reason.INACTIVE_TOKEN, 401, invalid(rejected.detail)) == seen
+    assert (METADATA, "files:read files:delete", "invalid_token") == read(*seen[1:])
+
+
+def test_these_tests_reach_every_reason_that_is_about_a_token():
     about_tokens = {reason for reason, row in TABLE.items() if row.group is Group.TOKEN}
     reached = {row[1] for row in REFUSED.values()} | {row[2] for row in TERMS.values()}
 
-    assert about_tokens == reached | {Reason.MISSING_TOKEN}
+    assert about_tokens == reached | {Reason.MISSING_TOKEN, Reason.INACTIVE_TOKEN}
 
 
 @pytest.mark.parametrize("authorization", [..., ""])
