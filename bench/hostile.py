@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from authz.core.mcp.uri import READINGS
 from bench.stages import NO_CALL, checker
-from bench.workload import FULL, HOST, Mint, check_request
+from bench.workload import FULL, HOST, VERSION, Mint, check_request
 
 GOAL_MS, GOAL_CALLS = 20.0, 100.0
 _RUNS = 5
@@ -45,6 +46,14 @@ def _method(method: str, params: Any) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, ensure_ascii=False)
 
 
+def _subscription(uris: list[str]) -> str:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    return _method("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}, "_meta": meta})
+
+
 def _deepest_lists() -> str:
     return "[" + ",".join(["[" * 58 + "]" * 58] * 330) + "]"
 
@@ -59,12 +68,12 @@ REQUESTS: Mapping[str, Callable[[], str]] = MappingProxyType(
         ),
         "a URI of 1 MiB of %": lambda: _method("resources/read", {"uri": "%" * _ROOM}),
         "a URI of 2,048 characters of %25": lambda: _method("resources/read", {"uri": "%25" * 682}),
+        "a subscription to 16 URIs of 2,044 characters of %25": lambda: _subscription(
+            [f"a:///{n:02}" + "%25" * 679 for n in range(16)]
+        ),
         '130,000 objects {"A":1} and a space': lambda: _call(" " + _repeated('{"A":1}')),
         '6,000 objects {"A":1} and a space': lambda: _call(" [" + ",".join(['{"A":1}'] * 6000) + "]"),
-        "a subscription to 35,000 URIs": lambda: _method(
-            "subscriptions/listen",
-            {"notifications": {"resourceSubscriptions": [f"file:///{n}" for n in range(35_000)]}},
-        ),
+        "a subscription to 35,000 URIs": lambda: _subscription([f"file:///{n}" for n in range(35_000)]),
         "empty lists": lambda: _call(_repeated("[]")),
         "deep lists up to the limit": lambda: _call(_deepest_lists()),
         "numbers with exponents": lambda: _call(_repeated("1e5")),
@@ -85,11 +94,14 @@ REQUESTS: Mapping[str, Callable[[], str]] = MappingProxyType(
 
 
 def _http(body: str, token: str) -> bytes:
-    """Return a request of the handshake versions, which need not repeat anything in headers."""
+    """Return a request, of the handshake versions if it can be: they need not repeat anything in headers."""
     content = body.encode()
+    modern = (
+        f"mcp-protocol-version: {VERSION}\r\nmcp-method: subscriptions/listen\r\n" if VERSION in body else ""
+    )
     head = (
         f"POST /mcp HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        f"content-type: application/json\r\n{modern}content-length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
 
@@ -103,6 +115,7 @@ def _check(body: str) -> Builder:
         request = check_request(_http(body, mint.token("hostile", 1, FULL)))
 
         def piece() -> None:
+            READINGS.clear()  # who is hostile asks for other URIs each time
             with contextlib.suppress(StopIteration):  # a Check with a known key waits for nothing
                 service.check(request, NO_CALL).send(None)
 

@@ -27,6 +27,7 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.confusables import fold
 
 _MAX_ROUNDS = 8
@@ -123,7 +124,22 @@ def are_clear(uris: Sequence[str]) -> bool:
 
     The rules have no part in that.
     """
-    return sum(map(len, uris)) <= _MAX_CHARS and all(reading(uri) is not None for uri in uris)
+    return sum(map(len, uris)) <= _MAX_CHARS and all(remembered_reading(uri) is not None for uri in uris)
+
+
+READINGS: BoundedCache[str, tuple[str | None]] = BoundedCache(256)
+"""Readings of what authenticated callers asked for; a request needs each twice, for itself and for the rules."""
+_REMEMBERED_CHARS = 4096
+
+
+def remembered_reading(uri: str) -> str | None:
+    """Return `reading`, remembered; for the thread that decides, because no other may write to the memory."""
+    known = READINGS.get(uri)
+    if known is None:
+        known = (reading(uri),)
+        if len(uri) <= _REMEMBERED_CHARS:
+            READINGS.put(uri, known)
+    return known[0]
 
 
 def pattern_reading(text: str) -> tuple[str, ...]:

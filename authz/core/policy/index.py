@@ -105,7 +105,7 @@ class Readings:
             name: the URI.
             rules: the rules that select it as it is.
         """
-        reading = uri.reading(name)
+        reading = uri.remembered_reading(name)
         if reading is None:
             return True
         own = {id(rule) for rule in rules if not rule.shadow}
