@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from authz.core.identity.principal import ANONYMOUS, Principal, TokenRejected, malformed
+from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected, malformed
 from authz.core.reasons import Reason
 from tests.support.core import principal
 
@@ -23,10 +23,29 @@ def test_what_the_sender_chose_is_not_shown(shown):
     assert "CANARY" not in repr(shown)
 
 
+def test_a_token_about_which_the_issuer_must_be_asked_is_not_shown_either():
+    rejected = dataclasses.replace(REFUSED, question="CANARY")
+
+    assert "" == REFUSED.question
+    assert "CANARY" not in repr(rejected)
+
+
+def test_a_caller_is_a_principal_at_one_server_with_its_grants_as_sets():
+    given = dataclasses.replace(principal("a", roles=("r",)), groups=("g", "h"))
+    caller = Caller.of(given, "files", 7.0, issuer="main")
+
+    assert (given, "files", 7.0, "main") == (caller.principal, caller.server, caller.ends, caller.issuer)
+    assert ({"a"}, {"r"}, {"g", "h"}) == (caller.scopes, caller.roles, caller.groups)
+    assert (None, "") == (Caller.of(given, "files").ends, Caller.of(given, "files").issuer)
+    assert "" == Caller(given, "files", frozenset(), frozenset()).issuer
+    assert "cache" not in repr(caller)
+
+
 def test_nobody_in_particular_has_no_grant_and_no_claim():
     granted = (ANONYMOUS.issuer, ANONYMOUS.subject, ANONYMOUS.client, *ANONYMOUS.scopes, *ANONYMOUS.roles)
 
     assert not any(granted)
+    assert ("", (), 0.0) == (ANONYMOUS.holder, ANONYMOUS.groups, ANONYMOUS.expires)
     assert {} == ANONYMOUS.claims
 
 
