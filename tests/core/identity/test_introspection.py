@@ -42,6 +42,7 @@ def encrypted():
         (FOREIGN, [ALL, OTHER], None),
         (FOREIGN, [ALL], None),
         (good_token().replace(".", ".!", 1), [ALL], None),
+        (good_token(), [OTHER], None),
     ],
 )
 def test_an_issuer_is_asked_about_what_it_alone_can_tell(sent, issuers, asked):
