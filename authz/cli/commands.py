@@ -23,6 +23,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "replay": "authz.cli.replay:replay",
         "stats": "authz.cli.stats:stats",
         "token": "authz.cli.token:token",
+        "init": "authz.cli.init:init",
+        "learn": "authz.cli.learn:learn",
         "lock": "authz.cli.lock:lock",
         "import": "authz.cli.importing:import_",
         "schema": "authz.cli.schema:schema",

@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_page_has_an_example_of_each_command_that_needs_no_network():
     shown = {line.split()[1] for line, _, _ in EXAMPLES}
 
-    assert {"check", "doctor", "test", "explain", "diff", "replay", "import", "envoy"} == shown
+    assert {"check", "doctor", "test", "explain", "diff", "replay", "import", "envoy", "learn"} == shown
 
 
 @pytest.mark.parametrize(("line", "output", "status"), EXAMPLES)
