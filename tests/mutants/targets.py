@@ -46,7 +46,13 @@ SECURITY = (
 
 ALSO = {
     "authz/core/authentication.py": ("tests/core/test_anonymous.py",),
-    "authz/core/denial.py": ("tests/core/test_challenges.py",),
+    "authz/core/denial.py": (
+        "tests/core/test_challenges.py",
+        "tests/core/test_hiding.py",
+        "tests/core/mcp/test_form.py",
+        "tests/core/policy/test_failure.py",
+        "tests/core/response/test_streams.py",
+    ),
     "authz/core/identity/issuer.py": ("tests/core/identity/test_introspection.py",),
     "authz/core/identity/jwks.py": ("tests/core/identity/test_ed25519.py",),
     "authz/core/identity/token.py": ("tests/core/identity/test_introspection.py",),
