@@ -72,8 +72,8 @@ _MANAGER = {
     "a client's own are removed before anything reads them, and so are spellings that a server may fold to one. "
     "Those with an underscore are left for the service, which refuses and records them.",
     "AccessLog.typed_config": "Single keys, never the whole namespace, which contains the caller's claims.",
-    "LocalReplyConfig.mappers": "A body that exceeds max_request_bytes never reaches the service; "
-    "answer it as JSON-RPC, too.",
+    "LocalReplyConfig.mappers": "What Envoy answers by itself is JSON-RPC, too: a body that exceeds max_request_bytes "
+    "never reaches the service, and a service or server may be down. Other routes keep their own replies.",
     "ComparisonFilter.op": "",
 }
 

@@ -9,6 +9,7 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     ComparisonFilter,
     ComparisonFilterOp,
     MetadataFilter,
+    ResponseFlagFilter,
     StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
@@ -41,7 +42,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 )
 from envoy_data_plane.google.protobuf import Struct
 
-from authz.core.reasons import TABLE, Reason
+from authz.core.reasons import CODE_SERVICE, TABLE, Reason
 from authz.core.transport import IDENTITY_HEADERS, OVERRIDES
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
@@ -76,6 +77,27 @@ _TOO_LARGE = {"code": _ROW.code, "message": _ROW.text, "data": {"reason": Reason
 """The service's own answer: Envoy refuses such a body without asking it."""
 _TOO_MANY = {"code": -32000, "message": "too many calls of this tool"}
 """Envoy's own refusal, unknown to the service; the code is from JSON-RPC's range for implementations."""
+
+
+def _unavailable(message: str, look_at: str) -> dict[str, object]:
+    """Return the error of a reply that Envoy makes because somebody did not answer it."""
+    return {"code": CODE_SERVICE, "message": message, "data": {"by": "envoy", "look_at": look_at}}
+
+
+_NO_DECISION = _unavailable(
+    "the request could not be authorized: the authorization service did not answer in time; try again later",
+    "the service mcp-authz: does it run, is Envoy's cluster authz healthy, how long does a Check take",
+)
+_NO_SERVER = _unavailable(
+    "the MCP server did not answer; try again later",
+    "the MCP server and Envoy's cluster of it; flags and details of the access log say what failed",
+)
+_NO_REWRITER = _unavailable(
+    "the answer could not be checked: the rewriter did not answer; try again later",
+    "the service mcp-authz and Envoy's clusters rewriter, rewriter_lists and rewriter_streams",
+)
+_UNREACHED = ("UF", "UH", "UC", "UO", "UT", "UR", "LR", "URX", "DPE", "UPE", "DF")
+"""Flags of the access log for a server that was not reached, or broke off."""
 
 
 def listener(chain: Chain) -> Listener:
@@ -164,7 +186,8 @@ def _access_log(chain: Chain) -> AccessLog:
         ),
     }
     log = FileAccessLog(
-        path="/dev/stdout", log_format=SubstitutionFormatString(json_format=Struct.from_dict(line))
+        path="/dev/stdout",
+        log_format=SubstitutionFormatString(json_format=Struct.from_dict(line), omit_empty_values=True),
     )
     return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
 
@@ -174,7 +197,25 @@ def _local_replies(chain: Chain) -> LocalReplyConfig:
     # sets the flag RL too late to be matched.
     limited = AndFilter(filters=[_has_status(429, "mcp.too_many"), _was_allowed()])
     too_many = [_as_json_rpc(AccessLogFilter(and_filter=limited), _TOO_MANY)] if chain.options.rate else []
-    return LocalReplyConfig(mappers=[_as_json_rpc(_has_status(413, "mcp.too_large"), _TOO_LARGE), *too_many])
+    return LocalReplyConfig(
+        mappers=[
+            _as_json_rpc(_has_status(413, "mcp.too_large"), _TOO_LARGE),
+            *too_many,
+            _as_json_rpc(
+                _all(_has_status(503, "mcp.no_decision"), _flagged("UAEX"), _was_not_decided()), _NO_DECISION
+            ),
+            _as_json_rpc(_all(_was_allowed(), _flagged(*_UNREACHED)), _NO_SERVER),
+            _as_json_rpc(_all(_has_status(503, "mcp.no_rewriter"), _was_allowed()), _NO_REWRITER),
+        ]
+    )
+
+
+def _all(*filters: AccessLogFilter) -> AccessLogFilter:
+    return AccessLogFilter(and_filter=AndFilter(filters=list(filters)))
+
+
+def _flagged(*flags: str) -> AccessLogFilter:
+    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
 
 
 def _has_status(status: int, runtime_key: str) -> AccessLogFilter:
@@ -185,12 +226,21 @@ def _has_status(status: int, runtime_key: str) -> AccessLogFilter:
 
 
 def _was_allowed() -> AccessLogFilter:
+    return _has_decision("allow", or_none=False)
+
+
+def _was_not_decided() -> AccessLogFilter:
+    # The service's own 503 says more than Envoy could. No decision is the empty text, so this matches only without one.
+    return _has_decision("", or_none=True)
+
+
+def _has_decision(word: str, *, or_none: bool) -> AccessLogFilter:
     matcher = MetadataMatcher(
         filter=EXT_AUTHZ,
         path=[MetadataMatcherPathSegment(key="decision")],
-        value=ValueMatcher(string_match=StringMatcher(exact="allow")),
+        value=ValueMatcher(string_match=StringMatcher(exact=word)),
     )
-    return AccessLogFilter(metadata_filter=MetadataFilter(matcher=matcher, match_if_key_not_found=False))
+    return AccessLogFilter(metadata_filter=MetadataFilter(matcher=matcher, match_if_key_not_found=or_none))
 
 
 def _as_json_rpc(replies: AccessLogFilter, error: dict[str, object]) -> ResponseMapper:

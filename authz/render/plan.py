@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from authz.config.addresses import worker_addresses
+from authz.config.addresses import is_loopback, worker_addresses
 from authz.config.preflight import PATTERN, expressions
 from authz.config.settings import Cors, Settings
 from authz.core.servers import ANY, Server
@@ -33,7 +33,8 @@ def plan(
 
     Args:
         settings: those of the policy file.
-        listen: where clients connect; if empty, the port of the servers' `resource` on all addresses.
+        listen: where clients connect; if empty, the port of the servers' `resource`, on loopback if that is localhost, else on all
+            addresses.
         service: the service's gRPC address; if empty, that of the settings.
         http: the service's HTTP address; if empty, that of the settings.
         admin: Envoy's admin address; if empty, none.
@@ -63,13 +64,15 @@ def plan(
 
 
 def _default_listen(servers: tuple[Server, ...], scheme: str) -> str:
-    """Return the port of the resources' URLs, if Envoy itself serves their scheme."""
+    """Return the port of the resources' URLs, if Envoy itself serves their scheme; of loopback if all of them are."""
     urls = [urlsplit(server.resource) for server in servers]
     ports = {url.port or _PORTS.get(url.scheme, 0) for url in urls}
     if len(ports) != 1 or {url.scheme for url in urls} != {scheme}:
         msg = "the listening address does not follow from the resources; give it, for example --listen :10000"
         raise PlanError(msg)
-    return f":{ports.pop()}"
+    # On every address, a server that is named as this machine's own would be open to the network it never meant.
+    host = "127.0.0.1" if all(is_loopback(url.geturl()) for url in urls) else ""
+    return f"{host}:{ports.pop()}"
 
 
 def _endpoint(server: Server, settings: Settings) -> Endpoint:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from authz.demo.ports import free_port
 from authz.demo.stack import Stack
 from tests.support.raw_server import raw_server, response, stream_head
 from tests.support.running import EVERYTHING, another_gateway, arrived, recorded
@@ -47,6 +48,22 @@ def _refused(gateway, token):
     return ask(gateway.ports.envoy, token, call("list_files"), more=[("origin", ORIGIN)])
 
 
+def _told(answer):
+    """What an error of Envoy's own says: who did not answer, and where its operator looks."""
+    assert "application/json" == answer.headers["content-type"]
+    message = json.loads(answer.body)
+    error = message["error"]
+    assert ("2.0", None, 50300, "envoy") == (
+        message["jsonrpc"],
+        message["id"],
+        error["code"],
+        error["data"]["by"],
+    )
+    return error["message"].split("; ")[0].rpartition(": ")[2], error["data"]["look_at"].split(": ")[0].split(
+        " and "
+    )[0]
+
+
 def _served_again(broken, gateway, token, before):
     """Wait until calls of echo are served; gives which tools were called since `before`."""
     assert eventually(lambda: ask(gateway.ports.envoy, token, call()).status == 200)
@@ -63,6 +80,7 @@ def test_a_killed_service_means_503_until_it_is_back(broken, gateway):
     broken.supervisor.restart(gateway.service_name)
 
     assert 503 == answer.status
+    assert ("the authorization service did not answer in time", "the service mcp-authz") == _told(answer)
     assert ORIGIN == answer.headers["access-control-allow-origin"]
     assert (200, ORIGIN) == (preflight.status, preflight.headers["access-control-allow-origin"])
     assert {"echo"} == _served_again(broken, gateway, token, before)
@@ -78,7 +96,19 @@ def test_a_service_that_hangs_means_503_and_what_it_says_later_counts_for_nothin
         broken.supervisor.send(gateway.service_name, signal.SIGCONT)
 
     assert 503 == answer.status
+    assert ("the authorization service did not answer in time", "the service mcp-authz") == _told(answer)
     assert {"echo"} == _served_again(broken, gateway, token, before)
+
+
+def test_a_server_that_is_down_is_told_in_json_rpc_also_where_a_list_was_asked_for(broken):
+    dead = another_gateway(broken, "dead", upstream=f"http://127.0.0.1:{free_port()}/mcp")
+    dead.start()
+    answers = [ask(dead.ports.envoy, broken.token(), body) for body in (call(), LIST)]
+    broken.supervisor.stop(dead.envoy_name)
+    broken.supervisor.stop(dead.service_name)
+
+    assert [503, 503] == [answer.status for answer in answers]
+    assert {("the MCP server did not answer", "the MCP server")} == set(map(_told, answers))
 
 
 @pytest.mark.parametrize("event_stream", [False, True])
