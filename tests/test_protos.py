@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
 SAMPLES = {str: "text", bool: True, int: 7, tuple[str, ...]: ("one", "two")}
 SAMPLES[Mapping[str, Any] | None] = {"groups": ["a"], "level": None}
+SAMPLES[Mapping[str, str]] = {"iss": "text"}
 
 
 @pytest.fixture(scope="module")

@@ -41,4 +41,4 @@ def _run(arguments: Sequence[str]) -> None:
             return
         sys.stderr.write(_ONLY_SERVES)
         sys.exit(2)
-    commands.app()
+    commands.app(prog_name="mcp-authz")

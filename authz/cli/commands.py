@@ -1,6 +1,8 @@
 """The table of commands; one module a command, imported when its command is asked for."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from inspect import cleandoc
 from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -40,9 +42,21 @@ def _without_types(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
         if isinstance(parameter, TyperArgument):
             parameter.display_type_rich = lambda **_: ""  # type: ignore[method-assign]
+            parameter._usage_display_name = partial(_metavar, parameter)  # type: ignore[method-assign]  # noqa: SLF001 - typer offers no other way
         elif parameter.is_flag:
             parameter.metavar = ""
     return parameters
+
+
+def _metavar(parameter: TyperArgument) -> str:
+    """Return how the usage line names an argument: in brackets if it may be left out."""
+    name = parameter.metavar or ""
+    return name if parameter.required else f"[{name}]"
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph of a docstring; the help wraps them to the terminal's width."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text).split("\n\n"))
 
 
 class _Command(TyperCommand):
@@ -57,9 +71,9 @@ class _Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        one.command(name, cls=_Command, context_settings=_FORWARD if name == "serve" else None)(
-            resolve_name(_COMMANDS[name])
-        )
+        function = resolve_name(_COMMANDS[name])
+        given = _FORWARD if name == "serve" else None
+        one.command(name, cls=_Command, help=_unwrapped(function.__doc__), context_settings=given)(function)
         return typer.main.get_command(one)
 
     def __iter__(self) -> Iterator[str]:
@@ -82,6 +96,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
+    add_completion=False,
     name="mcp-authz",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

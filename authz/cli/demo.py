@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ def demo(
         raise typer.Exit(1)
     console = Console()
     try:
-        with (
-            console.status("starting issuer, MCP server, service and Envoy") as status,
-            Stack(preferred_port(port), idp=idp) as stack,
-        ):
-            status.update("running the scenarios")
+        with console.status("") as status, ExitStack() as running:
+            _progress(status, console, "starting issuer, MCP server, service and Envoy")
+            stack = running.enter_context(Stack(preferred_port(port), idp=idp))
+            _progress(status, console, "running the scenarios")
             rows = asyncio.run(_rows(stack))
             held = all(row.held for row in rows)
             stack.supervisor.failed |= not held
@@ -76,13 +76,22 @@ async def _rows(stack: "Stack") -> "list[ScenarioRow]":
 
 def _table(rows: "list[ScenarioRow]") -> Table:
     count = sum(row.held for row in rows)
-    table = Table(title=f"{count} of {len(rows)} held", title_justify="left")
-    for heading in ("", "claim", "expected", "seen"):
+    table = Table(title=f"{count} of {len(rows)} held", title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "claim", "expected and seen" if count == len(rows) else "expected"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        mark, style = ("ok", "") if row.held else ("NOT", "bold red")
-        table.add_row(mark, row.claim, row.expected, row.seen, style=style)
+        if row.held:
+            table.add_row("ok", row.claim, row.expected)
+        else:
+            table.add_row("NOT", row.claim, f"{row.expected}\nseen: {row.seen}", style="bold red")
     return table
+
+
+def _progress(status: Status, console: Console, text: str) -> None:
+    """Say what goes on: in the line that changes or, where there is no terminal, in a line of stderr."""
+    status.update(text)
+    if not console.is_terminal:
+        typer.echo(f"{text} …", err=True)
 
 
 _TOKENS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from authz.config.problems import mistake
 from authz.config.settings import Settings
 from authz.core.identity.issuer import IssuerTerms
 from authz.core.identity.jws import read_compact, read_object
-from authz.core.identity.principal import Caller, TokenRejected
+from authz.core.identity.principal import Caller, TokenRejected, Unverified
 from authz.core.mcp.item import Item, Kind, Template
 from authz.core.reasons import Reason
 from authz.core.servers import Server
@@ -160,10 +160,17 @@ def _verified(settings: Settings, server: Server, token: str) -> DescribedCaller
         claims = None if isinstance(jws, TokenRejected) else read_object(jws.payload)
         terms = None if claims is None else terms_for(claims, server)
         notes = [] if claims is None or terms is None else _notes(claims, terms, server)
-        return DescribedCaller(caller=refused, how=_CHECKED, notes=notes)
+        how = _unknown_issuer(claims, server) if refused.reason is Reason.UNKNOWN_ISSUER else _CHECKED
+        return DescribedCaller(caller=refused, how=how, notes=notes)
     who, terms = found.principal, server.issuers[found.principal.issuer]
     caller = Caller.of(who, server.name, issuer=terms.name)
     return DescribedCaller(caller=caller, how=_CHECKED, notes=_notes(who.claims, terms, server))
+
+
+def _unknown_issuer(claims: Mapping[str, Any] | None, server: Server) -> str:
+    """Say whose token it is, which nobody has verified, and whose are accepted: mostly they differ by a slash."""
+    said = Unverified.of(claims or {}).iss
+    return f"the token names the issuer {said!r} (not verified); accepted here: {', '.join(server.issuers)}"
 
 
 def _notes(claims: Mapping[str, Any], terms: IssuerTerms, server: Server) -> list[str]:

@@ -11,11 +11,13 @@ from authz.config.settings import MAX_WORKERS
 from authz.edge.grpc.preload import ServerChoice
 
 _DESCRIPTION = """\
-Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP (metadata, metrics, health, console).
+Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP
+(metadata, metrics, health, console).
 
-Each decision is written to stdout as one line of JSON; the service's own log goes to stderr.
-On SIGTERM the service reports NOT_SERVING and keeps answering for a grace period; then calls in flight have a limited time
-to finish. A second SIGTERM ends it at once. SIGHUP reloads the policy file."""
+Each decision is written to stdout as one line of JSON; the service's own log
+goes to stderr. On SIGTERM the service reports NOT_SERVING and keeps answering
+for a grace period; then calls in flight have a limited time to finish. A
+second SIGTERM ends it at once. SIGHUP reloads the policy file."""
 _EXAMPLE = "Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock"
 
 

@@ -69,8 +69,16 @@ def _watch(url: str, seconds: float, count: int | None, *, as_data: bool) -> Non
     while count is None or shown < count:
         time.sleep(seconds)
         now, at = _read(url), time.monotonic()
+        if not as_data:
+            _clear()
         _show(difference(now, before), _problems(url), at - began, as_data=as_data)
         before, began, shown = now, at, shown + 1
+
+
+def _clear() -> None:
+    """Begin again at the top of the screen, if there is one, so that the figures change in place."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
 
 
 def _read(url: str) -> Samples:
@@ -121,4 +129,4 @@ def _show(samples: Samples, problems: list[KeyProblem], seconds: float | None, *
     for section in [*key_problems(problems), *sections(summary, seconds)]:
         sys.stdout.write(f"\n{section.title.upper()}\n")
         sys.stdout.flush()
-        table(section.headings, section.rows)
+        table(section.headings, section.rows, "bold red" if section.alarms else "")

@@ -145,7 +145,7 @@ def _show(report: _Report) -> None:
 
 
 def _failures(failed: Sequence[CaseResult]) -> Table:
-    table = Table(title=f"{len(failed)} failed", title_justify="left")
+    table = Table(title=f"{len(failed)} failed", title_justify="left", box=None, pad_edge=False)
     for heading in ("line", "case", "expected", "seen", "why"):
         table.add_column(heading, overflow="fold")
     for result in failed:

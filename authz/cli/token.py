@@ -193,7 +193,7 @@ def _show(inspection: TokenInspection | None, problem: str, verdicts: list[Token
 
 
 def _table(title: str, members: dict[str, Any], now: float) -> Table:
-    table = Table("name", "value", "", title=title, title_justify="left")
+    table = Table("name", "value", "", title=title, title_justify="left", box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
     for name, value in members.items():

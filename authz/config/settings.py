@@ -170,7 +170,7 @@ class Settings:
         introspections: how each issuer is asked about tokens that it has to be asked about, by `iss`.
         upstreams: URL of each server behind Envoy, by the server's name; a server without one is not rendered.
         cors: settings of the CORS filter, by the server's name.
-        tools: tools that rules name in full, by server; metrics count each of them by name.
+        tools: tools and patterns of tools that rules name, by server; metrics count by them.
         limits: bounds on messages.
         max_body: largest request body in bytes.
         max_list: largest list in bytes that is filtered.

@@ -34,7 +34,24 @@ def compose(text: str, file: str, max_depth: int) -> Iterator[yaml.Node]:
         reason = getattr(error, "problem", None) or "not YAML"
         # At the end of a text libyaml names a line after the last one.
         line = min(mark.line + 1, len(text.splitlines()) or 1) if mark else 0
-        raise mistake(file, f"not valid YAML: {reason}", line=line) from None
+        raise mistake(file, f"not valid YAML: {reason}", _cure(reason), line=line) from None
+
+
+_CURES = (
+    ("a tab character", "indent with spaces, not tabs"),
+    ("cannot start any token", "indent with spaces, not tabs; quote a text that begins with @, ` or %"),
+    ("expected ',' or ']'", "close the list that begins with [ here or above"),
+    ("expected ',' or '}'", "close the map that begins with { here or above"),
+    ("mapping values are not allowed", "quote a text that holds a colon and a space, or indent the line"),
+    ("could not find expected ':'", "write a colon and a space after the key, in this line or the one above"),
+    ("expected <block end>", "indent the line as its neighbours"),
+    ("unexpected end of stream", "close the quote that is open"),
+)
+"""Parts of what libyaml says, and what is mostly meant."""
+
+
+def _cure(reason: str) -> str:
+    return next((cure for part, cure in _CURES if part in reason), "")
 
 
 def _bound(text: str, file: str, max_depth: int) -> None:

@@ -8,7 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("time", "decision_id", "decision", "reason", "rule", "server", "method", "tool", "prompt", "resource", "task", "sub", "client", "issuer", "version", "policy", "rewrite", "status", "duration_us", "shadows", "source", "claims")
+    __slots__ = ("time", "decision_id", "decision", "reason", "rule", "server", "method", "tool", "prompt", "resource", "task", "sub", "client", "issuer", "version", "policy", "rewrite", "status", "duration_us", "shadows", "source", "claims", "detail", "unverified")
+    class UnverifiedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     TIME_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +38,8 @@ class DecisionRecord(_message.Message):
     SHADOWS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     time: str
     decision_id: str
     decision: str
@@ -53,4 +62,6 @@ class DecisionRecord(_message.Message):
     shadows: _containers.RepeatedScalarFieldContainer[str]
     source: str
     claims: _struct_pb2.Struct
-    def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., tool: _Optional[str] = ..., prompt: _Optional[str] = ..., resource: _Optional[str] = ..., task: _Optional[str] = ..., sub: _Optional[str] = ..., client: _Optional[str] = ..., issuer: _Optional[str] = ..., version: _Optional[str] = ..., policy: _Optional[str] = ..., rewrite: _Optional[bool] = ..., status: _Optional[int] = ..., duration_us: _Optional[int] = ..., shadows: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., claims: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    detail: str
+    unverified: _containers.ScalarMap[str, str]
+    def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., tool: _Optional[str] = ..., prompt: _Optional[str] = ..., resource: _Optional[str] = ..., task: _Optional[str] = ..., sub: _Optional[str] = ..., client: _Optional[str] = ..., issuer: _Optional[str] = ..., version: _Optional[str] = ..., policy: _Optional[str] = ..., rewrite: _Optional[bool] = ..., status: _Optional[int] = ..., duration_us: _Optional[int] = ..., shadows: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., claims: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., detail: _Optional[str] = ..., unverified: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -10,7 +10,7 @@ from authz.core.policy.condition import ConditionName
 from authz.core.policy.explain import Change, ConditionResult, RuleResult
 from authz.core.reasons import TABLE
 from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry
-from authz.tools.terminal import plain, table
+from authz.tools.terminal import plain, table, wrapped
 
 _ASKED = {
     ConditionName.ISSUERS: "one of issuers",
@@ -80,7 +80,7 @@ def _caller_lines(who: DescribedCaller) -> list[str]:
 
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(wrapped(line))
 
 
 def _rows(seen: RuleResult) -> list[tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable
+from shutil import get_terminal_size
+from textwrap import fill
 
 from rich.console import Console
 from rich.table import Table
@@ -13,9 +15,22 @@ def plain(text: str) -> str:
     return json.dumps(text)[1:-1].replace('\\"', '"')
 
 
-def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, err: bool = False) -> None:
-    """Print rows below headings, or nothing if there are no rows; with `err` on stderr."""
-    shown = Table(box=None, pad_edge=False)
+def wrapped(line: str, indent: int = 8) -> str:
+    """Return a line broken between words to fit the terminal, 80 columns in a pipe; what follows is indented."""
+    return fill(
+        line,
+        get_terminal_size().columns,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def table(
+    headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], style: str = "", *, err: bool = False
+) -> None:
+    """Print rows below headings, or nothing if there are no rows; with `err` on stderr. A style shows on a terminal only."""
+    shown = Table(box=None, pad_edge=False, style=style)
     for heading in headings:
         shown.add_column(heading, overflow="fold")
     for row in rows:

@@ -129,8 +129,14 @@ def test_a_stream_without_values_holds_no_documents(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: [1, 2\nb: 3", "FILE:2: not valid YAML: did not find expected ',' or ']'"),
-        ("a: 1\n\tb: 2", "FILE:2: not valid YAML: found a tab character that violates indentation"),
+        (
+            "a: [1, 2\nb: 3",
+            "FILE:2: not valid YAML: did not find expected ',' or ']' (close the list that begins with [ here or above)",
+        ),
+        (
+            "a: 1\n\tb: 2",
+            "FILE:2: not valid YAML: found a tab character that violates indentation (indent with spaces, not tabs)",
+        ),
         ("a: *b", "FILE:1: not valid YAML: found undefined alias"),
         ("a: 1\nb: \x07", "FILE:2: a character that YAML forbids"),
         ("[" * 5000, "FILE:1: nested deeper than 64 levels"),

@@ -99,8 +99,11 @@ def digest(text: str) -> str:
 
 
 def named_tools(policy: Policy) -> frozenset[str]:
-    """Return the tools that rules name in full."""
-    return frozenset(name for rule in policy.rules for name in rule.selector.exact.get(Kind.TOOL, ()))
+    """Return the tools and patterns of tools that rules name."""
+    selectors = [rule.selector for rule in policy.rules]
+    exact = (name for each in selectors for name in each.exact.get(Kind.TOOL, ()))
+    patterns = ("*".join(found.parts) for each in selectors for found in each.patterns.get(Kind.TOOL, ()))
+    return frozenset((*exact, *patterns))
 
 
 def normal_origins(origins: list[str]) -> frozenset[str]:

@@ -19,6 +19,7 @@ class TokenRejected:
         kid: for `unknown_key`, the key id that the token names, None when it names none. The sender chose it: look it
             up, but never log it.
         question: the token, where its issuer has to be asked about it first; empty otherwise. Never log it.
+        unverified: what the token says of itself, for the record of its refusal; None if its claims are unreadable.
     """
 
     reason: Reason
@@ -26,6 +27,37 @@ class TokenRejected:
     issuer: str = ""
     kid: str | None = field(default=None, repr=False)
     question: str = field(default="", repr=False)
+    unverified: "Unverified | None" = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unverified:
+    """What a rejected token says of where it is from and for whom; anybody can write it. Each text is bounded.
+
+    Attributes:
+        iss: the issuer.
+        aud: the audiences, joined with ", ".
+        azp: the client.
+    """
+
+    iss: str = ""
+    aud: str = ""
+    azp: str = ""
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any]) -> "Unverified":
+        """Read them from claims of any form; what is no text, or no list of texts, is left out."""
+        client = claims.get("azp", claims.get("client_id"))
+        return cls(iss=_bounded(claims.get("iss")), aud=_bounded(claims.get("aud")), azp=_bounded(client))
+
+
+_MOST_CHARS, _MOST_AUDIENCES = 256, 4
+
+
+def _bounded(value: Any) -> str:
+    if isinstance(value, list):
+        value = ", ".join(each[:_MOST_CHARS] for each in value[:_MOST_AUDIENCES] if isinstance(each, str))
+    return value[:_MOST_CHARS].encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def malformed(detail: str) -> TokenRejected:

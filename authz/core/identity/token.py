@@ -33,7 +33,7 @@ from authz.core.identity.jws import (
     read_compact,
     read_object,
 )
-from authz.core.identity.principal import Principal, TokenRejected, malformed
+from authz.core.identity.principal import Principal, TokenRejected, Unverified, malformed
 from authz.core.reasons import Reason
 from authz.core.wire.bounded_cache import BoundedCache
 
@@ -89,7 +89,9 @@ def verify(
     found = issuers.get(issuer) if isinstance(issuer, str) else None
     if found is None or found[0].issuer != issuer:
         return TokenRejected(
-            reason=Reason.UNKNOWN_ISSUER, detail="iss is not a configured issuer, compared exactly"
+            reason=Reason.UNKNOWN_ISSUER,
+            detail="iss is not a configured issuer, compared exactly",
+            unverified=Unverified.of(claims),
         )
     terms, keys = found
     verified = (
@@ -98,7 +100,7 @@ def verify(
         or principal(claims, terms, now, jws.header.typ)
     )
     if isinstance(verified, TokenRejected):
-        return replace(verified, issuer=terms.issuer)
+        return replace(verified, issuer=terms.issuer, unverified=Unverified.of(claims))
     if headers is not None:
         _keep_header(token, jws.header, headers)
     return verified

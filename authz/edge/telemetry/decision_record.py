@@ -61,6 +61,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     shadows: tuple[str, ...] = ()
     source: str = ""
     claims: Mapping[str, Any] | None = None
+    detail: str = ""
+    unverified: Mapping[str, str] = {}
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,8 @@ def make_record(
         shadows=decision.shadows,
         source=facts.source,
         claims=None if principal is None or not named else _claims(principal.claims, named),
+        detail="" if decision.rejection is None else decision.rejection.detail,
+        unverified=_unverified(decision),
         **item,
     )
 
@@ -124,6 +128,13 @@ def _claims(claims: Mapping[str, Any], named: Sequence[tuple[str, ...]]) -> Mapp
 
 def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _unverified(decision: Decision) -> dict[str, str]:
+    """Return what a refused token says of itself: marked so, since anybody can write it."""
+    said = None if decision.rejection is None else decision.rejection.unverified
+    texts = {} if said is None else {"iss": said.iss, "aud": said.aud, "azp": said.azp}
+    return {name: clip(text) for name, text in texts.items() if text}
 
 
 def _time(at: float) -> str:

@@ -1,7 +1,7 @@
 """Prometheus metrics; names and labels are what dashboards and alerts rely on.
 
 Every label has a bounded set of values, so that no sender can make the tables grow: methods are those of the method table,
-tools those that a rule names, and anything else is `_other`. Servers, rules, tools and issuers are the policy's, and those of
+tools those that a rule names, or the pattern by which a rule names them (`quote_*`), and anything else is `_other`. Servers, rules, tools and issuers are the policy's, and those of
 earlier policies stay until the process ends.
 """
 
@@ -16,13 +16,25 @@ from authz.core.identity.jwks import Skip
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.core.policy.lock import LockOutcome
+from authz.core.policy.rule import Pattern
 from authz.core.response.filter_result import Cause
+from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.telemetry.counters import SAMPLED, Counters, DurationHistogram, StageSampler
 from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 
 OTHER = "_other"
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 _KNOWN_METHODS = METHODS.keys() | HTTP_METHODS.keys() | {"response", ""}
+
+
+_LABELS = 1024
+"""Names of tools whose pattern is remembered."""
+
+
+def _pattern(named: Iterable[str], name: str) -> str:
+    patterns = (text for text in named if "*" in text)
+    fitting = (text for text in patterns if Pattern(tuple(text.split("*"))).matches(name))
+    return max(fitting, key=lambda text: (len(text), text), default=OTHER)
 
 
 class KeyGauges(Collector):
@@ -84,6 +96,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._envoys = envoys or EnvoyGauges(list)
         self._named: Mapping[str, frozenset[str]] = {}
+        self._labels: BoundedCache[tuple[str, str], str] = BoundedCache(_LABELS)
         for collector in (keys, locks, self._envoys, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
@@ -155,10 +168,15 @@ class Metrics:
         self._decisions.add((server, method, decision.rule, word, decision.reason._value_))
         if item is not None and item.kind is Kind.TOOL:
             named = item.name in self._named.get(server, ())
-            self._tools.add((server, item.name if named else OTHER, word))
+            self._tools.add((server, item.name if named else self._label(server, item.name), word))
         for rule in decision.shadows:
             self._shadows.add((server, rule))
         self._check.add((server,), seconds)
+
+    def _label(self, server: str, name: str) -> str:
+        """Return the longest pattern of a rule that a tool's name fits, `_other` if it fits none."""
+        key = (server, name)
+        return self._labels.get(key) or self._labels.put(key, _pattern(self._named.get(server, ()), name))
 
     def staged(self, stage: str, seconds: float) -> None:
         """Count the time of one stage: parse, token, policy or respond."""
@@ -228,7 +246,7 @@ class Metrics:
 
     def policy(self, digest: str, tools: Mapping[str, frozenset[str]]) -> None:
         """Set the policy in force, and the tools of each server that are counted by name because a rule names them."""
-        self._named = tools
+        self._named, self._labels = tools, BoundedCache(_LABELS)
         self._policy.clear()
         self._policy.labels(digest).set(1)
 

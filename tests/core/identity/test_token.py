@@ -287,6 +287,26 @@ def test_a_refusal_quotes_nothing_of_the_token(secret):
     assert not any(secret in repr(result) or secret in result.detail for result in results)
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason_", "expected"),
+    [
+        ({"iss": "https://other/"}, R.UNKNOWN_ISSUER, ("https://other/", "https://mcp.example", "client-1")),
+        ({"aud": ["a", "b"]}, R.WRONG_AUDIENCE, (ISSUER, "a, b", "client-1")),
+        ({"aud": ["a" * 999] * 4}, R.WRONG_AUDIENCE, (ISSUER, "a" * 256, "client-1")),
+    ],
+)
+def test_a_refused_token_says_whose_it_is_for_the_record_bounded(changes, reason_, expected):
+    rejected = judge(token(claims(**{"azp": "client-1", "aud": "https://mcp.example", **changes})))
+    said = rejected.unverified
+
+    assert (reason_, expected) == (rejected.reason, (said.iss, said.aud, said.azp))
+
+
+@pytest.mark.parametrize("text", ["x", "a.b.c"])
+def test_a_token_whose_claims_are_unreadable_says_nothing_of_itself(text):
+    assert None is judge(text).unverified
+
+
 # Headers of tokens that were verified
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from authz.core.decision import Decision
-from authz.core.identity.principal import Caller
+from authz.core.identity.principal import Caller, TokenRejected, Unverified
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.telemetry.decision_record import Facts, clip, make_record
@@ -139,3 +139,12 @@ def test_the_time_is_rfc_3339_in_utc_with_milliseconds_cut_off(at, expected):
     facts = Facts(decision_id="", policy="", at=at, status=0, source="")
 
     assert expected == recorded(facts=facts)["time"]
+
+
+def test_a_refused_tokens_record_has_the_sentence_and_what_the_token_says_marked_as_unverified():
+    said = Unverified(iss="https://other/", aud="a\u202eb", azp="")
+    rejected = TokenRejected(reason=Reason.WRONG_AUDIENCE, detail="the sentence", unverified=said)
+    record = recorded(reason=Reason.WRONG_AUDIENCE, rejection=rejected)
+
+    assert "the sentence" == record["detail"]
+    assert {"iss": "https://other/", "aud": "a\ufffdb"} == record["unverified"]

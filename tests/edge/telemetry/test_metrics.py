@@ -150,3 +150,19 @@ def test_a_tool_that_the_next_policy_does_not_name_is_other_from_then_on(metrics
     metrics.decided(denied(item=Item(Kind.TOOL, "echo")), 0.0)
 
     assert {("demo", OTHER, "deny"): 1} == samples(metrics, "mcp_authz_tool_decisions_total")
+
+
+@pytest.mark.parametrize(
+    ("tool", "expected"),
+    [("echo", "echo"), ("quote_gold", "quote_*"), ("quote_old_gold", "quote_old_*"), ("other", "_other")],
+)
+def test_a_tool_is_counted_by_its_name_or_by_the_longest_pattern_that_names_it(tool, expected):
+    metrics = Metrics()
+    metrics.policy("a", {"demo": frozenset({"echo", "quote_*", "quote_old_*"})})
+    for _ in range(2):
+        metrics.decided(Decision(server="demo", method="tools/call", item=Item(Kind.TOOL, tool)), 0.1)
+
+    assert (
+        f'tool_decisions_total{{decision="deny",server="demo",tool="{expected}"}} 2.0'
+        in metrics.render().decode()
+    )

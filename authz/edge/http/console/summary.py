@@ -34,7 +34,7 @@ class Decisions(msgspec.Struct, frozen=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """Calls of one tool; `_other` means all tools that no rule names."""
+    """Calls of one tool, or of those that a rule names by a pattern; `_other` means all tools that no rule names."""
 
     server: str
     tool: str
