@@ -221,7 +221,7 @@ def test_every_key_reaches_the_settings():
         )
     } == given.keys
     assert {"files": "http://10.0.0.1:8080/mcp"} == given.upstreams
-    assert {"files": frozenset({"echo", "secret"})} == given.tools
+    assert {"files": frozenset({"echo", "list_*", "secret"})} == given.tools
     assert ("files", "/mcp", "https://mcp.example:8443/mcp") == (server.name, server.path, server.resource)
     assert {"mcp.example:8443", "other.example", "*"} == server.hosts
     assert {"http://localhost:6274"} == server.origins
