@@ -46,6 +46,7 @@ def serve(arguments: Sequence[str]) -> None:
         session_keys=flags.session_key_file,
         grpc_server=flags.grpc_server,
         rewriter=flags.rewriter or "",
+        console=flags.console == "on",
     )
     settings = read_task(task)
     configure(sys.stderr)

@@ -41,6 +41,13 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
     add("--grpc", metavar="ADDR", default="", help="gRPC address: host:port or unix:/path.")
     add("--http", metavar="ADDR", default="", help="HTTP address: host:port.")
     add(
+        "--console",
+        metavar="on|off",
+        choices=("on", "off"),
+        default="on",
+        help="Whether / of the HTTP address shows the console, with the last denials; default: on.",
+    )
+    add(
         "--workers",
         metavar="N",
         type=_between(int, 1, MAX_WORKERS),

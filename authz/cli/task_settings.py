@@ -36,7 +36,11 @@ def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
         servers = [dataclasses.replace(each, needs_rewriter=needed) for each in settings.directory.servers]
         settings = dataclasses.replace(settings, directory=Directory(tuple(servers)))
     return dataclasses.replace(
-        settings, grpc=task.grpc or settings.grpc, http=task.http or settings.http, drain=drain
+        settings,
+        grpc=task.grpc or settings.grpc,
+        http=task.http or settings.http,
+        drain=drain,
+        console=task.console,
     )
 
 

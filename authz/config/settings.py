@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from authz.config.files import fingerprint
 from authz.config.problems import Problem
@@ -197,6 +198,8 @@ class Settings:
         stream_grace: seconds for which a response may stay open after its caller's token is no longer accepted.
         stream_shares: how many streams may be under way at once in one worker.
         quiet: seconds of silence after steady traffic that count as a problem of Envoy; 0 for never. Read at the start only.
+        console: whether `/` of the HTTP address shows the console. Read at the start only.
+        personas: claims by name, from the file's tests; the console offers them.
         every_answer: whether every response passes the rewriter, so that none outlives its token for longer than that.
     """
 
@@ -233,6 +236,8 @@ class Settings:
     stream_shares: StreamShares = field(default_factory=StreamShares)
     every_answer: bool = False
     quiet: float = 40.0
+    console: bool = True
+    personas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def read(self) -> dict[str, str]:

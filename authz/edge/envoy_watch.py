@@ -144,10 +144,16 @@ class EnvoyWatch:
         problems: what the last look showed.
     """
 
-    def __init__(self, service: ServiceStatus, clock: Callable[[], float] = time.monotonic) -> None:
-        """Watch the Envoys of `service`; see `run`."""
+    def __init__(
+        self,
+        service: ServiceStatus,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        note: Callable[[Samples], None] = lambda _samples: None,
+    ) -> None:
+        """Watch the Envoys of `service`; see `run`. `note` is given what each look reads."""
         self.problems: list[EnvoyProblem] = []
-        self._service, self._clock = service, clock
+        self._service, self._clock, self._note = service, clock, note
         self._period = service.settings.quiet
         self._judge = Judge(self._period)
 
@@ -159,7 +165,9 @@ class EnvoyWatch:
 
     async def look(self) -> None:
         """Look once, and log what is new and what is over."""
-        found = self._judge.look(self._clock(), samples_of(await self._service.metrics()))
+        samples = samples_of(await self._service.metrics())
+        self._note(samples)
+        found = self._judge.look(self._clock(), samples)
         known = {each.name: each for each in self.problems}
         for each in found:
             if known.pop(each.name, None) is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from authz.config.settings import Settings
 from authz.core.policy.lock import ItemKey, Lock, LockOutcome
 from authz.core.policy.sightings import Sightings
 from authz.core.response.recognition import Recognition
@@ -47,6 +48,15 @@ class LockWatch:
         """Return how many locked items of a server were last seen changed."""
         seen = self.sightings.all()
         return sum(name == server and self.sightings.changed(name, lock, key) for name, key, _ in seen)
+
+    def changed_items(self, settings: Settings) -> list[tuple[str, ...]]:
+        """Return server, list and name of each locked item that was last seen changed."""
+        locks = {server.name: server.lock for server in settings.directory.servers}
+        return sorted(
+            (name, key[0].value, key[1])
+            for name, key, _ in self.sightings.all()
+            if (lock := locks.get(name)) is not None and self.sightings.changed(name, lock, key)
+        )
 
     def _sighted(self, server: str, key: ItemKey, digest: str | None) -> None:
         now = time.monotonic()

@@ -26,6 +26,7 @@ from authz.edge.grpc.socket_path import PREFIX, SocketPath
 from authz.edge.grpc.tls import TlsError, credentials
 from authz.edge.grpc.transport import Services, Transport
 from authz.edge.http.app import application
+from authz.edge.http.console.activity import Activity
 from authz.edge.http.listener import BindError, HttpPort
 from authz.edge.http.status import WorkerReport
 from authz.edge.reload import PolicyWatcher, WatchedFile
@@ -84,9 +85,10 @@ class _HttpControl:
 
     def begin(self, service: Service, shutdown: ShutdownSignal) -> None:
         report = WorkerReport(service, shutdown)
-        watch = EnvoyWatch(report)
+        activity = Activity()
+        watch = EnvoyWatch(report, note=activity.note)
         self._watching = asyncio.create_task(watch.run())
-        self._port.begin(application(report, watch))
+        self._port.begin(application(report, watch, activity))
 
     async def end(self) -> None:
         if self._watching is not None:

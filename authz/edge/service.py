@@ -40,6 +40,7 @@ from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.lock_watch import LockWatch
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.telemetry.denial_ring import DenialRing
 from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
 
@@ -56,6 +57,7 @@ class Service:
     """One worker's state; it shares none of it with another process.
 
     Attributes:
+        denials: the last ones, for the console; None if there is no console.
         presence: whether Envoys trim the lists for which they were told to.
         socket: the path of the Unix socket at which this worker listens; None for a TCP port.
     """
@@ -81,6 +83,9 @@ class Service:
         )
         audit.on_drop = self.metrics.dropped
         audit.claims = settings.audit_claims
+        self.denials = DenialRing() if settings.console else None
+        if self.denials is not None:
+            audit.on_denial = self.denials.add
         self.keys = self._key_store(settings)
         self.introspector = self._introspector(settings)
         self.problem = ""

@@ -6,21 +6,10 @@ import typer
 
 from authz.core.decision import Decision
 from authz.core.identity.principal import TokenRejected
-from authz.core.policy.condition import ConditionName
-from authz.core.policy.explain import Change, ConditionResult, RuleResult
 from authz.core.reasons import TABLE
 from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry
+from authz.tools.explanation_text import rule_rows, sentence
 from authz.tools.terminal import plain, table, wrapped
-
-_ASKED = {
-    ConditionName.ISSUERS: "one of issuers",
-    ConditionName.ROLES: "one of roles",
-    ConditionName.GROUPS: "one of groups",
-    ConditionName.ANY_SCOPES: "one of scopes",
-    ConditionName.ARGUMENTS: "types of arguments",
-    ConditionName.LOCKED: "arguments as locked",
-}
-_BLANK = ("", "", "", "")
 
 
 def show_entries(decision: Decision, server: str, who: DescribedCaller, entries: Sequence[ListEntry]) -> None:
@@ -49,9 +38,9 @@ def show_explanation(found: DecisionExplanation, who: DescribedCaller) -> None:
         _echo([plain(f"by      its expansion {explanation.item.name}")])
     _echo([f"listed  {'yes' if explanation.listed else 'no'}"])
     headings = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
-    table(headings, [row for seen in explanation.rules for row in _rows(seen)])
+    table(headings, [row for seen in explanation.rules for row in rule_rows(seen)])
     if explanation.changes:
-        changes = (plain(f"- {_sentence(each)}") for each in explanation.changes)
+        changes = (plain(f"- {sentence(each)}") for each in explanation.changes)
         _echo(["for an allow, all of these:", *changes])
     if found.decision.shadows:
         shadows = ", ".join(found.decision.shadows)
@@ -81,35 +70,3 @@ def _caller_lines(who: DescribedCaller) -> list[str]:
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(wrapped(line))
-
-
-def _rows(seen: RuleResult) -> list[tuple[str, ...]]:
-    """Return a rule's rows: one for each condition, and one for a rule without conditions."""
-    effect = f"{seen.rule.effect} (shadow)" if seen.rule.shadow else str(seen.rule.effect)
-    head = ("->" if seen.decided else "", seen.rule.name, effect, str(seen.outcome))
-    cells = [
-        (
-            str(part.part),
-            part.truth.value if part.truth else "-",
-            ", ".join(part.wanted),
-            ", ".join(part.missing) or part.failure,
-        )
-        for part in seen.parts
-    ]
-    return [(*(_BLANK if index else head), *cell) for index, cell in enumerate(cells or [_BLANK])]
-
-
-def _sentence(change: Change) -> str:
-    if change.rule is None:
-        return "an allow rule must select it"
-    if not change.parts:
-        return f"{change.rule.name} must be removed or select something else"
-    parts = "; ".join(map(_asked, change.parts))
-    if change.fails:
-        return f"{change.rule.name} denies because it cannot be evaluated: {parts}"
-    return f"{change.rule.name} must {'hold' if change.hold else 'not hold, in one of its parts'}: {parts}"
-
-
-def _asked(seen: ConditionResult) -> str:
-    asked = f"{_ASKED.get(seen.part, seen.part.value)} {', '.join(seen.missing or seen.wanted)}"
-    return f"{asked} ({seen.failure})" if seen.failure else asked

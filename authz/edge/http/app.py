@@ -18,6 +18,7 @@ from starlette.routing import Route
 from authz.core.denial import METADATA_PATH, resource_url
 from authz.core.servers import Server
 from authz.edge.envoy_watch import EnvoyWatch
+from authz.edge.http.console.activity import Activity
 from authz.edge.http.status import ServiceStatus
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,15 +36,24 @@ class Collected(Collector):
         return self._metrics
 
 
-def application(service: ServiceStatus, watch: EnvoyWatch | None = None) -> Starlette:
-    """Return the ASGI application of a service; `watch` tells what is wrong with the Envoys that ask it."""
-    endpoints = _Endpoints(service, watch or EnvoyWatch(service))
+def application(
+    service: ServiceStatus, watch: EnvoyWatch | None = None, activity: Activity | None = None
+) -> Starlette:
+    """Return the ASGI application of a service.
+
+    Args:
+        service: what it is about.
+        watch: tells what is wrong with the Envoys that ask it.
+        activity: remembers what was decided in the last hour.
+    """
+    endpoints = _Endpoints(service, watch or EnvoyWatch(service), activity or Activity())
+    console = [Route("/", endpoints.console)] if service.settings.console else []
     return Starlette(
         routes=[
             Route(METADATA_PATH, endpoints.metadata),
             Route(METADATA_PATH + "/{path:path}", endpoints.metadata),
             Route("/metrics", endpoints.metrics),
-            Route("/", endpoints.console),
+            *console,
             Route("/healthz", endpoints.healthz),
             Route("/readyz", endpoints.readyz),
         ],
@@ -51,8 +61,8 @@ def application(service: ServiceStatus, watch: EnvoyWatch | None = None) -> Star
 
 
 class _Endpoints:
-    def __init__(self, service: ServiceStatus, watch: EnvoyWatch) -> None:
-        self._service, self._watch = service, watch
+    def __init__(self, service: ServiceStatus, watch: EnvoyWatch, activity: Activity) -> None:
+        self._service, self._watch, self._activity = service, watch, activity
 
     async def _metrics(self) -> list[Metric]:
         return [*await self._service.metrics(), self._watch.gauge()]
@@ -79,14 +89,21 @@ class _Endpoints:
         """Return every metric in Prometheus' text format."""
         return Response(generate_latest(Collected(await self._metrics())), media_type=_TEXT_FORMAT)
 
-    async def console(self, _: Request) -> Response:
+    async def console(self, request: Request) -> Response:
         """Return a page about the service for people."""
-        from authz.edge.http.console.page import HEADERS, page  # noqa: PLC0415 - loaded on the first visit
+        from authz.edge.http.console.page import Seen, headers, page  # noqa: PLC0415 - loaded on the first visit
         from authz.edge.http.console.summary import samples_of, summarize  # noqa: PLC0415 - as above
 
-        summary = summarize(samples_of(await self._metrics()))
-        text = page(self._service.settings, await self._service.status(), summary)
-        return HTMLResponse(text, headers=HEADERS)
+        asked = request.query_params
+        seen = Seen(
+            settings=self._service.settings,
+            status=await self._service.status(),
+            summary=summarize(samples_of(await self._metrics())),
+            memory=await self._service.recall(asked.get("why", "")),
+            activity=self._activity,
+            problems=self._watch.problems,
+        )
+        return HTMLResponse(page(seen, asked), headers=headers(asked))
 
     async def healthz(self, _: Request) -> Response:
         """Answer liveness: the process runs."""

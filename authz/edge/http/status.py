@@ -7,11 +7,13 @@ import msgspec
 from prometheus_client.core import Metric
 
 from authz.config.settings import Settings
+from authz.edge.http.memory import Why, WorkerMemory
 from authz.edge.jwks.problem import KeyProblem
 from authz.edge.shutdown import ShutdownSignal
 
 if TYPE_CHECKING:  # a supervisor uses this module, and must not load what decides
     from authz.edge.service import Service
+    from authz.edge.telemetry.denial_ring import KeptDenial
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,9 @@ class ServiceStatus(Protocol):
     async def status(self) -> WorkerStatus:
         """Return the status of the service as a whole."""
 
+    async def recall(self, why: str = "") -> WorkerMemory:
+        """Return what the service remembers, and why the denial of this id came."""
+
 
 class WorkerReport:
     """The `ServiceStatus` of a process that decides."""
@@ -80,6 +85,24 @@ class WorkerReport:
             reload_problem=self._service.problem,
             socket_problem=lost,
         )
+
+    async def recall(self, why: str = "") -> WorkerMemory:
+        """Return what this worker remembers."""
+        service, ring = self._service, self._service.denials
+        if ring is None:
+            return WorkerMemory()
+        found = ring.find(why) if why else None
+        return WorkerMemory(
+            denials=ring.latest(),
+            changed=service.locks.changed_items(self.settings),
+            why=None if found is None else _explain(found, service),
+        )
+
+
+def _explain(found: "KeptDenial", service: "Service") -> Why:
+    from authz.edge.http.console.why import explain_denial  # noqa: PLC0415 - loaded on the first question
+
+    return explain_denial(found, service.settings, service.locks.sightings.changed)
 
 
 def overall(statuses: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus:

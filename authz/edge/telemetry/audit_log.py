@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from authz.core.decision import Decision
-from authz.edge.telemetry.decision_record import Facts, make_record
+from authz.edge.telemetry.decision_record import Facts, Record, make_record
 from authz.edge.telemetry.line_writer import LineWriter, Stream
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -29,8 +29,12 @@ class AuditLog:
     """
 
     def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
-        """Begin to write; at most `size` records wait. Set `on_drop` to be called for each record that is not written."""
+        """Begin to write; at most `size` records wait.
+
+        Set `on_drop` to be called for each record that is not written, and `on_denial` for each denial that is recorded.
+        """
         self.on_drop: Callable[[], None] = lambda: None
+        self.on_denial: Callable[[Record, Decision], None] = lambda _record, _decision: None
         self.claims: Sequence[tuple[str, ...]] = ()
         self._out = LineWriter(stream)
         self._size = size
@@ -59,8 +63,12 @@ class AuditLog:
     def _drain(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
-            lines = b"".join(
-                _ENCODE(make_record(*self._waiting.popleft(), self.claims)) + b"\n" for _ in range(count)
-            )
+            lines = b"".join(_ENCODE(self._record(*self._waiting.popleft())) + b"\n" for _ in range(count))
             for _ in range(self._out.write(lines)):
                 self.on_drop()
+
+    def _record(self, decision: Decision, facts: Facts, seconds: float) -> Record:
+        record = make_record(decision, facts, seconds, self.claims)
+        if not decision.allowed:
+            self.on_denial(record, decision)
+        return record

@@ -108,6 +108,11 @@ class Metrics:
             registry=registry,
         )
         self._policy = Gauge("mcp_authz_policy_info", "The policy in force.", ["hash"], registry=registry)
+        self._loaded = Gauge(
+            "mcp_authz_policy_loaded_timestamp_seconds",
+            "When the policy in force was put in force, in seconds since the epoch.",
+            registry=registry,
+        )
         # The audit log's thread adds to this one, so it is of the kind that locks.
         self._dropped = Counter(
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
@@ -249,6 +254,7 @@ class Metrics:
         self._named, self._labels = tools, BoundedCache(_LABELS)
         self._policy.clear()
         self._policy.labels(digest).set(1)
+        self._loaded.set_to_current_time()
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

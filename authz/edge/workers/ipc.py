@@ -16,6 +16,7 @@ from prometheus_client.core import Metric
 
 from authz.core.mcp.item import ListName
 from authz.edge.grpc.preload import ServerChoice
+from authz.edge.http.memory import WorkerMemory
 from authz.edge.http.status import WorkerStatus
 
 _LENGTH = 4
@@ -26,7 +27,7 @@ MAX_BYTES = 64 * 1024 * 1024
 class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """What one worker is to do; the first message to it.
 
-    The fields from `config` to `rewriter` are the flags of `serve`, unset ones empty or None.
+    The fields from `config` to `console` are the flags of `serve`, unset ones empty or None.
 
     Attributes:
         shared: whether other workers listen at the same gRPC address.
@@ -44,6 +45,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     grace: float | None
     session_keys: list[str] = []
     rewriter: str = ""
+    console: bool = True
     grpc_server: ServerChoice = ServerChoice.AUTO
     shared: bool = False
     hold: float = 0.0
@@ -84,6 +86,25 @@ class Report(msgspec.Struct, tag=True, frozen=True):
     metrics: list[Metric]
 
 
+class Recall(msgspec.Struct, tag=True, frozen=True):
+    """The worker shall send what it remembers, with its answer to why the denial of this id came ("" for none).
+
+    Attributes:
+        number: what the answer names, since several may be awaited.
+        why: id of a decision.
+    """
+
+    number: int
+    why: str
+
+
+class Recalled(msgspec.Struct, tag=True, frozen=True):
+    """The answer to `Recall`."""
+
+    number: int
+    memory: WorkerMemory
+
+
 class Came(msgspec.Struct, tag=True, frozen=True):
     """The rewriters of these listeners came to a worker, and so to the service: each of its workers is told."""
 
@@ -94,7 +115,7 @@ class End(msgspec.Struct, tag=True, frozen=True):
     """The whole service ends."""
 
 
-Message = Task | Started | Ask | Report | Came | End | Sighting
+Message = Task | Started | Ask | Report | Recall | Recalled | Came | End | Sighting
 _MetricOnWire = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 
 

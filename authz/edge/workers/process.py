@@ -22,9 +22,21 @@ import structlog
 from msgspec import structs
 from prometheus_client.core import Metric
 
+from authz.edge.http.memory import WorkerMemory
 from authz.edge.http.status import WorkerStatus
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import Ask, Came, End, Report, Sighting, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import (
+    Ask,
+    Came,
+    End,
+    Recall,
+    Recalled,
+    Report,
+    Sighting,
+    Started,
+    Task,
+    WorkerChannel,
+)
 from authz.edge.workers.metrics_merge import merge, summed
 from authz.edge.workers.sightings import SightingExchange
 
@@ -80,6 +92,8 @@ class WorkerSlot:
         self._process: asyncio.subprocess.Process | None = None
         self._channel: WorkerChannel | None = None
         self._status: asyncio.Future[WorkerStatus] | None = None
+        self._recalls = 0
+        self._recalled: dict[int, asyncio.Future[WorkerMemory]] = {}
         self._metrics: list[Metric] = []
         self._ended_metrics: list[Metric] = []
         self._served = False
@@ -98,6 +112,19 @@ class WorkerSlot:
             return await asyncio.wait_for(asyncio.shield(self._status), seconds)
         except TimeoutError:
             return WorkerStatus(ready=False)
+
+    async def recall(self, why: str, seconds: float) -> WorkerMemory:
+        """Ask the worker for what it remembers; one that does not answer within `seconds` remembers nothing."""
+        self._recalls += 1
+        number = self._recalls
+        answer = self._recalled[number] = asyncio.get_running_loop().create_future()
+        self._send(Recall(number, why))
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            return WorkerMemory()
+        finally:
+            del self._recalled[number]
 
     def metrics(self) -> list[Metric]:
         """Return the metrics last reported, and what ended workers counted."""
@@ -173,6 +200,8 @@ class WorkerSlot:
             case Report(status, metrics):
                 self._metrics = metrics
                 self._answer(status)
+            case Recalled(number, memory):
+                self._remember(number, memory)
             case Sighting():
                 self._sightings.tell(message, self.tell)
             case Came():
@@ -187,6 +216,11 @@ class WorkerSlot:
                 self._settle(problem)
                 _LOG.error("worker cannot serve", worker=self._number, pid=pid, problem=problem)
 
+    def _remember(self, number: int, memory: WorkerMemory) -> None:
+        asked = self._recalled.get(number)
+        if asked is not None and not asked.done():
+            asked.set_result(memory)
+
     def _answer(self, status: WorkerStatus) -> None:
         if self._status is not None and not self._status.done():
             self._status.set_result(status)
@@ -200,7 +234,7 @@ class WorkerSlot:
         if self.up:
             self._send(message)
 
-    def _send(self, message: Ask | Came | End | Sighting) -> None:
+    def _send(self, message: Ask | Recall | Came | End | Sighting) -> None:
         if self._channel is not None:
             self._channel.send(message)
 

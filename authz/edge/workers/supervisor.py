@@ -23,7 +23,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from authz.config.settings import Settings
 from authz.edge.envoy_watch import EnvoyWatch
 from authz.edge.http.app import application
+from authz.edge.http.console.activity import Activity
 from authz.edge.http.listener import HttpPort, bind
+from authz.edge.http.memory import WorkerMemory, together
 from authz.edge.http.status import WorkerStatus, overall
 from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
@@ -77,10 +79,11 @@ async def supervise(
         supervisor = WorkerSupervisor(settings, tasks, command, out, shutdown)
         cleanup.push_async_callback(supervisor.kill)
         await supervisor.wait_started()
-        watch = EnvoyWatch(supervisor)
+        activity = Activity()
+        watch = EnvoyWatch(supervisor, note=activity.note)
         looking = asyncio.create_task(watch.run())
         cleanup.callback(looking.cancel)
-        port.begin(application(supervisor, watch))
+        port.begin(application(supervisor, watch, activity))
         watching = asyncio.create_task(_watcher(file, supervisor).run())
         cleanup.callback(watching.cancel)
         started()
@@ -190,6 +193,11 @@ class WorkerSupervisor:
     async def status(self) -> WorkerStatus:
         """Return the status of the service as a whole."""
         return overall(await self._statuses(), draining=self._shutdown.begun.is_set())
+
+    async def recall(self, why: str = "") -> WorkerMemory:
+        """Return what the workers remember, and what one of them says of why the denial of this id came."""
+        asked = [slot.recall(why, ANSWER_SECONDS) for slot in self._slots if slot.up]
+        return together(await asyncio.gather(*asked))
 
     async def _statuses(self) -> list[WorkerStatus]:
         """Return the status of each worker that is up, and still is when all have answered."""

@@ -16,7 +16,18 @@ from authz.edge.serve import WorkerOptions, serve
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.workers.ipc import Ask, Came, End, Report, Sighting, Started, Task, WorkerChannel
+from authz.edge.workers.ipc import (
+    Ask,
+    Came,
+    End,
+    Recall,
+    Recalled,
+    Report,
+    Sighting,
+    Started,
+    Task,
+    WorkerChannel,
+)
 
 NEWS_SECONDS = 0.5
 """How often a worker tells which rewriters came; much less than what a rewriter may take."""
@@ -59,6 +70,8 @@ class SupervisorControl:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
+            elif isinstance(message, Recall):
+                await self._recall(message)
             elif isinstance(message, Sighting):
                 key = (message.section, message.name)
                 self._sightings.learn(message.server, key, message.digest)
@@ -74,6 +87,10 @@ class SupervisorControl:
     async def _report(self) -> None:
         if self._own is not None:
             self._channel.send(Report(await self._own.status(), list(await self._own.metrics())))
+
+    async def _recall(self, asked: Recall) -> None:
+        if self._own is not None:
+            self._channel.send(Recalled(asked.number, await self._own.recall(asked.why)))
 
 
 async def work(

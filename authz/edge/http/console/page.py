@@ -1,54 +1,83 @@
-"""The console: one read-only page about the state of the service.
+"""The console: a read-only page about the state of the service.
 
-It shows what `/metrics` shows, and the names that the policy gives to servers and issuers. It has no script, no form and no
-link; every value is escaped, and its content security policy lets the browser load nothing. It refreshes by a header.
+Three views: the overview, why one denial came (above the overview), and who sees what. It has no script; every value is
+escaped, and its content security policy lets the browser load nothing. It refreshes by a header, except while somebody
+fills in a form or has stopped it.
 """
 
-import base64
-import hashlib
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
+from authz import __version__
 from authz.config.settings import Settings
+from authz.edge.http.console.activity import HOUR, MINUTE, Activity
+from authz.edge.http.console.chart import bars, figure
+from authz.edge.http.console.markup import Cell, bullets, link, paragraph, query, section, table, tabular
+from authz.edge.http.console.style import HEADERS, REFRESH_SECONDS, STYLE
 from authz.edge.http.console.summary import MetricsSummary
-from authz.edge.http.console.tables import TableSection, key_problems, sections
+from authz.edge.http.console.tables import TableSection, age, sections
+from authz.edge.http.console.who import LISTS, who_sees_what
+from authz.edge.http.console.worries import worries
+from authz.edge.http.memory import Denial, Why, WorkerMemory
 from authz.edge.http.status import WorkerStatus
+from authz.edge.telemetry.envoy_signs import EnvoyProblem
 
-REFRESH_SECONDS = 10
-_STYLE = """
-:root{color-scheme:light dark;--line:#8884;--good:#197a3e;--bad:#b3261e}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}
-h1{font-size:1.3rem;margin:0}h2{font-size:1rem;margin:1.8rem 0 .3rem}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-th{font-weight:600;opacity:.7}td{font-variant-numeric:tabular-nums}
-.state{font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}
-@media(prefers-color-scheme:dark){:root{--good:#5fd38d;--bad:#ff8a80}}
-"""
-_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-HEADERS: Mapping[str, str] = {
-    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "refresh": str(REFRESH_SECONDS),
-    "x-content-type-options": "nosniff",
-}
+_RULES = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
+_HEAD = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    f"<title>mcp-authz</title><style>{STYLE}</style></head><body>"
+)
 
 
-def page(settings: Settings, status: WorkerStatus, summary: MetricsSummary) -> str:
-    """Return the page as HTML."""
-    shown = [*key_problems(status.key_problems), *sections(summary)]
-    tables = [*(each for each in shown if each.alarms), _servers(settings)]
-    tables += [each for each in shown if not each.alarms]
+class Seen(NamedTuple):
+    """What the page is made from."""
+
+    settings: Settings
+    status: WorkerStatus
+    summary: MetricsSummary
+    memory: WorkerMemory
+    activity: Activity
+    problems: Sequence[EnvoyProblem]
+
+
+def headers(asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a view."""
+    still = asked.get("view") == "who" or asked.get("refresh") == "off"
+    return {**HEADERS} if still else {**HEADERS, "refresh": str(REFRESH_SECONDS)}
+
+
+def page(seen: Seen, asked: Mapping[str, str]) -> str:
+    """Return a view as HTML."""
+    shown = who_sees_what(seen.settings, asked) if asked.get("view") == "who" else _overview(seen, asked)
+    top = f"<header><h1>mcp-authz</h1><p>{_state(seen.status)}</p>{_nav(asked)}</header>"
+    return f"{_HEAD}{top}<main>{shown}</main></body></html>\n"
+
+
+def _nav(asked: Mapping[str, str]) -> str:
+    if asked.get("view") == "who":
+        return f'<nav aria-label="views">{link("overview", view="all")}</nav>'
+    why = {"why": asked["why"]} if asked.get("why") else {}
+    stopped = asked.get("refresh") == "off"
+    refresh = link("refresh again", **why) if stopped else link("stop refreshing", **why, refresh="off")
+    back = link("overview", view="all") if why else ""
+    return f'<nav aria-label="views">{back}{link("who sees what", view="who")}{refresh}</nav>'
+
+
+def _overview(seen: Seen, asked: Mapping[str, str]) -> str:
+    others = [each for each in sections(seen.summary) if not each.alarms]
+    tables = [_servers(seen.settings), *others]
     return "".join(
         (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width">',
-            f"<title>mcp-authz</title><style>{_STYLE}</style></head><body>",
-            f"<h1>mcp-authz</h1><p>{_state(status)}</p>",
-            *map(_table, tables),
-            "</body></html>\n",
+            _why(seen.memory.why, asked["why"]) if asked.get("why") else "",
+            _worries(seen),
+            _charts(seen.activity),
+            _denials(seen.memory.denials, asked),
+            _rules(seen),
+            _about(seen),
+            *(tabular(each, number) for number, each in enumerate(tables)),
         )
     )
 
@@ -69,24 +98,114 @@ def _state(status: WorkerStatus) -> str:
     return f'<span class="state bad">{escape(text)}</span>'
 
 
+def _worries(seen: Seen) -> str:
+    found = worries(seen.settings, seen.status, seen.summary, seen.memory, seen.activity, seen.problems)
+    if not found:
+        return section("What worries me", paragraph("Nothing: all is well."), name="worries")
+    rows = "".join(
+        f'<li>{escape(each.what)}<br><span class="cure">Cure: {escape(each.cure)}.</span></li>'
+        for each in found
+    )
+    return section("What worries me", f"<ul>{rows}</ul>", name="worries", alarms=True)
+
+
+def _charts(activity: Activity) -> str:
+    now = activity.now()
+    text = (
+        "Not known yet."
+        if now is None
+        else (
+            f"Now {figure(now.allowed + now.denied)} decisions a second, {figure(now.denied)} of them denied."
+        )
+    )
+    drawn = bars(activity.recent(5 * MINUTE, 60), "The last 5 minutes")
+    drawn += bars(activity.recent(HOUR, 60), "The last hour")
+    return section("Decisions", f'{paragraph(text)}<div class="charts">{drawn}</div>', name="charts")
+
+
+def _denials(denials: Sequence[Denial], asked: Mapping[str, str]) -> str:
+    if not denials:
+        return section("Last denials", paragraph("None."), name="denials")
+    still = {"refresh": "off"} if asked.get("refresh") == "off" else {}
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.time,
+            _caller(each),
+            each.name or each.method or "-",
+            each.reason,
+            each.rule or "-",
+            (f"why {each.decision_id}", query(why=each.decision_id, **still)),
+        )
+        for each in denials
+    ]
+    names = ("time", "caller", "asked for", "reason", "rule", "decision")
+    return section("Last denials", table("Last denials", names, rows), name="denials")
+
+
+def _caller(denial: Denial) -> str:
+    if not denial.sub and not denial.client:
+        return denial.source or "nobody known"
+    return f"{denial.sub or '-'} by {denial.client}" if denial.client else denial.sub
+
+
+def _why(why: Why | None, decision_id: str) -> str:
+    if why is None:
+        text = f"The denial {decision_id} is not kept any more; the audit log has it, for `mcp-authz replay`."
+        return section("Why", paragraph(text), name="why")
+    denial = why.denial
+    what = f"{denial.kind} {denial.name}" if denial.kind else denial.method or "the request"
+    by = f" by {denial.rule}" if denial.rule else ""
+    said = f"{denial.time}: {what} at {denial.server or 'no server'} was denied to {_caller(denial)} as {denial.reason}{by}: {why.text}."
+    return section(f"Why {decision_id}", "".join((paragraph(said), *_grounds(why))), name="why")
+
+
+def _grounds(why: Why) -> Iterator[str]:
+    yield paragraph(why.now)
+    if why.changes:
+        yield paragraph("For an allow, all of these:") + bullets(why.changes)
+    if why.rules:
+        yield table("Rules about it", _RULES, why.rules)
+    yield from map(paragraph, why.notes)
+    if why.grants:
+        yield table("What the caller's token grants", ("", ""), why.grants)
+    if why.lists:
+        yield paragraph("What this caller sees in lists:") + table("What this caller sees", LISTS, why.lists)
+
+
+def _rules(seen: Seen) -> str:
+    hits: dict[tuple[str, str], float] = {}
+    for row in seen.summary.decisions:
+        hits[row.server, row.rule] = hits.get((row.server, row.rule), 0.0) + row.count
+    rows = [
+        (
+            server.name,
+            rule.name,
+            f"{rule.effect.value} (shadow)" if rule.shadow else rule.effect.value,
+            f"{hits.get((server.name, rule.name), 0.0):,.0f}",
+            age(seen.activity.rule_age(server.name, rule.name)),
+        )
+        for server in seen.settings.directory.servers
+        for rule in server.policy.rules
+    ]
+    headings = ("server", "rule", "effect", "requests decided", "last")
+    return section("Rules", table("Rules", headings, rows), name="rules")
+
+
+def _about(seen: Seen) -> str:
+    loaded = seen.summary.loaded
+    since = "-" if loaded is None else age(max(0.0, time.time() - loaded))
+    rows = [
+        ("version", __version__),
+        ("policy", seen.status.policy),
+        ("in force since", since),
+        *(("changed locked item", "/".join(row)) for row in seen.memory.changed),
+    ]
+    return section("Version and policy", table("Version and policy", ("", ""), rows), name="about")
+
+
 def _servers(settings: Settings) -> TableSection:
     rows = [
         (server.name, server.resource or "any host", ", ".join(server.issuers), str(len(server.policy.rules)))
         for server in settings.directory.servers
     ]
     return TableSection("servers", ("server", "resource", "issuers", "rules"), rows)
-
-
-def _table(section: TableSection) -> str:
-    head = _row("th", section.headings) if any(section.headings) else ""
-    body = "".join(_row("td", row) for row in section.rows)
-    title = (
-        f'<h2 class="bad">{escape(section.title)}</h2>'
-        if section.alarms
-        else f"<h2>{escape(section.title)}</h2>"
-    )
-    return f"{title}<table>{head}{body}</table>"
-
-
-def _row(tag: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

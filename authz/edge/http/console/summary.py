@@ -98,6 +98,7 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
         problems: what is wrong with the Envoys that ask, by the words of `Sign`.
         untrimmed: listeners of Envoy whose lists nobody trims.
         envoys: versions of the Envoys that ask.
+        loaded: when the policy was put in force, in seconds since the epoch; None if the service does not say.
         hit_rate: share of the token look-ups that hit the cache, None if there were none.
     """
 
@@ -118,6 +119,7 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str] = []
     untrimmed: list[str] = []
     envoys: list[str] = []
+    loaded: float | None = None
 
 
 def samples_of(metrics: Iterable[Metric]) -> Samples:
@@ -171,6 +173,7 @@ def summarize(samples: Samples) -> MetricsSummary:
         problems=[name for name, present in read.by("envoy_problem", "problem").items() if present],
         untrimmed=sorted(read.by("rewriter_missing", "listener")),
         envoys=sorted(read.by("envoy_info", "version")),
+        loaded=sum(read.sums("policy_loaded_timestamp_seconds").values()) or None,
     )
 
 
