@@ -47,7 +47,7 @@ def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) 
     named: dict[str, Any] = {one["name"]: one for one in tree["filters"]}  # type: ignore[index, union-attr]
     ext_authz, rewriter = named[EXT_AUTHZ], named[REWRITE]
     (rules,) = _found(rewriter, "matchers")
-    del rules[:-1]  # pools for streams and lists need clusters that these gateways' resources do not make
+    del rules[:-2]  # pools for streams and lists need clusters that these gateways' resources do not make
     for one, target in ((ext_authz, check), (rewriter, rewrite)):
         for grpc in _found(one, "envoy_grpc"):
             grpc.clear()

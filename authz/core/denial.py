@@ -214,6 +214,17 @@ def _challenge(decision: Decision, server: Server | None, request: HttpRequest) 
     return ""
 
 
+def challenge_in_its_place(server: Server, status: int) -> str:
+    """Return the gateway's challenge for a server that challenged the caller's token with a 401 or 403.
+
+    The request is not known any more. Where the server's URL follows from it, the metadata is not named, and a client looks
+    for it at the URL that it asked.
+    """
+    metadata = f'resource_metadata="{metadata_url(server, "", "")}"' if server.resource else ""
+    scope = f'scope="{" ".join(server.to_request(server.scopes))}"' if server.scopes else ""
+    return _bearer(f'error="{"insufficient_scope" if status == 403 else "invalid_token"}"', scope, metadata)
+
+
 _OFFLINE_ACCESS = "offline_access"
 """The scope that requests a refresh token: a challenge must not name it, clients add it (SEP-2207)."""
 

@@ -28,7 +28,7 @@ MANAGER: Part = _SECTIONS["http_connection_manager"]
 CLUSTER: Part = next(each for each in _SECTIONS["clusters"] if each["name"] == "authz")
 CORS_FILTER: Part
 REWRITER_FILTER: Part
-CORS_FILTER, _AUTHZ_FILTER, _POOLED = _SECTIONS["http_filters"]
+CORS_FILTER, _AUTHZ_FILTER, _POOLED, _ = _SECTIONS["http_filters"]
 AUTHZ: Part = _AUTHZ_FILTER["typed_config"]
 (STRIP,) = MANAGER["early_header_mutation_extensions"]
 UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
@@ -53,9 +53,9 @@ def _inner(filter_: Part) -> Part:
 
 
 def _with_one_pool(filter_: Part) -> Part:
-    """Return the filter with the last rule alone, which needs one cluster: what to paste into a chain that has one."""
+    """Return the filter with the last two rules, which need one cluster: what to paste into a chain that has one."""
     copied = copy.deepcopy(filter_)
-    del _rules(copied)[:-1]
+    del _rules(copied)[:-2]
     return copied
 
 

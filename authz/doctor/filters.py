@@ -9,7 +9,9 @@ from authz.doctor.node import Node
 _HTTP = "envoy.extensions.filters.http."
 _METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
 _METADATA_MATCH = "envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
-_GUARDS = ("ext_authz", "ext_proc")
+_GUARDS = ("ext_authz", "ext_proc", "header_mutation")
+_ANSWER_INPUTS = "envoy.type.matcher.v3.HttpResponse"
+"""How the types of inputs begin that look at an answer, which no client writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +55,36 @@ class Filter:
         """Whether it runs exactly where ext_authz set the flag."""
         trees = [each for each in self.wrapper.walk() if each.key in {"xds_matcher", "matcher"}]
         matchers = [each for tree in trees for each in tree.at("matcher_list", "matchers").items()]
-        if not matchers or len(matchers) != len(self.inputs()):
+        rules = [each for each in matchers if not _is_about_answers(each)]
+        if not rules or any(len(_inputs(each)) != 1 for each in rules):
             return False
-        *pools, last = matchers
+        *pools, last = rules
         asked = last.at("predicate", "single_predicate")
-        here = self.config.path[: len(last.path)] == last.path
-        return here and _asks_for_true(asked) and _is_key(asked, "rewrite") and self._are_pools(pools)
+        places = [each.path[: len(last.path)] for each in (self.config, *self.pools)]
+        here = last.path in places and len(places) == len(rules)
+        return here and _asks_for_true(asked) and _is_key(asked, "rewrite") and _are_pools(pools)
 
-    def _are_pools(self, rules: Sequence[Node]) -> bool:
-        """Return whether each of the other rules runs an ext_proc of its own where ext_authz chose a pool."""
-        asked = [each.at("predicate", "single_predicate") for each in rules]
-        return all(_is_key(each, "pool") for each in asked) and len(self.pools) == len(rules)
+
+def _are_pools(rules: Sequence[Node]) -> bool:
+    """Return whether each of the other rules runs where ext_authz chose a pool."""
+    return all(_is_key(each.at("predicate", "single_predicate"), "pool") for each in rules)
+
+
+def _inputs(rule: Node) -> list[Node]:
+    return [node.at("typed_config") for node in rule.at("predicate").walk() if node.key == "input"]
+
+
+def _is_about_answers(rule: Node) -> bool:
+    """Return whether a rule looks at answers, and at what ext_authz decided: it runs besides and never instead."""
+    decided, *answers = _inputs(rule) or [rule]
+    keys = [step.at("key").text for step in decided.at("path").items()]
+    of_authz = decided.type == _METADATA_INPUT and decided.at("filter").text == DECISIONS
+    both = rule.at("predicate", "and_matcher").present and bool(answers)
+    return both and of_authz and keys == ["decision"] and all(_is_of_answer(each) for each in answers)
+
+
+def _is_of_answer(node: Node) -> bool:
+    return node.type.startswith(_ANSWER_INPUTS)
 
 
 def _is_key(predicate: Node, key: str) -> bool:
@@ -108,7 +129,20 @@ def _filter(node: Node, index: int, discovered: Sequence[Node]) -> Filter:
         known = [each.at("typed_config") for each in discovered if each.at("name").text == name]
         typed = (known or [node.at("config_discovery", "default_config")])[0]
         unseen = not known
-    guards = [each for each in typed.walk() if each.type.startswith(_HTTP) and kind_of(each) in _GUARDS]
+    answers = [
+        each.path
+        for rule in typed.walk()
+        if rule.key == "matchers"
+        for each in rule.items()
+        if _is_about_answers(each)
+    ]
+    guards = [
+        each
+        for each in typed.walk()
+        if each.type.startswith(_HTTP)
+        and kind_of(each) in _GUARDS
+        and not any(each.path[: len(path)] == path for path in answers)
+    ]
     pooled = len(guards) > 1 and {kind_of(each) for each in guards} == {"ext_proc"}
     inner = guards[-1 if pooled else 0] if guards else typed
     return Filter(

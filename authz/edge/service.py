@@ -30,9 +30,11 @@ from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
 from authz.core.response.presence import ALONE, AMONG_REPLICAS, RewriterPresence
 from authz.core.response.streams import OpenStreams
+from authz.core.servers import Server
 from authz.edge.envoy.denied_response import answer_denial
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
+from authz.edge.envoy.processing_stream import Watch
 from authz.edge.grpc.socket_path import SocketPath
 from authz.edge.jwks.introspector import Introspector
 from authz.edge.jwks.problem import KeyProblem
@@ -119,7 +121,12 @@ class Service:
             held=HeldBytes(settings.held),
             streams=self.streams,
             came=self.presence.came,
+            watch=Watch(self._server_named, self.audit.write_response),
         )
+
+    def _server_named(self, metadata: Mapping[str, str]) -> Server | None:
+        """Return the server that a Check's metadata names, under the policy that decided."""
+        return self.snapshots.find(metadata.get("policy", "")).servers.get(metadata.get("server", ""))
 
     def _asked(self, server: str, method: str, listener: str) -> None:
         self.metrics.rewriter_asked(server)

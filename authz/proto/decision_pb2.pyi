@@ -65,3 +65,23 @@ class DecisionRecord(_message.Message):
     detail: str
     unverified: _containers.ScalarMap[str, str]
     def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., tool: _Optional[str] = ..., prompt: _Optional[str] = ..., resource: _Optional[str] = ..., task: _Optional[str] = ..., sub: _Optional[str] = ..., client: _Optional[str] = ..., issuer: _Optional[str] = ..., version: _Optional[str] = ..., policy: _Optional[str] = ..., rewrite: _Optional[bool] = ..., status: _Optional[int] = ..., duration_us: _Optional[int] = ..., shadows: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., claims: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., detail: _Optional[str] = ..., unverified: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ResponseRecord(_message.Message):
+    __slots__ = ("time", "decision_id", "response", "cause", "server", "method", "upstream_status", "status")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_STATUS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    time: str
+    decision_id: str
+    response: str
+    cause: str
+    server: str
+    method: str
+    upstream_status: int
+    status: int
+    def __init__(self, time: _Optional[str] = ..., decision_id: _Optional[str] = ..., response: _Optional[str] = ..., cause: _Optional[str] = ..., server: _Optional[str] = ..., method: _Optional[str] = ..., upstream_status: _Optional[int] = ..., status: _Optional[int] = ...) -> None: ...

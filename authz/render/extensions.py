@@ -63,12 +63,14 @@ from authz.render.clusters import AUTHZ, POOLS, REWRITER
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
 from authz.render.serialize import any_of
+from authz.render.server_answers import all_of, speaks_of_itself, without_its_headers
 from authz.render.workers import RETRY_CHECK_ON, RETRY_STREAM_ON, retry_elsewhere
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 """The filter's name, and the namespace of the dynamic metadata that the service sets."""
 REWRITE = "mcp-rewrite"
+ONLY_OURS = "mcp-server-headers"
 NATIVE = "envoy.filters.http.mcp"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
@@ -78,9 +80,7 @@ _REQUEST_MUTATIONS = (
 )
 """Identity, session and event id reach the server only as the service sets them; other spellings are removed. What
 repeats the body is set where Envoy showed other bytes than came. Envoy accepts an expression of up to 100 of RE2's instructions, so common parts are written once."""
-_RESPONSE_MUTATIONS = (
-    "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
-)
+_RESPONSE_MUTATIONS = "^(content-(length|type|encoding|digest)|etag|digest|mcp-session-id|x-mcp-trimmed|(www|proxy)-authenticate)$"
 """Content-type is included because Envoy applies the rules to the processor's own error replies, too."""
 _STREAM_WAIT = 0.25
 """Longest wait in seconds before a stream is retried at another worker."""
@@ -95,6 +95,7 @@ def guards(chain: Chain) -> list[HttpFilter]:
         (EXT_AUTHZ, _shadow(chain) if options.shadow else _ext_authz(chain)),
         (RATE_LIMIT, local_rate_limit(options.rate, EXT_AUTHZ) if options.rate else None),
         (REWRITE, None if options.shadow else _rewrite(chain)),
+        (ONLY_OURS, None if options.shadow else _only_ours()),
     ]
     return [
         HttpFilter(name=name, typed_config=any_of(config)) for name, config in filters if config is not None
@@ -178,30 +179,51 @@ def _rewrite(chain: Chain) -> ExtensionWithMatcher:
         _rule("pool", ValueMatcher(string_match=StringMatcher(exact=pool)), _ext_proc(chain, cluster))
         for pool, cluster in POOLS.items()
     ]
-    rules = [*pools, _rule("rewrite", ValueMatcher(bool_match=True), _ext_proc(chain, REWRITER))]
+    asked = _ext_proc(chain, REWRITER)
+    rewritten = _rule("rewrite", ValueMatcher(bool_match=True), asked)
+    of_itself = MatcherMatcherListFieldMatcher(
+        predicate=all_of(_allowed(), speaks_of_itself()), on_match=_run("ext_proc", asked)
+    )
+    return _composite(*pools, rewritten, of_itself)
+
+
+def _only_ours() -> ExtensionWithMatcher:
+    """Return the filter that removes headers of the server, on the answers to allowed requests alone."""
+    removal = _run("header_mutation", without_its_headers())
+    return _composite(MatcherMatcherListFieldMatcher(predicate=_allowed(), on_match=removal))
+
+
+def _composite(*rules: MatcherMatcherListFieldMatcher) -> ExtensionWithMatcher:
     return ExtensionWithMatcher(
         extension_config=TypedExtensionConfig(name="composite", typed_config=any_of(Composite())),
-        xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=rules)),
+        xds_matcher=Matcher(matcher_list=MatcherMatcherList(matchers=list(rules))),
     )
+
+
+def _allowed() -> MatcherMatcherListPredicate:
+    return _said("decision", ValueMatcher(string_match=StringMatcher(exact="allow")))
 
 
 def _rule(key: str, value: ValueMatcher, processor: ExternalProcessor) -> MatcherMatcherListFieldMatcher:
     """Return the rule that runs a processor where ext_authz left a value in its metadata."""
-    asked = MatcherMatcherListPredicate(
+    return MatcherMatcherListFieldMatcher(predicate=_said(key, value), on_match=_run("ext_proc", processor))
+
+
+def _said(key: str, value: ValueMatcher) -> MatcherMatcherListPredicate:
+    return MatcherMatcherListPredicate(
         single_predicate=MatcherMatcherListPredicateSinglePredicate(
             input=XdsExtension(name="authz_metadata", typed_config=any_of(_metadata(key))),
             custom_match=XdsExtension(name="is_so", typed_config=any_of(Metadata(value=value))),
         )
     )
-    return MatcherMatcherListFieldMatcher(predicate=asked, on_match=_run(processor))
 
 
 def _metadata(key: str) -> DynamicMetadataInput:
     return DynamicMetadataInput(filter=EXT_AUTHZ, path=[DynamicMetadataInputPathSegment(key=key)])
 
 
-def _run(processor: ExternalProcessor) -> MatcherOnMatch:
-    inner = TypedExtensionConfig(name="envoy.filters.http.ext_proc", typed_config=any_of(processor))
+def _run(kind: str, config: Message) -> MatcherOnMatch:
+    inner = TypedExtensionConfig(name=f"envoy.filters.http.{kind}", typed_config=any_of(config))
     action = XdsExtension(name="run", typed_config=any_of(ExecuteFilterAction(typed_config=inner)))
     return MatcherOnMatch(action=action)
 

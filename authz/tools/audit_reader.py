@@ -37,8 +37,18 @@ def read_records(file: str) -> Iterator[Record]:
 
 def _records(lines: Any, file: str) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
-        if line.strip():
+        if line.strip() and not _is_response(line):
             yield _record(line, file, number)
+
+
+def _is_response(line: bytes) -> bool:
+    """Return whether a line is the record of a response: the decision behind it is on another line."""
+    if b'"response"' not in line:
+        return False
+    try:
+        return bool(json_format.Parse(line, _pb.ResponseRecord()).response)
+    except (json_format.ParseError, RecursionError):
+        return False
 
 
 def _record(line: bytes, file: str, number: int) -> Record:

@@ -68,7 +68,7 @@ def test_of_a_config_dump_everything_is_seen_also_what_came_by_xds(dump):
     diagnosis = diagnose(read_text(dump[0], "dump.json"))
 
     assert ["authz-fail-open"] == [finding.check.id for finding in diagnosis.findings]
-    assert ["4 filter(s), with ext_authz", "6 cluster(s)"] == [
+    assert ["5 filter(s), with ext_authz", "6 cluster(s)"] == [
         line.rpartition("route(s), ")[2] for line in looked_at(diagnosis.inventory)
     ]
 

@@ -13,7 +13,14 @@ CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.ke
 def test_cors_comes_before_ext_authz_before_the_rewrite_before_the_router(chain):
     limit = ["envoy.filters.http.local_ratelimit"] if chain.options.rate else []
 
-    assert [CORS, EXT_AUTHZ, *limit, "mcp-rewrite", "envoy.filters.http.router"] == _names(chain)
+    assert [
+        CORS,
+        EXT_AUTHZ,
+        *limit,
+        "mcp-rewrite",
+        "mcp-server-headers",
+        "envoy.filters.http.router",
+    ] == _names(chain)
 
 
 def _names(chain):
@@ -121,7 +128,7 @@ def test_the_service_may_change_only_identity_headers_those_of_mcp_the_event_id_
 
 @CHAINS
 def test_the_rewrite_runs_only_where_ext_authz_asked_for_it(chain):
-    matcher = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"][-1]
+    matcher = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"][-2]
     asked = matcher["predicate"]["single_predicate"]
 
     assert (EXT_AUTHZ, [{"key": "rewrite"}]) == tuple(
@@ -132,7 +139,7 @@ def test_the_rewrite_runs_only_where_ext_authz_asked_for_it(chain):
 
 @CHAINS
 def test_streams_and_lists_are_rewritten_alike_in_pools_of_their_own(chain):
-    *pools, last = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    *pools, last, _ = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
     configs = [
         rule["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"] for rule in (*pools, last)
     ]
@@ -167,6 +174,20 @@ def test_the_rewrite_fails_closed_and_sees_only_responses(chain):
 
     assert (False, modes) == (config["failure_mode_allow"], config["processing_mode"])
     assert (
-        "^(content-length|content-type|etag|content-digest|digest|mcp-session-id|x-mcp-trimmed)$"
+        "^(content-(length|type|encoding|digest)|etag|digest|mcp-session-id|x-mcp-trimmed|(www|proxy)-authenticate)$"
         == config["mutation_rules"]["allow_expression"]["regex"]
     )
+
+
+@CHAINS
+def test_the_rewriter_is_asked_about_redirects_and_challenges_of_any_allowed_answer(chain):
+    *_, last = filter_named(chain, "mcp-rewrite")["xds_matcher"]["matcher_list"]["matchers"]
+    allowed, answers = last["predicate"]["and_matcher"]["predicate"]
+    values = [each["single_predicate"]["value_match"] for each in answers["or_matcher"]["predicate"]]
+
+    assert (
+        "allow"
+        == allowed["single_predicate"]["custom_match"]["typed_config"]["value"]["string_match"]["exact"]
+    )
+    assert ["3xx", "401", "407"] == [value["exact"] for value in values if "exact" in value]
+    assert ext_proc(chain) == last["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"]

@@ -39,7 +39,7 @@ class Tree:
         self.root = root
         with contextlib.suppress(KeyError, StopIteration):
             # One pool: a hole in the rule that decides is then a hole for every response.
-            del self.wrapper["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][:-1]
+            del self.wrapper["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][:-2]
 
     @property
     def resources(self):

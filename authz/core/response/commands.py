@@ -19,6 +19,7 @@ class ResponseOutcome(StrEnum):
     PASSED = "passed"
     REFUSED = "refused"
     EXPIRED = "expired"
+    CHALLENGED = "challenged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,19 @@ class Headers:
     Attributes:
         length: the content-length to set; None: remove it.
         rewritten: whether digests and entity tags of the original body no longer hold.
+        decoded: whether the body has no content coding any more.
     """
 
     length: int | None
     rewritten: bool
+    decoded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Take the server's challenges out of the headers, and put this one in their place; empty for none."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Pause:
 
 
 PAUSE = Pause()
-Command: TypeAlias = Release | Headers | Body | BadGateway | Stop | Judged | Pause
+Command: TypeAlias = Challenge | Release | Headers | Body | BadGateway | Stop | Judged | Pause
 Commands: TypeAlias = Iterator[Command]
 
 

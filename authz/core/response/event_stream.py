@@ -68,17 +68,17 @@ class EventStream:
 
     def _check_room(self) -> Commands:
         if self._parser.overflowed:
-            yield from self._break_off(Cause.TOO_LARGE)
+            yield from self.refuse(Cause.TOO_LARGE)
         elif not self._held.resize(self._parser.held):
-            yield from self._break_off(Cause.NO_ROOM)
+            yield from self.refuse(Cause.NO_ROOM)
 
     def end(self) -> Commands:
         """Take the end of the body."""
         if event := self._parser.close():
             yield from self._judged(with_ids(event, self._reading.bind_event), blank_line=b"\n\n")
 
-    def _break_off(self, cause: Cause) -> Commands:
-        """End the stream, because its next event cannot be held."""
+    def refuse(self, cause: Cause) -> Commands:
+        """End the stream, because its next event cannot be read or held."""
         self._held.resize(0)
         yield refused(cause)
         yield from self._answer(refusal)

@@ -18,6 +18,9 @@ class Cause(StrEnum):
     UNKNOWN_READER = "unknown_reader"
     NO_ROOM = "no_room"
     CHANGED = "changed"
+    CODING = "coding"
+    REDIRECT = "redirect"
+    CHALLENGE = "challenge"
     INTERNAL = "internal"
 
 

@@ -28,6 +28,8 @@ class ResponseTerms:
         request_id: id of the request that is answered; None when it has none or it is not known.
         server: the server that answers; "" when it is not known.
         held: the budget for what is held of all responses.
+        challenge: from the status of a challenge by the server to the gateway's own; None where the server did not get
+            the caller's token, so that no caller can answer its challenge.
         bind_event: from the server's id of an event to the reader's, None for none; leaves ids as they are by default.
         recognise: takes note of each item of a list before it is judged; None where nothing was approved.
     """
@@ -39,6 +41,7 @@ class ResponseTerms:
     request_id: RequestId = None
     server: str = ""
     held: HeldBytes = field(default_factory=HeldBytes)
+    challenge: Callable[[int], str] | None = None
     bind_event: Callable[[bytes], bytes | None] = lambda event: event
     recognise: Recognise | None = None
 

@@ -8,9 +8,12 @@ Rules of this module:
   that read the result in a 300 or a 500. Below 200 and from 300 on, a body that is labelled neither as JSON nor as
   server-sent events passes (the HTML page of a 502), and so does JSON that is no message and holds no list (see
   `list_filter`). So does a response without a body.
-* The media type selects a reader, compared without regard to case and parameters. One that has no reader, a content
-  coding, or a charset other than UTF-8 makes a body unreadable: it is refused at its first byte, and its headers are
+* The media type selects a reader, compared without regard to case and parameters. A content coding is undone first
+  (see `decoded_body`). One that is not known, a media type that has no reader, or a charset other than UTF-8 makes a body unreadable: it is refused at its first byte, and its headers are
   held until then, since an empty body is harmless under any label.
+* What the server says about itself is not the client's. A redirect is refused, because it leads past the gateway. So is a
+  challenge, whose metadata is the server's own: the gateway's takes its place where the server got the caller's token, and
+  where it did not, no caller could answer it. A 401 counts as a challenge without one: clients look for metadata then.
 * What is held is counted in one budget for all responses of a process (`held`). A response that finds no room there is
   refused; what others hold is kept. Of all that is held, one large body is judged at a time, since judging takes several
   times its size.
@@ -30,6 +33,7 @@ from typing import Protocol, TypeAlias
 from authz.core.response.commands import (
     BadGateway,
     Body,
+    Challenge,
     Commands,
     Headers,
     Judged,
@@ -37,21 +41,28 @@ from authz.core.response.commands import (
     ResponseOutcome,
     Stop,
 )
+from authz.core.response.decoded_body import DecodedBody, Refusable
 from authz.core.response.event_stream import EventStream
+from authz.core.response.filter_result import Cause
 from authz.core.response.held import Held
-from authz.core.response.judgement import ResponseTerms
-from authz.core.response.whole_body import ErrorBody, UnreadableBody, WholeBody
+from authz.core.response.judgement import ResponseTerms, refused
+from authz.core.response.whole_body import CodedBody, ErrorBody, UnreadableBody, WholeBody
+from authz.core.wire.content_coding import DECODERS
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseHead:
-    """The response headers that matter: the status, and two field values, empty when absent, joined by "," when repeated."""
+    """The response headers that matter: the status, and two field values, empty when absent, joined by "," when repeated.
+
+    `challenged` says whether there is a challenge, by a server or a proxy.
+    """
 
     status: int
     content_type: str = ""
     content_encoding: str = ""
+    challenged: bool = False
 
 
 class Rewriter:
@@ -71,10 +82,25 @@ class Rewriter:
             head: what the headers say.
             bodyless: whether the response ends with them.
         """
+        return self._until_over(self._headers(head, bodyless=bodyless))
+
+    def _headers(self, head: ResponseHead, *, bodyless: bool) -> Commands:
+        cause = _speaks_of_itself(head)
+        if cause is Cause.CHALLENGE and head.status in _ANSWERABLE and self._reading.challenge is not None:
+            yield Judged(ResponseOutcome.CHALLENGED, cause=cause)
+            yield Challenge(self._reading.challenge(head.status))
+        elif cause is not None:
+            yield refused(cause)
+            yield BadGateway()
+            return
+        elif head.challenged:
+            yield Challenge("")
         if bodyless:
-            return self._until_over(iter((Judged(ResponseOutcome.PASSED), Release())))
+            yield Judged(ResponseOutcome.PASSED)
+            yield Release()
+            return
         self._reader = _reader(head)(self._reading, self._held)
-        return self._until_over(self._reader.open())
+        yield from self._reader.open()
 
     def chunk(self, data: bytes) -> Commands:
         """Take the next bytes of the body; before the headers, or when nothing may follow, they are dropped."""
@@ -105,6 +131,20 @@ class Rewriter:
             if self._over:
                 self.close()
                 return
+
+
+_ANSWERABLE = frozenset({401, 403})
+"""Statuses whose challenge is about the caller's token (RFC 6750 section 3.1)."""
+_CHALLENGES = frozenset({401, 407})
+
+
+def _speaks_of_itself(head: ResponseHead) -> Cause | None:
+    """Return why an answer leads past the gateway; None if it does not. On any other status a challenge is just dropped."""
+    if 300 <= head.status < 400:
+        return Cause.REDIRECT
+    if head.status in _CHALLENGES or (head.status == 403 and head.challenged):
+        return Cause.CHALLENGE
+    return None
 
 
 class _BodyReader(Protocol):
@@ -140,7 +180,7 @@ class _Unjudged:
 
 _Reader: TypeAlias = Callable[[ResponseTerms, Held], _BodyReader]
 _JSON, _EVENT_STREAM = "application/json", "text/event-stream"
-_READERS: Mapping[tuple[str, bool], _Reader] = MappingProxyType(
+_READERS: Mapping[tuple[str, bool], Callable[[ResponseTerms, Held], Refusable]] = MappingProxyType(
     {
         (_JSON, True): WholeBody,
         (_JSON, False): ErrorBody,
@@ -155,11 +195,22 @@ def _reader(head: ResponseHead) -> _Reader:
     success, label = 200 <= head.status < 300, head.content_type.lower()
     if not (success or "json" in label or _EVENT_STREAM in label):
         return _Unjudged
-    coded = head.content_encoding.strip().lower() not in ("", "identity")
-    foreign = any(name not in ("utf-8", "utf8") for name in _CHARSET.findall(label))
-    if coded or foreign:
+    if any(name not in ("utf-8", "utf8") for name in _CHARSET.findall(label)):
         return UnreadableBody
     media = label.partition(";")[0].strip()
     if not success and media.endswith("json"):
         media = _JSON  # application/problem+json
-    return _READERS.get((media, success), UnreadableBody)
+    reader = _READERS.get((media, success), UnreadableBody)
+    coding = head.content_encoding.strip().lower()
+    return reader if coding in _UNCODED else _decoding(coding, reader)
+
+
+_UNCODED = frozenset({"", "identity"})
+
+
+def _decoding(coding: str, reader: Callable[[ResponseTerms, Held], Refusable]) -> _Reader:
+    """Return the reader of a body in a coding; several codings, one on the other, are not undone."""
+    make = DECODERS.get(coding)
+    if make is None:
+        return CodedBody
+    return lambda reading, held: DecodedBody(make(), reader(reading, held))

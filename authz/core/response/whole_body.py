@@ -35,9 +35,9 @@ class WholeBody:
         """Take the next bytes."""
         size = len(self._body) + len(data)
         if size > self._reading.bounds.bytes:
-            yield from self._refuse(Cause.TOO_LARGE)
+            yield from self.refuse(Cause.TOO_LARGE)
         elif not self._held.resize(size):
-            yield from self._refuse(Cause.NO_ROOM)
+            yield from self.refuse(Cause.NO_ROOM)
         else:
             self._body += data
 
@@ -63,7 +63,8 @@ class WholeBody:
         """Go on: a body that is held is one answer and no stream."""
         return iter(())
 
-    def _refuse(self, cause: Cause) -> Commands:
+    def refuse(self, cause: Cause) -> Commands:
+        """Refuse the response, which goes no further."""
         self._body.clear()
         self._held.resize(0)
         yield refused(cause)
@@ -79,7 +80,15 @@ class ErrorBody(WholeBody):
 class UnreadableBody(WholeBody):
     """A body that cannot be judged: it may have no byte."""
 
+    _cause = Cause.UNREADABLE
+
     def chunk(self, data: bytes) -> Commands:
         """Take the next bytes."""
         if data:
-            yield from self._refuse(Cause.UNREADABLE)
+            yield from self.refuse(self._cause)
+
+
+class CodedBody(UnreadableBody):
+    """A body in a content coding that is not undone here."""
+
+    _cause = Cause.CODING

@@ -35,7 +35,8 @@ def _change(each: Filter) -> str:
 
 def changes_nothing(each: Filter) -> bool:
     """Whether a filter is known to leave an authorized request, and its route, as they are."""
-    return each.kind in _KINDS["harmless"] and not _change(each)
+    known = each.kind in _KINDS["harmless"] or each.kind in _CHANGES
+    return known and not each.unseen and not _change(each)
 
 
 def _before_authz(chain: FilterChain, authz: Filter, each: Filter, detail: str) -> Hit:

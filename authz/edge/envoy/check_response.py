@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
@@ -22,7 +23,7 @@ from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import HttpRequest, RequestId
 from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
 from authz.core.servers import Server
 from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled, unclear
@@ -32,6 +33,7 @@ from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 ID_CHARS = 16
 """Length of a decision's id."""
 
+_ENCODE_ID = msgspec.json.Encoder().encode
 _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
@@ -65,8 +67,12 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         decision_id.encode("ascii"),
         _session_part(decision.session, rewrite=rewrite),
     ]
-    if rewrite or decision.event is not ABSENT:
-        parts += (_event_part(decision.event), _context_part(decision, caller, request, server))
+    if decision.event is not ABSENT:
+        parts.append(_event_part(decision.event))
+    if rewrite:
+        parts.append(_context_part(decision, caller, request, server))
+    elif decision.request_id is not None:
+        parts.append(_request_id_part(decision.request_id))
     if values := unclear(request.headers):
         parts.append(_judged_part(values))
     return b"".join(parts)
@@ -201,9 +207,7 @@ def _judged_part(values: Mapping[str, str]) -> bytes:
 
 
 def _context_part(decision: Decision, caller: Caller, request: HttpRequest, server: Server) -> bytes:
-    """Return the part that the rewriter reads; nothing if it does not run."""
-    if not decision.rewrite:
-        return b""
+    """Return the part that the rewriter reads."""
     inputs = server.policy.visibility_inputs
     return (
         _POOLS.get(decision.method, b"")
@@ -256,6 +260,20 @@ _POOLS: Mapping[str, bytes] = {
 answers that wait for long must not take the places of lists."""
 
 _ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
+
+
+_LONGEST_ID = 40
+"""Most bytes of a request id whose part is prebuilt: those of a UUID in quotes, and two."""
+_REQUEST_ID = tuple(_text_part("request_id", "." * size)[: -size or None] for size in range(_LONGEST_ID + 1))
+"""What comes before a request id in its part, by the id's length."""
+
+
+def _request_id_part(request_id: RequestId) -> bytes:
+    """Return the part with the request's id: the rewriter may be asked for what the answer says of the server itself."""
+    text = _ENCODE_ID(request_id)
+    return (
+        _REQUEST_ID[len(text)] + text if len(text) <= _LONGEST_ID else _text_part("request_id", text.decode())
+    )
 
 
 def id_part(decision_id: str) -> bytes:

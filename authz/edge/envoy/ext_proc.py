@@ -27,7 +27,7 @@ from authz.core.response.commands import PAUSE
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds
 from authz.core.response.streams import OpenStreams, StreamShares
-from authz.edge.envoy.processing_stream import ProcessingStream, Resolve
+from authz.edge.envoy.processing_stream import ProcessingStream, Resolve, Watch
 from authz.edge.grpc.transport import WOKEN, Call, Stream
 from authz.edge.telemetry.metrics import Metrics
 
@@ -48,6 +48,7 @@ class Processor:
         held: HeldBytes | None = None,
         streams: OpenStreams | None = None,
         came: Callable[[str], None] = lambda _listener: None,
+        watch: Watch | None = None,
     ) -> None:
         """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`.
 
@@ -59,12 +60,19 @@ class Processor:
         self._held = held or HeldBytes()
         self._open = streams or OpenStreams(StreamShares(), time.monotonic)
         self._came = came
+        self._watch = watch or Watch()
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
     async def process(self, call: Call) -> None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
         stream = ProcessingStream(
-            self._resolve, self._observe, self._bounds, self._held, self._open, self._came
+            self._resolve,
+            self._observe,
+            self._bounds,
+            self._held,
+            self._open,
+            self._came,
+            self._watch,
         )
         try:
             await _converse(stream, call)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from envoy.type.v3 import http_status_pb2
@@ -12,9 +13,12 @@ from authz.core.request import RequestId
 from authz.core.response.commands import Headers, refusal
 from authz.core.response.rewriter import ResponseHead
 
+CHALLENGES = ("www-authenticate", "proxy-authenticate")
+"""Headers by which a server or a proxy asks for credentials."""
 VALIDATORS = ("etag", "content-digest", "digest")
 """Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
 
+_DECODE_ID = msgspec.json.Decoder(RequestId).decode
 PIECE = 64 * 1024
 """Most bytes of the body in one message."""
 _pb: Any = external_processor_pb2
@@ -37,6 +41,19 @@ def texts(metadata: Any) -> dict[str, str]:
     return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
 
 
+REQUEST_ID = "request_id"
+"""The text of ext_authz's metadata that is the JSON of the request's id, where the Check asked for no rewriting."""
+
+
+def read_request_id(metadata: Mapping[str, str]) -> RequestId:
+    """Return the id that a Check left in its metadata; None for none."""
+    try:
+        found: RequestId = _DECODE_ID(metadata.get(REQUEST_ID, "null"))
+    except msgspec.DecodeError:
+        return None
+    return found
+
+
 def read_head(values: Mapping[str, str]) -> ResponseHead:
     """Return what the rewriter needs of a response's headers.
 
@@ -48,16 +65,23 @@ def read_head(values: Mapping[str, str]) -> ResponseHead:
         status=int(values[":status"]),
         content_type=values.get("content-type", ""),
         content_encoding=values.get("content-encoding", ""),
+        challenged=any(name in values for name in CHALLENGES),
     )
 
 
-def headers_reply(change: Headers | None, validators: Iterable[str], session: str | None = None) -> Any:
+def headers_reply(
+    change: Headers | None,
+    validators: Iterable[str],
+    session: str | None = None,
+    challenge: str | None = None,
+) -> Any:
     """Send the headers on, changed or not.
 
     Args:
         change: what to do about the length; None changes nothing.
         validators: names of the headers to remove when the body is rewritten.
         session: the session id to send in place of the server's; None where it has none.
+        challenge: the challenge to send in place of the server's, empty for none; None leaves the headers alone.
     """
     reply = _pb.ProcessingResponse()
     reply.response_headers.SetInParent()
@@ -68,8 +92,14 @@ def headers_reply(change: Headers | None, validators: Iterable[str], session: st
         _set(mutation, "content-length", str(change.length))
     if change and change.rewritten:
         mutation.remove_headers.extend(validators)
+    if change and change.decoded:
+        mutation.remove_headers.append("content-encoding")
     if session is not None:
         _set(mutation, SESSION, session)
+    if challenge is not None:
+        mutation.remove_headers.extend(CHALLENGES[1:] if challenge else CHALLENGES)
+    if challenge:
+        _set(mutation, CHALLENGES[0], challenge)
     return reply
 
 

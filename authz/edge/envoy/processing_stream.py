@@ -10,21 +10,26 @@ Rules of this module:
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 
 from authz.config.envoy_version import ATTRIBUTES
+from authz.core.denial import challenge_in_its_place
 from authz.core.identity.principal import Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
-from authz.core.response.caller_metadata import LISTENER
+from authz.core.response.caller_metadata import KEY, LISTENER
 from authz.core.response.commands import (
     PAUSE,
     BadGateway,
     Body,
+    Challenge,
     Command,
     Commands,
     Headers,
@@ -42,6 +47,7 @@ from authz.core.response.list_filter import FilterBounds
 from authz.core.response.rewriter import Rewriter
 from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams
+from authz.core.servers import Server
 from authz.edge.envoy.processing_messages import (
     PIECE,
     VALIDATORS,
@@ -51,11 +57,13 @@ from authz.edge.envoy.processing_messages import (
     headers_reply,
     pieces,
     read_head,
+    read_request_id,
     texts,
     trailers_reply,
     waved,
 )
 from authz.edge.telemetry.metrics import Metrics
+from authz.edge.telemetry.response_record import ResponseFacts
 
 FILTER = "envoy.filters.http.ext_proc"
 """Under this name Envoy sends the attributes that it was told to send."""
@@ -66,6 +74,22 @@ _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
 """From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
+
+
+_BAD_GATEWAY = 502
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a call of ext_proc needs of the service besides the reader.
+
+    Attributes:
+        server_named: finds the server that a Check's metadata names.
+        write: takes the record of a response.
+    """
+
+    server_named: Callable[[Mapping[str, str]], Server | None] = lambda _metadata: None
+    write: Callable[[ResponseFacts], None] = lambda _facts: None
 
 
 class ProcessingStream:
@@ -83,6 +107,7 @@ class ProcessingStream:
         held: HeldBytes,
         streams: OpenStreams,
         came: Callable[[str], None],
+        watch: "Watch",
     ) -> None:
         self.seconds: float | None = None
         self._resolve = resolve
@@ -91,6 +116,11 @@ class ProcessingStream:
         self._held = held
         self._streams = streams
         self._came = came
+        self._watch = watch
+        self._recorded = False
+        self._status = 0
+        self._said: Mapping[str, str] = {}
+        self._challenge: str | None = None
         self._owner: Principal | None = None  # of a stream that is counted
         self._server = ""
         self._request_id: RequestId = None
@@ -144,10 +174,13 @@ class ProcessingStream:
         context = self._find_context(request.metadata_context.filter_metadata)
         self._note_version(request.attributes)
         values = field_values(message.headers)
-        self._session = _bind_session(values.get(SESSION), context)
+        head = read_head(values)
+        self._status = head.status
+        # Where the rewriter was not asked for, ext_authz replaces the id that the server sent.
+        self._session = None if self._is_unasked() else _bind_session(values.get(SESSION), context)
         self._validators = [name for name in VALIDATORS if name in values]
         self._rewriter = Rewriter(self._terms(context))
-        yield from self._carry_out(self._rewriter.headers(read_head(values), bodyless=message.end_of_stream))
+        yield from self._carry_out(self._rewriter.headers(head, bodyless=message.end_of_stream))
 
     def _note_version(self, attributes: Mapping[str, Any]) -> None:
         """Note Envoy's version, if its configuration sends it."""
@@ -156,8 +189,10 @@ class ProcessingStream:
             self._observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
 
     def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
-        given = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
-        self._came(given.get(LISTENER, ""))
+        given = self._said = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        self._server, self._request_id = given.get("server", ""), read_request_id(given)
+        if not self._is_unasked():
+            self._came(given.get(LISTENER, ""))
         context = self._resolve(given)
         if context is not None:
             self._server, self._request_id = context.server.name, context.request_id
@@ -165,13 +200,29 @@ class ProcessingStream:
             if given.get("method") in STREAMS:
                 self._owner = context.caller.principal
                 self._streams.begin(self._owner, self._server)
-        self._observe.rewriter_came(self._server)
+        if not self._is_unasked():
+            self._observe.rewriter_came(self._server)
         return context
+
+    def _is_unasked(self) -> bool:
+        """Return whether the Check asked for nothing, and Envoy asks because of what the answer says."""
+        return self._said.get("decision") == "allow" and KEY not in self._said
+
+    def _own_challenge(self) -> Callable[[int], str] | None:
+        server = self._watch.server_named(self._said)
+        forwards = server is not None and server.forward_token
+        return partial(challenge_in_its_place, server) if server is not None and forwards else None
 
     def _terms(self, context: ResponseContext | None) -> ResponseTerms:
         if context is None:
             return ResponseTerms(
-                visible=None, bounds=self._bounds, held=self._held, bind_event=lambda _: None
+                visible=None,
+                bounds=self._bounds,
+                request_id=self._request_id,
+                server=self._server,
+                held=self._held,
+                challenge=self._own_challenge(),
+                bind_event=lambda _: None,
             )
         return ResponseTerms(
             visible=context.visible,
@@ -181,6 +232,7 @@ class ProcessingStream:
             request_id=context.request_id,
             server=context.server.name,
             held=self._held,
+            challenge=self._own_challenge(),
             bind_event=context.bind_event,
             recognise=context.recognise,
         )
@@ -232,12 +284,14 @@ class ProcessingStream:
         match action:
             case Pause():
                 yield PAUSE
+            case Challenge():
+                self._challenge = action.text
             case Release():
                 self._headers_sent = self._over = True
-                yield headers_reply(None, (), self._session)
+                yield headers_reply(None, (), self._session, self._challenge)
             case Headers():
                 self._headers_sent = True
-                yield headers_reply(action, self._validators, self._session)
+                yield headers_reply(action, self._validators, self._session, self._challenge)
             case Body():
                 yield from pieces(action.data)
             case BadGateway():
@@ -250,8 +304,28 @@ class ProcessingStream:
         self._observe.rewritten(judged.outcome)
         if judged.cause is not None:
             self._observe.response_refused(self._server, judged.cause)
+            self._note(judged.outcome, judged.cause)
         for count in judged.counts:
             self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
+
+    def _note(self, outcome: ResponseOutcome, cause: Cause) -> None:
+        """Leave one record for the response, however much of it is refused."""
+        if self._recorded:
+            return
+        self._recorded = True
+        passes = self._headers_sent or outcome is not ResponseOutcome.REFUSED
+        self._watch.write(
+            ResponseFacts(
+                at=time.time(),
+                decision_id=self._said.get("decision_id", ""),
+                response=outcome.value,
+                cause=cause.value,
+                server=self._server,
+                method=self._said.get("method", ""),
+                upstream_status=self._status,
+                status=self._status if passes else _BAD_GATEWAY,
+            )
+        )
 
     def _end_body(self) -> Iterator[Any]:
         if not self._over:

@@ -1,4 +1,4 @@
-"""The audit log: one JSON line a decision, written off the request path.
+"""The audit log: one JSON line a decision, and one a response that was refused, written off the request path.
 
 A decision is only appended to a bounded queue; a thread makes the record, encodes and writes it. When the queue is full, the
 new record is dropped and counted: a slow reader of the log must not become a slow gateway.
@@ -13,6 +13,7 @@ import msgspec
 from authz.core.decision import Decision
 from authz.edge.telemetry.decision_record import Facts, Record, make_record
 from authz.edge.telemetry.line_writer import LineWriter, Stream
+from authz.edge.telemetry.response_record import ResponseFacts, ResponseRecord, make_response_record
 
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
@@ -38,17 +39,24 @@ class AuditLog:
         self.claims: Sequence[tuple[str, ...]] = ()
         self._out = LineWriter(stream)
         self._size = size
-        self._waiting: deque[tuple[Decision, Facts, float]] = deque()
+        self._waiting: deque[tuple[Decision, Facts, float] | ResponseFacts] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     def write(self, decision: Decision, facts: Facts, seconds: float) -> None:
         """Queue the record of a decision that took this many seconds; never wait."""
+        self._queue((decision, facts, seconds))
+
+    def write_response(self, facts: ResponseFacts) -> None:
+        """Queue the record of a response; never wait."""
+        self._queue(facts)
+
+    def _queue(self, record: tuple[Decision, Facts, float] | ResponseFacts) -> None:
         if len(self._waiting) >= self._size:
             self.on_drop()
             return
-        self._waiting.append((decision, facts, seconds))
+        self._waiting.append(record)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what waits, then stop; give up on a stream that takes nothing for this many seconds."""
@@ -63,11 +71,14 @@ class AuditLog:
     def _drain(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH)
-            lines = b"".join(_ENCODE(self._record(*self._waiting.popleft())) + b"\n" for _ in range(count))
+            lines = b"".join(_ENCODE(self._record(self._waiting.popleft())) + b"\n" for _ in range(count))
             for _ in range(self._out.write(lines)):
                 self.on_drop()
 
-    def _record(self, decision: Decision, facts: Facts, seconds: float) -> Record:
+    def _record(self, waiting: tuple[Decision, Facts, float] | ResponseFacts) -> Record | ResponseRecord:
+        if isinstance(waiting, ResponseFacts):
+            return make_response_record(waiting)
+        decision, facts, seconds = waiting
         record = make_record(decision, facts, seconds, self.claims)
         if not decision.allowed:
             self.on_denial(record, decision)

@@ -90,7 +90,7 @@ def make_record(
     principal = decision.principal
     item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
     return Record(
-        time=_time(facts.at),
+        time=format_time(facts.at),
         decision_id=facts.decision_id,
         decision=decision.verdict,
         reason=decision.reason.value,
@@ -137,7 +137,7 @@ def _unverified(decision: Decision) -> dict[str, str]:
     return {name: clip(text) for name, text in texts.items() if text}
 
 
-def _time(at: float) -> str:
+def format_time(at: float) -> str:
     """Format a time as RFC 3339 does, in UTC with milliseconds."""
     seconds, milliseconds = divmod(int(at * 1000), 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"

@@ -49,7 +49,7 @@ def test_the_end_of_a_stream_is_the_error_of_an_expired_token():
 
 
 def test_the_outcomes_are_the_words_of_the_metrics():
-    assert ["trimmed", "unchanged", "passed", "refused", "expired"] == list(ResponseOutcome)
+    assert ["trimmed", "unchanged", "passed", "refused", "expired", "challenged"] == list(ResponseOutcome)
 
 
 def test_what_became_of_a_message_without_lists_counts_nothing():
