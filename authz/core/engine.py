@@ -26,7 +26,6 @@ from authz.core.identity.session import (
     NO_IDS,
     BoundIds,
     Replace,
-    SessionHeader,
     Sessions,
     UnboundSessions,
 )
@@ -210,7 +209,7 @@ def _decide(
             caller=caller,
             request_id=message.request_id,
             version=message.version,
-            rewrite=_must_rewrite(message, bound.session, snapshot),
+            rewrite=_must_rewrite(message, bound, server, snapshot),
             session=bound.session,
             event=bound.event,
             shadows=verdict.shadows,
@@ -234,18 +233,21 @@ def _decide(
     )
 
 
-def _must_rewrite(message: Message, session: SessionHeader, snapshot: PolicySnapshot) -> bool:
+def _must_rewrite(message: Message, bound: BoundIds, server: Server, snapshot: PolicySnapshot) -> bool:
     """Return whether the response must pass the rewriter.
 
     In a legacy session any answer can hold a list: a server finds the stream for an answer by the request's id, so two
-    requests with the same id, one of which asks for a list, can get each other's answers. A client's own response is
-    not answered.
+    requests with the same id, one of which asks for a list, can get each other's answers. An operator may accept that
+    (`answers: lists`); a request that resumes a stream is read all the same, because it can redeliver a list. A client's
+    own response is not answered.
     """
     method = message.row
     if method.lists or method.starts_session or method.may_stream:
         return True
-    answered = message.request_id is not None and message.method != ""
-    return answered and (isinstance(session, Replace) or snapshot.rewrite_every_answer)
+    if message.request_id is None or not message.method:
+        return False
+    in_session = server.reads_sessions and isinstance(bound.session, Replace)
+    return in_session or snapshot.rewrite_every_answer or isinstance(bound.event, Replace)
 
 
 _CALL = "tools/call"

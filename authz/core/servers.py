@@ -54,6 +54,8 @@ class Server:
         reachable: whether lists also name what nothing but scope keeps from the caller, so that a client that calls
             only what is listed can step up.
         needs_rewriter: whether lists are refused while it is sure that nobody trims them.
+        reads_sessions: whether the answer to every request in a legacy session is read, not only those that are meant to
+            hold a list, begin a session or stay open.
         scopes: scopes a client should ask for first; named by the metadata document and the 401 challenge.
         title: human-readable name for the metadata document, empty for none.
         documentation: URL for the metadata document, empty for none.
@@ -76,6 +78,7 @@ class Server:
     hide: bool = False
     reachable: bool = False
     needs_rewriter: bool = True
+    reads_sessions: bool = True
     scopes: tuple[str, ...] = ()
     title: str = ""
     documentation: str = ""

@@ -663,6 +663,41 @@ def test_an_answer_is_read_where_it_can_hold_a_list(body, session, every, expect
     assert expected is check(post(body, headers), context).rewrite
 
 
+RESUMES = {"last-event-id": own_event()}
+IN_SESSION = {"mcp-session-id": own_session()}
+
+
+@pytest.mark.parametrize(
+    ("request_", "default", "lists", "every"),
+    [
+        pytest.param(post(PING, IN_SESSION), True, False, True, id="ping in a session"),
+        pytest.param(call(headers=IN_SESSION), True, False, True, id="call in a session"),
+        pytest.param(call(), False, False, True, id="call outside a session"),
+        pytest.param(post(message("tools/list"), IN_SESSION), True, True, True, id="list"),
+        pytest.param(post(message("tasks/list"), IN_SESSION), True, True, True, id="list of tasks"),
+        pytest.param(post(message("initialize")), True, True, True, id="new session"),
+        pytest.param(stream("GET", IN_SESSION), True, True, True, id="GET"),
+        pytest.param(post(PING, IN_SESSION | RESUMES), True, True, True, id="resumption by POST"),
+        pytest.param(post(PING, RESUMES), True, True, True, id="resumption outside a session"),
+        pytest.param(
+            post(message("notifications/initialized", id=...), IN_SESSION | RESUMES), False, False, False
+        ),
+        pytest.param(stream("DELETE", IN_SESSION), False, False, False, id="DELETE"),
+    ],
+)
+@pytest.mark.requirement("protocol.session-answers-are-read")
+def test_where_an_operator_has_lists_read_only_a_sessions_other_answers_are_not(
+    request_, default, lists, every
+):
+    unread = server(ALLOW_ALL, reads_sessions=False)
+    contexts = snapshot(server(ALLOW_ALL)), snapshot(unread), snapshot(unread, rewrite_every_answer=True)
+    found = [check(request_, context) for context in contexts]
+
+    assert [default, lists, every] == [decision.rewrite for decision in found]
+    assert {Reason.ALLOWED} == {decision.reason for decision in found}
+    assert 1 == len({decision.session for decision in found})
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [

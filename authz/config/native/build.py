@@ -14,6 +14,7 @@ from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
 from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
 from authz.config.native.model import CorsModel, PolicyFile, ServerModel
+from authz.config.native.rewrite import rewrite_findings
 from authz.config.native.rules import RulesReader
 from authz.config.preflight import expressions
 from authz.config.problems import ConfigError, Problem
@@ -180,6 +181,8 @@ class _SettingsBuilder:
         for key, message, cure in trusting_findings(rules, trusts):
             self.warnings.append(self.document.problem((*path, "rules", *key), message, cure))
         self._check_cors(model, path)
+        for key, message, cure in rewrite_findings(model.rewrite, self.file.streams):
+            self.warnings.append(self.document.problem((*path, "rewrite", *key), message, cure))
         for index, message, cure in origin_findings(model.origins):
             self.warnings.append(self.document.problem((*path, "origins", index), message, cure))
         self.rules.lint(model, rules, path)
@@ -204,6 +207,7 @@ class _SettingsBuilder:
             hide=model.hide,
             reachable=model.lists == "reachable",
             needs_rewriter=model.rewriter == "required",
+            reads_sessions=model.rewrite.answers == "sessions",
             scopes=tuple(model.scopes),
             title=model.resource_name or "",
             documentation=model.resource_documentation or "",

@@ -25,6 +25,7 @@ from authz.config.native.cases import CasesModel
 from authz.config.native.claims import ClaimName
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
+from authz.config.native.rewrite import RewriteModel
 from authz.config.native.sessions import SessionsModel, StreamsModel
 from authz.config.settings import MAX_CORS_AGE, MAX_WORKERS
 from authz.config.validation import Section, Text
@@ -259,6 +260,7 @@ class ServerModel(Section):
     rewriter: Literal["required", "optional"] = Field(
         "required", description="optional: let lists pass untrimmed where Envoy has no rewriter"
     )
+    rewrite: RewriteModel = RewriteModel()
     scopes: list[Word] = Field([], description="scopes that a client should request first")
     resource_name: Text | None = None
     resource_documentation: Url | None = None

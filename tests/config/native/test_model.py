@@ -109,6 +109,7 @@ servers:
     hide: true
     lists: reachable
     rewriter: optional
+    rewrite: {answers: sessions}
     scopes: [files:read]
     resource_name: Files
     resource_documentation: https://docs.example/files
