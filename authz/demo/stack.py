@@ -1,7 +1,7 @@
 """All processes of the demo: the issuer, the MCP server, and two gateways, one for each form of the policy."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +43,13 @@ class Stack:
     gateways: dict[str, Gateway] = field(default_factory=dict)
     issuer: str = ""
     upstream: str = ""
+    _server: Child | None = field(default=None, init=False, repr=False)
+
+    def restart_server(self, *arguments: str) -> None:
+        """Start the MCP server again, with further arguments."""
+        if self._server is not None:
+            self.supervisor.stop(self._server.name)
+            self.supervisor.start(replace(self._server, argv=[*self._server.argv, *arguments]))
 
     def __enter__(self) -> Self:
         self.supervisor.__enter__()
@@ -71,13 +78,12 @@ class Stack:
             ),
         )
         log = ["--log", str(self.arrival_log)]
-        self.supervisor.start(
-            Child(
-                name="mcp-server",
-                argv=[*module, "authz.demo.mcp_server", "--port", str(mcp_port), *log, *self.mcp_arguments],
-                ready=port_ready("127.0.0.1", mcp_port),
-            ),
+        self._server = Child(
+            name="mcp-server",
+            argv=[*module, "authz.demo.mcp_server", "--port", str(mcp_port), *log, *self.mcp_arguments],
+            ready=port_ready("127.0.0.1", mcp_port),
         )
+        self.supervisor.start(self._server)
         for form in self.forms:
             self.gateways[form] = self._gateway(form)
             self.gateways[form].start()

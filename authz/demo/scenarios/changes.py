@@ -65,7 +65,7 @@ async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
     yield ScenarioRow("no scope: tools listed", join(ALL[:2]), await listed())
     began = time.monotonic()
     gateway.policy.write_text(good.rstrip() + _STATUS_FOR_ALL, encoding="utf-8")
-    seen = await _until(listed, lambda names: "system_status" in names)
+    seen = await until(listed, lambda names: "system_status" in names)
     took = time.monotonic() - began
     yield ScenarioRow("policy edited: tools listed", join([*ALL[:2], "system_status"]), seen)
     held = took <= _RELOAD_SECONDS
@@ -74,7 +74,7 @@ async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
         "  … by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s"
     )
     gateway.policy.write_text(good + "    rulez: []\n", encoding="utf-8")
-    problem = await _until(lambda: _reload_problem(gateway.http), bool)
+    problem = await until(lambda: _reload_problem(gateway.http), bool)
     yield ScenarioRow(
         "policy broken: the key that /readyz complains of",
         "rulez",
@@ -85,7 +85,7 @@ async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
     yield ScenarioRow(
         "policy restored: tools listed",
         join(ALL[:2]),
-        await _until(listed, lambda names: "status" not in names),
+        await until(listed, lambda names: "status" not in names),
     )
 
 
@@ -107,7 +107,7 @@ async def service_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
         return outcome(post(gateway.url, token))
 
     # Envoy uses the service again after its next health check.
-    await _until(status, lambda seen: seen == "200")
+    await until(status, lambda seen: seen == "200")
     names = await tool_names(gateway.url, token, "legacy")
     yield ScenarioRow("service back: tools listed", join(ALL[:3]), join(names))
 
@@ -124,7 +124,7 @@ async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
         yield ScenarioRow(
             "  … for which keys were fetched in vain",
             "1",
-            await _until(lambda: _failures(gateway.http), bool),
+            await until(lambda: _failures(gateway.http), bool),
         )
         names = await tool_names(gateway.url, token, "legacy")
         yield ScenarioRow("issuer down, token under a known key: tools listed", join(ALL[:3]), join(names))
@@ -142,7 +142,7 @@ async def _failures(service: str) -> str:
     return f"{sum(map(float, failed)):g}" if failed else ""
 
 
-async def _until(attempt: Callable[[], Awaitable[str]], enough: Callable[[str], Any]) -> str:
+async def until(attempt: Callable[[], Awaitable[str]], enough: Callable[[str], Any]) -> str:
     """Return the first answer that is good enough, or the last one when the time is up."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:

@@ -8,6 +8,7 @@ issuer comes after the restart of the service, which resets the cool-down.
 from collections.abc import AsyncIterator
 
 from authz.demo.scenarios.changes import issuer_outage, policy_edit, rotation, service_outage
+from authz.demo.scenarios.locked import tool_lock
 from authz.demo.scenarios.login import login
 from authz.demo.scenarios.requests import alone, bad_tokens, bodies, calls, lists, near_misses, without_token
 from authz.demo.scenarios.result import ALL, Scenario, ScenarioRow
@@ -28,6 +29,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     policy_edit,
     service_outage,
     issuer_outage,
+    tool_lock,
 )
 
 
