@@ -18,7 +18,7 @@ import typer
 from authz.cli import demo as command
 from authz.demo import stack as stack_module
 from authz.demo.ports import free_port
-from authz.demo.scenarios import changes, login, requests, run
+from authz.demo.scenarios import changes, locked, login, requests, run
 from tests.support.running import shared_stack
 from tests.support.waiting import eventually
 
@@ -107,8 +107,8 @@ def on_shared_parts(pytestconfig, monkeypatch):
     stack = shared_stack(pytestconfig)
 
     class Running:
-        def __init__(self, _port):
-            pass
+        def __init__(self, _port, idp):
+            assert idp == "auth0"
 
         def __enter__(self):
             return stack
@@ -124,7 +124,7 @@ def on_shared_parts(pytestconfig, monkeypatch):
 
 
 def test_a_scenario_that_holds_ends_without_an_error(on_shared_parts, capsys):
-    command.demo(keep=False, port=free_port())
+    command.demo(keep=False, port=free_port(), idp="auth0")
 
     assert "9 of 9 held" in capsys.readouterr().out
     assert not on_shared_parts.supervisor.failed
@@ -135,7 +135,7 @@ def test_one_row_that_does_not_hold_makes_the_command_fail_and_keeps_the_logs(
 ):
     monkeypatch.setitem(requests.BAD_TOKENS, "expired", "bad_signature")
     with pytest.raises(typer.Exit) as failure:
-        command.demo(keep=False, port=free_port())
+        command.demo(keep=False, port=free_port(), idp="auth0")
 
     assert 1 == failure.value.exit_code
     assert "8 of 9 held" in (out := capsys.readouterr().out)
@@ -146,7 +146,7 @@ def test_one_row_that_does_not_hold_makes_the_command_fail_and_keeps_the_logs(
 def test_every_scenario_runs_once():
     written = {
         scenario
-        for module in (requests, changes, login)
+        for module in (requests, changes, login, locked)
         for name, scenario in vars(module).items()
         if inspect.isasyncgenfunction(scenario) and not name.startswith("_")
     }
@@ -158,7 +158,7 @@ def test_every_scenario_runs_once():
 def test_a_port_in_use_is_said_before_anything_starts(pytestconfig, capsys):
     taken = shared_stack(pytestconfig).gateways["native"].ports.envoy
     with pytest.raises(typer.Exit) as failure:
-        command.demo(keep=False, port=taken)
+        command.demo(keep=False, port=taken, idp="auth0")
 
     assert 1 == failure.value.exit_code
     assert f"port {taken} is in use" in capsys.readouterr().err
