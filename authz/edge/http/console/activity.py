@@ -38,9 +38,9 @@ class Activity:
     """The looks of the last hour, and when each rule and reason last decided."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """Know nothing yet; `clock` gives seconds since the epoch."""
+        """Begin with a service that has decided nothing; `clock` gives seconds since the epoch."""
         self._clock = clock
-        self._looks: deque[Look] = deque(maxlen=_LOOKS)
+        self._looks: deque[Look] = deque([Look(clock(), 0.0, 0.0)], maxlen=_LOOKS)
         self._counts: dict[tuple[str, str], float] = {}
         self._last: dict[tuple[str, str], float] = {}
 

@@ -182,13 +182,18 @@ def _rules(seen: Seen) -> str:
             rule.name,
             f"{rule.effect.value} (shadow)" if rule.shadow else rule.effect.value,
             f"{hits.get((server.name, rule.name), 0.0):,.0f}",
-            age(seen.activity.rule_age(server.name, rule.name)),
+            _last(hits.get((server.name, rule.name), 0.0), seen.activity.rule_age(server.name, rule.name)),
         )
         for server in seen.settings.directory.servers
         for rule in server.policy.rules
     ]
     headings = ("server", "rule", "effect", "requests decided", "last")
     return section("Rules", table("Rules", headings, rows), name="rules")
+
+
+def _last(hits: float, seconds: float | None) -> str:
+    """Say when a rule last decided; what was counted since the last look has no time yet."""
+    return "-" if hits and seconds is None else age(seconds)
 
 
 def _about(seen: Seen) -> str:
