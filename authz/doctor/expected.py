@@ -28,7 +28,8 @@ MANAGER: Part = _SECTIONS["http_connection_manager"]
 CLUSTER: Part = next(each for each in _SECTIONS["clusters"] if each["name"] == "authz")
 CORS_FILTER: Part
 REWRITER_FILTER: Part
-CORS_FILTER, _AUTHZ_FILTER, _POOLED, _ = _SECTIONS["http_filters"]
+HEADERS_FILTER: Part
+CORS_FILTER, _AUTHZ_FILTER, _POOLED, HEADERS_FILTER = _SECTIONS["http_filters"]
 AUTHZ: Part = _AUTHZ_FILTER["typed_config"]
 (STRIP,) = MANAGER["early_header_mutation_extensions"]
 UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
@@ -45,9 +46,8 @@ def _rules(filter_: Part) -> list[Part]:
     return matchers
 
 
-def _inner(filter_: Part) -> Part:
-    """Return what holds the ext_proc configuration inside the rewriter's matcher."""
-    rule = _rules(filter_)[-1]
+def _inner(rule: Part) -> Part:
+    """Return what holds the ext_proc configuration inside a rule of the rewriter's matcher."""
     inner: Part = rule["on_match"]["action"]["typed_config"]["typed_config"]
     return inner
 
@@ -60,14 +60,20 @@ def _with_one_pool(filter_: Part) -> Part:
 
 
 REWRITER_FILTER = _with_one_pool(_POOLED)
-REWRITER: Part = _inner(REWRITER_FILTER)["typed_config"]
+REWRITER: Part = _inner(_rules(REWRITER_FILTER)[-1])["typed_config"]
 
 
 def wrapped(config: Part) -> Part:
     """Return the filter that runs an ext_proc configuration only where ext_authz asked for it."""
     filter_ = copy.deepcopy(REWRITER_FILTER)
-    _inner(filter_)["typed_config"] = config
+    for rule in _rules(filter_):
+        _inner(rule)["typed_config"] = config
     return filter_
+
+
+def about_answers(config: Part) -> Part:
+    """Return the rule that runs an ext_proc configuration on redirects and challenges."""
+    return _rules(wrapped(config))[-1]
 
 
 _PARTS: dict[str, Part] = {
@@ -81,6 +87,7 @@ _PARTS: dict[str, Part] = {
     "bootstrap": {"admin": {"address": {"socket_address": {"address": "127.0.0.1"}}}},
     "cors_policy": _ENDPOINT["typed_per_filter_config"]["envoy.filters.http.cors"],
     "cors_filter": {"http_filters": [CORS_FILTER]},
+    "headers_filter": {"http_filters": [HEADERS_FILTER]},
     "rewriter_filter": {"http_filters": [REWRITER_FILTER]},
     "metadata_route": {**METADATA_ROUTE, "routes": [METADATA_ROUTE]},
     "last_route": {"routes": [LAST_ROUTE]},

@@ -64,6 +64,32 @@ class Filter:
         here = last.path in places and len(places) == len(rules)
         return here and _asks_for_true(asked) and _is_key(asked, "rewrite") and _are_pools(pools)
 
+    @property
+    def runs_on_allow(self) -> bool:
+        """Whether it runs on every allowed request: always, or exactly where ext_authz said so."""
+        rules = [each for node in self.wrapper.walk() if node.key == "matchers" for each in node.items()]
+        return not self.wrapper.present or (len(rules) == 1 and _is_of_allow(rules[0]))
+
+    @property
+    def sees_answers(self) -> bool:
+        """Whether it also runs on redirects and challenges that ext_authz did not ask about."""
+        rules = [each for node in self.wrapper.walk() if node.key == "matchers" for each in node.items()]
+        return any(
+            _is_about_answers(each) and {node.text for node in each.at("predicate").walk()} >= _OF_ITSELF
+            for each in rules
+        )
+
+
+_OF_ITSELF = frozenset({"3xx", "401", "407", "www-authenticate", "proxy-authenticate"})
+"""Statuses and headers by which an answer speaks of the server itself."""
+
+
+def _is_of_allow(rule: Node) -> bool:
+    asked = rule.at("predicate", "single_predicate")
+    match = asked.at("custom_match", "typed_config")
+    said = match.at("value", "string_match", "exact").text == "allow" and not match.at("invert").flag
+    return _is_key(asked, "decision") and said
+
 
 def _are_pools(rules: Sequence[Node]) -> bool:
     """Return whether each of the other rules runs where ext_authz chose a pool."""

@@ -16,6 +16,7 @@ from authz.doctor.checks import (
     filter_order,
     front,
     routes,
+    server_answers,
     streams,
 )
 from authz.doctor.data import load_data
@@ -27,6 +28,7 @@ from authz.doctor.parts import serves_others
 _MODULES = (
     ext_authz,
     ext_proc,
+    server_answers,
     filter_order,
     front,
     routes,

@@ -70,6 +70,15 @@ class Tree:
         return self.rule["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"]
 
     @property
+    def headers_rule(self):
+        filter_ = self.filters[self.place("mcp-server-headers")]
+        return filter_["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][0]
+
+    @property
+    def headers(self):
+        return self.headers_rule["on_match"]["action"]["typed_config"]["typed_config"]["typed_config"]
+
+    @property
     def hosts(self):
         return self.manager["route_config"]["virtual_hosts"]
 
@@ -391,6 +400,34 @@ def the_rewriter_stands_before_ext_authz(tree):
 @hole("order-cors-late")
 def cors_stands_after_ext_authz(tree):
     tree.filters.insert(2, tree.filters.pop(tree.place(CORS)))
+
+
+@hole("server-headers")
+def nothing_removes_the_servers_headers(tree):
+    del tree.filters[tree.place("mcp-server-headers")]
+
+
+@hole("server-headers")
+def the_servers_headers_are_removed_only_in_one_spelling(tree):
+    matcher = tree.headers["mutations"]["response_mutations"][0]["remove_on_match"]["key_matcher"]
+    matcher["safe_regex"]["regex"] = "set-cookie|access-control-.*|x-mcp-.*|alt-svc"
+
+
+@hole("server-headers")
+def the_servers_headers_are_removed_where_a_request_was_denied(tree):
+    predicate = tree.headers_rule["predicate"]["single_predicate"]
+    predicate["custom_match"]["typed_config"]["value"]["string_match"]["exact"] = "deny"
+
+
+@hole("rewriter-answers")
+def the_rewriter_does_not_see_redirects_and_challenges(tree):
+    del tree.wrapper["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][-1]
+
+
+@hole("rewriter-answers")
+def the_rewriter_does_not_see_redirects(tree):
+    rule = tree.wrapper["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][-1]
+    del rule["predicate"]["and_matcher"]["predicate"][1]["or_matcher"]["predicate"][0]
 
 
 @hole("order-cors-missing")
