@@ -146,7 +146,7 @@ class KnownCaller:
     """Answers with one caller, or one rejection: for questions about a policy that bring no token to verify."""
 
     def __init__(self, caller: Caller | TokenRejected) -> None:
-        """TokenAnswer with `caller`."""
+        """Answer with `caller`."""
         self._caller = caller
 
     def authenticate(

@@ -51,7 +51,8 @@ class IssuerTerms:
         allowed_clients: OAuth clients whose tokens are accepted; None for all.
         refuse_id_tokens: refuse what bears the marks of an OpenID Connect ID token: a `nonce`, `at_hash` or `c_hash`
             claim, `token_use: id`, or `typ: ID` among the claims. None to believe a token that says that it is an
-            access token, by one of `ACCESS_TYPES` or among the claims by `typ: Bearer` or `token_use: access`.        introspect: about which tokens the issuer is asked; of all it is where none of its keys are known.
+            access token, by one of `ACCESS_TYPES` or among the claims by `typ: Bearer` or `token_use: access`.
+        introspect: about which tokens the issuer is asked; of all it is where none of its keys are known.
 
     Raises:
         ValueError: at construction, for terms that would trust nobody, anybody, or a symmetric algorithm.

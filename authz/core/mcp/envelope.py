@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Raw
+from msgspec.json import Decoder
 
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, Limits, RequestId
 from authz.core.wire.confusables import Budget, OverBudgetError, imitates, misleads
-from authz.core.wire.raw_json import UnfitError, open_few_members
 from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
 
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
@@ -83,16 +84,41 @@ def peek_id(body: bytes, limits: Limits | None = None) -> RequestId:
     """
     limits = limits or DEFAULT_LIMITS
     try:
-        members = open_few_members(body, _MAX_MEMBERS)
+        members = _open_few_members(body)
         if imitates(members, ENVELOPE):
             return None
         value = {"id": load_body(bytes(members["id"]), limits)} if "id" in members else {}
     except (
-        *(UnfitError, StrictJSONError, OverBudgetError),
+        *(StrictJSONError, OverBudgetError),
         *(msgspec.DecodeError, UnicodeError, RecursionError),
     ):
         return None
     return read_id(value, limits)[0]
+
+
+class _Name(str):
+    """The name of a member, as a type of its own so that the decoder asks about each before it reads on."""
+
+    __slots__ = ()
+
+
+def _open_few_members(body: bytes) -> dict[str, Raw]:
+    """Open an object of which nothing is known, not even that its members are few.
+
+    Raises:
+        msgspec.DecodeError: it is no object, has too many members, or a name occurs twice.
+    """
+    seen: set[str] = set()
+
+    def check(_type: object, name: str) -> _Name:
+        if name in seen or len(seen) == _MAX_MEMBERS:
+            msg = "a name occurs twice, or there are too many"
+            raise ValueError(msg)  # msgspec makes a ValidationError of it
+        seen.add(name)
+        return _Name(name)
+
+    members = Decoder(dict[_Name, Raw], dec_hook=check).decode(body)
+    return {str(name): value for name, value in members.items()}
 
 
 def has_one_outcome(value: Mapping[str, Any]) -> bool:

@@ -68,32 +68,6 @@ def open_members(raw: bytes | Raw) -> dict[str, Raw]:
     return members
 
 
-def open_few_members(raw: bytes | Raw, most: int) -> dict[str, Raw]:
-    """Open an object of which nothing is known, not even that its keys are few.
-
-    Args:
-        raw: the object.
-        most: how many keys are read before it is given up, equal ones among them.
-
-    Raises:
-        UnfitError: a key occurs twice, or there are more.
-        msgspec.DecodeError: it is no object.
-    """
-    left = iter(range(most))
-
-    def count(_type: object, key: str) -> _Key:
-        if next(left, None) is None:
-            msg = "an object has too many keys"
-            raise UnfitError(msg)
-        return _Key(key)
-
-    found = Decoder(dict[_Key, Raw], dec_hook=count).decode(raw)
-    members = {str(key): value for key, value in found.items()}
-    if len(members) != len(found):
-        raise UnfitError(_TWICE)
-    return members
-
-
 Written = Raw | dict[str, Raw]
 """An object that is encoded as it was written: its bytes, or its members where they say it all."""
 
