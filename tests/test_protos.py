@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from google.protobuf import json_format
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, Facts
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Kind
 from authz.core.mcp.methods import USES
 from authz.core.reasons import Reason
 from authz.core.request import Limits
-from authz.edge.telemetry.decision_record import Facts, Record, make_record
+from authz.edge.telemetry.decision_record import Record, make_record
 from authz.proto.decision_pb2 import DecisionRecord
 from tests.support.core import check, message, post, principal, rule, server, snapshot
 from tests.support.waiting import DEADLINE

@@ -1,4 +1,7 @@
-"""What was decided about one request, and for whom."""
+"""What was decided about one request, for whom and when; and how a sender's text is reported.
+
+The audit log is written by a thread of its own, from these values, so that a Check knows nothing of the record's form.
+"""
 
 import msgspec
 
@@ -72,3 +75,45 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self) -> str:
         """The word for the decision in records, metadata and metrics."""
         return "allow" if self.allowed else "deny"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a record contains besides the decision.
+
+    Attributes:
+        decision_id: identifies the decision.
+        policy: digest of the policy that decided.
+        at: when, in seconds since the epoch.
+        status: HTTP status of a denial, 0 for an allowed request.
+        source: the peer's address.
+    """
+
+    decision_id: str
+    policy: str
+    at: float
+    status: int
+    source: str
+
+
+_MAX_TEXT = 512
+"""Longest text from a sender, in characters: a record stays small whatever a request names."""
+_UNSAFE = dict.fromkeys(
+    [
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        0x061C,
+        0x200E,
+        0x200F,
+        *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A),
+    ],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Control characters, line and paragraph separators, and bidirectional marks: with them a sender could forge a line of the
+log, or make a reader see another one."""
+
+
+def clip(text: str) -> str:
+    """Return a sender's text, shortened and without the characters that would forge or reorder a line of the log."""
+    text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from authz.edge.telemetry.decision_record import clip
+from authz.core.decision import clip
 from tests.support.http2 import h2_headers, h2_request
 from tests.support.running import arrived, recorded
 from tests.support.wire import ask, call, exchange, message, request

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from authz.core.decision import Facts
 from authz.core.identity.principal import Caller, Principal
 from authz.core.reasons import TABLE, Group, Reason
-from authz.edge.telemetry.decision_record import Facts, make_record
+from authz.edge.telemetry.decision_record import make_record
 from authz.tools.requests import decide, post, use
 from tests.support.commands import command
 from tests.support.core import tool

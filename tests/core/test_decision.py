@@ -1,8 +1,10 @@
-"""A decision denies until it is built otherwise, and cannot contradict itself."""
+"""A decision denies until it is built otherwise, and cannot contradict itself; what a sender wrote is reported safely."""
+
+import unicodedata
 
 import pytest
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, clip
 from authz.core.reasons import Reason
 from tests.support.core import context, principal
 
@@ -45,3 +47,44 @@ def test_a_decision_cannot_be_changed_afterwards(name):
     made = Decision()
     with pytest.raises(AttributeError):
         setattr(made, name, getattr(made, name))
+
+
+MAX = 512
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("echo", "echo"),
+        ("größe-名前", "größe-名前"),
+        ("a\nb\r\x00\x7f", "a�b���"),
+        ("a\x85b", "a�b"),
+        ("a\u2028b\u2029", "a�b�"),
+        ("a\u202ecod.exe", "a�cod.exe"),
+        ("a\u2066b\u2069", "a�b�"),
+        ("x" * MAX, "x" * MAX),
+        ("x" * (MAX + 1), "x" * MAX + "…"),
+    ],
+)
+def test_characters_that_forge_or_reorder_a_line_are_replaced(text, expected):
+    assert expected == clip(text)
+
+
+BIDIRECTIONAL = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+MARKS = {"\u061c", "\u200e", "\u200f"}
+
+
+def _forges(character):
+    return (
+        unicodedata.category(character) in {"Cc", "Zl", "Zp"}
+        or unicodedata.bidirectional(character) in BIDIRECTIONAL
+        or character in MARKS
+    )
+
+
+def test_exactly_the_control_and_bidirectional_characters_of_unicode_are_replaced():
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+
+    assert {each for each in every if _forges(each)} == {
+        each for each in every if clip(f"a{each}") == "a\ufffd"
+    } - {"\ufffd"}

@@ -14,13 +14,13 @@ from authz.config.cel.typecheck import ExpressionError
 from authz.config.load import load
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
+from authz.core.decision import Facts
 from authz.core.identity.principal import Principal, TokenRejected
 from authz.core.identity.token import bearer, verify
 from authz.core.policy.expression import Expression, Truth
 from authz.edge.envoy.denied_response import answer_denial
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.snapshots import Snapshots
-from authz.edge.telemetry.decision_record import Facts
 from tests.fuzz.readers import member, readings
 from tests.fuzz.seeds import of_tests
 from tests.fuzz.target import Target

@@ -16,7 +16,7 @@ import msgspec
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, clip
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import ABSENT, Absent, Remove, Replace, SessionHeader
 from authz.core.identity.session import HEADER as SESSION
@@ -28,7 +28,6 @@ from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
 from authz.core.servers import Server
 from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled, unclear
 from authz.core.wire.bounded_cache import BoundedCache
-from authz.edge.telemetry.decision_record import ITEM_KEYS, clip
 
 ID_CHARS = 16
 """Length of a decision's id."""
@@ -150,7 +149,7 @@ def _call(method: str, rule: str, item: Item | None) -> bytes:
     response = _pb.CheckResponse()
     texts = {"rule": rule, "method": clip(method)}
     if item is not None:
-        texts[ITEM_KEYS[item.kind]] = clip(item.name)
+        texts[item.kind.value] = clip(item.name)
     _set_metadata(response, texts)
     return serialize(response)
 

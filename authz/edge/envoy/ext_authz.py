@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from envoy.service.auth.v3 import external_auth_pb2
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, Facts
 from authz.core.engine import PolicySnapshot, check, is_late
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
@@ -32,7 +32,6 @@ from authz.core.transport import SINGLE_HEADERS
 from authz.edge.envoy.check_response import ID_CHARS, allow
 from authz.edge.grpc.transport import Call, Unary
 from authz.edge.snapshots import Snapshots, note_candidate
-from authz.edge.telemetry.decision_record import Facts
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 PARTIAL_BODY = "x-envoy-auth-partial-body"

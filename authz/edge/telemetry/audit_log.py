@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from authz.core.decision import Decision
-from authz.edge.telemetry.decision_record import Facts, Record, make_record
+from authz.core.decision import Decision, Facts
+from authz.edge.telemetry.decision_record import Record, make_record
 from authz.edge.telemetry.line_writer import LineWriter, Stream
 from authz.edge.telemetry.response_record import ResponseFacts, ResponseRecord, make_response_record
 

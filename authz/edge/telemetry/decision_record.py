@@ -3,37 +3,14 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from authz.core.decision import Decision
-from authz.core.mcp.item import Kind
-
-_MAX_TEXT = 512
-"""Longest text from a sender, in characters: a record stays small whatever a request names."""
+from authz.core.decision import Decision, Facts, clip
 
 _MAX_CLAIMS = 4096
 """Most characters of claims in one record."""
-
-_UNSAFE = dict.fromkeys(
-    [
-        *range(0x20),
-        *range(0x7F, 0xA0),
-        0x061C,
-        0x200E,
-        0x200F,
-        *range(0x2028, 0x202F),
-        *range(0x2066, 0x206A),
-    ],
-    "\N{REPLACEMENT CHARACTER}",
-)
-"""Control characters, line and paragraph separators, and bidirectional marks: with them a sender could forge a line of the
-log, or make a reader see another one."""
-
-ITEM_KEYS: Mapping[Kind, str] = MappingProxyType({kind: kind.value for kind in Kind})
-"""The key under which a record names an item."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -65,30 +42,12 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     unverified: Mapping[str, str] = {}
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a record contains besides the decision.
-
-    Attributes:
-        decision_id: identifies the decision.
-        policy: digest of the policy that decided.
-        at: when, in seconds since the epoch.
-        status: HTTP status of a denial, 0 for an allowed request.
-        source: the peer's address.
-    """
-
-    decision_id: str
-    policy: str
-    at: float
-    status: int
-    source: str
-
-
 def make_record(
     decision: Decision, facts: Facts, seconds: float, named: Sequence[tuple[str, ...]] = ()
 ) -> Record:
     """Return the record of a decision that took this many seconds, with the caller's claims at the `named` paths."""
     principal = decision.principal
-    item = {} if decision.item is None else {ITEM_KEYS[decision.item.kind]: clip(decision.item.name)}
+    item = {} if decision.item is None else {decision.item.kind.value: clip(decision.item.name)}
     return Record(
         time=format_time(facts.at),
         decision_id=facts.decision_id,
@@ -146,9 +105,3 @@ def format_time(at: float) -> str:
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def clip(text: str) -> str:
-    """Return a sender's text, shortened and without the characters that would forge or reorder a line of the log."""
-    text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
-    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)

@@ -11,12 +11,12 @@ Rules of this module:
 from collections import deque
 from typing import NamedTuple
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, clip
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item
 from authz.core.reasons import TABLE, Group
 from authz.edge.http.memory import Denial
-from authz.edge.telemetry.decision_record import Record, clip
+from authz.edge.telemetry.decision_record import Record
 
 KEPT = 50
 """Denials of one group of reasons that are kept."""

@@ -2,10 +2,9 @@ import io
 import json
 import threading
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, Facts
 from authz.core.reasons import Reason
 from authz.edge.telemetry.audit_log import AuditLog
-from authz.edge.telemetry.decision_record import Facts
 
 FACTS = Facts(decision_id="id-1", policy="p", at=0.0, status=401, source="")
 DENIED = Decision(reason=Reason.MISSING_TOKEN, server="demo")

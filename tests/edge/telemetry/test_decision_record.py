@@ -1,17 +1,16 @@
 """The record of a decision: what it names, and what of a sender's text it keeps."""
 
 import json
-import unicodedata
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, Facts
 from authz.core.identity.principal import Caller, TokenRejected, Unverified
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
-from authz.edge.telemetry.decision_record import Facts, clip, make_record
+from authz.edge.telemetry.decision_record import make_record
 from tests.support.core import principal
 
 FACTS = Facts(decision_id="id-1", policy="p", at=1_700_000_000.25, status=403, source="192.0.2.1")
@@ -76,44 +75,6 @@ def test_an_items_name_and_the_callers_subject_and_client_are_clipped():
     record = recorded(item=Item(Kind.TOOL, "t" * 9000), caller=Caller.of(who, "demo"))
 
     assert [letter * MAX + "…" for letter in "tsc"] == [record[key] for key in ("tool", "sub", "client")]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("echo", "echo"),
-        ("größe-名前", "größe-名前"),
-        ("a\nb\r\x00\x7f", "a�b���"),
-        ("a\x85b", "a�b"),
-        ("a\u2028b\u2029", "a�b�"),
-        ("a\u202ecod.exe", "a�cod.exe"),
-        ("a\u2066b\u2069", "a�b�"),
-        ("x" * MAX, "x" * MAX),
-        ("x" * (MAX + 1), "x" * MAX + "…"),
-    ],
-)
-def test_characters_that_forge_or_reorder_a_line_are_replaced(text, expected):
-    assert expected == clip(text)
-
-
-BIDIRECTIONAL = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-MARKS = {"\u061c", "\u200e", "\u200f"}
-
-
-def _forges(character):
-    return (
-        unicodedata.category(character) in {"Cc", "Zl", "Zp"}
-        or unicodedata.bidirectional(character) in BIDIRECTIONAL
-        or character in MARKS
-    )
-
-
-def test_exactly_the_control_and_bidirectional_characters_of_unicode_are_replaced():
-    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-
-    assert {each for each in every if _forges(each)} == {
-        each for each in every if clip(f"a{each}") == "a\ufffd"
-    } - {"\ufffd"}
 
 
 @pytest.mark.parametrize("character", ["\n", "\x1b", "\x85", "\u202e", "\u2066", "\u200f", "\u2028"])

@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from authz.core.decision import Decision
+from authz.core.decision import Decision, Facts
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.http.console.why import NOT_KEPT, explain_denial
 from authz.edge.http.memory import WorkerMemory, together
-from authz.edge.telemetry.decision_record import Facts, make_record
+from authz.edge.telemetry.decision_record import make_record
 from authz.edge.telemetry.denial_ring import KEPT, DenialRing
 from tests.support.policy_files import NATIVE, principal, settings
 
