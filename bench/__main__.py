@@ -2,7 +2,8 @@
 
 Without a part, all of them are measured, in about twenty minutes. `envoy` is behind Envoy, beside a bare gRPC handler,
 Envoy alone, Envoy's own filters and further peers, in interleaved rounds; `half` the same at a fixed rate; `direct`
-leaves Envoy out; `core` and `sizes` leave gRPC out; `lists` is about lists of tools; `memory` about memory. `report`
+leaves Envoy out; `core` and `sizes` leave gRPC out; `sessions` is about what clients of the handshake versions send,
+`lists` about lists of tools, `memory` about memory. `report`
 shows the JSON of earlier runs.
 
 Example: python -m bench envoy --rounds 3 --json envoy.json && python -m bench report envoy.json --svg plot.svg
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import core, half_load, lists, memory, report, sizes
+from bench import core, half_load, lists, memory, report, sessions, sizes
 from bench.load import require
 from bench.rounds import Direct, Measure, Through, rounds, rows
 from bench.stack import RunningStack, running
@@ -44,10 +45,11 @@ PARTS: Mapping[str, Callable[[Given], dict[str, Any]]] = {
     "direct": lambda given: _side_by_side(given, Direct, envoy=False),
     "sizes": lambda given: sizes.measure(given.rounds),
     "core": lambda given: core.measure(given.seconds * 10),
+    "sessions": lambda given: sessions.measure(given.seconds, given.connections, given.rounds),
     "lists": lambda given: lists.measure(given.seconds, given.rounds),
     "memory": lambda given: memory.measure(given.checks, given.tokens, given.served, given.limit),
 }
-_WITH_WRK = {ALL, "envoy", "half"}
+_WITH_WRK = {ALL, "envoy", "half", "sessions"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +119,7 @@ def _measured(given: Given) -> dict[str, Any]:
         "run": f"{given.rounds} rounds of {given.seconds:g} s a sample, interleaved; medians",
         "generator": "wrk; own for a fixed rate and for gRPC; its share of a core is the last column",
         "backends": "one process each, gRPC over a Unix socket; the service writes its audit log to a file",
-        "envoy": "one worker, access log off, upstream is a direct response, for lists a server",
+        "envoy": "one worker, access log off, upstream is a direct response, for lists and sessions a server",
     }
     parts = {name: PARTS[name](given) for name in (PARTS if given.part == ALL else [given.part])}
     return report.document(facts | {"load after": f"{os.getloadavg()[0]:.2f}"}, parts)

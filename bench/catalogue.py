@@ -1,7 +1,8 @@
-"""Lists of tools, and two MCP servers that serve nothing else.
+"""Lists of tools and other answers, and two MCP servers that serve nothing else.
 
-Without a flag every list is ready as bytes, so that a list costs the server next to nothing: what is added on the way
-back is then compared with the least that a list can cost. The request's header `x-bench-tools` names the size. With
+Without a flag every answer is ready as bytes, so that it costs the server next to nothing: what is added on the way
+back is then compared with the least that an answer can cost. The request's header `x-bench-answer` names it: the size
+of a list, `result` for a call's as JSON, `events` for the same as server-sent events, `session` for a new session. With
 `--sdk N` a server on the official SDK makes its list of N tools for every request, as most servers in Python do.
 """
 
@@ -13,11 +14,12 @@ from typing import cast
 import uvloop
 
 from authz.demo.ports import loopback
+from bench.workload import UPSTREAM
 
 SIZES = (10, 100, 1_000, 5_000)
 """Numbers of tools that are served; the last list has about 4 MB."""
 SDK_SIZE = 1_000
-HEADER = "x-bench-tools"
+HEADER = "x-bench-answer"
 _VERBS = ("read", "write", "search", "delete", "convert")
 _PARAGRAPH = (
     "Does one thing, and explains at some length what it takes, what it returns and when to use another. "
@@ -52,8 +54,8 @@ def _tool(number: int) -> dict[str, object]:
     }
 
 
-class _ReadyLists(asyncio.Protocol):
-    """One connection of the server that has its lists ready."""
+class _ReadyAnswers(asyncio.Protocol):
+    """One connection of the server that has its answers ready."""
 
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self._answers = answers
@@ -68,20 +70,32 @@ class _ReadyLists(asyncio.Protocol):
         if not found:
             return
         fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
-        if len(rest) < int(fields[b"content-length"]):
+        if len(rest) < int(fields.get(b"content-length", 0)):
             return
         self._received = b""
         self._transport.write(self._answers[fields[HEADER.encode()]])
 
 
+def _json(body: bytes, further: str = "") -> bytes:
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{further}content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _events(message: bytes) -> bytes:
+    event = b"event: message\ndata: " + message + b"\n\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event)
+
+
 async def _serve_ready(port: int) -> None:
-    answers = {}
-    for size in SIZES:
-        body = document(size)
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        answers[str(size).encode()] = head.encode() + body
+    answers = {str(size).encode(): _json(document(size)) for size in SIZES}
+    result = UPSTREAM.encode()
+    answers |= {b"result": _json(result), b"events": _events(result)}
+    answers[b"session"] = _json(result, "mcp-session-id: 5f0c2b1e8a344f0e9d53\r\n")
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _ReadyLists(answers), loopback("127.0.0.1"), port)
+    server = await loop.create_server(lambda: _ReadyAnswers(answers), loopback("127.0.0.1"), port)
     await server.serve_forever()
 
 

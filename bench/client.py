@@ -8,6 +8,8 @@ from typing import Self
 WARM_UP = 60
 """Requests before each sample: more than there are callers, so that every token that can be cached is."""
 _LENGTH = b"content-length: "
+_CHUNKED = b"transfer-encoding: chunked"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 class HttpConnection:
@@ -49,10 +51,12 @@ class HttpConnection:
 
 
 def missing_bytes(received: bytes) -> int:
-    """Return how many bytes of an answer are still to come, or -1 while its head is incomplete."""
+    """Return how many bytes of an answer are still to come, or -1 while that is not known."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return -1
+    if received.find(_CHUNKED, 0, end) >= 0:
+        return 0 if received.endswith(_LAST_CHUNK) else -1
     at = received.index(_LENGTH, 0, end) + len(_LENGTH)
     return end + 4 + int(received[at : received.index(b"\r", at)]) - len(received)
 

@@ -73,17 +73,25 @@ def _rate(variant: str, key: str) -> Read:
     return _at(key, "envoy", variant=variant, connections=16)
 
 
+def _session(variant: str, key: str) -> Read:
+    return _at(key, "sessions", variant=variant, connections=16)
+
+
 def _list(rows: str) -> Read:
     return _at("ms_ratio", "lists", rows, tools=1_000, variant="half cut")
 
 
 _CACHED, _FRESH = "cached token, 16 connections", "fresh token, 16 connections"
 _LIST, _SERVED, _ALONE = "list of 1,000 tools, half cut", "memory of a served worker", "memory without gRPC"
+_SESSION, _UNREAD = "session call", "session call, answers: lists"
 _P99 = "p99 at half of peak load against bare at the same rate"
 GOALS = (
     Goal(f"{_CACHED}: calls/s against bare", 0.90, _rate("cached", "rate_ratio"), at_most=False),
     Goal(f"{_CACHED}: CPU a call against bare", 1.15, _rate("cached", "backend_us_ratio")),
     Goal(f"{_FRESH}: calls/s against bare", 0.55, _rate("fresh", "rate_ratio"), at_most=False),
+    Goal(f"{_SESSION}: calls/s against a modern call", 0.75, _session(_SESSION, "rate_ratio"), at_most=False),
+    Goal(f"{_SESSION}: CPU of both against a modern call", 1.5, _session(_SESSION, "total_us_ratio")),
+    Goal(f"{_UNREAD}: calls/s against a modern call", 0.95, _session(_UNREAD, "rate_ratio"), at_most=False),
     Goal(_P99, 1.5, _at("p99_ms_ratio", "half", variant="cached")),
     Goal("10,000 rules against 10, a whole Check", 1.1, _at("us_ratio", "sizes", "rules", size=10_000)),
     Goal("10,000 rules against 10, the decision alone", 1.1, _at("us_ratio", "core", "rules", size=10_000)),

@@ -41,11 +41,11 @@ def figures(found: load.Load, backend: float, envoy: float) -> Fields:
     return {**asdict(found), "rate": found.calls / found.seconds, **us, "total_us": sum(us.values())}
 
 
-def rows(samples: Iterable[Fields]) -> list[dict[str, Any]]:
-    """Summarise samples; ratios are to the bare handler in the same round, at as many connections."""
+def rows(samples: Iterable[Fields], reference: str = REFERENCE) -> list[dict[str, Any]]:
+    """Summarise samples; ratios are to the variant `reference` in the same round, at as many connections."""
     medians = ("rate", "p50_ms", "p99_ms", "p999_ms", "backend_us", "envoy_us", "busy")
     ratios = ("rate", "backend_us", "total_us")
-    return summarise(samples, ("connections", "variant"), {"variant": REFERENCE}, medians, ratios)
+    return summarise(samples, ("connections", "variant"), {"variant": reference}, medians, ratios)
 
 
 class Through:

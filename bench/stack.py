@@ -53,8 +53,13 @@ class RunningStack:
     mint: Mint = field(repr=False)
     backends: Mapping[str, Backend]
     admin: str
-    requests: Mapping[str, list[bytes]] = field(repr=False)
+    requests: dict[str, list[bytes]] = field(default_factory=dict, repr=False)
     sent: dict[str, int] = field(default_factory=dict)
+
+    def populate(self, name: str, requests: list[bytes]) -> None:
+        """Add a population, or replace it, and write it to its file."""
+        self.requests[name] = requests
+        self.file(name).write_bytes(to_file(requests))
 
     def file(self, name: str) -> Path:
         """Return the file that holds a population."""
@@ -133,10 +138,9 @@ def running(
             mint=mint,
             backends=_backends((ALONE, NATIVE, *HANDLERS, SERVICE, *peers), processes.logs),
             admin=f"http://127.0.0.1:{free_port()}",
-            requests={name: population(name, mint) for name in populations},
         )
-        for name, requests in stack.requests.items():
-            stack.file(name).write_bytes(to_file(requests))
+        for name in populations:
+            stack.populate(name, population(name, mint))
         upstream_url = f"http://127.0.0.1:{free_port()}/mcp"
         environment = {"BENCH_JWKS": start_issuer(processes, mint), "BENCH_UPSTREAM": upstream_url}
         if upstream:

@@ -1,7 +1,7 @@
 """The tables of each part of a run, made from what stands in the JSON document."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.samples import Fields
@@ -57,6 +57,7 @@ _RATES = (
     Column("both / bare", "total_us_ratio", "-.2f"),
     Column("generator", "busy", ".0%"),
 )
+_SESSIONS = tuple(replace(column, heading=column.heading.replace("bare", "call")) for column in _RATES)
 _HALF = (
     Column("variant", "variant"),
     Column("p50 ms", "p50_ms", ".2f"),
@@ -195,6 +196,7 @@ _MAKERS: dict[str, Callable[[Fields], list[Table]]] = {
     "direct": lambda part: [make_table("gRPC without Envoy", _RATES, part["rows"], words=2)],
     "sizes": _sizes,
     "core": _core,
+    "sessions": lambda part: [make_table("What clients send", _SESSIONS, part["rows"], words=2)],
     "lists": _lists,
     "memory": _memory,
 }

@@ -142,11 +142,10 @@ def population(name: str, mint: Mint) -> list[bytes]:
     return [http_request(number, *call(chance), tokens[number % callers]) for number in range(count)]
 
 
-def http_request(number: int, tool: str, arguments: dict[str, Any], token: str) -> bytes:
-    """Return a tools/call as the bytes of HTTP/1.1."""
-    return _request(
-        "tools/call", number, {"name": tool, "arguments": arguments}, token, f"mcp-name: {tool}\r\n"
-    )
+def http_request(number: int, tool: str, arguments: dict[str, Any], token: str, further: str = "") -> bytes:
+    """Return a tools/call as the bytes of HTTP/1.1; `further` are header lines, each with its line end."""
+    params = {"name": tool, "arguments": arguments}
+    return _request("tools/call", number, params, token, f"mcp-name: {tool}\r\n{further}")
 
 
 def list_request(number: int, token: str, further: str) -> bytes:
@@ -161,12 +160,16 @@ def _request(method: str, number: int, params: dict[str, Any], token: str, furth
         "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
     }
     message = {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": meta}}
+    return post(message, token, f"mcp-protocol-version: {VERSION}\r\nmcp-method: {method}\r\n{further}")
+
+
+def post(message: dict[str, Any], token: str, further: str, path: str = "/mcp") -> bytes:
+    """Return a message as the bytes of HTTP/1.1; `further` are header lines, each with its line end."""
     body = json.dumps(message, separators=(",", ":")).encode()  # as the Python and TypeScript SDKs write it
     head = (
-        f"POST /mcp HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\n"
         "content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
-        f"mcp-protocol-version: {VERSION}\r\nmcp-method: {method}\r\n{further}"
-        f"user-agent: bench/1\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"{further}user-agent: bench/1\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -134,6 +134,8 @@ def test_a_check_request_carries_the_very_body_and_every_header(requests):
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 5),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: y\r\n\r\nab", 3),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 0),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab", -1),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 0),
     ],
 )
 def test_the_client_knows_how_much_of_an_answer_is_missing(received, missing):
@@ -275,8 +277,7 @@ def test_a_backend_that_answers_otherwise_than_it_should_is_an_error(stack, meas
 @WRK
 @pytest.mark.envoy
 def test_a_token_that_was_remembered_is_an_error_where_none_may_be(stack):
-    stack.requests["fresh"][:] = stack.requests["mixed"][:10] * 10
-    stack.file("fresh").write_bytes(to_file(stack.requests["fresh"]))
+    stack.populate("fresh", stack.requests["mixed"][:10] * 10)
     fresh = next(variant for variant in VARIANTS if variant.name == "fresh")
     with pytest.raises(MiscountedError, match="fresh"):
         Through(stack, SECONDS)(fresh, 1)

@@ -54,6 +54,13 @@ def parts():
                 fresh,
             ]
         },
+        "sessions": {
+            "rows": [
+                rate("call", 16),
+                rate("session call", 16, rate_ratio=0.8, total_us_ratio=1.3),
+                rate("session call, answers: lists", 16, rate_ratio=0.97),
+            ]
+        },
         "half": {
             "peak": 2000.0,
             "rate": 1000.0,
@@ -79,7 +86,7 @@ def parts():
     }  # fmt: skip
 
 
-MEASURED = [0.95, 1.1, 0.6, 1.4, 1.05, 1.07, 1.06, 2.2, 1.2, 80, 200, 210, 202, 1.01, 1.01]
+MEASURED = [0.95, 1.1, 0.6, 0.8, 1.3, 0.97, 1.4, 1.05, 1.07, 1.06, 2.2, 1.2, 80, 200, 210, 202, 1.01, 1.01]
 
 
 def test_every_goal_is_read_from_where_it_was_measured(parts):
@@ -99,7 +106,7 @@ def test_a_goal_that_is_missed_is_said_to_be_missed(parts):
     ] == missed
 
 
-@pytest.mark.parametrize("part", [None, "envoy", "half", "sizes", "core", "lists", "memory"])
+@pytest.mark.parametrize("part", [None, "envoy", "half", "sizes", "core", "sessions", "lists", "memory"])
 def test_a_goal_that_was_not_measured_is_neither_held_nor_missed(part, parts):
     only = {part: parts[part]} if part else {}
     unknown = [one for one in goals.judged(only) if one["held"] is None]
