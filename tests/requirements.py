@@ -150,6 +150,10 @@ _PROTOCOL = {
             "Kept items do not name what may not be read.",
         ),
         "protocol.unnameable": ("`limits.name_chars`", "What no request can name is in no list."),
+        "protocol.compressed-lists": (
+            "`accept-encoding`",
+            "A compressed list is decoded within the limit and trimmed.",
+        ),
         "protocol.unjudgeable-list": ("-32603", "A list that cannot be judged is 502 and is not shown."),
         "protocol.server-knows-the-caller": ("`x-mcp-subject`", "The server is told the verified identity."),
         "protocol.results-are-not-read": (

@@ -173,6 +173,7 @@ def test_the_record_of_a_refused_answer_says_what_it_became(stack, gateways, say
 CODINGS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
 
 
+@pytest.mark.requirement("protocol.compressed-lists")
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_compressed_list_is_decoded_and_trimmed(say, coding):
     answer = say(
