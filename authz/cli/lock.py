@@ -96,10 +96,10 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         request = TokenRequest(client=client_id, audience=audience, scope=scope)
         bearer = obtain(issuer, request, open_browser=False) if issuer else _bearer(token)
         found = catalogues(url, bearer or None, _progress)
+        items = locked_items(found)
     except (CatalogueError, OAuthFailure) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    items = locked_items(found)
     doubts = suspicions(items, _elsewhere(config, out))
     if before is not None:
         differences = compare(before.items, items)

@@ -3,13 +3,16 @@
 Rules of this module:
 
 * A definition is what a model or a client acts on: every member of the item, and of its `_meta` what leads to an
-  interface (`ui`, `ui/…`, `openai/…`). Other members of `_meta` are a server's notes to itself (a build number, tags)
-  and are left out: they change without a change of meaning. A member that is null counts as absent.
+  interface (`ui`, `ui/…`, any URI `ui:…`) or is read by the clients of a vendor (`openai/…`, `anthropic/…`: a search
+  hint there is text for a model). Other members of `_meta` are a server's notes to itself (a build number, tags) and
+  are left out: they change without a change of meaning. A member that is null counts as absent.
 * Two texts are one definition if they are one value: the digest is SHA-256 over the canonical JSON of RFC 8785, to
   which the order of members, white space, escapes and the spelling of a number are nothing.
 * A number that a double does not hold exactly is kept as it was written (RFC 8785 would round it), so that no change of
   it is lost.
 * What two readers could understand differently has no digest: a key that occurs twice, at any depth.
+* Nor has an item beyond the bounds, which are counted first: lists pass in the thread that serves, and digesting takes
+  up to 20 ms at the bounds.
 """
 
 import hashlib
@@ -22,15 +25,16 @@ from authz.core.wire.confusables import OverBudgetError
 from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_marked
 
 _SAFE = 2**53 - 1
-_MAX_DEPTH, _MAX_VALUES = 64, 20_000
+_MAX_BYTES, _MAX_DEPTH, _MAX_VALUES = 98_304, 64, 4000
 _INEXACT = "\0number"
 """The member that stands for a number that is not exact; no server's schema has a name with U+0000."""
 _META = "_meta"
-_INTERFACE, _INTERFACE_PREFIXES = "ui", ("ui/", "openai/")
+_INTERFACE, _INTERFACE_SCHEME = "ui", "ui:"
+_READ_PREFIXES = ("ui/", "openai/", "anthropic/")
 
 
 class UnreadableDefinitionError(ValueError):
-    """An item could be read in two ways; the text is fixed."""
+    """An item could be read in two ways, or is beyond the bounds; the text is fixed."""
 
 
 def read_definition(document: bytes) -> dict[str, Any]:
@@ -40,14 +44,17 @@ def read_definition(document: bytes) -> dict[str, Any]:
         document: the item's JSON object.
 
     Raises:
-        UnreadableDefinitionError: it is no object that every reader reads alike.
+        UnreadableDefinitionError: it is no object that every reader reads alike, or it is too large.
     """
+    if len(document) > _MAX_BYTES:
+        msg = f"longer than {_MAX_BYTES} bytes"
+        raise UnreadableDefinitionError(msg)
     try:
         item = loads_marked(document, max_depth=_MAX_DEPTH, nodes=_MAX_VALUES, keys=_MAX_VALUES)
     except (StrictJSONError, OverBudgetError):
         item = None
     if not isinstance(item, dict):
-        msg = "not one JSON object to every reader"
+        msg = f"not one JSON object to every reader, or of more than {_MAX_VALUES} values"
         raise UnreadableDefinitionError(msg)
     return definition_of(marked(item))
 
@@ -57,14 +64,15 @@ def definition_of(item: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in item.items() if value is not None and name != _META}
     meta = item.get(_META)
     if isinstance(meta, Mapping):
-        leads = {name: value for name, value in meta.items() if value is not None and _leads_on(name)}
-        if leads:
-            kept[_META] = leads
+        read = {name: value for name, value in meta.items() if value is not None and _is_read(name, value)}
+        if read:
+            kept[_META] = read
     return kept
 
 
-def _leads_on(name: str) -> bool:
-    return name == _INTERFACE or name.startswith(_INTERFACE_PREFIXES)
+def _is_read(name: str, value: Any) -> bool:
+    is_uri = isinstance(value, str) and value.lower().startswith(_INTERFACE_SCHEME)
+    return name == _INTERFACE or is_uri or name.startswith(_READ_PREFIXES)
 
 
 def marked(value: Any) -> Any:
@@ -86,9 +94,17 @@ def digest_of(definition: Mapping[str, Any]) -> str:
     Raises:
         UnreadableDefinitionError: it has no canonical form.
     """
+    return f"sha256:{hashlib.sha256(canonical(definition)).hexdigest()}"
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """Return the canonical JSON of an object (RFC 8785).
+
+    Raises:
+        UnreadableDefinitionError: it has none.
+    """
     try:
-        canonical = rfc8785.dumps(dict(definition))
+        return rfc8785.dumps(dict(value))
     except (rfc8785.CanonicalizationError, RecursionError):
         msg = "no canonical JSON"
         raise UnreadableDefinitionError(msg) from None
-    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"

@@ -4,9 +4,12 @@ Rules of this module:
 
 * A lock never allows. It is asked after the rules, about what they would allow, list or offer for a scope.
 * What the lock does not name is refused, unless it says that unlisted items pass.
+* An entry of a list is text that models read, so it has to be approved itself, in that list: a template approves what is
+  read by it, and not what a list says of it.
 * What was last seen changed is refused, for a call and in a list alike, until it is seen as it was approved, or the
   approval is renewed. `report` refuses nothing.
 * Nothing is looked up on a call: what was seen is known from the lists that passed (see `Sightings`).
+* A name that several lists approve (a skill and a resource) may have changed in none of them.
 * A resource that is read by a template is approved with the template. Where templates overlap, none may have changed:
   which of them the server reads by is not known here.
 * Sightings are about locked items only, so there are never more of them than the lock has items.
@@ -100,6 +103,12 @@ class Lock:
             return LockOutcome.UNLISTED
         return LockOutcome.EQUAL if digest in approved else LockOutcome.CHANGED
 
+    def lists(self, outcome: LockOutcome) -> bool:
+        """Return whether an entry of a list may pass, by what comparing it showed."""
+        if outcome is LockOutcome.UNLISTED:
+            return self.allow_unlisted
+        return outcome is LockOutcome.EQUAL or self.on_change is OnChange.REPORT
+
     def refusal(self, item: Item, changed: Callable[[ItemKey], bool]) -> Reason | None:
         """Return why an item may be neither used nor listed; None if the lock has nothing against it.
 
@@ -118,11 +127,9 @@ class Lock:
 
     def _keys(self, item: Item) -> list[ItemKey]:
         """Return what the lock has about an item: the item itself, otherwise the templates that it can be read by."""
-        for section in LIST_NAMES[item.kind]:
-            if (section, item.name) in self.items:
-                return [(section, item.name)]
-        if item.kind is not Kind.RESOURCE:
-            return []
+        exact = [key for section in LIST_NAMES[item.kind] if (key := (section, item.name)) in self.items]
+        if exact or item.kind is not Kind.RESOURCE:
+            return exact
         return [key for pattern, key in self._templates if pattern.matches(item.name)]
 
     def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:

@@ -8,8 +8,9 @@ Rules of this module:
   so renewing the lock settles it at once, and no reload has to.
 * An item that is seen in an approved form is forgotten.
 * A sighting that no list has renewed for the lock's `keep_seconds` is forgotten too.
-* `on_sight` is told of each that is new, so that it can be shared; what others tell comes in by `learn`. Another thread may
-  do so: entries are set and removed as a whole.
+* `on_sight` is told of each that is new, so that it can be shared, and again after half of `keep_seconds`, so that nobody
+  who was told forgets what is still seen here. What others tell comes in by `learn`. Another thread may do so: entries
+  are set and removed as a whole.
 """
 
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Sightings:
         self._clock = clock
         self._on_sight = on_sight
         self._seen: dict[tuple[str, ItemKey], tuple[str, float]] = {}
+        self._told: dict[tuple[str, ItemKey], float] = {}
 
     def note(self, server: str, lock: Lock, key: ItemKey, digest: str) -> LockOutcome:
         """Compare an item of a list with the lock, and remember whether it changed."""
@@ -44,7 +46,9 @@ class Sightings:
         known = self._seen.get((server, key))
         if outcome is LockOutcome.CHANGED:
             self.learn(server, key, digest)
-            if known is None or known[0] != digest:
+            told = self._told.get((server, key), -lock.keep_seconds)
+            if known is None or known[0] != digest or self._clock() - told >= lock.keep_seconds / 2:
+                self._told[server, key] = self._clock()
                 self._on_sight(server, key, digest)
         elif known is not None:
             self.learn(server, key, None)
@@ -71,9 +75,10 @@ class Sightings:
 
     def keep_only(self, locks: dict[str, Lock]) -> None:
         """Forget what no lock names any more, so that there are never more sightings than locked items."""
-        for server, key in list(self._seen):
+        for server, key in list(self._seen.keys() | self._told.keys()):
             if server not in locks or key not in locks[server].items:
                 self._seen.pop((server, key), None)
+                self._told.pop((server, key), None)
 
     def all(self) -> list[tuple[str, ItemKey, str]]:
         """Return every sighting: server, item and digest."""

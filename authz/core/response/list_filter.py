@@ -127,7 +127,7 @@ def filter_in_slices(
         ttl_ms: the longest time in milliseconds that a client may keep a list; None leaves `ttlMs` alone.
         bounds: how much is read.
         error_status: whether it is the body of a response that is no success, which may be other JSON.
-        recognise: takes note of each item before it is judged; None where nothing was approved.
+        recognise: compares each item with what was approved before it is judged; None where nothing was.
 
     Returns:
         Trimmed for a list result, Untouched for a message that is certainly none, Withheld for a notification that its
@@ -190,7 +190,7 @@ def _judge(
         counts += ((yield from cut(member, result[member], visible, changes, limit, recognise)),)
     if ENTRY in result:
         check_members(result[ENTRY], limit)
-        counts += (cut_entry(result[ENTRY], visible, changes),)
+        counts += (cut_entry(result[ENTRY], visible, changes, recognise),)
     if not counts:
         return Untouched()
     changes |= _caching(result, ttl_ms)

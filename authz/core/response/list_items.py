@@ -126,9 +126,10 @@ def _shown_items(
     shown: list[tuple[Written, Written | None]] = []
     for item, members in items:
         name = name_at(members, name_key)
-        if recognise is not None:
-            recognise(member, name, item)
-        if not visible(resource_or_template(name) if member == _TEMPLATES else Item(kind, name)):
+        approved = recognise is None or recognise(member, name, item)
+        if not (
+            approved and visible(resource_or_template(name) if member == _TEMPLATES else Item(kind, name))
+        ):
             shown.append((item, None))
             continue
         leads_on = "_meta" in members or member == _SKILLS
@@ -137,10 +138,14 @@ def _shown_items(
     return shown
 
 
-def cut_entry(raw: Raw, visible: Visible, changes: dict[str, Raw]) -> Count:
-    """Judge the one entry that `skills/get` answers with."""
+def cut_entry(
+    raw: Raw, visible: Visible, changes: dict[str, Raw], recognise: Recognise | None = None
+) -> Count:
+    """Judge the one entry that `skills/get` answers with; it is the same that stands in `skills/list`."""
     members = open_object(raw, _ITEM_KEYS)
-    if not visible(Item(Kind.RESOURCE, name_at(members, "uri"))):
+    name = name_at(members, "uri")
+    approved = recognise is None or recognise(_SKILLS, name, raw)
+    if not (approved and visible(Item(Kind.RESOURCE, name))):
         msg = "a skill that its reader may not see"
         raise UnfitError(msg)
     kept = _discreet(_SKILLS, raw, members, visible)

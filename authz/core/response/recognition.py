@@ -3,8 +3,10 @@
 Rules of this module:
 
 * Every item is compared, also one that this reader may not see: so a change is known before somebody calls it.
-* Comparing only notes what was seen (see `sightings`). What follows for list and call is decided where both are judged,
-  in `Server.judge`; only `changed: refuse` ends the list here.
+* What passes is the entry that was compared, never another of its name: a list can hold a name twice, and the same name
+  stands in several lists. Rules are asked besides; both have to agree.
+* What was seen is noted (see `sightings`), and what follows for calls is decided in `Server.judge`. `changed: refuse`
+  ends the list here.
 * Bytes that were digested before are known by a hash of theirs, so a server that writes its list alike every time costs one
   hash an item. Only items that the lock names are digested at all.
 """
@@ -26,8 +28,9 @@ _HASH_BYTES = 20
 _ENCODE = Encoder().encode
 _SECTIONS = frozenset(map(str, ListName))
 
-Recognise = Callable[[str, str, Written], None]
-"""Take note of one item: the member of the result that holds its list, its name, and the item as it was written."""
+Recognise = Callable[[str, str, Written], bool]
+"""Take note of one item, and return whether its lock lets it stand in the list: the member of the result that holds the
+list, the item's name, and the item as it was written."""
 
 
 class ChangedListError(Exception):
@@ -54,9 +57,9 @@ class Recognition:
     def by(self, server: str, lock: Lock) -> Recognise:
         """Return what takes note of the items in a response of a server."""
 
-        def recognise(member: str, name: str, item: Written) -> None:
+        def recognise(member: str, name: str, item: Written) -> bool:
             if member not in _SECTIONS:
-                return
+                return True
             key: ItemKey = (ListName(member), name)
             outcome = LockOutcome.UNLISTED
             if key in lock.items:
@@ -64,6 +67,7 @@ class Recognition:
             self._count(server, outcome)
             if outcome is LockOutcome.CHANGED and lock.on_change is OnChange.REFUSE:
                 raise ChangedListError
+            return lock.lists(outcome)
 
         return recognise
 

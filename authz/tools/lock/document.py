@@ -10,9 +10,15 @@ from typing import Any
 import yaml
 
 from authz.config.lock_file import OTHER, OWN, VERSION, LockedItem, LockFile
-from authz.core.mcp.definition import definition_of, digest_of
+from authz.core.mcp.definition import (
+    UnreadableDefinitionError,
+    canonical,
+    definition_of,
+    digest_of,
+    read_definition,
+)
 from authz.core.mcp.item import NAMED_BY, ListName
-from authz.tools.catalogue import Catalogue
+from authz.tools.catalogue import Catalogue, CatalogueError
 
 _HEAD = """\
 # What {server} offered when this was made, one block an item. Made by `mcp-authz lock`; do not edit.
@@ -23,14 +29,23 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Zl", "Zp"})
 
 
 def locked_items(catalogues: Iterable[Catalogue]) -> tuple[LockedItem, ...]:
-    """Return the items of all eras: one where they agree, otherwise one for each era."""
+    """Return the items of all eras: one where they agree, otherwise one for each era.
+
+    Raises:
+        CatalogueError: the gateway could compare an item with no lock.
+    """
     seen: dict[tuple[ListName, str], dict[str, list[LockedItem]]] = {}
     eras = []
     for catalogue in catalogues:
         eras.append(catalogue.era)
         for section, items in catalogue.items.items():
-            for item in items:
-                locked = _locked(section, item, catalogue.era)
+            names: set[str] = set()
+            for place, item in enumerate(items):
+                locked = _locked(section, place, item, catalogue.era)
+                if not locked.name or locked.name in names:
+                    what = "has the name of another" if locked.name else "has no name"
+                    raise _unfit(section, place, what)
+                names.add(locked.name)
                 by_digest = seen.setdefault((section, locked.name), {})
                 by_digest.setdefault(locked.digest, []).append(locked)
     return tuple(
@@ -40,12 +55,20 @@ def locked_items(catalogues: Iterable[Catalogue]) -> tuple[LockedItem, ...]:
     )
 
 
-def _locked(section: ListName, item: Mapping[str, Any], era: str) -> LockedItem:
+def _locked(section: ListName, place: int, item: Mapping[str, Any], era: str) -> LockedItem:
     definition = definition_of(item)
     name = str(definition[NAMED_BY[section]])
-    return LockedItem(
-        section=section, name=name, definition=definition, digest=digest_of(definition), era=era
-    )
+    try:
+        read_definition(canonical(item))  # with the bounds of the gateway
+        digest = digest_of(definition)
+    except UnreadableDefinitionError as error:
+        raise _unfit(section, place, f"cannot be compared with a lock: {error}") from None
+    return LockedItem(section=section, name=name, definition=definition, digest=digest, era=era)
+
+
+def _unfit(section: ListName, place: int, what: str) -> CatalogueError:
+    """Name an item by its place: its name is a text that the server sent."""
+    return CatalogueError(f"item {place + 1} of {section.value} {what}; have it mended at the server")
 
 
 def _agreed(same: list[LockedItem], eras: list[str]) -> LockedItem:

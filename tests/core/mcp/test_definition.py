@@ -88,6 +88,10 @@ CHANGES = {
     "the interface": {"_meta": {"ui": {"resourceUri": "ui://b"}, "build": 7}},
     "an interface by an older name": {"_meta": {**TOOL["_meta"], "ui/resourceUri": "ui://b"}},
     "an interface of another kit": {"_meta": {**TOOL["_meta"], "openai/outputTemplate": "ui://b"}},
+    "an interface by a name that nobody knows": {"_meta": {**TOOL["_meta"], "vendor/screen": "UI://b"}},
+    "a hint that a client gives its model": {
+        "_meta": {**TOOL["_meta"], "anthropic/searchHint": "mail, send"}
+    },
     "a member that nobody knows": {"execution": {"taskSupport": "required"}},
 }
 
@@ -123,6 +127,9 @@ AMBIGUOUS = {
     "not JSON": b'{"name":"a",}',
     "half a character": b'{"name":"\\ud800"}',
     "too deep": b'{"name":"a","x":' + b"[" * 80 + b"]" * 80 + b"}",
+    "too long": b'{"name":"a","description":"' + b"\\n" * 50_000 + b'"}',
+    "too many values": b'{"name":"a","enum":[' + b"1.5," * 4000 + b"1]}",
+    "too many keys": b'{"name":"a"' + b"".join(b',"%d":0' % n for n in range(4001)) + b"}",
 }
 
 

@@ -11,10 +11,12 @@ ECHO = (ListName.TOOLS, "echo")
 FILES = (ListName.TEMPLATES, "file:///{+path}")
 PUBLIC = (ListName.TEMPLATES, "file:///public/{name}")
 README = (ListName.RESOURCES, "file:///readme")
+README_SKILL = (ListName.SKILLS, "file:///readme")
 ITEMS = {
     ECHO: frozenset({"A"}),
     (ListName.PROMPTS, "hello"): frozenset({"P"}),
     README: frozenset({"R"}),
+    README_SKILL: frozenset({"S"}),
     FILES: frozenset({"F"}),
     PUBLIC: frozenset({"U"}),
 }
@@ -37,6 +39,7 @@ REFUSALS = [
     (None, Kind.PROMPT, "hello", (ECHO,)),
     (None, Kind.RESOURCE, "file:///readme", (FILES,)),
     (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///readme", (README,)),
+    (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///readme", (README_SKILL,)),
     (None, Kind.RESOURCE, "file:///x/y", ()),
     (Reason.ITEM_CHANGED, Kind.RESOURCE, "file:///x/y", (FILES,)),
     (None, Kind.RESOURCE, "file:///x/y", (PUBLIC,)),
@@ -86,6 +89,14 @@ def test_a_change_is_told_once_and_its_end_once(sightings, told):
 
     assert [str(outcome) for outcome in seen] == ["equal", "changed", "changed", "changed", "equal", "equal"]
     assert [("s", ECHO, "B"), ("s", ECHO, "C"), ("s", ECHO, None)] == told
+
+
+def test_a_change_that_lists_go_on_showing_is_told_again_before_others_forget_it(sightings, told, clock):
+    for _ in range(5):
+        sightings.note("s", lock(keep_seconds=60), ECHO, "B")
+        clock[0] += 15
+
+    assert [("s", ECHO, "B")] * 3 == told
 
 
 def test_what_was_seen_is_about_one_server(sightings):

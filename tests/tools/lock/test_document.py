@@ -6,7 +6,7 @@ import pytest
 
 from authz.config.lock_file import LockFile, parse_lock
 from authz.core.mcp.item import ListName
-from authz.tools.catalogue import Catalogue
+from authz.tools.catalogue import Catalogue, CatalogueError
 from authz.tools.lock.document import locked_items, render_lock
 
 
@@ -98,3 +98,22 @@ def test_eras_that_agree_have_one_block_and_those_that_do_not_have_one_each():
     assert [("old", "legacy"), ("same", ""), ("two", "legacy"), ("two", "modern")] == [
         (item.name, item.era) for item in locked_items([legacy, modern])
     ]
+
+
+INCOMPARABLE = {
+    "two of one name": (
+        [{"name": "a"}, {"name": "a", "title": "A"}],
+        "item 2 of tools has the name of another",
+    ),
+    "no name": ([{"name": ""}], "item 1 of tools has no name"),
+    "too long": ([{"name": "a"}, {"name": "CANARY", "description": "x" * 100_000}], "item 2 of tools cannot"),
+    "too many values": ([{"name": "CANARY", "enum": [0] * 5000}], "item 1 of tools cannot"),
+}
+
+
+@pytest.mark.parametrize(("items", "message"), INCOMPARABLE.values(), ids=INCOMPARABLE)
+def test_what_the_gateway_could_never_compare_makes_no_lock(items, message):
+    with pytest.raises(CatalogueError, match=message) as error:
+        round_trip(*items)
+
+    assert "CANARY" not in str(error.value)
