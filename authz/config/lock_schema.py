@@ -4,7 +4,11 @@ Rules of this module:
 
 * JSON Schema 2020-12, or the draft that `$schema` names. Nothing is fetched: a `$ref` must be to a place in the schema
   itself. Formats are checked. Patterns run in an engine without backtracking, so that no text makes them slow.
-* `extra: deny` refuses what an object's schema does not name, wherever it declares `properties` and says nothing else.
+* `extra: deny` refuses what an object's schema does not name (see `closed_schema`). Arguments must fit the schema as the
+  server wrote it besides, so closing it can never let more pass.
+* Work is bounded: a schema whose references, written out, are too many parts is refused at load. A misfit is explained
+  only where that is cheap: the library lists every branch of every `anyOf` below, which in a recursive schema is
+  exponential in the depth of the arguments. Whether they fit is not.
 * A misfit names the place and the keyword in the schema's own words; the call's names and values stand in no text.
 * A number that a double does not hold exactly fits no schema that is about it, because the server may read another.
 """
@@ -14,16 +18,15 @@ from typing import Any
 
 import jsonschema_rs
 
+from authz.config.closed_schema import NotFollowedError, Work, closed
 from authz.core.policy.lock import ArgumentSchema
 from authz.core.policy.rule import Misfit
 from authz.core.wire.strict_json import InexactNumber
 
 _MAX_PATTERN = 1_048_576
 _MAX_PLACE = 128
-_CLOSED = "additionalProperties"
-_BELOW = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-"""Keywords of which every member is a schema."""
-_NOT_EXACT = "number"
+_MAX_PARTS, _MAX_EXPLAINED = 20_000, 2000
+_NOT_EXACT, _NOT_EXPLAINED = "number", "schema"
 
 
 class SchemaError(ValueError):
@@ -41,18 +44,20 @@ class LockedSchema:
             extra: whether arguments that it does not name are accepted where it says nothing about them.
 
         Raises:
-            SchemaError: it is no schema, or refers to something outside itself.
+            SchemaError: it is no schema, refers to something outside itself, or costs too much.
         """
-        document = dict(schema) if extra else _closed(schema)
         self._declared = frozenset(_names(schema))
+        work = Work(schema, _MAX_PARTS)
+        if work.parts > _MAX_PARTS:
+            msg = f"with its references written out it has more than {_MAX_PARTS} parts"
+            raise SchemaError(msg)
+        self._explains = work.parts <= _MAX_EXPLAINED and not (work.is_recursive and work.combines)
         try:
-            self._validator = jsonschema_rs.validator_for(
-                document,
-                validate_formats=True,
-                ignore_unknown_formats=True,
-                offline=True,
-                pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN),
-            )
+            documents = [schema] if extra else [schema, closed(schema)]
+            self._validators = [_compiled(document) for document in documents]
+        except NotFollowedError as error:
+            msg = f"{error}, which extra: deny needs"
+            raise SchemaError(msg) from None
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             # The text of the library may quote the whole schema, which can be long.
             raise SchemaError(str(error).partition("\n")[0][:200]) from None
@@ -60,13 +65,14 @@ class LockedSchema:
     def misfit(self, arguments: Mapping[str, Any]) -> Misfit | None:
         """Return where arguments leave the schema, None if they fit."""
         try:
-            if self._validator.is_valid(arguments):
+            failed = next((each for each in self._validators if not each.is_valid(arguments)), None)
+            if failed is None:
                 return None
-            error = next(iter(self._validator.iter_errors(arguments)), None)
+            error = next(iter(failed.iter_errors(arguments)), None) if self._explains else None
         except ValueError:  # an InexactNumber is a value of no type that the library knows
             return Misfit(_place_of_inexact(arguments), _NOT_EXACT)
         if error is None:
-            return None
+            return Misfit("", _NOT_EXPLAINED)
         return Misfit(self._place(error.instance_path), str(error.schema_path[-1]))
 
     def _place(self, path: Iterable[str | int]) -> str:
@@ -78,6 +84,16 @@ class LockedSchema:
             for part in path
         )
         return "".join(parts)[:_MAX_PLACE]
+
+
+def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(
+        dict(schema),
+        validate_formats=True,
+        ignore_unknown_formats=True,
+        offline=True,
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN),
+    )
 
 
 def _names(schema: Any) -> Iterator[str]:
@@ -95,26 +111,6 @@ def _names(schema: Any) -> Iterator[str]:
 def _place_of_inexact(arguments: Mapping[str, Any]) -> str:
     """Return "" for the arguments as a whole; where in them the number stands may be the caller's own word."""
     return "/*" if any(isinstance(value, InexactNumber) for value in arguments.values()) else ""
-
-
-def _closed(schema: Any) -> Any:
-    """Return a schema whose objects accept only what they name, wherever they declare properties."""
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    closed = {
-        name: {key: _closed(below) for key, below in member.items()}
-        if name in _BELOW and isinstance(member, Mapping)
-        else _closed(member)
-        if isinstance(member, dict) and name in {"items", _CLOSED, "contains"}
-        else member
-        for name, member in schema.items()
-    }
-    is_object = "properties" in closed or closed.get("type") == "object"
-    if is_object and closed.get(_CLOSED, True) is True and "patternProperties" not in closed:
-        closed[_CLOSED] = False
-    return closed
 
 
 class BothSchemas:

@@ -73,6 +73,104 @@ def test_extra_deny_refuses_what_no_object_of_the_schema_names(arguments, place)
     assert LockedSchema(SCHEMA, extra=False).misfit({**GOOD, "labels": {"x": "y"}}) is None
 
 
+A, B = ({"type": "object", "properties": {name: {"type": "string"}}} for name in "ab")
+DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#"}
+HOLES = {
+    "a member that may be null": ({"properties": {"x": {"anyOf": [A, {"type": "null"}]}}}, {"x": {"a": "1", "CANARY": 1}}),
+    "one of two forms": ({"properties": {"x": {"oneOf": [A, B]}}}, {"x": {"a": "1", "CANARY": 1}}),
+    "what only the other form has": ({"properties": {"x": {"anyOf": [A, B]}}}, {"x": {"a": "1", "b": 7}}),
+    "a form that is anything": ({"properties": {"x": {"anyOf": [A, {}]}}}, {"x": {"CANARY": 1}}),
+    "an element of a tuple": ({"properties": {"x": {"prefixItems": [A]}}}, {"x": [{"CANARY": 1}]}),
+    "an element of an old tuple": ({**DRAFT_7, "properties": {"x": {"items": [A]}}}, {"x": [{"CANARY": 1}]}),
+    "beside patterns": ({"properties": {"a": {}}, "patternProperties": {"^x-": {}}}, {"CANARY": 1}),
+    "below further members": ({"additionalProperties": {"anyOf": [A]}}, {"k": {"CANARY": 1}}),
+    "under then": ({"properties": {"x": {"if": {}, "then": A}}}, {"x": {"CANARY": 1}}),
+    "two halves": ({"allOf": [A, B]}, {"a": "1", "b": "2", "CANARY": 1}),
+    "beside a reference": ({"$ref": "#/$defs/m", "$defs": {"m": A}}, {"CANARY": 1}),
+    "beside an old reference": ({**DRAFT_7, "$ref": "#/definitions/m", "definitions": {"m": A}}, {"CANARY": 1}),
+    "a reference into a form": ({"properties": {"a": {"anyOf": [A]}, "b": {"$ref": "#/properties/a/anyOf/0"}}}, {"b": {"CANARY": 1}}),
+    "an object or null": ({"properties": {"x": {"type": ["object", "null"]}}}, {"x": {"CANARY": 1}}),
+    "no schema at all": ({}, {"CANARY": 1}),
+    "true": ({"properties": {}, "additionalProperties": True, "unevaluatedProperties": True}, {"CANARY": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "arguments"), HOLES.values(), ids=HOLES)
+def test_extra_deny_leaves_no_way_around(schema, arguments):
+    misfit = LockedSchema(schema, extra=False).misfit(arguments)
+
+    assert misfit is not None
+    assert "CANARY" not in str(misfit)
+
+
+NAMED = {
+    "two halves": ({"type": "object", "allOf": [A, B]}, {"a": "1", "b": "2"}),
+    "a half and a reference": ({**B, "allOf": [{"$ref": "#/$defs/m"}], "$defs": {"m": A}}, {"a": "1", "b": "2"}),
+    "an old reference": ({**DRAFT_7, "$ref": "#/definitions/m", "definitions": {"m": A}}, {"a": "1"}),
+    "either form": ({"anyOf": [A, B]}, {"b": "2"}),
+    "a form and what is beside it": ({**B, "anyOf": [A]}, {"a": "1", "b": "2"}),
+    "what follows from a condition": ({**A, "if": {"required": ["a"]}, "then": B}, {"a": "1", "b": "2"}),
+    "a pattern": ({"patternProperties": {"^x-": {}}}, {"x-a": 1}),
+    "null": ({"properties": {"x": {"anyOf": [A, {"type": "null"}]}}}, {"x": None}),
+    "further members of a type": ({"additionalProperties": {"type": "integer"}}, {"any": 1}),
+    "anything, where anything may stand": ({"properties": {"x": {}, "y": True}}, {"x": {"k": 1}, "y": {"k": 1}}),
+    "itself": ({"properties": {"c": {"$ref": "#"}, "n": {}}}, {"c": {"c": {"n": 1}}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "arguments"), NAMED.values(), ids=NAMED)
+def test_extra_deny_refuses_nothing_that_a_schema_names(schema, arguments):
+    assert LockedSchema(schema, extra=False).misfit(arguments) is None
+
+
+UNFOLLOWED = [
+    {"$dynamicAnchor": "n", "properties": {"c": {"$dynamicRef": "#n"}}},
+    {"properties": {"c": {"$ref": "#n"}}, "$defs": {"m": {"$anchor": "n"}}},
+    {"properties": {"c": {"$ref": "#/x-shared/m"}}, "x-shared": {"m": A}},
+]
+
+
+@pytest.mark.parametrize("schema", UNFOLLOWED)
+def test_extra_deny_refuses_a_schema_whose_names_cannot_be_told(schema):
+    LockedSchema(schema)
+    with pytest.raises(SchemaError, match="extra: deny"):
+        LockedSchema(schema, extra=False)
+
+
+FORKED = [
+    {"properties": {"c": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}}, "required": ["z"]},
+    {"$dynamicAnchor": "n", "properties": {"c": {"anyOf": [{"$dynamicRef": "#n"}] * 2}}, "required": ["z"]},
+    {"$anchor": "n", "properties": {"c": {"anyOf": [{"$ref": "#n"}] * 2}}, "required": ["z"]},
+    {"allOf": [{"properties": {"c": {"$ref": "#"}}, "required": ["z"]}] * 2},
+]
+
+
+@pytest.mark.parametrize("schema", FORKED)
+def test_deep_arguments_cost_a_forked_schema_that_refers_to_itself_no_more_than_a_look(schema):
+    deep = {}
+    for _ in range(60):  # twice the work at each level would not end
+        deep = {"c": deep}
+
+    assert ("", "schema") == ((misfit := LockedSchema(schema).misfit(deep)).place, misfit.keyword)
+
+
+def forks(count):
+    fork = [{"properties": {"c": {"anyOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2}}} for n in range(count)]
+    return {"$ref": "#/$defs/0", "$defs": {**{str(n): each for n, each in enumerate(fork)}, str(count): A}}
+
+
+def chain(count):
+    links = {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(count)}
+    return {"$ref": "#/$defs/0", "$defs": {**links, str(count): A}}
+
+
+@pytest.mark.parametrize("schema", [forks(30), chain(3000)], ids=["forks", "chain"])
+@pytest.mark.parametrize("extra", [True, False])
+def test_a_schema_whose_references_multiply_is_refused_when_it_is_loaded(schema, extra):
+    with pytest.raises(SchemaError, match="parts"):
+        LockedSchema(schema, extra=extra)
+
+
 BAD = {
     "nothing is fetched": {"$ref": "https://example.com/schema"},
     "nor read from a file": {"$ref": "file:///etc/hostname"},
