@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
 from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
-from authz.edge.http.console.tables import key_problems, sections
+from authz.edge.http.console.tables import key_problems, sections, unused
 from authz.edge.jwks.problem import KeyProblem
 from authz.tools.scrape import ScrapeError, scrape
 from authz.tools.terminal import table
@@ -38,6 +38,12 @@ def stats(
         int | None,
         typer.Option("--count", metavar="N", min=1, help="With --watch, stop after this many intervals."),
     ] = None,
+    only_unused: Annotated[
+        bool,
+        typer.Option(
+            "--unused", help="Show only the rules that decided no request since the service started."
+        ),
+    ] = False,
     as_data: Annotated[
         bool, typer.Option("--json", help="Print JSON; with --watch, one line per interval.")
     ] = False,
@@ -46,13 +52,16 @@ def stats(
 
     Shows what is wrong with an issuer, decisions by rule and reason, tools, latency, the token cache, the issuers' keys, list
     filtering, reloads, shadow rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
+    --unused shows the rules that no request has come to, to take out or to test; one that only trims lists is among them.
     Exit status: 0, or 2 if the metrics cannot be read.
 
     Example: mcp-authz stats --url http://127.0.0.1:9002 --watch 5
     """
     checked("--url", url, check_http_url, "")
     try:
-        if watch is None:
+        if only_unused:
+            _show_unused(_read(url), as_data=as_data)
+        elif watch is None:
             _show(_read(url), _problems(url), None, as_data=as_data)
         else:
             _watch(url, watch, count, as_data=as_data)
@@ -96,6 +105,18 @@ def _read(url: str) -> Samples:
         msg = "something answers, but not with mcp-authz's metrics (is this the address of `serve --http`?)"
         raise ScrapeError(msg)
     return samples_of(metrics)
+
+
+def _show_unused(samples: Samples, *, as_data: bool) -> None:
+    """Show the rules that decided nothing; what they trim from lists is not counted."""
+    summary = summarize(samples)
+    if as_data:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(summary.unused)) + "\n")
+        return
+    section = unused(summary)
+    table(section.headings, section.rows)
+    if not section.rows:
+        sys.stdout.write("Every rule has decided a request.\n")
 
 
 class _Readiness(msgspec.Struct):

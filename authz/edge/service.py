@@ -45,6 +45,7 @@ from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.telemetry.denial_ring import DenialRing
 from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
+from authz.edge.telemetry.service_gauges import ServiceGauges
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
@@ -78,10 +79,12 @@ class Service:
         self.presence = RewriterPresence(
             time.monotonic, enough=ALONE if is_local(settings.grpc) else AMONG_REPLICAS
         )
+        self.streams = OpenStreams(settings.stream_shares, time.monotonic)
         self.metrics = Metrics(
             KeyGauges(self._key_figures),
             LockGauge(self._changed_items),
             EnvoyGauges(self.presence.missing_at),
+            ServiceGauges(lambda: self.settings, self.streams.by_server),
         )
         audit.on_drop = self.metrics.dropped
         audit.claims = settings.audit_claims
@@ -93,7 +96,6 @@ class Service:
         self.problem = ""
         self.socket: SocketPath | None = None
         self.settings = settings
-        self.streams = OpenStreams(settings.stream_shares, time.monotonic)
         self.locks = LockWatch(self.metrics.compared)
         self.snapshots = Snapshots(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)

@@ -174,3 +174,11 @@ def test_a_problem_with_an_issuer_is_shown_first_with_its_url(monkeypatch, body,
     assert 0 == ended.status
     assert told in ended.out
     assert bool(told) is ended.out.startswith("\nPROBLEMS WITH ISSUERS\n")
+
+
+def test_rules_that_decided_nothing_are_named(url):
+    ended = command("stats", "--url", url, "--unused")
+    rows = json.loads(command("stats", "--url", url, "--unused", "--json").out)
+
+    assert (0, 1) == (ended.status, len(rows))
+    assert rows[0]["rule"] in ended.out

@@ -96,6 +96,10 @@ class OpenStreams:
             self._loads[key].open -= 1
             self._drop_idle(key)
 
+    def by_server(self) -> list[tuple[str, int]]:
+        """Return how many streams of each server are open; another thread may ask."""
+        return [(key[0], load.open) for key, load in self._loads.copy().items() if len(key) == 1]
+
     def _count(self, key: _Key) -> int:
         load = self._loads.get(key)
         return 0 if load is None else load.open + load.expected

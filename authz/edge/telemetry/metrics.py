@@ -85,6 +85,7 @@ class Metrics:
         keys: KeyGauges | None = None,
         locks: LockGauge | None = None,
         envoys: EnvoyGauges | None = None,
+        service: Collector | None = None,
     ) -> None:
         """Register every metric.
 
@@ -92,12 +93,13 @@ class Metrics:
             keys: reads the key store.
             locks: what was seen changed.
             envoys: what is known of the Envoys that ask.
+            service: what the service is and holds (`ServiceGauges`).
         """
         self.registry = CollectorRegistry()
         self._envoys = envoys or EnvoyGauges(list)
         self._named: Mapping[str, frozenset[str]] = {}
         self._labels: BoundedCache[tuple[str, str], str] = BoundedCache(_LABELS)
-        for collector in (keys, locks, self._envoys, *self._counters(), *self._histograms()):
+        for collector in (keys, locks, service, self._envoys, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
         registry = self.registry
@@ -123,6 +125,8 @@ class Metrics:
         self._decisions = Counters("mcp_authz_decisions", "Decisions by rule and reason.", decided)
         tool = ("server", "tool", "decision")
         self._tools = Counters("mcp_authz_tool_decisions", "Decisions by tool named in the policy.", tool)
+        refused = "Denials of callers whose token named an issuer of the policy."
+        self._by_issuer = Counters("mcp_authz_issuer_denials", refused, ("issuer", "reason"))
         disagreed = "Decisions that a shadow rule would have made differently."
         self._shadows = Counters("mcp_authz_shadow_disagreements", disagreed, ("server", "rule"))
         item = ("server", "kind", "outcome")
@@ -141,7 +145,7 @@ class Metrics:
         self._responses_refused = Counters("mcp_authz_responses_refused", refused, ("server", "cause"))
         compared = "Items of lists that were compared with the lock."
         self._locked = Counters("mcp_authz_lock", compared, ("server", "outcome"))
-        decisions = (self._decisions, self._tools, self._shadows)
+        decisions = (self._decisions, self._tools, self._by_issuer, self._shadows)
         figures = (self._items, self._rewrites, self._cache, self._fetches, self._reloads)
         of_envoy = self._of_envoy()
         refused_too = (self._introspections, self._locked, self._calls_refused, self._responses_refused)
@@ -174,9 +178,17 @@ class Metrics:
         if item is not None and item.kind is Kind.TOOL:
             named = item.name in self._named.get(server, ())
             self._tools.add((server, item.name if named else self._label(server, item.name), word))
+        if not decision.allowed:
+            self._denied(decision)
         for rule in decision.shadows:
             self._shadows.add((server, rule))
         self._check.add((server,), seconds)
+
+    def _denied(self, decision: Decision) -> None:
+        """Count a denial by issuer: the policy's, as the token was accepted, or as its `iss` selected it."""
+        found = decision.principal or decision.rejection
+        if found is not None and found.issuer:
+            self._by_issuer.add((found.issuer, decision.reason._value_))
 
     def _label(self, server: str, name: str) -> str:
         """Return the longest pattern of a rule that a tool's name fits, `_other` if it fits none."""

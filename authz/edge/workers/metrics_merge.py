@@ -4,7 +4,7 @@ Rules of this module:
 
 * Counters and histograms are added up, label set by label set. What a worker counted stays in the sum after its end:
   Prometheus takes a sum that falls for a restart, and would count the whole of it again.
-* A gauge is a state, and the sum of states means nothing: the largest value is shown, or the smallest where small is bad.
+* A gauge is a state, and the sum of states means nothing, but for what each worker holds (`_ADDED`): the largest value is shown, or the smallest where small is bad.
   A gauge that carries its value in a label, as the policy's hash, shows every value that any worker has.
 """
 
@@ -15,6 +15,10 @@ from prometheus_client.core import Metric
 
 _SMALLEST = frozenset({"mcp_authz_jwks_keys"})
 """Gauges of which an operator must see the smallest value."""
+_ADDED = frozenset(
+    {"mcp_authz_streams_open", "process_resident_memory_bytes", "process_virtual_memory_bytes"}
+)
+"""Gauges that say how much each worker holds, so that their sum is what the service holds."""
 _SUMMED = frozenset({"counter", "histogram"})
 _CREATED = "_created"
 
@@ -45,4 +49,5 @@ def merge(sources: Iterable[Iterable[Metric]]) -> list[Metric]:
 def _combine(metric: Metric, sample: str, one: float, other: float) -> float:
     if sample.endswith(_CREATED) or metric.name in _SMALLEST:
         return min(one, other)
-    return one + other if metric.type in _SUMMED else max(one, other)
+    added = metric.type in _SUMMED or metric.name in _ADDED
+    return one + other if added else max(one, other)

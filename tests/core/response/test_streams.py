@@ -119,3 +119,13 @@ def test_what_opens_no_stream_is_never_counted():
     target = snapshot(server(), admit_stream=streams(per_caller=0).admit)
 
     assert Reason.ALLOWED is check(post(modern("tools/list"), mirrored("tools/list")), target).reason
+
+
+def test_open_streams_are_told_by_server():
+    counted = streams(per_caller=9, per_server=9)
+    for who, where in ((ANN, "a"), (BOB, "a"), (ANN, "b")):
+        counted.begin(who, where)
+    counted.admit(ANN, "b")
+    counted.end(BOB, "a")
+
+    assert {"a": 1, "b": 1} == dict(counted.by_server())

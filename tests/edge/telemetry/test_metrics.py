@@ -4,11 +4,15 @@ import math
 
 import pytest
 
+from authz import __version__
 from authz.core.decision import Decision
 from authz.core.identity.jwks import Skip
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.telemetry.metrics import OTHER, KeyGauges, Metrics
+from authz.edge.telemetry.service_gauges import ServiceGauges
+from tests.support.policy_files import NATIVE, principal, settings
 
 ISSUER = "https://issuer.example/"
 
@@ -166,3 +170,27 @@ def test_a_tool_is_counted_by_its_name_or_by_the_longest_pattern_that_names_it(t
         f'tool_decisions_total{{decision="deny",server="demo",tool="{expected}"}} 2.0'
         in metrics.render().decode()
     )
+
+
+def test_a_denial_is_counted_by_the_issuer_that_the_policy_knows(metrics):
+    who = Caller.of(principal(), "demo")
+    rejected = TokenRejected(reason=Reason.BAD_SIGNATURE, detail="", issuer=ISSUER)
+    unknown = TokenRejected(reason=Reason.UNKNOWN_ISSUER, detail="")
+    metrics.decided(denied(caller=who), 0.0)
+    metrics.decided(denied(reason=Reason.BAD_SIGNATURE, rejection=rejected), 0.0)
+    metrics.decided(denied(reason=Reason.UNKNOWN_ISSUER, rejection=unknown), 0.0)
+    metrics.decided(denied(reason=Reason.ALLOWED, allowed=True, caller=who), 0.0)
+
+    assert {(ISSUER, "no_rule"): 1, (ISSUER, "bad_signature"): 1} == samples(
+        metrics, "mcp_authz_issuer_denials_total"
+    )
+
+
+def test_the_build_the_rules_the_streams_and_the_process_are_told():
+    gauges = ServiceGauges(lambda: settings(NATIVE), lambda: [("files", 3), ("gone", 1)])
+    found = {sample.name: sample for family in gauges.collect() for sample in family.samples}
+
+    assert __version__ == found["mcp_authz_build_info"].labels["version"]
+    assert {"server": "files", "rule": "rule-1", "effect": "allow"} == found["mcp_authz_rule_info"].labels
+    assert ({"server": "files"}, 3) == found["mcp_authz_streams_open"][1:3]
+    assert found["process_resident_memory_bytes"].value > 1e6

@@ -4,7 +4,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from authz.edge.telemetry.service_gauges import ServiceGauges
 from authz.edge.workers.metrics_merge import merge, summed
+from tests.support.policy_files import NATIVE, settings
 
 HASH = "mcp_authz_policy_info"
 
@@ -84,3 +86,13 @@ def test_what_an_ended_worker_counted_stays_and_how_it_was_does_not():
 
     assert 6 == decisions(samples)
     assert [f'{HASH}{{hash="a"}}'] == [name for name in samples if name.startswith(HASH)]
+
+
+def test_what_each_worker_holds_adds_up():
+    gauges = [ServiceGauges(lambda: settings(NATIVE), lambda held=held: [("files", held)]) for held in (2, 3)]
+    samples = shown(*(list(each.collect()) for each in gauges))
+    one = shown(list(gauges[0].collect()))
+
+    assert 5 == samples['mcp_authz_streams_open{server="files"}']
+    assert samples["process_resident_memory_bytes"] > 1.5 * one["process_resident_memory_bytes"]
+    assert one["process_max_fds"] == samples["process_max_fds"]

@@ -5,12 +5,10 @@ escaped, and its content security policy lets the browser load nothing. It refre
 fills in a form or has stopped it.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from authz import __version__
 from authz.config.settings import Settings
 from authz.edge.http.console.activity import HOUR, MINUTE, Activity
 from authz.edge.http.console.chart import bars, figure
@@ -76,7 +74,7 @@ def _overview(seen: Seen, asked: Mapping[str, str]) -> str:
             _charts(seen.activity),
             _denials(seen.memory.denials, asked),
             _rules(seen),
-            _about(seen),
+            _changed(seen.memory.changed),
             *(tabular(each, number) for number, each in enumerate(tables)),
         )
     )
@@ -196,16 +194,11 @@ def _last(hits: float, seconds: float | None) -> str:
     return "-" if hits and seconds is None else age(seconds)
 
 
-def _about(seen: Seen) -> str:
-    loaded = seen.summary.loaded
-    since = "-" if loaded is None else age(max(0.0, time.time() - loaded))
-    rows = [
-        ("version", __version__),
-        ("policy", seen.status.policy),
-        ("in force since", since),
-        *(("changed locked item", "/".join(row)) for row in seen.memory.changed),
-    ]
-    return section("Version and policy", table("Version and policy", ("", ""), rows), name="about")
+def _changed(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    shown = table("Changed locked items", ("server", "list", "item"), rows)
+    return section("Changed locked items", shown, name="changed", alarms=True)
 
 
 def _servers(settings: Settings) -> TableSection:

@@ -88,6 +88,22 @@ class Workers(msgspec.Struct, frozen=True):
     restarts: float
 
 
+class RuleName(msgspec.Struct, frozen=True):
+    """A rule."""
+
+    server: str
+    rule: str
+    effect: str
+
+
+class IssuerDenials(msgspec.Struct, frozen=True):
+    """Denials of callers whose token named one issuer."""
+
+    issuer: str
+    reason: str
+    count: float
+
+
 class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The whole summary.
 
@@ -98,6 +114,10 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
         problems: what is wrong with the Envoys that ask, by the words of `Sign`.
         untrimmed: listeners of Envoy whose lists nobody trims.
         envoys: versions of the Envoys that ask.
+        unused: rules in force that have decided no request since the service started.
+        denials: denials by issuer.
+        streams: streams under way, by server.
+        versions: versions of the service.
         loaded: when the policy was put in force, in seconds since the epoch; None if the service does not say.
         hit_rate: share of the token look-ups that hit the cache, None if there were none.
     """
@@ -119,6 +139,10 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str] = []
     untrimmed: list[str] = []
     envoys: list[str] = []
+    unused: list[RuleName] = []
+    denials: list[IssuerDenials] = []
+    streams: dict[str, float] = {}
+    versions: list[str] = []
     loaded: float | None = None
 
 
@@ -173,6 +197,14 @@ def summarize(samples: Samples) -> MetricsSummary:
         problems=[name for name, present in read.by("envoy_problem", "problem").items() if present],
         untrimmed=sorted(read.by("rewriter_missing", "listener")),
         envoys=sorted(read.by("envoy_info", "version")),
+        unused=_unused(read),
+        denials=[
+            IssuerDenials(issuer, reason, count)
+            for (issuer, reason), count in read.sums("issuer_denials_total", "issuer", "reason").items()
+            if count
+        ],
+        streams=read.by("streams_open", "server"),
+        versions=sorted(read.by("build_info", "version")),
         loaded=sum(read.sums("policy_loaded_timestamp_seconds").values()) or None,
     )
 
@@ -247,6 +279,13 @@ def _decisions(read: _SummaryReader) -> list[Decisions]:
         for (server, decision, reason, rule), count in rows.items()
         if count
     ]
+
+
+def _unused(read: _SummaryReader) -> list[RuleName]:
+    used = {key for key, count in read.sums("decisions_total", "server", "rule").items() if count}
+    used |= {key for key, count in read.sums("shadow_disagreements_total", "server", "rule").items() if count}
+    rules = sorted(read.sums("rule_info", "server", "rule", "effect"))
+    return [RuleName(*names) for names in rules if names[:2] not in used]
 
 
 def _tools(read: _SummaryReader) -> list[Tool]:

@@ -1,5 +1,6 @@
 """Render a summary of metrics as tables of text, for a terminal and for the console."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,11 @@ def sections(summary: MetricsSummary, seconds: float | None = None) -> list[Tabl
             [(row.server or "-", row.tool, number(row.allowed), number(row.denied)) for row in summary.tools],
         ),
         TableSection(
+            "denials by issuer",
+            ("issuer", "reason", count),
+            [(row.issuer, row.reason, number(row.count)) for row in summary.denials],
+        ),
+        TableSection(
             "time of a Check", ("server", count, "mean", "p50", "p99"), _timings(summary.checks, number)
         ),
         TableSection(
@@ -113,6 +119,12 @@ class _Number:
         return _plain(value) if self._seconds is None else f"{value / self._seconds:,.1f}"
 
 
+def unused(summary: MetricsSummary) -> TableSection:
+    """Return the table of rules that decided nothing."""
+    rows = [(row.server, row.rule, row.effect) for row in summary.unused]
+    return TableSection("rules that decided no request", ("server", "rule", "effect"), rows)
+
+
 def _problems(summary: MetricsSummary) -> Rows:
     where = {Sign.REWRITER_MISSING.value: summary.untrimmed}
     found = [problem(Sign(name), where.get(name, ())) for name in summary.problems if name in _SIGNS]
@@ -127,6 +139,10 @@ def _service(summary: MetricsSummary, number: _Number) -> Rows:
     rows: Rows = [("policy", ", ".join(summary.policies))]
     if len(summary.policies) > 1:
         rows.append(("", "the workers disagree: a reload is under way, or one could not read the file"))
+    if summary.loaded is not None:
+        rows.append(("in force since", age(max(0.0, time.time() - summary.loaded))))
+    if summary.versions:
+        rows.append(("version", ", ".join(summary.versions)))
     rows += _workers(summary.workers)
     if summary.hit_rate is not None:
         rows.append(
@@ -137,6 +153,9 @@ def _service(summary: MetricsSummary, number: _Number) -> Rows:
         for title, outcomes in (("reloads", summary.reloads), ("rewriter", summary.rewrites))
         if outcomes
     ]
+    if any(summary.streams.values()):
+        held = ", ".join(f"{server} {_plain(count)}" for server, count in summary.streams.items() if count)
+        rows.append(("streams under way", held))
     if summary.envoys:
         rows.append(("Envoy's version", ", ".join(summary.envoys)))
     return [*rows, ("audit records lost", number(summary.audit_dropped))]

@@ -18,6 +18,8 @@ from authz.edge.http.console.summary import (
 )
 from authz.edge.http.console.tables import age, duration, sections
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
+from authz.edge.telemetry.service_gauges import ServiceGauges
+from tests.support.policy_files import NATIVE, settings
 
 URL = "https://issuer.example/"
 
@@ -145,3 +147,15 @@ def test_workers_that_disagree_are_mentioned():
 
     assert ("policy", "abc, def") == service.rows[0]
     assert "disagree" in service.rows[1][1]
+
+
+def test_a_rule_that_decided_or_would_have_is_used_and_the_others_are_not():
+    rules = "".join(f"      - allow: {{tools: [t{name}]}}\n        name: {name}\n" for name in "abc")
+    gauges = ServiceGauges(lambda: settings(NATIVE + rules), list)
+    metrics = Metrics(service=gauges)
+    metrics.decided(Decision(reason=Reason.NO_RULE, server="files", rule="a", shadows=("b",)), 0.1)
+    metrics.decided(Decision(reason=Reason.NO_RULE, server="other", rule="c"), 0.1)
+
+    assert [("files", "c"), ("files", "rule-1")] == [
+        (rule.server, rule.rule) for rule in summarize(read(metrics)).unused
+    ]
