@@ -59,7 +59,7 @@ class StreamsModel(Section):
     )
     every_answer: bool = Field(
         default=False,
-        description="also end responses to 2026-07-28 calls in time; each then costs a second hop",
+        description="also read the answers to 2026-07-28 calls, and end them in time; each costs a second hop",
     )
 
 
