@@ -58,7 +58,7 @@ ALSO = {
     "authz/core/identity/token.py": ("tests/core/identity/test_introspection.py",),
     "authz/core/mcp/envelope.py": ("tests/core/mcp/test_message.py",),
     "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
-    "authz/core/policy/index.py": ("tests/core/policy/test_readings.py",),
+    "authz/core/policy/index.py": ("tests/core/policy/test_readings.py", "tests/core/policy/test_policy.py"),
     "authz/core/policy/rule.py": ("tests/core/policy/test_arguments.py",),
     "authz/core/response/event_stream.py": ("tests/core/response/test_rewriter.py",),
     "authz/core/response/judgement.py": ("tests/core/response/test_rewriter.py",),

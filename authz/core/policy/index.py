@@ -6,13 +6,16 @@ Rules of this module:
 * A pattern is looked up by the text before its first star and the text after its last, either of which may be empty.
   So a name is cut once for each pair of lengths that these texts have, and only patterns whose texts it has are tried.
 * A pattern that begins and ends with a star is thus tried for every name of its kind.
+* What is found is grouped as it is judged, once for all names that the same rules are about.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from authz.core.mcp import uri
 from authz.core.mcp.item import Item, Kind
+from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
+from authz.core.policy.expression import CALLER_NAMES
 from authz.core.policy.rule import Effect, Pattern, Rule, Selector
 
 _Ends = tuple[str, str]
@@ -117,3 +120,65 @@ class Readings:
 
     def _about(self, reading: str) -> tuple[Rule, ...]:
         return self._index.about(Item(Kind.RESOURCE, reading))
+
+
+OrderedConditions = tuple[Rule, tuple[Condition, ...]]
+"""A rule with the conditions it has, in the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The rules that can be about one name, by effect. Names that the same rules are about share one.
+
+    Attributes:
+        denies: rules that deny.
+        requires: rules that must hold.
+        allows: rules that allow.
+        with_shadows: the same and the shadow rules, None if there are none.
+        cacheable_by_caller: whether the verdict depends on the caller alone, so that it is the same for all names.
+        cacheable_by_item: whether it depends on the caller, the item and the method alone.
+        ambiguous: whether the name is a URI that could be taken for one that other rules are about.
+    """
+
+    denies: tuple[OrderedConditions, ...]
+    requires: tuple[OrderedConditions, ...]
+    allows: tuple[OrderedConditions, ...]
+    with_shadows: "Candidates | None" = None
+    cacheable_by_caller: bool = False
+    cacheable_by_item: bool = False
+    ambiguous: bool = False
+
+
+def _group_by_effect(rules: Iterable[Rule]) -> Candidates:
+    """Group rules by effect, each with its conditions in the order in which they are tried."""
+    grouped: dict[Effect, list[OrderedConditions]] = {effect: [] for effect in Effect}
+    for rule in rules:
+        order = DENY_ORDER if rule.effect is Effect.DENY else ALLOW_ORDER
+        grouped[rule.effect].append((rule, conditions(rule, order)))
+    denies, requires, allows = (
+        tuple(grouped[effect]) for effect in (Effect.DENY, Effect.REQUIRE, Effect.ALLOW)
+    )
+    return Candidates(denies, requires, allows)
+
+
+def group(rules: tuple[Rule, ...], *, ambiguous: bool) -> Candidates:
+    """Return rules as they are judged; `ambiguous` is what `Readings` says of the name that they are about."""
+    applied = [rule for rule in rules if not rule.shadow]
+    return replace(
+        _group_by_effect(applied),
+        ambiguous=ambiguous,
+        with_shadows=replace(_group_by_effect(rules), ambiguous=ambiguous)
+        if len(applied) < len(rules)
+        else None,
+        cacheable_by_caller=all(_reads_only(CALLER_NAMES, rule) for rule in rules),
+        cacheable_by_item=all(_reads_only(_ITEM_NAMES, rule) for rule in rules),
+    )
+
+
+_ITEM_NAMES = CALLER_NAMES | {"mcp", "tool"}
+
+
+def _reads_only(names: frozenset[str], rule: Rule) -> bool:
+    """Return whether a rule reads no arguments, and its `when` reads nothing but these names."""
+    on_call = rule.args is not None or rule.arguments is not None or rule.locked is not None
+    return not on_call and (rule.when is None or rule.when.reads <= names)

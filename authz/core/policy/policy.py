@@ -18,17 +18,17 @@ Theory.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from authz.core.mcp.item import Item, Kind, Template
-from authz.core.policy.condition import ALLOW_ORDER, DENY_ORDER, Condition, conditions
+from authz.core.policy.condition import Condition
 from authz.core.policy.context import EvaluationContext
-from authz.core.policy.expression import CALLER_NAMES, Truth
-from authz.core.policy.index import Index, Readings
+from authz.core.policy.expression import Truth
+from authz.core.policy.index import Candidates, Index, OrderedConditions, Readings, group
 from authz.core.policy.rule import Effect, Misfit, Rule
 from authz.core.reasons import Reason
 from authz.core.wire.bounded_cache import BoundedCache
@@ -55,67 +55,6 @@ class Verdict(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     misfit: Misfit | None = None
-
-
-OrderedConditions = tuple[Rule, tuple[Condition, ...]]
-"""A rule with the conditions it has, in the order in which they are tried."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidates:
-    """The rules that can be about one name, by effect. Names that the same rules are about share one.
-
-    Attributes:
-        denies: rules that deny.
-        requires: rules that must hold.
-        allows: rules that allow.
-        with_shadows: the same and the shadow rules, None if there are none.
-        cacheable_by_caller: whether the verdict depends on the caller alone, so that it is the same for all names.
-        cacheable_by_item: whether it depends on the caller, the item and the method alone.
-        ambiguous: whether the name is a URI that could be taken for one that other rules are about.
-    """
-
-    denies: tuple[OrderedConditions, ...]
-    requires: tuple[OrderedConditions, ...]
-    allows: tuple[OrderedConditions, ...]
-    with_shadows: "_Candidates | None" = None
-    cacheable_by_caller: bool = False
-    cacheable_by_item: bool = False
-    ambiguous: bool = False
-
-
-def _group_by_effect(rules: Iterable[Rule]) -> _Candidates:
-    """Group rules by effect, each with its conditions in the order in which they are tried."""
-    grouped: dict[Effect, list[OrderedConditions]] = {effect: [] for effect in Effect}
-    for rule in rules:
-        order = DENY_ORDER if rule.effect is Effect.DENY else ALLOW_ORDER
-        grouped[rule.effect].append((rule, conditions(rule, order)))
-    denies, requires, allows = (
-        tuple(grouped[effect]) for effect in (Effect.DENY, Effect.REQUIRE, Effect.ALLOW)
-    )
-    return _Candidates(denies, requires, allows)
-
-
-def _candidates(rules: tuple[Rule, ...], *, ambiguous: bool) -> _Candidates:
-    applied = [rule for rule in rules if not rule.shadow]
-    return replace(
-        _group_by_effect(applied),
-        ambiguous=ambiguous,
-        with_shadows=replace(_group_by_effect(rules), ambiguous=ambiguous)
-        if len(applied) < len(rules)
-        else None,
-        cacheable_by_caller=all(_reads_only(CALLER_NAMES, rule) for rule in rules),
-        cacheable_by_item=all(_reads_only(_ITEM_NAMES, rule) for rule in rules),
-    )
-
-
-_ITEM_NAMES = CALLER_NAMES | {"mcp", "tool"}
-
-
-def _reads_only(names: frozenset[str], rule: Rule) -> bool:
-    """Return whether a rule reads no arguments, and its `when` reads nothing but these names."""
-    on_call = rule.args is not None or rule.arguments is not None or rule.locked is not None
-    return not on_call and (rule.when is None or rule.when.reads <= names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +118,9 @@ class Policy:
     read_headers: frozenset[str] | None = field(init=False, repr=False)
     hides: bool = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
-    _by_item: BoundedCache[Item, _Candidates] = field(init=False, repr=False)
+    _by_item: BoundedCache[Item, Candidates] = field(init=False, repr=False)
     _readings: Readings = field(init=False, repr=False)
-    _by_rules: BoundedCache[tuple[bool, tuple[Rule, ...]], _Candidates] = field(init=False, repr=False)
+    _by_rules: BoundedCache[tuple[bool, tuple[Rule, ...]], Candidates] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the rules by the names they select."""
@@ -206,7 +145,7 @@ class Policy:
         if candidates is None:
             if isinstance(item, Template):
                 return self.judge_template(context, item)[0]
-            candidates = self._find_candidates(item)
+            candidates = self._find(item)
         if not candidates.cacheable_by_item:
             return self._evaluate_with_shadows(candidates, context, item)
         key = candidates if candidates.cacheable_by_caller else (self, item, context.method)
@@ -227,12 +166,12 @@ class Policy:
 
     def about(self, item: Item) -> tuple[Rule, ...]:
         """Return every rule that can be about an item, shadow rules too: denies, then requires, then allows."""
-        found = self._find_candidates(item)
+        found = self._find(item)
         found = found.with_shadows or found
         return tuple(rule for rule, _ in (*found.denies, *found.requires, *found.allows))
 
     def _evaluate_with_shadows(
-        self, candidates: _Candidates, context: EvaluationContext, item: Item
+        self, candidates: Candidates, context: EvaluationContext, item: Item
     ) -> Verdict:
         verdict = self._evaluate(candidates, context, item)
         if candidates.with_shadows is None:
@@ -243,20 +182,18 @@ class Policy:
         names = (other.rule.name,) if other.rule is not None else ()
         return Verdict(verdict.reason, verdict.rule, verdict.scopes, names)
 
-    def _find_candidates(self, item: Item) -> _Candidates:
+    def _find(self, item: Item) -> Candidates:
         found = self._by_item.get(item)
         if found is None:
             rules = self._index.about(item)
             ambiguous = item.kind is Kind.RESOURCE and self._readings.is_ambiguous(item.name, rules)
             key = ambiguous, rules
-            found = self._by_rules.get(key) or self._by_rules.put(
-                key, _candidates(rules, ambiguous=ambiguous)
-            )
+            found = self._by_rules.get(key) or self._by_rules.put(key, group(rules, ambiguous=ambiguous))
             if len(item.name) <= _CACHED_CHARS:
                 self._by_item.put(item, found)
         return found
 
-    def _evaluate(self, candidates: _Candidates, context: EvaluationContext, item: Item) -> Verdict:
+    def _evaluate(self, candidates: Candidates, context: EvaluationContext, item: Item) -> Verdict:
         denied = _denied(candidates.denies, context, item)
         if denied is not None:
             return denied
