@@ -46,11 +46,12 @@ def nodes(root: Node) -> Iterator[Node]:
     while stack:
         node = stack.pop()
         if node.WhichOneof("expr_kind") not in _LEAVES:  # most of them
-            stack.extend(_children(node))
+            stack.extend(children(node))
         yield node
 
 
-def _children(node: Node) -> list[Node]:
+def children(node: Node) -> list[Node]:
+    """Return the nodes right below one."""
     kind = node.WhichOneof("expr_kind")
     if kind == "select_expr":
         return [node.select_expr.operand]
@@ -112,7 +113,7 @@ def key_paths(root: Node, name: str) -> set[tuple[str, ...]] | None:
         if path == ():
             return None
         if path is None:
-            stack.extend(_children(node))
+            stack.extend(children(node))
         else:
             found.add(path)
     return found

@@ -114,7 +114,7 @@ class Expression:
         """Evaluate the condition; no expression and no input makes it raise."""
         try:
             value = self.program.eval(activation).value()
-        except RuntimeError:
+        except (RuntimeError, MemoryError):  # memory: texts that an expression multiplies
             return Truth.ERROR
         if value is True:
             return Truth.TRUE

@@ -71,6 +71,13 @@ def test_a_function_that_is_not_to_be_had_is_refused_by_name_with_our_spelling(n
         ("client.replace(client, 'x') == ''", "the texts of replace must be in quotes"),
         ("args.l.join(args.s) == ''", "the text between of join must be in quotes"),
         ("client.split(client) == []", "the text that separates of split must be in quotes"),
+        ("args.l.exists(x, args.s.replace('y', 'zz') == x)", "replace here writes one text as often"),
+        ("size(args.l.map(x, args.s.split(''))) > 0", "split here writes one text as often"),
+        (
+            "args.l.all(x, roles.exists(r, args.s.lowerAscii() == r))",
+            "lowerAscii here writes one text as often",
+        ),
+        ("args.l.map(x, args.s).join('') == ''", "join here writes one text as often"),
         ('default(client, "a") == "a"', "default takes a path such as jwt.team"),
         ("default(jwt[client], 1) == 1", "default takes a path such as jwt.team"),
         ("coalesce(1 / 0, 1) == 1", "coalesce takes a path such as jwt.team"),
@@ -136,3 +143,17 @@ def test_a_default_reads_what_its_path_names():
     expression = compile_expression('default(jwt.team, "") == "" && default(args.a.b, 1) == 1')
 
     assert ({"team"}, {("a", "b")}) == (expression.claims, expression.arguments.paths)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "args.l.exists(x, x.lowerAscii() == 'a')",
+        "args.l.map(x, x.replace('a', 'b')).join(',') == ''",
+        "args.l.exists(x, x.split('/').exists(part, part.upperAscii() == 'A'))",
+        "roles.exists(role, args.s.split('/').exists(part, part == role))",
+        "args.s.split('/').all(part, part.reverse() != '..')",
+    ],
+)
+def test_loops_may_write_their_elements_and_what_the_token_bounds(text):
+    assert text == compile_expression(text).text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.policy.expression import CALLER_NAMES, VARIABLES, ArgumentPaths, Truth, activate
+from authz.core.policy.expression import CALLER_NAMES, VARIABLES, ArgumentPaths, Expression, Truth, activate
 from tests.support.core import condition
 
 EMPTY = {
@@ -140,3 +140,15 @@ def test_whatever_a_claim_holds_there_is_one_of_three_outcomes_and_nothing_is_ra
 
     assert isinstance(found, Truth)
     assert text != "jwt.v" or (found is Truth.TRUE) == (claim is True)
+
+
+def test_an_expression_that_finds_no_memory_is_an_error_and_raises_nothing():
+    class Program:
+        def eval(self, _activation):
+            raise MemoryError
+
+    expression = Expression(
+        text="", reads=frozenset(), headers=None, claims=None, arguments=None, program=Program()
+    )
+
+    assert Truth.ERROR is expression.value(activate({}))
