@@ -4,52 +4,31 @@ Rules of this module:
 
 * Each route to an MCP backend is a server. Policies of its listener, of the route and of the backend apply to it, and
   mean what they mean in Kubernetes documents.
-* A key of a policy that is not read here is in `_HARMLESS` and causes a warning, or it is an error, as in `policy`.
-* `jwtAuth` without a mode is optional there, so it must say `mode: strict`; `mcpAuthentication` is strict by default.
 * A path below `/.well-known` is the gateway's own metadata, which the service answers by itself.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path as File
 from typing import Any
 
 from authz.config.addresses import check_http_url, check_path
 from authz.config.agentgateway.documents import check_overrides
 from authz.config.agentgateway.gathered import DEFAULT_PATH, Gathered, Target, settings_of
-from authz.config.agentgateway.policy import read_cors, read_rule
-from authz.config.agentgateway.providers import ProviderReader
 from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult
-from authz.config.problems import ConfigError, Problem
-from authz.config.settings import IssuerKeys, Settings
+from authz.config.agentgateway.standalone_policies import PoliciesReader, StandaloneProviders, dig, list_at
+from authz.config.problems import Problem
+from authz.config.settings import Settings
 from authz.config.yaml_document import Document, Path
-from authz.core.policy.rule import Effect
 from authz.core.servers import ANY
 
 _TOP = frozenset({"mcp", "binds"})
 _DECIDES = frozenset({"policies", "gateways", "routes", "routeGroups"})
 """Sections of the file that can change what a route does, and are not read."""
-_HARMLESS = frozenset(
-    {
-        "timeout",
-        "retry",
-        "delay",
-        "buffer",
-        "backendAuth",
-        "backendTLS",
-        "backendTunnel",
-        "responseHeaderModifier",
-        "a2a",
-    }
-)
 _ONE = "one target is needed: several behind one endpoint are multiplexed by agentgateway, not by Envoy"
 _TRANSPORTS = {
     "openapi": "agentgateway translates OpenAPI into tools, and Envoy does not",
     "sse": "the transport of HTTP with SSE from before 2025 is not served",
 }
-_AUTHENTICATION = frozenset({"issuer", "audiences", "jwks", "mode", "resourceMetadata"})
-_TO_CLIENTS = frozenset({"provider", "clientId", "clientSecret"})
-"""Keys with which agentgateway stands between clients and their issuer; here clients go to the issuer themselves."""
 
 
 def build_standalone(
@@ -129,26 +108,26 @@ class _StandaloneReader(DocumentReader):
             yield from self._server(mcp, ("mcp",), "mcp", frozenset({ANY}), DEFAULT_PATH, [])
         for place, listener in self._each(self.document.value, "binds", "listeners"):
             above = self._policies(listener, place, "listener")
-            for index, route in enumerate(_list(listener, "routes")):
+            for index, route in enumerate(list_at(listener, "routes")):
                 yield from self._route(route, (*place, "routes", index), listener, above)
 
     def _each(self, value: Any, outer: str, inner: str) -> Iterator[tuple[Path, Any]]:
-        for index, each in enumerate(_list(value, outer)):
-            for below, part in enumerate(_list(each, inner)):
+        for index, each in enumerate(list_at(value, outer)):
+            for below, part in enumerate(list_at(each, inner)):
                 yield (outer, index, inner, below), part
 
     def _route(
         self, route: Any, path: Path, listener: Any, above: Sequence[ReadResult]
     ) -> Iterator[Gathered]:
-        hosts = _list(route, "hostnames") or [_dig(listener, "hostname")]
+        hosts = list_at(route, "hostnames") or [dig(listener, "hostname")]
         known = frozenset(str(host).lower() for host in hosts if host) or frozenset({ANY})
-        for index, backend in enumerate(_list(route, "backends")):
+        for index, backend in enumerate(list_at(route, "backends")):
             place = (*path, "backends", index)
-            mcp = _dig(backend, "mcp")
+            mcp = dig(backend, "mcp")
             if mcp is None:
                 self.warn(place, "no MCP backend: not read by mcp-authz")
                 continue
-            name = str(_dig(route, "name") or f"route-{path[-1]}")
+            name = str(dig(route, "name") or f"route-{path[-1]}")
             applied = [*above, *self._policies(route, path, name), *self._policies(backend, place, name)]
             where = self._path(route, path)
             yield from self._server(mcp, (*place, "mcp"), name, known, where, applied)
@@ -156,12 +135,12 @@ class _StandaloneReader(DocumentReader):
     def _path(self, route: Any, path: Path) -> str:
         """Return the path of a route; report a match by anything else, which would narrow what the rules are about."""
         paths: list[str] = []
-        for index, match in enumerate(_list(route, "matches")):
+        for index, match in enumerate(list_at(route, "matches")):
             place = (*path, "matches", index)
             for key in sorted(match.keys() - {"path"} if isinstance(match, dict) else ()):
                 self.report((*place, key), "routes are told apart by host and path alone", "remove it")
-            found = _dig(match, "path")
-            value = _dig(found, "exact") or _dig(found, "pathPrefix")
+            found = dig(match, "path")
+            value = dig(found, "exact") or dig(found, "pathPrefix")
             if not isinstance(value, str):
                 self.report((*place, "path"), "exact or pathPrefix is needed", "write the path itself")
             elif not value.startswith("/.well-known"):
@@ -177,19 +156,19 @@ class _StandaloneReader(DocumentReader):
     def _server(
         self, mcp: Any, path: Path, name: str, hosts: frozenset[str], where: str, applied: list[ReadResult]
     ) -> Iterator[Gathered]:
-        listed = _list(mcp, "targets")
+        listed = list_at(mcp, "targets")
         if len(listed) != 1:
             self.report((*path, "targets"), _ONE, "give each target a route of its own")
             return
         place = (*path, "targets", 0)
-        if _dig(listed[0], "policies") is not None:
+        if dig(listed[0], "policies") is not None:
             self.report((*place, "policies"), UNREAD, UNREAD_CURE)
         if path == ("mcp",):
             applied = self._policies(mcp, path, name)
         target = Target(
             backend="",
             route=name,
-            name=str(_dig(listed[0], "name") or name),
+            name=str(dig(listed[0], "name") or name),
             path=where,
             hosts=hosts,
             upstream=self._upstream(listed[0], place),
@@ -200,21 +179,21 @@ class _StandaloneReader(DocumentReader):
 
     def _upstream(self, target: Any, path: Path) -> str:
         for kind, why in _TRANSPORTS.items():
-            if _dig(target, kind) is not None:
+            if dig(target, kind) is not None:
                 self.report((*path, kind), why, "put a server that speaks streamable HTTP in its place")
                 return ""
-        if _dig(target, "stdio") is not None:
+        if dig(target, "stdio") is not None:
             message = "agentgateway starts this server, and Envoy does not"
             self.warn((*path, "stdio"), message, "run it with streamable HTTP, and name it with mcp.host")
             return ""
-        host, port = _dig(target, "mcp", "host"), _dig(target, "mcp", "port")
+        host, port = dig(target, "mcp", "host"), dig(target, "mcp", "port")
         if not isinstance(host, str):
             self.report(path, "mcp.host is needed", "name the server's URL")
             return ""
         url = (
             host
             if "://" in host
-            else f"http://{host}:{port or 80}{_dig(target, 'mcp', 'path') or DEFAULT_PATH}"
+            else f"http://{host}:{port or 80}{dig(target, 'mcp', 'path') or DEFAULT_PATH}"
         )
         try:
             return check_http_url(url)
@@ -224,113 +203,18 @@ class _StandaloneReader(DocumentReader):
 
     def _policies(self, holder: Any, path: Path, name: str) -> list[ReadResult]:
         """Read the policies of a listener, a route, a backend or `mcp`."""
-        policies, place = _dig(holder, "policies"), (*path, "policies")
+        policies, place = dig(holder, "policies"), (*path, "policies")
         if not isinstance(policies, dict):
             return []
         result = ReadResult(problems=self.result.problems, warnings=self.result.warnings)
-        reader = _PoliciesReader(self, result, place, name)
+        providers = StandaloneProviders(
+            self.document, result, self.jwks, self.read, allow_anonymous=self.allow_anonymous
+        )
+        reader = PoliciesReader(self.document, result, providers, place, name)
         for key, value in policies.items():
             reader.read(key, value)
         self.results.append(result)
         return [result]
-
-
-class _PoliciesReader:
-    """Reads one mapping of policies."""
-
-    def __init__(self, reader: _StandaloneReader, result: ReadResult, path: Path, name: str) -> None:
-        self.reader = DocumentReader(reader.document, result)
-        self.providers = _Providers(
-            reader.document, result, reader.jwks, allow_anonymous=reader.allow_anonymous
-        )
-        self.providers.open = reader.read
-        self.path = path
-        self.name = name
-
-    def read(self, key: str, value: Any) -> None:
-        place = (*self.path, key)
-        if key in _HARMLESS:
-            self.reader.warn(place, "not acted on by mcp-authz")
-        elif key not in {"cors", "jwtAuth", "mcpAuthentication", "mcpAuthorization"}:
-            self.reader.report(place, UNREAD, UNREAD_CURE)
-        elif not isinstance(value, dict):
-            self.reader.report(place, "a mapping is needed")
-        elif key == "cors":
-            read_cors(self.reader, value, place)
-        elif key == "jwtAuth":
-            self._jwt(value, place)
-        elif key == "mcpAuthentication":
-            self._authentication(value, place)
-        else:
-            self._rules(value, place)
-
-    def _jwt(self, section: dict[str, Any], path: Path) -> None:
-        self.providers.mode(str(section.get("mode", "optional")).capitalize(), (*path, "mode"))
-        if "providers" in section:
-            for index, each in enumerate(_list(section, "providers")):
-                self.providers.provider(each, (*path, "providers", index))
-        else:
-            self.providers.provider({k: v for k, v in section.items() if k != "mode"}, path)
-
-    def _authentication(self, section: dict[str, Any], path: Path) -> None:
-        self.providers.mode(str(section.get("mode", "strict")).capitalize(), (*path, "mode"))
-        for key in section:
-            if key in _TO_CLIENTS:
-                self.reader.warn((*path, key), "not acted on: clients go to the issuer themselves")
-            elif key not in _AUTHENTICATION:
-                self.reader.report((*path, key), UNREAD, UNREAD_CURE)
-        kept = {key: section[key] for key in ("issuer", "audiences", "jwks") if key in section}
-        self.providers.provider(kept, path)
-        metadata = section.get("resourceMetadata")
-        if isinstance(metadata, dict):
-            self.reader.result.metadata = metadata
-
-    def _rules(self, section: dict[str, Any], path: Path) -> None:
-        for key in section.keys() - {"rules"}:
-            self.reader.report((*path, key), UNREAD, UNREAD_CURE)
-        for index, rule in enumerate(_list(section, "rules")):
-            place = (*path, "rules", index)
-            given = rule if isinstance(rule, dict) else {"allow": rule}
-            if len(given) != 1 or not given.keys() <= {str(effect) for effect in Effect}:
-                self.reader.report(
-                    place, "unknown rule", "write an expression, or one of allow, deny and require"
-                )
-                continue
-            ((effect, text),) = given.items()
-            where = (*place, effect) if isinstance(rule, dict) else place
-            name = f"{self.name}/{effect}-{index + 1}"
-            read_rule(self.reader, Effect(effect), text, where, name)
-
-
-class _Providers(ProviderReader):
-    """Reads providers whose keys are a text, a file or a URL."""
-
-    strict = "strict"
-    open: Callable[[str], bytes]
-
-    def _keys(self, issuer: str, jwks: Any, path: Path) -> IssuerKeys:
-        if issuer in self.jwks or jwks is None:
-            return super()._keys(issuer, jwks, path)
-        if isinstance(jwks, str):
-            return IssuerKeys(issuer=issuer, inline=self._inline(jwks, path))
-        if isinstance(_dig(jwks, "url"), str):
-            return IssuerKeys(issuer=issuer, jwks_uri=self._guarded(jwks["url"], (*path, "url")))
-        if isinstance(_dig(jwks, "file"), str):
-            return IssuerKeys(issuer=issuer, inline=self._file(jwks["file"], (*path, "file")))
-        return super()._keys(issuer, jwks, path)
-
-    def _file(self, name: str, path: Path) -> bytes:
-        """Return the keys of a file, which stands beside the configuration or where the command was started."""
-        for folder in (File(self.document.file).parent, File()):
-            try:
-                text = self.open(str(folder / name)).decode("utf-8")
-            except (OSError, UnicodeDecodeError, ConfigError):
-                continue
-            return self._inline(text, path)
-        self.report(
-            path, f"no file {name} can be read beside this one", "name it so, or give --jwks ISSUER=URL"
-        )
-        return b""
 
 
 def _metadata(applied: Sequence[ReadResult]) -> dict[str, Any]:
@@ -338,7 +222,7 @@ def _metadata(applied: Sequence[ReadResult]) -> dict[str, Any]:
     metadata = next((each.metadata for each in reversed(applied) if each.metadata), {})
     scopes = [
         each
-        for each in _list(metadata, "scopesSupported")
+        for each in list_at(metadata, "scopesSupported")
         if isinstance(each, str) and each != "offline_access"
     ]
     resource, documentation = metadata.get("resource"), metadata.get("resourceDocumentation")
@@ -347,14 +231,3 @@ def _metadata(applied: Sequence[ReadResult]) -> dict[str, Any]:
         "scopes": tuple(scopes),
         "documentation": documentation if isinstance(documentation, str) else "",
     }
-
-
-def _dig(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _list(value: Any, key: str) -> list[Any]:
-    found = _dig(value, key)
-    return found if isinstance(found, list) else []
