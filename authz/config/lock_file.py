@@ -13,7 +13,8 @@ Rules of this module:
 
 * An item's block holds its definition, member for member, so what was reviewed is what was digested. A block whose digest
   is not that of its content was edited by hand, and is an error.
-* Where a server's item has a member that is named like one of the block's own, it stands under `other`.
+* Where a server's item has a member that is named like one of the block's own, it stands under `other`. Nothing else does:
+  what a reviewer reads in the block must not be replaced by something further down.
 * `era` in a block says that the server describes the item so in one era of the protocol only; then it may stand twice.
 * Texts are not templates: `${NAME}` in a description is what the server wrote.
 """
@@ -102,7 +103,7 @@ class _Reader:
 
     def read(self) -> LockFile:
         value = self.document.value
-        if value.get("lock") != VERSION:
+        if value.get("lock") != VERSION or isinstance(value.get("lock"), bool):
             self.report(("lock",), f"not a lock of version {VERSION}", _RENEW)
         for key in value.keys() - _HEAD - set(ListName):
             self.report((key,), "unknown key", f"known: {', '.join(sorted(_HEAD | set(ListName)))}")
@@ -135,7 +136,10 @@ class _Reader:
             return None
         definition = {key: value for key, value in block.items() if key not in OWN}
         other = block.get(OTHER, {})
-        definition |= other if isinstance(other, dict) else {}
+        if not isinstance(other, dict) or not other.keys() <= OWN:
+            self.report((*path, OTHER), f"holds more than {', '.join(sorted(OWN))}", _RENEW)
+            return None
+        definition |= other
         try:
             digest = digest_of(definition)
         except UnreadableDefinitionError as error:
