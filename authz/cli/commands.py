@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "authz.cli.explain:explain",
         "diff": "authz.cli.diff:diff",
         "replay": "authz.cli.replay:replay",
+        "audit": "authz.cli.audit:audit",
         "stats": "authz.cli.stats:stats",
         "token": "authz.cli.token:token",
         "init": "authz.cli.init:init",
