@@ -1,6 +1,5 @@
 """What a client gets of handmade lists: everything byte for byte but the items it may not see."""
 
-import gzip
 import json
 import socket
 import threading
@@ -134,7 +133,7 @@ def test_the_server_is_asked_for_a_list_without_content_coding(raw, raw_port, us
     assert b"accept-encoding" not in raw.seen[before].lower()
 
 
-GZIPPED = response(gzip.compress(FULL), "application/json", "200 OK", "content-encoding: gzip")
+BROTLI = response(b"\x0b", "application/json", "200 OK", "content-encoding: br")
 BOM = b"\xef\xbb\xbf"
 BATCH = b"[" + FULL + b"]"
 WITH_ERROR = FULL[:-1] + b',"error":{"code":1,"message":"m"}}'
@@ -144,7 +143,7 @@ FOLDED = FULL.replace(b'"tools"', b'"Tools"')
 LONG = result(HIDDEN, SEEN, more=b'"pad":"' + b"x" * (16 << 20) + b'"')
 
 REFUSED = {
-    "gzip": GZIPPED,
+    "brotli": BROTLI,
     "text/plain": response(FULL, "text/plain"),
     "no media type": response(FULL, ""),
     "json with a suffix": response(FULL, "application/problem+json"),

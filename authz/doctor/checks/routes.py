@@ -32,8 +32,9 @@ def _guards(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:
     last = max(len(chain.filters) - 1, 0)
     for each in case.inventory.guarded:
         if each.authz and each.rewriter:
-            pair = (each.authz.node.value, each.rewriter.node.value)
-            return tuple(Insert(chain.filter_list.path, last + at, value) for at, value in enumerate(pair))
+            headers = [one for one in each.of("header_mutation") if one.index > each.authz.index]
+            values = [one.node.value for one in (each.authz, each.rewriter, *headers)]
+            return tuple(Insert(chain.filter_list.path, last + at, value) for at, value in enumerate(values))
     return ()
 
 
