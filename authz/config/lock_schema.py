@@ -8,7 +8,7 @@ Rules of this module:
   server wrote it besides, so closing it can never let more pass.
 * Work is bounded: a schema whose references, written out, are too many parts is refused at load. A misfit is explained
   only where that is cheap: the library lists every branch of every `anyOf` below, which in a recursive schema is
-  exponential in the depth of the arguments. Whether they fit is not.
+  exponential in the depth of the arguments, and elsewhere as many as values times branches. Whether they fit is not.
 * A misfit names the place and the keyword in the schema's own words; the call's names and values stand in no text.
 * A number that a double does not hold exactly fits no schema that is about it, because the server may read another.
 """
@@ -25,7 +25,7 @@ from authz.core.wire.strict_json import InexactNumber
 
 _MAX_PATTERN = 1_048_576
 _MAX_PLACE = 128
-_MAX_PARTS, _MAX_EXPLAINED = 20_000, 2000
+_MAX_PARTS, _MAX_EXPLAINED, _MAX_ERRORS = 20_000, 2000, 20_000
 _NOT_EXACT, _NOT_EXPLAINED = "number", "schema"
 
 
@@ -51,6 +51,7 @@ class LockedSchema:
         if work.parts > _MAX_PARTS:
             msg = f"with its references written out it has more than {_MAX_PARTS} parts"
             raise SchemaError(msg)
+        self._most_values = _MAX_ERRORS // max(work.parts, 1)
         self._explains = work.parts <= _MAX_EXPLAINED and not (work.is_recursive and work.combines)
         try:
             documents = [schema] if extra else [schema, closed(schema)]
@@ -68,7 +69,8 @@ class LockedSchema:
             failed = next((each for each in self._validators if not each.is_valid(arguments)), None)
             if failed is None:
                 return None
-            error = next(iter(failed.iter_errors(arguments)), None) if self._explains else None
+            explains = self._explains and _are_few(arguments, self._most_values)
+            error = next(iter(failed.iter_errors(arguments)), None) if explains else None
         except ValueError:  # an InexactNumber is a value of no type that the library knows
             return Misfit(_place_of_inexact(arguments), _NOT_EXACT)
         if error is None:
@@ -84,6 +86,20 @@ class LockedSchema:
             for part in path
         )
         return "".join(parts)[:_MAX_PLACE]
+
+
+def _are_few(arguments: Mapping[str, Any], most: int) -> bool:
+    """Return whether there are no more values than `most` in arguments; no more are looked at."""
+    waiting: list[Any] = [arguments]
+    seen = 1
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            seen += len(value)
+            if seen > most:
+                return False
+            waiting += value.values() if isinstance(value, dict) else value
+    return True
 
 
 def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:

@@ -208,3 +208,10 @@ def test_where_two_eras_describe_a_tool_differently_arguments_must_fit_both():
 
     assert both.misfit({"a": 1, "b": 1}) is None
     assert "required" == both.misfit({"a": 1}).keyword == both.misfit({"b": 1}).keyword
+
+
+def test_many_values_that_fit_none_of_many_branches_are_refused_without_a_list_of_them():
+    schema = {"properties": {"a": {"items": {"anyOf": [{"type": "string"}] * 500}}}}
+
+    assert "schema" == LockedSchema(schema).misfit({"a": [1] * 20_000}).keyword
+    assert "anyOf" == LockedSchema(schema).misfit({"a": [1] * 20}).keyword
