@@ -105,8 +105,14 @@ def _client(url: str, token: str | None) -> Iterator[httpx.Client]:
     if token:
         headers["authorization"] = f"Bearer {token}"
     try:
+        # No connection is used twice: a server may close one just as the next request is written to it.
+        alone = httpx.Limits(max_keepalive_connections=0)
         with httpx.Client(
-            headers=headers, timeout=SECONDS, follow_redirects=False, trust_env=not is_loopback(url)
+            headers=headers,
+            timeout=SECONDS,
+            follow_redirects=False,
+            trust_env=not is_loopback(url),
+            limits=alone,
         ) as http:
             yield http
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError, OSError) as error:

@@ -155,7 +155,13 @@ def questions_of_cases(cases: Cases, settings: Collection[Settings]) -> Iterable
     only = next(iter(names)) if len(names) == 1 else ""
     for case in cases.cases:
         yield from _of_case(case, only)
-    tools = {(server, tool) for each in settings for server, named in each.tools.items() for tool in named}
+    tools = {
+        (server, tool)
+        for each in settings
+        for server, named in each.tools.items()
+        for tool in named
+        if "*" not in tool
+    }
     for persona, claims in cases.personas.items():
         for server, tool in sorted(tools):
             item = Item(Kind.TOOL, tool)
