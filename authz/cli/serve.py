@@ -11,13 +11,17 @@ from msgspec import structs
 
 from authz.cli import serve_flags
 from authz.cli.policy_file import checked
+from authz.cli.serve_flags import AUDIT
 from authz.cli.task_settings import read_task
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
+from authz.config.problems import mistake
 from authz.config.settings import MAX_WORKERS, Settings
 from authz.core.identity.session import MIN_KEY
 from authz.edge.grpc.preload import ServerChoice, poll_own_sockets
 from authz.edge.http.listener import BindError
 from authz.edge.reload import WatchedFile
+from authz.edge.telemetry.audit_file import AuditFile
+from authz.edge.telemetry.line_writer import Stream
 from authz.edge.telemetry.service_log import configure
 from authz.edge.workers.host import OPEN_FILES, cores, open_files
 from authz.edge.workers.ipc import Task
@@ -56,7 +60,7 @@ def serve(arguments: Sequence[str]) -> None:
         _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
-    _run(settings, task, flags.workers or settings.workers or _usual(settings))
+    _run(settings, task, flags.workers or settings.workers or _usual(settings), _records(flags.audit))
 
 
 def _usual(settings: Settings) -> int:
@@ -64,9 +68,18 @@ def _usual(settings: Settings) -> int:
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
-def _run(settings: Settings, task: Task, workers: int) -> None:
+def _records(path: str) -> Stream:
+    """Return where audit records go: the file, or stdout if none is named."""
+    if not path:
+        return FileIO(sys.stdout.fileno(), "wb", closefd=False)
+    try:
+        return AuditFile(path)
+    except OSError as error:
+        raise mistake(AUDIT, f"{path} cannot be written: {error.strerror}") from None
+
+
+def _run(settings: Settings, task: Task, workers: int, out: Stream) -> None:
     poll_own_sockets()
-    out = FileIO(sys.stdout.fileno(), "wb", closefd=False)
     file = WatchedFile(task.config, lambda: read_task(task))
     try:
         if workers == 1:
@@ -78,7 +91,7 @@ def _run(settings: Settings, task: Task, workers: int) -> None:
         sys.exit(2)
 
 
-def _alone(settings: Settings, file: WatchedFile, out: FileIO, grpc_server: ServerChoice) -> None:
+def _alone(settings: Settings, file: WatchedFile, out: Stream, grpc_server: ServerChoice) -> None:
     """Serve in this process."""
     from authz.edge.serve import WorkerOptions  # noqa: PLC0415 - loads gRPC
     from authz.edge.serve import serve as run  # noqa: PLC0415 - as above
@@ -92,7 +105,7 @@ def _alone(settings: Settings, file: WatchedFile, out: FileIO, grpc_server: Serv
         audit.close()
 
 
-def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, out: FileIO) -> None:
+def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, out: Stream) -> None:
     """Serve by workers."""
     from authz.edge.workers.supervisor import StartError, supervise  # noqa: PLC0415 - not for a process alone
 

@@ -14,11 +14,15 @@ _DESCRIPTION = """\
 Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP
 (metadata, metrics, health, console).
 
-Each decision is written to stdout as one line of JSON; the service's own log
-goes to stderr. On SIGTERM the service reports NOT_SERVING and keeps answering
-for a grace period; then calls in flight have a limited time to finish. A
-second SIGTERM ends it at once. SIGHUP reloads the policy file."""
+Each decision is written to stdout, or to the file of --audit, as one line of
+JSON; the service's own log goes to stderr. On SIGTERM the service reports
+NOT_SERVING and keeps answering for a grace period; then calls in flight have
+a limited time to finish. A second SIGTERM ends it at once. SIGHUP reloads the
+policy file."""
 _EXAMPLE = "Example: mcp-authz serve -c policy.yaml --grpc unix:/run/mcp-authz/authz.sock"
+
+
+AUDIT = "--audit"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -40,6 +44,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _add_addresses_and_workers(add: Callable[..., object]) -> None:
     add("--grpc", metavar="ADDR", default="", help="gRPC address: host:port or unix:/path.")
     add("--http", metavar="ADDR", default="", help="HTTP address: host:port.")
+    add(
+        AUDIT,
+        metavar="FILE",
+        default="",
+        help="Write audit records to this file, which may be renamed at any time to rotate it; default: stdout.",
+    )
     add(
         "--console",
         metavar="on|off",
