@@ -74,6 +74,7 @@ schema: $(VENV)/dev.stamp
 # Envoy's configuration in the manifests, from the policies beside it.
 k8s: $(VENV)/dev.stamp
 	$(BIN)/python k8s/render.py
+	$(BIN)/python k8s/dashboard.py
 
 # The schemas of custom resources, for the tests that read them: needs Go, which keeps them in its module cache.
 crds:
