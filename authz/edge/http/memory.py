@@ -25,6 +25,7 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str = ""
     source: str = ""
     policy: str = ""
+    detail: str = ""
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class DenialRing:
             issuer=record.issuer,
             source=record.source,
             policy=record.policy,
+            detail=record.detail,
         )
         self._kept[TABLE[decision.reason].group].append(KeptDenial(denial, decision.caller, decision.item))
 

@@ -158,6 +158,8 @@ def _why(why: Why | None, decision_id: str) -> str:
 
 
 def _grounds(why: Why) -> Iterator[str]:
+    if why.denial.detail:
+        yield paragraph(f"The token was refused: {why.denial.detail}.")
     yield paragraph(why.now)
     if why.changes:
         yield paragraph("For an allow, all of these:") + bullets(why.changes)

@@ -212,6 +212,13 @@ def test_a_denial_leads_to_why_it_came_even_once_it_is_forgotten():
     assert "The denial d-2 is not kept any more" in shown(asked={"why": "d-2"})
 
 
+def test_why_a_token_was_refused_is_said_in_the_fixed_sentence_of_the_record():
+    denial = Denial(time="t", decision_id="d-1", reason="bad_claims", detail="aud is missing")
+    memory = WorkerMemory(denials=[denial], why=Why(denial=denial, text="the claims are not acceptable"))
+
+    assert "<p>The token was refused: aud is missing.</p>" in shown(memory=memory, asked={"why": "d-1"})
+
+
 def test_workers_answer_over_http_with_their_denials_and_why(tmp_path):
     with Served(tmp_path, "--grace", "0") as service:
         ask(service.grpc, connections=8)

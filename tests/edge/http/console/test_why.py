@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from authz.core.decision import Decision, Facts
-from authz.core.identity.principal import Caller
+from authz.core.identity.principal import Caller, TokenRejected
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.edge.http.console.why import NOT_KEPT, explain_denial
@@ -118,3 +118,13 @@ def test_several_workers_memories_are_one_the_latest_first():
     one, two = (WorkerMemory(denials=kept(number=number).latest()) for number in (1, 2))
 
     assert ["d-2", "d-1"] == [each.decision_id for each in together([one, two]).denials]
+
+
+def test_a_refused_token_keeps_the_fixed_sentence_that_says_why():
+    refused = TokenRejected(reason=Reason.BAD_CLAIMS, detail="aud is missing")
+    decision = Decision(reason=Reason.BAD_CLAIMS, server="files", rejection=refused)
+    ring = DenialRing()
+    facts = Facts(decision_id="d-1", policy="old", at=1e9, status=401, source="")
+    ring.add(make_record(decision, facts, 0.1), decision)
+
+    assert "aud is missing" == explain_denial(ring.find("d-1"), settings(TEXT)).denial.detail
