@@ -8,7 +8,7 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
-from authz.demo.no_tls import NO_TLS
+from authz.demo.no_tls import verification
 
 ERAS = ("legacy", "2026-07-28")
 """Modes of the client: the handshake (2025-11-25 and earlier), and per-request metadata (2026-07-28)."""
@@ -18,7 +18,9 @@ ERAS = ("legacy", "2026-07-28")
 async def session(url: str, token: str | None, mode: str) -> AsyncIterator[Client]:
     """Connect to a server with a bearer token, in one era of the protocol."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, verify=NO_TLS, timeout=20.0) as http:
+    async with httpx2.AsyncClient(
+        headers=headers, trust_env=False, verify=verification(url), timeout=20.0
+    ) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client

@@ -5,5 +5,11 @@ one for each try. This context trusts nobody, so an https URL fails.
 """
 
 import ssl
+from typing import Literal
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def verification(url: str) -> ssl.SSLContext | Literal[True]:
+    """Return what a client of a URL verifies with: nobody without TLS, and with it the authorities that the machine trusts."""
+    return True if url.startswith("https:") else NO_TLS

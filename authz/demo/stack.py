@@ -33,6 +33,7 @@ class Stack:
         gateways: the gateways by form, once started.
         issuer: the URL of the issuer, once started.
         upstream: the URL of the MCP server, once started.
+        server: the MCP server's process, once started.
     """
 
     port: int = 0
@@ -43,13 +44,13 @@ class Stack:
     gateways: dict[str, Gateway] = field(default_factory=dict)
     issuer: str = ""
     upstream: str = ""
-    _server: Child | None = field(default=None, init=False, repr=False)
+    server: Child | None = field(default=None, repr=False)
 
     def restart_server(self, *arguments: str) -> None:
         """Start the MCP server again, with further arguments."""
-        if self._server is not None:
-            self.supervisor.stop(self._server.name)
-            self.supervisor.start(replace(self._server, argv=[*self._server.argv, *arguments]))
+        if self.server is not None:
+            self.supervisor.stop(self.server.name)
+            self.supervisor.start(replace(self.server, argv=[*self.server.argv, *arguments]))
 
     def __enter__(self) -> Self:
         self.supervisor.__enter__()
@@ -78,12 +79,12 @@ class Stack:
             ),
         )
         log = ["--log", str(self.arrival_log)]
-        self._server = Child(
+        self.server = Child(
             name="mcp-server",
             argv=[*module, "authz.demo.mcp_server", "--port", str(mcp_port), *log, *self.mcp_arguments],
             ready=port_ready("127.0.0.1", mcp_port),
         )
-        self.supervisor.start(self._server)
+        self.supervisor.start(self.server)
         for form in self.forms:
             self.gateways[form] = self._gateway(form)
             self.gateways[form].start()

@@ -16,10 +16,11 @@ import pytest
 from authz.demo.client import ERAS, session
 from authz.demo.client import call as sdk_call
 from authz.demo.scenarios.changes import service_outage
+from authz.demo.scenarios.locked import tool_lock
 from authz.demo.scenarios.login import login
 from authz.demo.scenarios.requests import alone, bad_tokens, bodies, calls, lists, near_misses, without_token
 from authz.demo.scenarios.result import ALL
-from authz.demo.scenarios.run import run_all
+from authz.demo.scenarios.run import SCENARIOS, run_all
 from authz.demo.stack import Stack
 from authz.render.bootstrap import bootstrap
 from authz.render.options import Rate, RenderOptions
@@ -90,8 +91,10 @@ def test_the_whole_story_holds_with_tls_to_clients_service_and_server(parts, tmp
         trust = ssl.create_default_context(cafile=security.authority.cert)
         monkeypatch.setattr(certifi, "where", lambda: str(security.authority.cert))
         monkeypatch.setattr(httpcore2, "default_ssl_context", lambda **_: trust)
+        # `lock` runs as a program of its own, which knows nothing of the authority that this process trusts.
+        chapters = [chapter for chapter in SCENARIOS if chapter is not tool_lock]
         with gateways(parts, "mtls", EXAMPLES["mtls.yaml"], security) as stack:
-            rows = asyncio.run(_told(run_all(stack)))
+            rows = asyncio.run(_told(*(chapter(stack) for chapter in chapters)))
 
     assert (True, []) == (50 < len(rows), _failed(rows))
 

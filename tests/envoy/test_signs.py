@@ -3,6 +3,7 @@
 Envoy is started again for each change, and a rewriter is missed only after five seconds: these tests take their time.
 """
 
+import html
 import json
 import threading
 
@@ -104,8 +105,8 @@ def told(stack, gateway, name):
     stats = command("stats", "--url", gateway.http).out
     log = stack.supervisor.log(gateway.service_name).read_text()
     assert 1.0 == metrics(gateway)[f'mcp_authz_envoy_problem{{problem="{name}"}}']
-    assert '<h2 class="bad">problems of Envoy</h2>' in console
-    assert (name in console, name in stats) == (True, True)
+    assert '<h2 id="worries" class="bad">What worries me</h2>' in console
+    assert (html.escape(found["cure"].split(".")[0]) in console, name in stats) == (True, True)
     assert f'"problem": "{name}"' in log
     return found
 

@@ -76,7 +76,16 @@ def test_filters_come_last_before_the_router_and_are_off_for_every_other_route()
         for route in table["virtual_hosts"][0]["routes"]
     }
 
-    assert ["lua", "jwt_authn", "local_ratelimit", "cors", "ext_authz", "mcp-rewrite", "router"] == names
+    assert [
+        "lua",
+        "jwt_authn",
+        "local_ratelimit",
+        "cors",
+        "ext_authz",
+        "mcp-rewrite",
+        "mcp-server-headers",
+        "router",
+    ] == names
     assert table["typed_per_filter_config"]["envoy.filters.http.ext_authz"]["disabled"]
     assert {"mcp-tools-preflight", "mcp-tools"} >= {name for name, is_judged in judged.items() if is_judged}
     assert judged["mcp-tools"]
@@ -158,7 +167,7 @@ def second(text, name="second", stat="second"):
 def test_of_several_listeners_one_is_chosen_by_name_or_by_stat_prefix():
     for name in ("edge", "stats"):
         tree = yaml.safe_load(merged(second(SHOP, "edge", "stats"), listener=name).text)
-        assert ["router", 6] == [
+        assert ["router", 7] == [
             manager(tree)["http_filters"][-1]["name"][-6:],
             len(manager(tree, 1)["http_filters"]) - 1,
         ]

@@ -21,7 +21,7 @@ from mcp.shared.auth import (
 from pydantic import AnyUrl
 
 from authz.demo.issuer.shapes import SHAPES
-from authz.demo.no_tls import NO_TLS
+from authz.demo.no_tls import verification
 from authz.demo.scenarios.result import ALL, ScenarioRow, join
 from authz.demo.stack import Stack
 
@@ -72,7 +72,7 @@ class BrowserUser:
         """Open the authorization page, which redirects without a login form."""
         self.pages.append(url)
         hint = {"login_hint": self._hint} if self._hint else {}
-        async with httpx2.AsyncClient(trust_env=False, verify=NO_TLS, timeout=_SECONDS) as browser:
+        async with httpx2.AsyncClient(trust_env=False, verify=verification(url), timeout=_SECONDS) as browser:
             answer = await browser.get(httpx2.URL(url).copy_merge_params(hint))
         self._redirect = _query(answer.headers.get("location", ""))
 
@@ -105,7 +105,7 @@ async def list_tools(url: str, user: BrowserUser) -> list[str]:
     metadata = OAuthClientMetadata(redirect_uris=[AnyUrl(_CALLBACK)], client_name="mcp-authz demo")
     auth = OAuthClientProvider(url, metadata, user, user.browse, user.read_redirect)
     async with (
-        httpx2.AsyncClient(auth=auth, trust_env=False, verify=NO_TLS, timeout=_SECONDS) as http,
+        httpx2.AsyncClient(auth=auth, trust_env=False, verify=verification(url), timeout=_SECONDS) as http,
         Client(streamable_http_client(url, http_client=http)) as client,
     ):
         return [tool.name for tool in (await client.list_tools()).tools]

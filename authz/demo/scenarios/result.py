@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from authz.demo.no_tls import NO_TLS
+from authz.demo.no_tls import verification
 from authz.demo.stack import Stack
 
 ALL = ["echo", "get_user_info", "list_files", "delete_file", "system_status"]
@@ -68,7 +68,9 @@ def post(
     """Post one message: bytes unchanged, a mapping as JSON."""
     sent = {**_MCP, **({} if token is None else {"authorization": f"Bearer {token}"}), **(headers or {})}
     content = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
-    return httpx.post(url, content=content, headers=sent, trust_env=False, verify=NO_TLS, timeout=_SECONDS)
+    return httpx.post(
+        url, content=content, headers=sent, trust_env=False, verify=verification(url), timeout=_SECONDS
+    )
 
 
 def outcome(response: httpx.Response) -> str:
@@ -79,7 +81,7 @@ def outcome(response: httpx.Response) -> str:
 
 def get(url: str) -> dict[str, Any]:
     """Fetch a JSON object; return an empty one for any other answer."""
-    value = httpx.get(url, trust_env=False, verify=NO_TLS, timeout=_SECONDS).json()
+    value = httpx.get(url, trust_env=False, verify=verification(url), timeout=_SECONDS).json()
     return value if isinstance(value, dict) else {}
 
 
