@@ -15,11 +15,11 @@ import httpcore2
 def share() -> None:
     """Share the contexts of clients that are given none."""
     make = ssl.create_default_context
-    shared = functools.cache(lambda: make(cafile=certifi.where()))
+    shared = functools.cache(lambda file: make(cafile=file))  # a test may have other authorities
 
     def create_default_context(*arguments: Any, **options: Any) -> ssl.SSLContext:
         usual = not arguments and options == {"cafile": certifi.where()}
-        return shared() if usual else make(*arguments, **options)
+        return shared(certifi.where()) if usual else make(*arguments, **options)
 
     ssl.create_default_context = create_default_context
     httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
