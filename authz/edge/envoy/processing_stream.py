@@ -10,7 +10,6 @@ Rules of this module:
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +61,7 @@ from authz.edge.envoy.processing_messages import (
     trailers_reply,
     waved,
 )
+from authz.edge.envoy.response_report import ResponseReport
 from authz.edge.telemetry.metrics import Metrics
 from authz.edge.telemetry.response_record import ResponseFacts
 
@@ -74,9 +74,6 @@ _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
 """From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
-
-
-_BAD_GATEWAY = 502
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +114,9 @@ class ProcessingStream:
         self._streams = streams
         self._came = came
         self._watch = watch
-        self._recorded = False
-        self._status = 0
-        self._said: Mapping[str, str] = {}
+        self._report = ResponseReport(observe, watch.write)
         self._challenge: str | None = None
         self._owner: Principal | None = None  # of a stream that is counted
-        self._server = ""
         self._request_id: RequestId = None
         self._session: str | None = None
         self._modes: Any = None
@@ -136,7 +130,7 @@ class ProcessingStream:
         if self._rewriter is not None:
             self._rewriter.close()
         if self._owner is not None:
-            self._streams.end(self._owner, self._server)
+            self._streams.end(self._owner, self._report.server)
             self._owner = None
 
     def answer(self, request: Any) -> Iterator[Any]:
@@ -175,7 +169,7 @@ class ProcessingStream:
         self._note_version(request.attributes)
         values = field_values(message.headers)
         head = read_head(values)
-        self._status = head.status
+        self._report.status = head.status
         # Where the rewriter was not asked for, ext_authz replaces the id that the server sent.
         self._session = None if self._is_unasked() else _bind_session(values.get(SESSION), context)
         self._validators = [name for name in VALIDATORS if name in values]
@@ -189,27 +183,27 @@ class ProcessingStream:
             self._observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
 
     def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
-        given = self._said = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
-        self._server, self._request_id = given.get("server", ""), read_request_id(given)
+        given = self._report.said = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        self._report.server, self._request_id = given.get("server", ""), read_request_id(given)
         if not self._is_unasked():
             self._came(given.get(LISTENER, ""))
         context = self._resolve(given)
         if context is not None:
-            self._server, self._request_id = context.server.name, context.request_id
+            self._report.server, self._request_id = context.server.name, context.request_id
             self.seconds = context.seconds
             if given.get("method") in STREAMS:
                 self._owner = context.caller.principal
-                self._streams.begin(self._owner, self._server)
+                self._streams.begin(self._owner, self._report.server)
         if not self._is_unasked():
-            self._observe.rewriter_came(self._server)
+            self._observe.rewriter_came(self._report.server)
         return context
 
     def _is_unasked(self) -> bool:
         """Return whether the Check asked for nothing, and Envoy asks because of what the answer says."""
-        return self._said.get("decision") == "allow" and KEY not in self._said
+        return self._report.said.get("decision") == "allow" and KEY not in self._report.said
 
     def _own_challenge(self) -> Callable[[int], str] | None:
-        server = self._watch.server_named(self._said)
+        server = self._watch.server_named(self._report.said)
         forwards = server is not None and server.forward_token
         return partial(challenge_in_its_place, server) if server is not None and forwards else None
 
@@ -219,7 +213,7 @@ class ProcessingStream:
                 visible=None,
                 bounds=self._bounds,
                 request_id=self._request_id,
-                server=self._server,
+                server=self._report.server,
                 held=self._held,
                 challenge=self._own_challenge(),
                 bind_event=lambda _: None,
@@ -268,7 +262,7 @@ class ProcessingStream:
             for action in actions:
                 match action:
                     case Judged():
-                        self._record(action)
+                        self._report.judged(action, headers_sent=self._headers_sent)
                     case Body() if len(gathered) + len(action.data) < PIECE:
                         gathered += action.data
                     case _:
@@ -300,33 +294,6 @@ class ProcessingStream:
             case Stop():
                 yield from self._end_body()
 
-    def _record(self, judged: Judged) -> None:
-        self._observe.rewritten(judged.outcome)
-        if judged.cause is not None:
-            self._observe.response_refused(self._server, judged.cause)
-            self._note(judged.outcome, judged.cause)
-        for count in judged.counts:
-            self._observe.listed(self._server, count.kind, count.kept, count.trimmed)
-
-    def _note(self, outcome: ResponseOutcome, cause: Cause) -> None:
-        """Leave one record for the response, however much of it is refused."""
-        if self._recorded:
-            return
-        self._recorded = True
-        passes = self._headers_sent or outcome is not ResponseOutcome.REFUSED
-        self._watch.write(
-            ResponseFacts(
-                at=time.time(),
-                decision_id=self._said.get("decision_id", ""),
-                response=outcome.value,
-                cause=cause.value,
-                server=self._server,
-                method=self._said.get("method", ""),
-                upstream_status=self._status,
-                status=self._status if passes else _BAD_GATEWAY,
-            )
-        )
-
     def _end_body(self) -> Iterator[Any]:
         if not self._over:
             self._over = True
@@ -338,7 +305,8 @@ class ProcessingStream:
         elif not self._over:
             self._over = True
             yield bad_gateway(self._request_id)
-        self._record(Judged(ResponseOutcome.REFUSED, cause=Cause.INTERNAL))
+        refused = Judged(ResponseOutcome.REFUSED, cause=Cause.INTERNAL)
+        self._report.judged(refused, headers_sent=self._headers_sent)
 
 
 def _bind_session(session: str | None, context: ResponseContext | None) -> str | None:
