@@ -1,9 +1,7 @@
 """`mcp-authz init`: the first policy for a server, from what it offers."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from authz.cli.options import ServerToken, bearer_token
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.files import read_text, write_text
@@ -20,8 +19,6 @@ from authz.render.yaml_writer import emit
 from authz.tools.catalogue import CatalogueError, catalogues
 from authz.tools.draft import DraftTerms, draft
 
-_TOKEN = "MCP_AUTHZ_TOKEN"
-_MAX_STDIN = 1_048_576
 _SERVER, _CATALOGUE, _OUT, _RESOURCE = "--server", "--catalogue", "--out", "--resource"
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -51,10 +48,7 @@ def init(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             "--audience", metavar="AUDIENCE", help="Default: --resource, which MCP clients ask for."
         ),
     ] = "",
-    token: Annotated[
-        str,
-        typer.Option("--token", metavar="TOKEN", help=f"For the server; - reads stdin. Default: ${_TOKEN}."),
-    ] = "",
+    token: ServerToken = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the policy file if it exists.")] = False,
 ) -> None:
     """Write the first policy for a server: one rule a tool, by what the tool says of itself.
@@ -94,9 +88,8 @@ def _name(server: str) -> str:
 
 def _from_server(server: str, token: str) -> Mapping[ListName, Sequence[Mapping[str, Any]]]:
     checked(_SERVER, server, check_http_url, "give the URL of the MCP server")
-    bearer = sys.stdin.read(_MAX_STDIN).strip() if token == "-" else token or os.environ.get(_TOKEN, "")
     try:
-        return catalogues(server, bearer or None)[-1].items
+        return catalogues(server, bearer_token(token))[-1].items
     except CatalogueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

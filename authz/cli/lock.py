@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from authz.cli.options import ServerToken, bearer_token
 from authz.cli.policy_file import checked, read_settings
 from authz.cli.token import obtain
 from authz.config.addresses import check_http_url
@@ -30,9 +30,7 @@ from authz.tools.lock.document import locked_items, render_lock, visible
 from authz.tools.lock.suspicions import Suspicion, suspicions
 from authz.tools.terminal import table
 
-_TOKEN = "MCP_AUTHZ_TOKEN"
 _SERVER = "--server"
-_MAX_STDIN = 1_048_576
 _SIGNS = {DifferenceKind.ADDED: "+", DifferenceKind.REMOVED: "-", DifferenceKind.CHANGED: "~"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -46,14 +44,7 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     diff: Annotated[
         bool, typer.Option("--diff", help="Write nothing; show what changed since the file was made.")
     ] = False,
-    token: Annotated[
-        str,
-        typer.Option(
-            "--token",
-            metavar="TOKEN",
-            help=f"A bearer token for the server; - reads stdin. Default: ${_TOKEN}.",
-        ),
-    ] = "",
+    token: ServerToken = "",
     issuer: Annotated[
         str, typer.Option("--issuer", metavar="URL", help="Log in at this issuer (device flow) for a token.")
     ] = "",
@@ -94,8 +85,8 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     checked(_SERVER, url, check_http_url, "give the URL of the MCP server")
     try:
         request = TokenRequest(client=client_id, audience=audience, scope=scope)
-        bearer = obtain(issuer, request, open_browser=False) if issuer else _bearer(token)
-        found = catalogues(url, bearer or None, _progress)
+        bearer = obtain(issuer, request, open_browser=False) if issuer else bearer_token(token)
+        found = catalogues(url, bearer, _progress)
         items = locked_items(found)
     except (CatalogueError, OAuthFailure) as error:
         typer.echo(str(error), err=True)
@@ -112,12 +103,6 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     }
     write_text(out, render_lock(LockFile(server=url, made=made, items=items)))
     _show_written(out, items, doubts, as_data)
-
-
-def _bearer(token: str) -> str:
-    if token == "-":
-        return sys.stdin.read(_MAX_STDIN).strip()
-    return token or os.environ.get(_TOKEN, "")
 
 
 def _progress(text: str) -> None:

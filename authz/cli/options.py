@@ -1,8 +1,21 @@
 """Options that several commands share."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
+
+TOKEN_VARIABLE = "MCP_AUTHZ_TOKEN"
+_MAX_STDIN = 1_048_576
+
+
+def bearer_token(given: str) -> str | None:
+    """Return the token that `ServerToken` gives: from stdin for `-`, from the environment for nothing; None for none."""
+    if given == "-":
+        given = sys.stdin.read(_MAX_STDIN).strip()
+    return given or os.environ.get(TOKEN_VARIABLE) or None
+
 
 File = Annotated[
     str,
@@ -18,6 +31,14 @@ Jwks = Annotated[
         "--jwks",
         metavar="ISSUER=URL",
         help="Fetch this issuer's keys from this URL; repeatable; files of agentgateway only.",
+    ),
+]
+ServerToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help=f"A bearer token for the server; - reads stdin. Default: ${TOKEN_VARIABLE}.",
     ),
 ]
 AllowAnonymous = Annotated[

@@ -52,7 +52,9 @@ def read_task_or_kept(task: Task) -> Settings:
     """
     try:
         return read_task(task)
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # whatever is wrong with the file, a service that runs must not lose its worker for it
         if not task.files:
             raise
         problem = str(error) if isinstance(error, ConfigError) else type(error).__name__

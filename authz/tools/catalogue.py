@@ -11,6 +11,7 @@ Rules of this module:
 
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ def _client(url: str, token: str | None) -> Iterator[httpx.Client]:
         raise CatalogueError(msg) from None
 
 
-class _Conversation:
+class _Conversation(ABC):
     """Requests in one era."""
 
     era = ""
@@ -131,16 +132,17 @@ class _Conversation:
         self._ids = itertools.count(1)
         self.session: dict[str, str] = {}
 
+    @abstractmethod
     def begin(self) -> None:
         """Find out whether the server speaks this era."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> None:
         """End what `begin` began."""
 
+    @abstractmethod
     def headers(self, _method: str) -> dict[str, str]:
         """Return the headers of a request."""
-        raise NotImplementedError
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters of a request."""
@@ -206,6 +208,9 @@ class _Modern(_Conversation):
         if not isinstance(result, dict) or MODERN not in result.get("supportedVersions", [MODERN]):
             msg = f"{self.url} does not speak {MODERN}"
             raise CatalogueError(msg)
+
+    def end(self) -> None:
+        """Leave it: this era begins nothing."""
 
     def headers(self, _method: str) -> dict[str, str]:
         return {"mcp-protocol-version": MODERN, "mcp-method": _method}

@@ -56,8 +56,9 @@ class ExpressionError(ValueError):
 
 
 def _never(*_: object) -> bool:
-    """Implement overloads that only the type check uses."""
-    raise NotImplementedError
+    """Stand for the implementation of overloads that `rewrite` takes off the tree before anything is evaluated."""
+    msg = "an overload for the type check was evaluated"
+    raise RuntimeError(msg)
 
 
 def _overload(

@@ -111,7 +111,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     style = None
-    if not _is_visible(text):
+    if any(map(is_unseen, text)):
         style = '"'
     elif "\n" in text and not any(line != line.rstrip() for line in text.split("\n")):
         style = "|"
@@ -121,8 +121,9 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-def _is_visible(text: str) -> bool:
-    return all(char == "\n" or unicodedata.category(char) not in _UNSEEN for char in text)
+def is_unseen(char: str) -> bool:
+    """Return whether a character cannot be seen, or turns the direction of a text; a line feed is neither."""
+    return char != "\n" and unicodedata.category(char) in _UNSEEN
 
 
 def _dump(document: Mapping[str, Any]) -> str:
@@ -139,9 +140,7 @@ def _dump(document: Mapping[str, Any]) -> str:
 
 def visible(text: str) -> str:
     """Write what cannot be seen as escapes; such characters stand only in quoted scalars."""
-    return "".join(
-        char if char == "\n" or unicodedata.category(char) not in _UNSEEN else _escape(char) for char in text
-    )
+    return "".join(_escape(char) if is_unseen(char) else char for char in text)
 
 
 def _escape(char: str) -> str:

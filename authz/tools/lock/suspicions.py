@@ -14,8 +14,8 @@ from typing import Any
 from authz.config.lock_file import LockedItem
 from authz.core.mcp.item import ListName
 from authz.core.wire.confusables import fold
+from authz.tools.lock.document import is_unseen
 
-_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Zl", "Zp"})
 _INSTRUCTIONS = re.compile(
     r"""
     \b(?:ignore|disregard|forget|override)\b [^.]{0,40} \b(?:previous|prior|above|earlier|other|all)\b
@@ -64,7 +64,7 @@ def suspicions(
 
 def _about(item: LockedItem) -> Iterator[str]:
     for place, text in _texts(item.definition, ""):
-        unseen = sorted({f"U+{ord(char):04X}" for char in text if _is_unseen(char)})
+        unseen = sorted({f"U+{ord(char):04X}" for char in text if is_unseen(char) and char not in "\t\r"})
         if unseen:
             yield f"{place} holds characters that cannot be seen: {', '.join(unseen[:8])}"
         said = _INSTRUCTIONS.search(text)
@@ -72,10 +72,6 @@ def _about(item: LockedItem) -> Iterator[str]:
             yield f"{place} speaks to the model: “{' '.join(said[0].split())[:_MAX_SHOWN]}”"
     if item.section is ListName.TOOLS:
         yield from _parameters(item.definition.get("inputSchema"))
-
-
-def _is_unseen(char: str) -> bool:
-    return char not in "\n\t\r" and unicodedata.category(char) in _UNSEEN
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
