@@ -119,7 +119,6 @@ class Server:
         lock = self.lock
         if lock is None:
             return self.policy.judge(context, item)
-        context.hints = lock.hints
         misfit = None if context.arguments is None else lock.misfit(item, context.arguments)
         verdict = self.policy.judge(context if misfit is None else context.in_list(), item)
         if verdict.reason is Reason.ARGS_NOT_ALLOWED:

@@ -245,7 +245,6 @@ class Service:
             self._without_candidate(settings, self.metrics.remembered),
             # A candidate has its own terms for issuers, so its own cache; its look-ups are not counted.
             admit_stream=self.streams.admit,
-            changed=self.locks.sightings.changed,
             rewriter_missing=self.presence.missing,
             candidate=None
             if candidate is None
@@ -266,6 +265,7 @@ class Service:
             check_seconds=settings.check_seconds,
             stream_grace=settings.stream_grace,
             rewrite_every_answer=settings.every_answer,
+            changed=self.locks.sightings.changed,
         )
 
     def _key_store(self, settings: Settings) -> KeyStore:

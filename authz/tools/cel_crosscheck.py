@@ -92,7 +92,7 @@ def cross_check(evaluated: Iterable[tuple[str, tuple[Rule, ...], EvaluationConte
     for case, rules, context, item in evaluated:
         for rule, expression in _conditions(rules, context, item):
             first = context.truth(expression, item)
-            second = python_truth(expression.text, context.values(expression.reads, item))
+            second = python_truth(expression.text, context.values(expression, item))
             if second is None:
                 unheard[expression.text] = True
                 continue

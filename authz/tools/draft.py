@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.core.mcp.item import NAMED_BY, ListName
+from authz.core.mcp.uri_template import widest_pattern
 
 READ, WRITE, ROLE = "mcp:read", "mcp:write", "admin"
 ROLES_CLAIM = "https://example.com/roles"
@@ -142,20 +143,21 @@ def _first_line(text: object) -> str:
 
 
 def _rest(offered: Mapping[ListName, Iterable[Mapping[str, Any]]]) -> dict[str, list[str]]:
-    prompts = _names(offered, ListName.PROMPTS)
-    resources = _names(offered, ListName.RESOURCES)
-    templates = [_as_pattern(name) for name in _names(offered, ListName.TEMPLATES)]
-    found = {"prompts": prompts, "resources": sorted({*resources, *templates})}
-    return {kind: names for kind, names in found.items() if names}
+    """Return what a rule for reading can name besides tools; a template for everything stays out of it."""
+    patterns = map(widest_pattern, _names(offered, ListName.TEMPLATES))
+    named = {
+        "prompts": _exact(offered, ListName.PROMPTS),
+        "resources": {*_exact(offered, ListName.RESOURCES), *(each for each in patterns if each.strip("*"))},
+    }
+    return {kind: sorted(map(literal, names)) for kind, names in named.items() if names}
 
 
-def _names(offered: Mapping[ListName, Iterable[Mapping[str, Any]]], section: ListName) -> list[str]:
-    names = {str(item[NAMED_BY[section]]) for item in offered.get(section, ())}
-    return sorted(literal(name) for name in names if name and "*" not in name)
+def _exact(offered: Mapping[ListName, Iterable[Mapping[str, Any]]], section: ListName) -> set[str]:
+    return {name for name in _names(offered, section) if name and "*" not in name}
 
 
-def _as_pattern(template: str) -> str:
-    return re.sub(r"\*+", "*", re.sub(r"\{[^}]*\}?", "*", template))
+def _names(offered: Mapping[ListName, Iterable[Mapping[str, Any]]], section: ListName) -> set[str]:
+    return {str(item[NAMED_BY[section]]) for item in offered.get(section, ())}
 
 
 def _cases(drafts: Iterable[_ToolDraft]) -> Iterator[dict[str, Any]]:

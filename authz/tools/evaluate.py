@@ -11,7 +11,7 @@ from typing import Any
 
 from authz.config.settings import Settings
 from authz.core.identity.principal import Caller, TokenRejected
-from authz.core.mcp.item import Item
+from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import HTTP_METHODS, METHODS, USES
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Policy, Verdict
@@ -132,7 +132,7 @@ class Evaluator:
         refused = None if server.lock is None else server.lock.refusal(item, lambda _key: False)
         if refused is not None and lenient.answer is Answer.ALLOW:
             return _denied(refused)
-        checked = server.lock is not None and item.name in server.lock.schemas
+        checked = server.lock is not None and server.lock.arguments is not None and item.kind is Kind.TOOL
         if strict.answer is not lenient.answer or (checked and strict.answer is Answer.ALLOW):
             return _unknown("depends on arguments or headers, which records do not hold")
         if strict.answer is Answer.ALLOW and question.method in _SEVERAL_ITEMS:

@@ -59,7 +59,14 @@ OFFER = {
     "tools/list": {"tools": MANY},
     "prompts/list": {"prompts": [{"name": "hello"}, {"name": "a: b"}]},
     "resources/list": {"resources": [{"uri": "file:///readme", "name": "r"}]},
-    "resources/templates/list": {"resourceTemplates": [{"uriTemplate": "file:///{+path}", "name": "t"}]},
+    "resources/templates/list": {
+        "resourceTemplates": [
+            {"uriTemplate": "file:///{+path}", "name": "t"},
+            {"uriTemplate": "db:///{table*}/rows", "name": "d"},
+            {"uriTemplate": "{+everything}", "name": "e"},
+            {"uriTemplate": "x:///{unreadable", "name": "u"},
+        ]
+    },
 }
 
 
@@ -74,9 +81,10 @@ def test_two_hundred_tools_prompts_and_resources_are_open_by_what_they_say_of_th
     assert {"scopes": ["mcp:read"]} == read
     assert {"scopes": ["mcp:write"]} == write
     assert {"scopes": ["mcp:write"], "roles": ["admin"]} == destroy == unsaid
-    assert {"prompts": ["a: b", "hello"], "resources": ["file:///*", "file:///readme"]} == rules(out)[-1][
-        "allow"
-    ]
+    assert {
+        "prompts": ["a: b", "hello"],
+        "resources": ["db:///*/rows", "file:///*", "file:///readme"],
+    } == rules(out)[-1]["allow"]
     assert "\x1b" not in out.read_text()
     assert_good(out)
 

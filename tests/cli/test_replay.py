@@ -279,3 +279,26 @@ def test_a_persona_that_contradicts_recorded_claims_does_not_describe_the_caller
     record = {"tool": "list_files", "sub": "alice", "claims": {"scope": "files:write"}}
 
     assert 1 == replayed(tmp_path, [record], "--claims-for", ALICE, status=2)["undecidable"]
+
+
+LOCKED = """\
+lock: 1
+tools:
+  - {name: echo, annotations: {readOnlyHint: true}}
+  - {name: wipe}
+"""
+
+
+@pytest.mark.parametrize(
+    ("tool", "outcome"), [("echo", "same"), ("wipe", "different"), ("gone", "different")]
+)
+def test_a_rule_by_annotation_is_replayed_by_what_the_lock_says(tmp_path, tool, outcome):
+    write(tmp_path, "tools.lock", LOCKED)
+    rule = "    lock: {file: tools.lock}\n    rules:\n      - allow: {tools: {readOnly: true}}\n"
+    policy = POLICY.partition("    rules:")[0] + rule
+    status = {"same": 0, "different": 1}[outcome]
+    said = replayed(
+        tmp_path, [{"tool": tool, "sub": "alice"}], "--claims-for", ALICE, status=status, policy=policy
+    )
+
+    assert 1 == said[outcome]

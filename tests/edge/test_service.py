@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from authz.config.load import load
 from authz.config.settings import IssuerKeys
 from authz.core.identity.jwks import KeySet
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, ListName
 from authz.core.reasons import Reason
 from authz.edge.envoy.check_response import allow
 from authz.edge.envoy.ext_authz import decide
@@ -388,3 +388,16 @@ def test_the_candidates_tokens_are_nobodys_traffic(serve, tmp_path):
 
     assert figures[0] == figures[1]
     assert figures[0]
+
+
+def test_a_candidates_lock_knows_of_the_changes_that_lists_showed(tmp_path, serve):
+    locked = "lock: 1\ntools: [{name: echo, description: approved}]\n"
+    (tmp_path / "tools.lock").write_text(locked)
+    policy = NATIVE.replace("    rules:", "    lock: {file: tools.lock}\n    rules:")
+    service, _ = serve(settings(tmp_path, policy, candidate=policy))
+    lock = service.snapshots.current.servers["files"].lock
+    before = check(service).shadows
+    service.locks.sightings.note("files", lock, (ListName.TOOLS, "echo"), "sha256:changed")
+    after = check(service)
+
+    assert ((), (), Reason.ITEM_CHANGED) == (before, after.shadows, after.reason)

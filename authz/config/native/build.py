@@ -12,7 +12,7 @@ from authz.config.native.define import Definitions, read_conditions
 from authz.config.native.issuer_terms import claim_warnings, issuer_terms
 from authz.config.native.issuers import IssuerModel
 from authz.config.native.limits import bounds_of
-from authz.config.native.locks import ServerLock, compile_schemas, core_lock, unlocked_tools
+from authz.config.native.locks import ServerLock, core_lock, unlocked_tools
 from authz.config.native.model import CorsModel, PolicyFile, ServerModel
 from authz.config.native.rewrite import rewrite_findings
 from authz.config.native.rules import RulesReader
@@ -240,9 +240,8 @@ class _SettingsBuilder:
         lock = core_lock(model.lock, read)
         if model.arguments is None:
             return lock
-        extra = model.extra != "deny"
-        key = (*path, "arguments")
-        return replace(lock, schemas=compile_schemas(read, self.document, key, self.problems, extra=extra))
+        arguments = self.rules.locked_arguments(read, (*path, "arguments"), extra=model.extra != "deny")
+        return replace(lock, arguments=arguments)
 
     def _trusts(self, model: ServerModel, path: Path, *, groups: bool) -> Mapping[str, IssuerTerms]:
         trusts: dict[str, IssuerTerms] = {}

@@ -1,6 +1,6 @@
 """The lock files that servers name -> what the core compares with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from authz.config.problems import Problem
 from authz.config.yaml_document import Document
 from authz.config.yaml_document import Path as KeyPath
 from authz.core.mcp.item import ListName
-from authz.core.policy.context import WORST_CASE
+from authz.core.mcp.uri_template import widest_pattern
+from authz.core.policy.expression import WORST_CASE
 from authz.core.policy.lock import ArgumentSchema, ItemKey, Lock, OnChange
+from authz.core.policy.rule import Pattern
 
 _HINTS = {
     "readOnly": "readOnlyHint",
@@ -111,8 +113,14 @@ def core_lock(model: LockModel, lock: ServerLock) -> Lock:
         on_change=OnChange(model.changed),
         allow_unlisted=model.unlisted == "allow",
         keep_seconds=float(model.keep_seconds),
-        hints=lock.hints,
+        templates=template_patterns(items),
     )
+
+
+def template_patterns(items: Iterable[ItemKey]) -> tuple[tuple[Pattern, ItemKey], ...]:
+    """Return the patterns of the URIs that the locked templates can make."""
+    widest = ((widest_pattern(key[1]), key) for key in items if key[0] is ListName.TEMPLATES)
+    return tuple((Pattern(tuple(pattern.split("*"))), key) for pattern, key in widest if "*" in pattern)
 
 
 def unlocked_tools(named: Mapping[int, Sequence[str]], lock: ServerLock) -> Iterator[tuple[int, int, str]]:

@@ -1,7 +1,7 @@
 """The native file's rules: compiles expressions, separates names from patterns, reports what is likely not meant."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from authz.config.cel.compile import compile_expression
 from authz.config.cel.typecheck import ExpressionError
@@ -12,7 +12,8 @@ from authz.config.lint.resources import resource_findings
 from authz.config.native.arguments import arguments_of
 from authz.config.native.define import Definitions
 from authz.config.native.locks import ServerLock, compile_schemas
-from authz.config.native.model import RuleModel, Select, ServerModel, ToolHints
+from authz.config.native.model import ServerModel
+from authz.config.native.rule_model import RuleModel, Select, ToolHints
 from authz.config.problems import Problem
 from authz.config.yaml_document import Document, Path
 from authz.core.mcp.item import Kind
@@ -41,7 +42,8 @@ class RulesReader:
         problems: receives findings that prevent use.
         warnings: receives what is likely not meant.
         definitions: the conditions that the file defines.
-        compiled: one expression for each text, so rules with equal conditions also share its value.
+        compiled: one expression for each text and lock that it reads, so rules with equal conditions share its value.
+        locked: the schemas of each lock that arguments must fit, by whether they may have more than is declared.
         findings: what is doubtful in each text, by the claims that hold scopes and whether its rule denies.
     """
 
@@ -49,7 +51,8 @@ class RulesReader:
     problems: list[Problem]
     warnings: list[Problem]
     definitions: Definitions = field(default_factory=Definitions)
-    compiled: dict[tuple[str, frozenset[str]], Expression] = field(default_factory=dict)
+    compiled: dict[tuple[str, frozenset[str], str], Expression] = field(default_factory=dict)
+    locked: dict[tuple[str, bool], LockedArguments] = field(default_factory=dict)
     findings: dict[tuple[str, frozenset[str], bool], list[ExpressionWarning]] = field(default_factory=dict)
 
     def rules(
@@ -98,7 +101,7 @@ class RulesReader:
         denies = model.deny is not None and not model.shadow
 
         def expression(key: str, text: str | None, forbidden: frozenset[str]) -> Expression | None:
-            compiled = self._expression(text, (*path, key), forbidden)
+            compiled = self._expression(text, (*path, key), forbidden, lock)
             if compiled is not None:
                 asked = compiled.text, scope_claims, denies
                 if asked not in self.findings:
@@ -128,7 +131,7 @@ class RulesReader:
             roles=frozenset(model.roles),
             groups=Groups.of(model.groups) if model.groups else None,
             issuers=frozenset(model.issuers),
-            when=self._with_hints(select, expression("when", model.when, ARGUMENTS)),
+            when=self._with_hints(select, expression("when", model.when, ARGUMENTS), lock),
             args=expression("args", model.args, frozenset()),
             arguments=_arguments(model),
             locked=self._locked(model, path, lock),
@@ -151,29 +154,43 @@ class RulesReader:
             if needed:
                 self.problems.append(self.document.problem((*path, *key), _NO_LOCK, _LOCK_CURE))
 
-    def _with_hints(self, select: Select, when: Expression | None) -> Expression | None:
+    def _with_hints(
+        self, select: Select, when: Expression | None, lock: ServerLock | None
+    ) -> Expression | None:
         """Return the condition that also asks for the annotations that select tools."""
         if not isinstance(select.tools, ToolHints):
             return when
         asked = [f"tool.{name} == {str(value).lower()}" for name, value in select.tools.given.items()]
         given = [] if when is None else [f"({when.text})"]
-        return self._expression(" && ".join((*given, *asked)), (), ARGUMENTS)
+        return self._expression(" && ".join((*given, *asked)), (), ARGUMENTS, lock)
 
     def _locked(self, model: RuleModel, path: Path, lock: ServerLock | None) -> LockedArguments | None:
         if model.arguments != LOCKED or lock is None:
             return None
-        extra = model.extra != "deny"
-        schemas = compile_schemas(lock, self.document, (*path, "arguments"), self.problems, extra=extra)
-        return LockedArguments(schemas)
+        return self.locked_arguments(lock, (*path, "arguments"), extra=model.extra != "deny")
 
-    def _expression(self, text: str | None, path: Path, forbidden: frozenset[str]) -> Expression | None:
+    def locked_arguments(self, lock: ServerLock, path: Path, *, extra: bool) -> LockedArguments:
+        """Return the input schemas in a lock, compiled once for all that ask for them."""
+        known = self.locked.get((lock.path, extra))
+        if known is None:
+            schemas = compile_schemas(lock, self.document, path, self.problems, extra=extra)
+            known = self.locked[lock.path, extra] = LockedArguments(schemas)
+        return known
+
+    def _expression(
+        self, text: str | None, path: Path, forbidden: frozenset[str], lock: ServerLock | None
+    ) -> Expression | None:
         if text is None:
             return None
         try:
             text = self.definitions.expand(text)
-            if (text, forbidden) not in self.compiled:
-                self.compiled[text, forbidden] = compile_expression(text, forbidden=forbidden)
-            return self.compiled[text, forbidden]
+            if (text, forbidden, "") not in self.compiled:
+                self.compiled[text, forbidden, ""] = compile_expression(text, forbidden=forbidden)
+            compiled = self.compiled[text, forbidden, ""]
+            if lock is None or "tool" not in compiled.reads:
+                return compiled
+            key = text, forbidden, lock.path
+            return self.compiled.setdefault(key, replace(compiled, hints=lock.hints))
         except ExpressionError as error:
             self.problems.append(expression_problem(self.document, path, error))
             return None

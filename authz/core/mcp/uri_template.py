@@ -64,3 +64,12 @@ def _expression(body: str) -> TemplateExpression | None:
     several = len(variables) > 1 or variables[0].endswith("*")
     slashes = operator in _RESERVED or variables[-1].endswith("*") or (operator == "/" and several)
     return TemplateExpression(_OPERATORS[operator], slashes)
+
+
+def widest_pattern(text: str) -> str:
+    """Return a pattern of every URI that a template can make, with `*` for an expression; "" if it is unreadable.
+
+    A star in the template itself makes it unreadable: in a pattern it would stand for more.
+    """
+    parts = None if "*" in _EXPRESSION.sub("", text) else parse(text)
+    return "".join("*" if isinstance(part, TemplateExpression) else part for part in parts or ())

@@ -6,15 +6,22 @@ double does not hold exactly has no value, since the server may see another. The
 for all expressions that read the same.
 """
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from authz.core.identity.principal import Caller
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.expression import CALLER_NAMES, Activation, ArgumentPaths, Expression, Truth, activate
+from authz.core.policy.expression import (
+    CALLER_NAMES,
+    WORST_CASE,
+    Activation,
+    ArgumentPaths,
+    Expression,
+    Truth,
+    activate,
+)
 from authz.core.policy.rule import Arguments
 from authz.core.request import DEFAULT_LIMITS, HttpRequest
 from authz.core.wire.confusables import PROTOTYPE_NAMES, Budget, OverBudgetError, collide, misleads
@@ -31,13 +38,6 @@ class UnfitArgumentsError(Exception):
 _UNFIT = object()
 
 
-NO_HINTS: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
-WORST_CASE: Mapping[str, bool] = MappingProxyType(
-    {"readOnly": False, "destructive": True, "idempotent": False, "openWorld": True}
-)
-"""What counts for a tool whose annotations nobody approved (MCP, ToolAnnotations, has the same defaults)."""
-
-
 class EvaluationContext(msgspec.Struct, eq=False):
     """One request by one caller.
 
@@ -49,7 +49,6 @@ class EvaluationContext(msgspec.Struct, eq=False):
         args_bytes: largest request body whose arguments an expression may read.
         budget: pays for looking at the arguments; None for a budget of its own.
         seen: what was read of the arguments, by the paths; `_UNFIT` where it must not be.
-        hints: the annotations of tools, from the server's lock; a tool that is not there counts as the worst case.
     """
 
     caller: Caller
@@ -59,13 +58,10 @@ class EvaluationContext(msgspec.Struct, eq=False):
     args_bytes: int = DEFAULT_LIMITS.args
     budget: Budget | None = None
     seen: dict[ArgumentPaths | None, Any] = {}
-    hints: Mapping[str, Mapping[str, bool]] = NO_HINTS
 
     def in_list(self) -> "EvaluationContext":
         """Return the same caller and request without arguments, as an item's place in a list is judged."""
-        return EvaluationContext(
-            self.caller, self.request, self.method, None, self.args_bytes, self.budget, hints=self.hints
-        )
+        return EvaluationContext(self.caller, self.request, self.method, None, self.args_bytes, self.budget)
 
     def truth(self, expression: Expression, item: Item) -> Truth:
         """Return a condition's value for an item; values that depend on the caller alone are computed once."""
@@ -86,9 +82,9 @@ class EvaluationContext(msgspec.Struct, eq=False):
         except OverBudgetError:
             return False
 
-    def values(self, names: Iterable[str], item: Item) -> dict[str, Any]:
-        """Return what conditions see under some of the top-level names, for an item."""
-        return {name: _BINDINGS[name](self, item) for name in names}
+    def values(self, expression: Expression, item: Item) -> dict[str, Any]:
+        """Return what an expression sees under the top-level names that it reads, for an item."""
+        return {name: _BINDINGS[name](self, item, expression) for name in expression.reads}
 
     def bind(self, expression: Expression, item: Item) -> Activation:
         """Return what an expression reads, for an item.
@@ -97,7 +93,7 @@ class EvaluationContext(msgspec.Struct, eq=False):
             UnfitArgumentsError: what is read of the arguments could mean something else to the server.
             RuntimeError: a value cannot be expressed in CEL.
         """
-        bound = self.values(expression.reads, item)
+        bound = self.values(expression, item)
         if "args" in bound:
             bound["args"] = self._read(expression.arguments)
         return activate(bound)
@@ -179,7 +175,7 @@ def visible_headers(request: HttpRequest) -> dict[str, str]:
     }
 
 
-def _mcp(context: EvaluationContext, item: Item) -> dict[str, Any]:
+def _mcp(context: EvaluationContext, item: Item, _: Expression) -> dict[str, Any]:
     target = context.caller.server
     below: dict[Kind, dict[str, Any]] = {
         Kind.TOOL: {"tool": {"name": item.name, "target": target}},
@@ -190,7 +186,7 @@ def _mcp(context: EvaluationContext, item: Item) -> dict[str, Any]:
     return {"method": context.method, **below[item.kind]}
 
 
-def _request(context: EvaluationContext, _: Item) -> dict[str, Any]:
+def _request(context: EvaluationContext, *_: object) -> dict[str, Any]:
     request = context.request
     return {
         "method": request.method,
@@ -200,17 +196,22 @@ def _request(context: EvaluationContext, _: Item) -> dict[str, Any]:
     }
 
 
-_BINDINGS = {
-    "jwt": lambda context, _: context.caller.principal.claims,
-    "scopes": lambda context, _: list(context.caller.principal.scopes),
-    "roles": lambda context, _: list(context.caller.principal.roles),
-    "groups": lambda context, _: list(context.caller.principal.groups),
-    "client": lambda context, _: context.caller.principal.client,
-    "issuer": lambda context, _: context.caller.issuer,
-    "server": lambda context, _: context.caller.server,
-    "args": lambda context, _: context.arguments,
-    "source": lambda context, _: {"address": context.request.source},
+def _tool(_: EvaluationContext, item: Item, expression: Expression) -> dict[str, bool]:
+    """Return what was approved of a tool's annotations; anything else counts as the worst case."""
+    return dict(expression.hints.get(item.name, WORST_CASE) if item.kind is Kind.TOOL else WORST_CASE)
+
+
+_BINDINGS: Mapping[str, Callable[[EvaluationContext, Item, Expression], Any]] = {
+    "jwt": lambda context, *_: context.caller.principal.claims,
+    "scopes": lambda context, *_: list(context.caller.principal.scopes),
+    "roles": lambda context, *_: list(context.caller.principal.roles),
+    "groups": lambda context, *_: list(context.caller.principal.groups),
+    "client": lambda context, *_: context.caller.principal.client,
+    "issuer": lambda context, *_: context.caller.issuer,
+    "server": lambda context, *_: context.caller.server,
+    "args": lambda context, *_: context.arguments,
+    "source": lambda context, *_: {"address": context.request.source},
     "mcp": _mcp,
-    "tool": lambda context, item: dict(context.hints.get(item.name, WORST_CASE)),
+    "tool": _tool,
     "request": _request,
 }

@@ -14,6 +14,7 @@ The engine is cel-cpp by way of cel-expr-python, the same that Envoy runs. No fu
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from cel_expr_python import cel
@@ -90,6 +91,12 @@ class ArgumentPaths:
         return cls.of(rest) if all(rest) else None
 
 
+WORST_CASE: Mapping[str, bool] = MappingProxyType(
+    {"readOnly": False, "destructive": True, "idempotent": False, "openWorld": True}
+)
+"""What counts for a tool whose annotations nobody approved (MCP, ToolAnnotations, has the same defaults)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
     """One checked condition; two are equal only when they are the same object, so one can key a cache.
@@ -101,6 +108,7 @@ class Expression:
         claims: literal names of claims it reads; None when it reads claims by a computed name or as a whole.
         arguments: the arguments it reads; None when it reads one by a computed name, or all as a whole.
         program: the compiled tree.
+        hints: the annotations of tools that the server's lock approves, by name; what is not there is the worst case.
     """
 
     text: str
@@ -109,6 +117,7 @@ class Expression:
     claims: frozenset[str] | None
     arguments: ArgumentPaths | None
     program: cel.Expression = field(repr=False)
+    hints: Mapping[str, Mapping[str, bool]] = field(default_factory=dict, repr=False)
 
     def value(self, activation: Activation) -> Truth:
         """Evaluate the condition; no expression and no input makes it raise."""

@@ -16,7 +16,7 @@ Rules of this module:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ class LockedArguments:
         return Misfit("", "locked") if schema is None else schema.misfit(arguments)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lock:
     """What of a server was approved.
 
@@ -78,8 +78,8 @@ class Lock:
         on_change: what becomes of an item that is not as approved.
         allow_unlisted: whether items that the lock does not name pass.
         keep_seconds: how long a change is remembered that no list has shown again.
-        hints: annotations of the tools.
-        schemas: the input schemas of the tools; empty unless every call's arguments must fit.
+        templates: the patterns of the URIs that the approved templates can make.
+        arguments: the input schemas of the tools, if the arguments of every call must fit them; None if they need not.
     """
 
     digest: str
@@ -87,14 +87,8 @@ class Lock:
     on_change: OnChange = OnChange.HIDE
     allow_unlisted: bool = False
     keep_seconds: float = 86_400.0
-    hints: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
-    schemas: Mapping[str, ArgumentSchema] = field(default_factory=dict)
-    _templates: tuple[tuple[Pattern, ItemKey], ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Index the templates, which resources are read by."""
-        templates = [key for key in self.items if key[0] is ListName.TEMPLATES and "{" in key[1]]
-        self._templates = tuple((_pattern(key[1]), key) for key in templates)
+    templates: tuple[tuple[Pattern, ItemKey], ...] = ()
+    arguments: LockedArguments | None = None
 
     def compare(self, key: ItemKey, digest: str | None) -> LockOutcome:
         """Compare an item of a list with the lock; None stands for an item that has no digest."""
@@ -130,15 +124,13 @@ class Lock:
         exact = [key for section in LIST_NAMES[item.kind] if (key := (section, item.name)) in self.items]
         if exact or item.kind is not Kind.RESOURCE:
             return exact
-        return [key for pattern, key in self._templates if pattern.matches(item.name)]
+        return [key for pattern, key in self.templates if pattern.matches(item.name)]
 
     def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:
-        """Return where a call's arguments leave the schema of its tool; None if they fit, or there is none to fit."""
-        schema = self.schemas.get(item.name) if item.kind is Kind.TOOL else None
-        return None if schema is None else schema.misfit(arguments)
+        """Return where a call's arguments leave the schema of its tool; None if they fit, or need not.
 
-
-def _pattern(template: str) -> Pattern:
-    """Return the pattern of the URIs that a template can make: an expression in braces stands for any text (RFC 6570)."""
-    head, *expressions = template.split("{")
-    return Pattern((head, *(each.partition("}")[2] for each in expressions)))
+        A tool that passes unlisted has no schema, and so no arguments that fit.
+        """
+        if self.arguments is None or item.kind is not Kind.TOOL:
+            return None
+        return self.arguments.misfit(item, arguments)

@@ -6,7 +6,7 @@ from authz.config.load import load
 from authz.config.lock_file import LockFile
 from authz.config.problems import ConfigError
 from authz.core.mcp.item import Item, Kind, ListName
-from authz.core.policy.context import WORST_CASE
+from authz.core.policy.expression import WORST_CASE
 from authz.core.policy.lock import OnChange
 from authz.core.policy.rule import Misfit
 from authz.core.reasons import Reason
@@ -43,6 +43,14 @@ def lock_of(settings):
     return settings.directory.servers[0].lock
 
 
+BY_HINT = NATIVE.replace("- allow: {tools: [echo]}", "- {allow: {tools: [echo]}, when: tool.readOnly}")
+
+
+def hints_of(settings):
+    """Give the annotations that the first rule's condition sees."""
+    return settings.directory.servers[0].policy.rules[0].when.hints
+
+
 def refused(folder, **parts):
     with pytest.raises(ConfigError) as caught:
         loaded(folder, **parts)
@@ -70,16 +78,17 @@ def test_a_server_without_one_is_not_held_to_any(tmp_path):
 
 def test_an_annotation_that_is_missing_or_no_boolean_counts_as_the_worst_case(tmp_path):
     assert {"readOnly": True, "destructive": True, "idempotent": False, "openWorld": False} == dict(
-        lock_of(loaded(tmp_path)).hints["echo"]
+        hints_of(loaded(tmp_path, policy=BY_HINT))["echo"]
     )
 
 
 def test_where_two_eras_differ_either_form_is_approved_and_the_worse_annotation_counts(tmp_path):
     other = {**ECHO, "annotations": {"readOnlyHint": False}}
-    lock = lock_of(loaded(tmp_path, text=lock_text(tools(ECHO), tools(other, era="modern"))))
+    text = lock_text(tools(ECHO), tools(other, era="modern"))
+    settings = loaded(tmp_path, text=text, policy=BY_HINT)
 
-    assert [2] == [len(digests) for digests in lock.items.values()]
-    assert WORST_CASE == lock.hints["echo"]
+    assert [2] == [len(digests) for digests in lock_of(settings).items.values()]
+    assert WORST_CASE == hints_of(settings)["echo"]
 
 
 def test_the_lock_is_one_of_the_files_that_are_watched_and_counts_in_the_policys_digest(tmp_path):
@@ -221,3 +230,49 @@ def test_reading_annotations_without_a_lock_is_a_warning(tmp_path):
     assert ["this server has no lock, so every tool counts as the worst case"] == [
         warning.message for warning in settings.warnings
     ]
+
+
+def test_arguments_of_a_tool_that_passes_unlisted_fit_no_schema_and_those_of_a_prompt_need_none(tmp_path):
+    lock = lock_of(loaded(tmp_path, OPEN + "    arguments: locked\n"))
+
+    assert Misfit("", "locked") == lock.misfit(Item(Kind.TOOL, "unlisted"), {})
+    assert lock.misfit(Item(Kind.PROMPT, "echo"), {"n": "x"}) is None
+
+
+def test_a_prompt_has_no_annotations_of_a_tool_of_its_name(tmp_path):
+    rule = "      - {allow: {tools: [echo], prompts: [echo]}, when: tool.readOnly}"
+    (server,) = loaded(tmp_path, OPEN, policy=NATIVE.replace(RULED, rule)).directory.servers
+    reasons = [server.judge(core.context(), Item(kind, "echo")).reason for kind in (Kind.TOOL, Kind.PROMPT)]
+
+    assert [Reason.ALLOWED, Reason.NO_RULE] == reasons
+
+
+def test_tools_by_their_annotations_stand_in_a_rule_of_their_own(tmp_path):
+    rule = "      - deny: {tools: {destructive: true}, prompts: [hello]}"
+    found = refused(tmp_path, policy=NATIVE.replace(RULED, rule))
+
+    assert "tools by their annotations stand in a rule of their own" in "\n".join(found)
+
+
+def test_the_schemas_of_a_lock_are_compiled_once_for_all_rules_that_ask_for_them(tmp_path):
+    rules = "\n".join(
+        f"      - {{name: r{n}, allow: {{tools: [echo]}}, arguments: locked}}" for n in range(3)
+    )
+    (server,) = loaded(
+        tmp_path, LOCK + "    arguments: locked\n", policy=NATIVE.replace(RULED, rules)
+    ).directory.servers
+
+    assert {id(server.lock.arguments)} == {id(rule.locked) for rule in server.policy.rules}
+
+
+def test_two_servers_with_locks_of_their_own_read_their_own_annotations_in_one_text(tmp_path):
+    (tmp_path / "other.lock").write_text(lock_text(tools({"name": "echo"})))
+    both = BY_HINT.replace("    rules:", LOCK + "    rules:")
+    second = both.partition("servers:\n")[2].replace("  files:", "  other:").replace("/mcp\n", "/other\n")
+    policy = tmp_path / "policy.yaml"
+    (tmp_path / "tools.lock").write_text(lock_text(tools(ECHO)))
+    policy.write_text(both + second.replace("tools.lock", "other.lock"))
+    servers = load(str(policy), environment={}).directory.servers
+    reasons = [server.judge(core.context(), Item(Kind.TOOL, "echo")).reason for server in servers]
+
+    assert [Reason.ALLOWED, Reason.NO_RULE] == reasons

@@ -2,6 +2,7 @@
 
 import pytest
 
+from authz.config.native.locks import template_patterns
 from authz.core.mcp.item import Item, Kind, ListName
 from authz.core.policy.lock import Lock, LockOutcome, OnChange
 from authz.core.policy.sightings import UNREADABLE, Sightings
@@ -23,7 +24,7 @@ ITEMS = {
 
 
 def lock(**more):
-    return Lock(digest="d", items=ITEMS, **more)
+    return Lock(digest="d", items=ITEMS, templates=template_patterns(ITEMS), **more)
 
 
 def refusal(kind, name, changed=(), **more):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from authz.config.native.locks import template_patterns
 from authz.core.mcp.definition import digest_of
 from authz.core.mcp.item import ListName
 from authz.core.policy.lock import Lock, OnChange
@@ -30,7 +31,7 @@ APPROVED = {
 
 def lock(**more):
     items = {key: frozenset({digest_of(item)}) for key, item in APPROVED.items()}
-    return Lock(digest="d", items=items, **more)
+    return Lock(digest="d", items=items, templates=template_patterns(items), **more)
 
 
 @pytest.fixture
