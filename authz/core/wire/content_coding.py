@@ -11,6 +11,8 @@ from typing import Protocol
 
 SLICE = 65_536
 """Most bytes of one slice."""
+_MEMBERS = 16
+"""Most members of one body: a server writes one, or one for each part that it flushes into a file of its own."""
 
 
 class CodingError(ValueError):
@@ -36,15 +38,19 @@ class Decoder(Protocol):
 
 
 class _Zlib:
-    """gzip (RFC 1952, any number of members) and deflate (RFC 1950)."""
+    """gzip (RFC 1952, with few members) and deflate (RFC 1950)."""
 
     def __init__(self, window: int) -> None:
         self._window = window
         self._inner = zlib.decompressobj(window)
+        self._left = _MEMBERS
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._inner.eof:
+                self._left -= 1  # an empty member is twenty bytes, stands for none, and costs a new window
+                if self._left <= 0:
+                    raise CodingError
                 self._inner = zlib.decompressobj(self._window)
             try:
                 decoded = self._inner.decompress(data, SLICE)
