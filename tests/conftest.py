@@ -1,6 +1,7 @@
-"""Puts the repository's root on the path, so that tests import `tests.support`; takes hypothesis off the clock."""
+"""Puts the repository's root on the path, so that tests import `tests.support`; takes hypothesis off the clock, and listens to Ctrl-C."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,3 +22,7 @@ settings.load_profile("mcp-authz")
 from tests.support.authorities import share  # noqa: E402 - found on the path as of now
 
 share()
+
+# A run in the background of a shell ignores Ctrl-C, and so would every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

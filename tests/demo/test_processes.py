@@ -109,9 +109,12 @@ def test_however_a_parent_ends_its_children_end_with_it(lives, way, code):
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as parent:
-        held = [taken(lives) for _ in range(2 if code == WITH_GRANDCHILD else 1)]
-        logs = Path(parent.stdout.readline().decode().strip())
-        parent.communicate(b"x", timeout=DEADLINE)
+        try:
+            held = [taken(lives) for _ in range(2 if code == WITH_GRANDCHILD else 1)]
+            logs = Path(parent.stdout.readline().decode().strip())
+            parent.communicate(b"x", timeout=DEADLINE)
+        finally:
+            parent.kill()  # else a parent that does not end would be waited for without end
 
     try:
         assert [True] * len(held) == [ended(life) for life in held]
