@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from authz.core.mcp.item import LIST_NAMES, Item, Kind, ListName
+from authz.core.mcp.item import LIST_NAMES, Item, Kind, ListName, Template
 from authz.core.policy.rule import Misfit, Pattern
 from authz.core.reasons import Reason
 
@@ -120,9 +120,12 @@ class Lock:
         return Reason.ITEM_CHANGED
 
     def _keys(self, item: Item) -> list[ItemKey]:
-        """Return what the lock has about an item: the item itself, otherwise the templates that it can be read by."""
+        """Return what the lock has about an item: the item itself, otherwise the templates that it can be read by.
+
+        A template is not read by another one, whatever its text matches.
+        """
         exact = [key for section in LIST_NAMES[item.kind] if (key := (section, item.name)) in self.items]
-        if exact or item.kind is not Kind.RESOURCE:
+        if exact or item.kind is not Kind.RESOURCE or isinstance(item, Template):
             return exact
         return [key for pattern, key in self.templates if pattern.matches(item.name)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from authz.config.native.locks import template_patterns
-from authz.core.mcp.item import Item, Kind, ListName
+from authz.core.mcp.item import Item, Kind, ListName, Template
 from authz.core.policy.lock import Lock, LockOutcome, OnChange
 from authz.core.policy.sightings import UNREADABLE, Sightings
 from authz.core.reasons import Reason
@@ -56,6 +56,13 @@ REFUSALS = [
 @pytest.mark.parametrize(("expected", "kind", "name", "changed"), REFUSALS)
 def test_an_item_is_refused_if_it_is_not_in_the_lock_or_was_seen_changed(expected, kind, name, changed):
     assert expected is refusal(kind, name, changed)
+
+
+def test_a_template_is_approved_by_itself_and_by_no_other_that_its_text_matches():
+    own, other = (Template(Kind.RESOURCE, f"file:///{expression}") for expression in ("{+path}", "{evil}"))
+
+    assert lock().refusal(own, lambda _: False) is None
+    assert Reason.ITEM_NOT_LOCKED is lock().refusal(other, lambda _: False)
 
 
 def test_unlisted_items_pass_where_the_lock_says_so_and_changed_ones_do_not():
