@@ -10,21 +10,14 @@ from authz.core.response.presence import (
     MOST_ENVOYS,
     RewriterPresence,
 )
+from tests.support.clock import ManualClock
 
 ENVOY, OTHER = "10.0.0.1:10000", "10.0.0.2:10000"
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock(1000.0)
 
 
 @pytest.fixture

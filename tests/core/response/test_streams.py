@@ -4,22 +4,14 @@ from authz.core.denial import render_denial
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.response.streams import EXPECTED_SECONDS, OpenStreams, StreamShares
+from tests.support.clock import ManualClock
 from tests.support.core import changed, check, good_token, mirrored, modern, post, principal, server, snapshot
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
 
 ANN, BOB = changed(principal(), subject="ann"), changed(principal(), subject="bob")
 
 
 def streams(clock=None, per_caller=2, per_server=3):
-    return OpenStreams(StreamShares(per_caller=per_caller, per_server=per_server), clock or Clock())
+    return OpenStreams(StreamShares(per_caller=per_caller, per_server=per_server), clock or ManualClock(0.0))
 
 
 def test_a_caller_has_a_share_over_all_servers():
@@ -44,7 +36,7 @@ def test_a_server_has_a_share_over_all_callers():
 
 
 def test_a_stream_that_ended_makes_room_and_one_that_is_open_does_not():
-    clock = Clock()
+    clock = ManualClock(0.0)
     counted = streams(clock)
     for _ in range(2):
         assert counted.admit(ANN, "a")
@@ -57,7 +49,7 @@ def test_a_stream_that_ended_makes_room_and_one_that_is_open_does_not():
 
 
 def test_a_stream_that_does_not_begin_is_forgotten_and_one_that_began_is_counted_once():
-    clock = Clock()
+    clock = ManualClock(0.0)
     counted = streams(clock)
     counted.admit(ANN, "a")
     counted.begin(ANN, "a")
@@ -77,7 +69,7 @@ def test_a_stream_that_was_admitted_elsewhere_is_counted_here():
 
 
 def test_nothing_is_kept_of_streams_that_ended():
-    clock = Clock()
+    clock = ManualClock(0.0)
     counted = streams(clock)
     for _ in range(2):
         counted.admit(ANN, "a")

@@ -5,22 +5,13 @@ import pytest
 from authz.demo.issuer.app import IssuerServer
 from authz.demo.issuer.authorization_code import Flows
 from authz.demo.issuer.tokens import SigningKey, TokenIssuer
+from tests.support.clock import ManualClock
 from tests.support.oauth_flows import URL
-
-
-class Clock:
-    """Time that passes when told to."""
-
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock(1_000_000.0)
 
 
 @pytest.fixture(scope="module")

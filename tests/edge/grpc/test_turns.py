@@ -1,16 +1,9 @@
 from authz.edge.grpc.turns import Turns
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
+from tests.support.clock import ManualClock
 
 
 def test_when_nothing_else_is_to_be_done_the_first_goes_on():
-    turns, went = Turns(Clock()), []
+    turns, went = Turns(ManualClock(0.0)), []
     for name in "ab":
         turns.wait(lambda name=name: went.append(name))
     turns.run(idle=True)
@@ -22,7 +15,7 @@ def test_when_nothing_else_is_to_be_done_the_first_goes_on():
 
 
 def test_others_have_the_thread_for_as_long_as_the_last_slice_took():
-    clock, went = Clock(), []
+    clock, went = ManualClock(0.0), []
     turns = Turns(clock)
 
     def slice_of(seconds):
@@ -45,7 +38,7 @@ def test_others_have_the_thread_for_as_long_as_the_last_slice_took():
 
 
 def test_a_slice_that_fails_keeps_its_turn_from_nobody():
-    turns, went = Turns(Clock()), []
+    turns, went = Turns(ManualClock(0.0)), []
 
     def fails():
         raise RuntimeError

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authz.config.settings import Introspection
 from authz.edge.jwks.introspector import Introspector
 from tests.support import tokens
+from tests.support.clock import ManualClock
 from tests.support.introspection import CLIENT, SECRET, SIGNED_KEY, AuthorizationServer, serving
 from tests.support.waiting import DEADLINE
 
@@ -29,20 +30,10 @@ class Outcomes:
         self.counts[outcome] += 1
 
 
-class Clock:
-    """A clock that a test moves; it begins at the host's time."""
-
-    def __init__(self):
-        self.now = time.time()
-
-    def __call__(self):
-        return self.now
-
-
 @contextlib.asynccontextmanager
 async def asking(server=None, **changes):
     """Serve an authorization server, and ask it; gives server, introspector, clock and outcomes."""
-    server, clock, outcomes = server or AuthorizationServer(), Clock(), Outcomes()
+    server, clock, outcomes = server or AuthorizationServer(), ManualClock(time.time()), Outcomes()
     async with serving(server):
         how = replace(HOW, endpoint=server.url, **changes)
         introspector = Introspector(
