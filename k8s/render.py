@@ -19,6 +19,7 @@ from authz.render.comments import COMMENTS
 from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
 from authz.render.listener import hardening
 from authz.render.model import Chain
+from authz.render.options import RenderOptions, WatchedSecret
 from authz.render.plan import plan
 from authz.render.serialize import plain
 from authz.render.yaml_writer import emit
@@ -32,13 +33,16 @@ _ANY = {"AUTH0_DOMAIN": "tenant.example", "API_IDENTIFIER": "api"}
 """Values for variables of policies, none of which gets into Envoy's configuration."""
 
 
-def chain(policy: str, environment: Mapping[str, str] = _ANY) -> Chain:
+_TLS = RenderOptions(clients=WatchedSecret(file="/etc/envoy/tls.yaml"))
+
+
+def chain(policy: str, environment: Mapping[str, str] = _ANY, options: RenderOptions | None = None) -> Chain:
     """What is rendered for a policy, file relative to this folder, whose `${NAME}` come from `environment`."""
     settings = load(str(HERE / policy), environment=environment)
     servers = settings.directory.servers
     upstreams = {server.name: UPSTREAM for server in servers} | dict(settings.upstreams)
     settings = dataclasses.replace(settings, upstreams=upstreams)
-    return plan(settings, listen=":10000", service=SOCKET, http="127.0.0.1:9002")
+    return plan(settings, listen=":10000", service=SOCKET, http="127.0.0.1:9002", options=options)
 
 
 def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) -> dict[str, Any]:
@@ -217,6 +221,7 @@ def istio() -> str:
 
 FILES: Mapping[str, Callable[[], str]] = {
     "base/envoy.yaml": lambda: bootstrap(chain("policy/policy.yaml")),
+    "components/tls-envoy/envoy.yaml": lambda: bootstrap(chain("policy/policy.yaml", options=_TLS)),
     "overlays/auth0/envoy.yaml": lambda: bootstrap(chain("walkthrough/agentgateway-policy.yaml")),
     "overlays/envoy-gateway/patch.yaml": envoy_gateway,
     "overlays/istio/filter.yaml": istio,

@@ -52,6 +52,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = "",
     tls_cert: flag.TlsCert = "",
     tls_key: flag.TlsKey = "",
+    tls_secret: flag.TlsSecret = "",
     service_ca: flag.ServiceCa = "",
     service_cert: flag.ServiceCert = "",
     service_key: flag.ServiceKey = "",
@@ -93,6 +94,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     options = flag.Flags(
         tls_cert=tls_cert,
         tls_key=tls_key,
+        tls_secret=tls_secret,
         service_ca=service_ca,
         service_cert=service_cert,
         service_key=service_key,

@@ -8,7 +8,7 @@ import typer
 
 from authz.config.problems import mistake
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing, WatchedSecret
 
 Read = TypeVar("Read")
 
@@ -19,6 +19,14 @@ def _text(flag: str, shape: str, text: str) -> Any:
 
 TlsCert = Annotated[str, _text("--tls-cert", "FILE", "Serve TLS to clients with this certificate (PEM).")]
 TlsKey = Annotated[str, _text("--tls-key", "FILE", "The private key of --tls-cert (PEM).")]
+TlsSecret = Annotated[
+    str,
+    _text(
+        "--tls-secret",
+        "FILE",
+        "Serve TLS with the certificate that this file of Envoy's names, and read renewed ones.",
+    ),
+]
 ServiceCa = Annotated[
     str, _text("--service-ca", "FILE", "Use mutual TLS to the service, and trust this CA for it (PEM).")
 ]
@@ -89,6 +97,7 @@ class Flags:
 
     tls_cert: str
     tls_key: str
+    tls_secret: str
     service_ca: str
     service_cert: str
     service_key: str
@@ -111,14 +120,14 @@ class Flags:
             ConfigError: a flag has a bad value, or lacks another flag; the error names it.
         """
         self._refuse_in_shadow()
-        clients, service = self._together("tls_cert", "tls_key"), self._together(*_SERVICE)
+        clients, service = self._of_clients(), self._together(*_SERVICE)
         if self.health_path and not listener:
             raise mistake(_flag("health_path"), _NO_LISTENER, "leave it out")
         if clients and not listener:
-            raise mistake(_flag("tls_cert"), _NO_LISTENER, "leave it out")
+            raise mistake(_flag(clients), _NO_LISTENER, "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
         return RenderOptions(
-            clients=Certificate(cert=self.tls_cert, key=self.tls_key) if clients else None,
+            clients=self._certificate() if clients else None,
             service=self._mutual() if service else None,
             native_filter=self.native_filter,
             shadow=self.shadow,
@@ -128,6 +137,20 @@ class Flags:
             health_path=self.health_path,
             **({"upstream_ca": self.upstream_ca} if self.upstream_ca else {}),
         )
+
+    def _of_clients(self) -> str:
+        """The name of a flag for TLS to clients that was given, or nothing."""
+        both = self._together("tls_cert", "tls_key")
+        if both and self.tls_secret:
+            raise mistake(
+                _flag("tls_secret"), "is instead of --tls-cert and --tls-key", "leave one of them out"
+            )
+        return "tls_cert" if both else "tls_secret" if self.tls_secret else ""
+
+    def _certificate(self) -> Certificate | WatchedSecret:
+        if self.tls_secret:
+            return WatchedSecret(file=self.tls_secret)
+        return Certificate(cert=self.tls_cert, key=self.tls_key)
 
     def _mutual(self) -> MutualTls:
         return MutualTls(ca=self.service_ca, own=Certificate(cert=self.service_cert, key=self.service_key))

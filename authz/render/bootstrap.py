@@ -6,6 +6,7 @@ Importing this module costs most of a second (typed messages for all of Envoy's 
 from collections.abc import Mapping
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import Admin, Bootstrap, BootstrapStaticResources
+from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
     DownstreamConnectionsConfig,
@@ -16,6 +17,7 @@ from authz.render.comments import FILTERS, PLAIN, SECTIONS, SHADOW, WHOLE, comme
 from authz.render.extensions import guards
 from authz.render.listener import hardening, listener
 from authz.render.model import Chain
+from authz.render.options import WatchedSecret
 from authz.render.routes import virtual_hosts
 from authz.render.serialize import any_of, plain
 from authz.render.yaml_writer import Path, Tree, emit
@@ -25,7 +27,13 @@ def message(chain: Chain) -> Bootstrap:
     """Build the bootstrap as a typed message, before it becomes text."""
     admin = Admin(address=socket(chain.admin, default_host="127.0.0.1")) if chain.admin else None
     resources = BootstrapStaticResources(listeners=[listener(chain)], clusters=clusters(chain))
-    return Bootstrap(admin=admin, static_resources=resources, overload_manager=_overload(chain))
+    watched = isinstance(chain.options.clients, WatchedSecret)
+    return Bootstrap(
+        node=Node(id="mcp", cluster="mcp") if watched else None,
+        admin=admin,
+        static_resources=resources,
+        overload_manager=_overload(chain),
+    )
 
 
 def _overload(chain: Chain) -> OverloadManager:

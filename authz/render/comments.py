@@ -7,7 +7,7 @@ is always written, even at Envoy's default; an empty text has it written without
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authz.render.options import RenderOptions
+from authz.render.options import Certificate, RenderOptions, WatchedSecret
 
 WHOLE = """\
 Envoy with per-tool authorization of MCP requests. Rendered by `mcp-authz envoy`; edit the policy file, not this.
@@ -148,8 +148,16 @@ _TLS = {
     "TlsParameters.tls_minimum_protocol_version": "",
     "CertificateValidationContext.match_typed_subject_alt_names": "The certificate must be for exactly this host: "
     "otherwise any certificate of the authority would be accepted.",
+}
+
+_READ_ONCE = {
     "DownstreamTlsContext.common_tls_context": "Files are read at start: after a renewal, restart Envoy (hot or "
-    "rolling).",
+    "rolling), or render with --tls-secret.",
+}
+
+_WATCHED = {
+    "Bootstrap.node": "Envoy wants these for any secret that it reads by itself, from a file too.",
+    "CommonTlsContext.tls_certificate_sds_secret_configs": "Envoy reads a renewed certificate without a restart.",
 }
 
 _OVERLOAD = {
@@ -208,6 +216,8 @@ def comments_on(options: RenderOptions) -> Mapping[str, str]:
     """Return the comments on a chain with these options."""
     comments = dict(COMMENTS)
     for wanted, more in (
+        (isinstance(options.clients, Certificate), _READ_ONCE),
+        (isinstance(options.clients, WatchedSecret), _WATCHED),
         (options.native_filter, _NATIVE),
         (options.rate is not None, _RATE),
         (options.tracing is not None, _TRACING),

@@ -42,6 +42,21 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedSecret:
+    """A certificate that Envoy reads again when it is renewed.
+
+    Attributes:
+        file: YAML file with Envoy's own secret resource, which names the PEM files and the directory to watch.
+    """
+
+    file: str
+
+    def __post_init__(self) -> None:
+        """Reject a missing file."""
+        _files("certificate", self.file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MutualTls:
     """How Envoy and the service authenticate each other.
 
@@ -119,7 +134,7 @@ class RenderOptions:
             empty for none.
     """
 
-    clients: Certificate | None = None
+    clients: Certificate | WatchedSecret | None = None
     service: MutualTls | None = None
     upstream_ca: str = "/etc/ssl/certs/ca-certificates.crt"
     native_filter: bool = False

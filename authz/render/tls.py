@@ -4,11 +4,18 @@ Envoy verifies the authority and the name of a peer: the certificate must be for
 DNS name and an address as IP address.
 """
 
-from envoy_data_plane.envoy.config.core.v3 import DataSource, TransportSocket
+from envoy_data_plane.envoy.config.core.v3 import (
+    ApiVersion,
+    ConfigSource,
+    DataSource,
+    PathConfigSource,
+    TransportSocket,
+)
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CertificateValidationContext,
     CommonTlsContext,
     DownstreamTlsContext,
+    SdsSecretConfig,
     SubjectAltNameMatcher,
     SubjectAltNameMatcherSanType,
     TlsCertificate,
@@ -19,17 +26,21 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls
+from authz.render.options import Certificate, MutualTls, WatchedSecret
 from authz.render.serialize import any_of
 
 _NAME = "envoy.transport_sockets.tls"
+SECRET = "clients"
+"""What a watched certificate is called in its file."""
 
 
-def to_clients(own: Certificate) -> TransportSocket:
+def to_clients(own: Certificate | WatchedSecret) -> TransportSocket:
     """Return TLS 1.2 or newer for clients, with HTTP/2 offered first."""
-    common = CommonTlsContext(
-        alpn_protocols=["h2", "http/1.1"], tls_certificates=[_presented(own)], tls_params=_modern()
-    )
+    common = CommonTlsContext(alpn_protocols=["h2", "http/1.1"], tls_params=_modern())
+    if isinstance(own, WatchedSecret):
+        common.tls_certificate_sds_secret_configs = [_watched(own)]
+    else:
+        common.tls_certificates = [_presented(own)]
     return TransportSocket(name=_NAME, typed_config=any_of(DownstreamTlsContext(common_tls_context=common)))
 
 
@@ -60,6 +71,13 @@ def _presented(own: Certificate) -> TlsCertificate:
     return TlsCertificate(
         certificate_chain=DataSource(filename=own.cert), private_key=DataSource(filename=own.key)
     )
+
+
+def _watched(own: WatchedSecret) -> SdsSecretConfig:
+    source = ConfigSource(
+        path_config_source=PathConfigSource(path=own.file), resource_api_version=ApiVersion.V3
+    )
+    return SdsSecretConfig(name=SECRET, sds_config=source)
 
 
 def _modern() -> TlsParameters:

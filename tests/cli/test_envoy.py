@@ -129,6 +129,10 @@ HTTPS = FILE.replace("http://localhost:10000", "https://mcp.example:8443").repla
 )
 RENDERED = {
     "TLS to clients": ([*TLS, "--listen", ":443"], ["/e/a.crt", "/e/a.key", "DownstreamTlsContext"]),
+    "a watched certificate": (
+        ["--tls-secret", "/e/tls.yaml"],
+        ["'path_config_source': {'path': '/e/tls.yaml'}", "'node': {", "DownstreamTlsContext"],
+    ),
     "mutual TLS to the service": (
         [*MUTUAL, "--service", "authz.example:9001"],
         ["/e/ca.crt", "/e/b.crt", "/e/b.key", "'exact': 'authz.example'"],
@@ -186,6 +190,14 @@ REFUSED = [
     (
         [*TLS, "--part", "filters"],
         "--tls-cert: is for a listener, and neither --part filters nor --merge renders one (leave it out)",
+    ),
+    (
+        [*TLS, "--tls-secret", "tls.yaml"],
+        "--tls-secret: is instead of --tls-cert and --tls-key (leave one of them out)",
+    ),
+    (
+        ["--tls-secret", "tls.yaml", "--part", "filters"],
+        "--tls-secret: is for a listener, and neither --part filters nor --merge renders one (leave it out)",
     ),
     (
         ["--shadow", "--native-filter"],

@@ -151,6 +151,7 @@ def test_each_config_map_and_secret_that_a_pod_names_is_there_and_each_one_there
     held = of_kind(objects, "ConfigMap", "Secret")
     dashboards = [one for one in held if "grafana_dashboard" in one["metadata"].get("labels", {})]
     there = {(one["kind"], one["metadata"]["name"]) for one in held if one not in dashboards}
+    there |= {("Secret", one["spec"]["secretName"]) for one in of_kind(objects, "Certificate")}
 
     wanted = set()
     for path, value in walk([template for _, template in pods(objects)]):
@@ -209,7 +210,7 @@ def test_each_selector_selects_pods(name):
         if path.endswith("matchLabels") and "app.kubernetes.io/name" in value
     ]
 
-    elsewhere = {"mcp-server"} if name in ("base", "service", "overlays/monitored") else set()
+    elsewhere = set() if any(workload == "mcp-server" for workload, _ in pods(objects)) else {"mcp-server"}
     for path, labels in selectors:
         assert labels["app.kubernetes.io/name"] in elsewhere or any(_selects(labels, t) for t in templates), (
             path,
@@ -325,7 +326,7 @@ def test_the_walkthroughs_policy_is_in_the_config_map_as_it_stands():
 
 
 def _rules():
-    [rules] = of_kind(built("overlays/monitored"), "PrometheusRule")
+    [rules] = of_kind(built("overlays/monitoring"), "PrometheusRule")
     return [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
 
 
@@ -346,7 +347,7 @@ def test_each_alert_is_explained_in_the_operators_guide():
 
 
 def test_prometheus_scrapes_the_port_of_a_service_that_is_there():
-    objects = built("overlays/monitored")
+    objects = built("overlays/monitoring")
     [monitor] = of_kind(objects, "ServiceMonitor")
 
     services = [

@@ -25,15 +25,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap, filters
 from authz.render.model import Chain, Endpoint
-from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing, WatchedSecret
 from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR
 from tests.support.foreign_envoy import pasted
+from tests.support.installed import ROOT
 from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
 from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.envoy
 
+SHIPPED_SECRET = ROOT / "k8s/components/tls-envoy/tls.yaml"
 ORIGIN = "http://localhost:6274"
 ALLOW = external_auth_pb2.CheckResponse(ok_response=external_auth_pb2.OkHttpResponse())
 
@@ -542,6 +544,33 @@ def test_clients_speak_tls_of_today_and_nothing_else(start, checks, ours):
     web.close()
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         envoy.request("POST", "/mcp", body=b"{}")
+
+
+def _mounted(volume, pair, turn):
+    """Put a pair where Kubernetes would: a new directory, and one link that is replaced to show it."""
+    (volume / turn).mkdir(parents=True)
+    for file, name in ((pair.cert, "tls.crt"), (pair.key, "tls.key")):
+        (volume / turn / name).write_bytes(file.read_bytes())
+        if not (volume / name).is_symlink():
+            (volume / name).symlink_to(f"..data/{name}")
+    (volume / "next").symlink_to(turn)
+    (volume / "next").replace(volume / "..data")
+
+
+def test_a_watched_certificate_is_presented_anew_once_it_is_renewed(start, directory, checks, ours):
+    volume, secret = directory / "mounted", directory / "tls.yaml"
+    text = SHIPPED_SECRET.read_text("utf-8").replace("/etc/envoy-tls", str(volume))
+    secret.write_text(text, encoding="utf-8")
+    pairs = [ours.certify(f"gateway-{turn}", "localhost") for turn in (1, 2)]
+    _mounted(volume, pairs[0], "..1")
+    envoy = start(RenderOptions(clients=WatchedSecret(file=str(secret))))
+
+    def presented():
+        return ssl.get_server_certificate(("127.0.0.1", envoy.port), timeout=DEADLINE)
+
+    assert pairs[0].cert.read_text("utf-8") == presented()
+    _mounted(volume, pairs[1], "..2")
+    assert eventually(lambda: pairs[1].cert.read_text("utf-8") == presented())
 
 
 MUTUAL = {

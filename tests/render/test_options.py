@@ -3,7 +3,7 @@
 import pytest
 
 from authz.render.address import Address
-from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing
+from authz.render.options import Certificate, MutualTls, Rate, RenderOptions, Tracing, WatchedSecret
 
 OWN = Certificate(cert="a.crt", key="a.key")
 
@@ -46,6 +46,7 @@ def test_what_is_no_rate_is_refused(text):
         lambda: Certificate(cert="a.crt", key=""),
         lambda: Certificate(cert="", key="a.key"),
         lambda: Certificate(cert="a\n.crt", key="a.key"),
+        lambda: WatchedSecret(file=""),
         lambda: MutualTls(ca="", own=OWN),
         lambda: Tracing(collector=Address(port=1), percent=100.1),
         lambda: Tracing(collector=Address(port=1), percent=float("nan")),

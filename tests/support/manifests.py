@@ -25,14 +25,15 @@ BUILT = (
     "overlays/auth0",
     "overlays/envoy-gateway",
     "overlays/istio",
-    "overlays/monitored",
+    "overlays/monitoring",
+    "overlays/tls-envoy",
+    "overlays/tls-gateway",
 )
-"""Everything that can be built; the last one is the base with the monitoring component, made here."""
+"""Everything that can be built; the last ones are the base with one component, made here."""
+COMPONENTS = ("monitoring", "tls-envoy", "tls-gateway")
 PODS = ("Deployment",)
 
 Object = dict[str, Any]
-
-_MONITORED = {"resources": ["../../base"], "components": ["../../components/monitoring"]}
 
 
 @functools.cache
@@ -44,8 +45,10 @@ def copied() -> Path:
     key = "c2Vzc2lvbiBrZXkgb2YgdGhlIHRlc3RzLCBub3QgYSBzZWNyZXQ="
     (place / "policy/session.key").write_text(f"{key}\n", encoding="utf-8")
     shutil.copyfile(place / "overlays/auth0/auth0.env.example", place / "overlays/auth0/auth0.env")
-    (place / "overlays/monitored").mkdir()
-    (place / "overlays/monitored/kustomization.yaml").write_text(yaml.safe_dump(_MONITORED), encoding="utf-8")
+    for name in COMPONENTS:
+        (place / "overlays" / name).mkdir()
+        text = yaml.safe_dump({"resources": ["../../base"], "components": [f"../../components/{name}"]})
+        (place / "overlays" / name / "kustomization.yaml").write_text(text, encoding="utf-8")
     return place
 
 
