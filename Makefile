@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance clients servers protos schema k8s crds lock clean
+.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance clients servers protos schema k8s crds helm lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -71,10 +71,15 @@ protos: $(VENV)/dev.stamp
 schema: $(VENV)/dev.stamp
 	$(BIN)/mcp-authz schema > schema/policy.schema.json
 
-# Envoy's configuration in the manifests, from the policies beside it.
+# Envoy's configuration in the manifests, from the policies beside it; the dashboard; the Helm chart.
 k8s: $(VENV)/dev.stamp
 	$(BIN)/python k8s/render.py
 	$(BIN)/python k8s/dashboard.py
+	$(BIN)/python k8s/helm.py
+
+# Helm, for the tests that render the chart: compiled for minutes, once.
+helm:
+	GOBIN=$(CURDIR)/.cache/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 # The schemas of custom resources, for the tests that read them: needs Go, which keeps them in its module cache.
 crds:

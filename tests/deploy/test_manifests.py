@@ -102,11 +102,18 @@ def test_no_secret_is_in_the_repository():
     ).stdout
 
     assert not re.search(r"\.key$|\.env$|\.pem$", listed, re.MULTILINE)
-    assert not [
-        path
+    secrets = [
+        document
         for path in tracked("k8s/**/*.yaml")
-        if re.search(r"^kind: Secret$", path.read_text("utf-8"), re.MULTILINE)
+        for document in path.read_text("utf-8").split("\n---\n")
+        if re.search(r"^kind: Secret$", document, re.MULTILINE)
     ]
+    assert ["  session.key: {{ .Values.session.key | b64enc }}"] == [
+        line
+        for secret in secrets
+        for line in re.findall(r"^(?:data|stringData):\n(.*)$", secret, re.MULTILINE)
+    ]
+    assert 1 == len(secrets), "only the chart's, of a value without a default"
 
 
 def _restricted(spec, one):
