@@ -140,6 +140,18 @@ FOREIGN_HEADS = {
     *("_meta", "backend", "error", "jwks", "policy", "traffic"),
     # Envoy's extensions and statistics, and its messages.
     *("cluster", "envoy", "http", "HeaderValue"),
+    # Attributes of OCSF and of OpenTelemetry.
+    *(
+        "actor",
+        "api",
+        "authorizations",
+        "gen_ai",
+        "jsonrpc",
+        "mcp_authz",
+        "metadata",
+        "resources",
+        "src_endpoint",
+    ),
     # Python, its libraries and the system.
     *("gc", "glibc", "grpc", "sys"),
 }

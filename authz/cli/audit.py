@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from authz.config.native.key_files import read_key_file
+from authz.core.identity.hashed_subject import hashed_subject
 from authz.tools.audit_query import AuditFilter, AuditGroup, as_json, group, since
 from authz.tools.audit_reader import read_records
 from authz.tools.terminal import table
 
 _SINCE = "--since"
+_KEY = "--subject-key"
 _NONE = 1
 _FEW = 3
 
@@ -22,6 +25,9 @@ def audit(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     ],
     denied: Annotated[bool, typer.Option("--denied", help="Only denials.")] = False,
     sub: Annotated[str, typer.Option("--sub", metavar="SUBJECT", help="Only this caller.")] = "",
+    subject_key: Annotated[
+        str, typer.Option(_KEY, metavar="FILE", help="Key of audit.subject_key_file, to find a hashed --sub.")
+    ] = "",
     client: Annotated[str, typer.Option("--client", metavar="CLIENT", help="Only this OAuth client.")] = "",
     tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="Only this tool.")] = "",
     server: Annotated[str, typer.Option("--server", metavar="NAME", help="Only this server.")] = "",
@@ -41,7 +47,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     earliest = since(from_time, datetime.now(UTC), _SINCE) if from_time else ""
     wanted = AuditFilter(
         denied=denied,
-        sub=sub,
+        sub=hashed_subject(sub, read_key_file(_KEY, subject_key)) if subject_key else sub,
         client=client,
         tool=tool,
         server=server,

@@ -51,6 +51,8 @@ def serve(arguments: Sequence[str]) -> None:
         grpc_server=flags.grpc_server,
         rewriter=flags.rewriter or "",
         console=flags.console == "on",
+        audit=flags.audit,
+        audit_format=flags.audit_format,
     )
     settings = read_task(task)
     configure(sys.stderr)
@@ -60,7 +62,12 @@ def serve(arguments: Sequence[str]) -> None:
         _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
-    _run(settings, task, flags.workers or settings.workers or _usual(settings), _records(flags.audit))
+    _run(
+        settings,
+        task,
+        flags.workers or settings.workers or _usual(settings),
+        _records(settings.audit.file, AUDIT if flags.audit else "audit.file"),
+    )
 
 
 def _usual(settings: Settings) -> int:
@@ -68,14 +75,14 @@ def _usual(settings: Settings) -> int:
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
-def _records(path: str) -> Stream:
-    """Return where audit records go: the file, or stdout if none is named."""
+def _records(path: str, key: str) -> Stream:
+    """Return where audit records go: the file that a key or a flag names, or stdout if none does."""
     if not path:
         return FileIO(sys.stdout.fileno(), "wb", closefd=False)
     try:
         return AuditFile(path)
     except OSError as error:
-        raise mistake(AUDIT, f"{path} cannot be written: {error.strerror}") from None
+        raise mistake(key, f"{path} cannot be written: {error.strerror}") from None
 
 
 def _run(settings: Settings, task: Task, workers: int, out: Stream) -> None:

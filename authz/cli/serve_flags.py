@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from authz.config.load import SESSION_KEY
-from authz.config.settings import MAX_WORKERS
+from authz.config.settings import MAX_WORKERS, AuditFormat
 from authz.edge.grpc.preload import ServerChoice
 
 _DESCRIPTION = """\
@@ -48,7 +48,14 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
         AUDIT,
         metavar="FILE",
         default="",
-        help="Write audit records to this file, which may be renamed at any time to rotate it; default: stdout.",
+        help="Write audit records to this file, which may be renamed at any time to rotate it; default: the policy file's, else stdout.",
+    )
+    add(
+        "--audit-format",
+        metavar="|".join(AuditFormat),
+        choices=tuple(AuditFormat),
+        default="",
+        help="How audit records are written: json, or ocsf for API Activity of OCSF 1.8.0; default: the policy file's, else json.",
     )
     add(
         "--console",

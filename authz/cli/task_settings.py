@@ -7,7 +7,7 @@ import structlog
 
 from authz.cli.policy_file import read_settings
 from authz.config.problems import ConfigError
-from authz.config.settings import Settings
+from authz.config.settings import AuditFormat, Settings
 from authz.core.servers import Directory
 from authz.edge.workers.ipc import Task
 
@@ -35,8 +35,13 @@ def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
         needed = task.rewriter == "required"
         servers = [dataclasses.replace(each, needs_rewriter=needed) for each in settings.directory.servers]
         settings = dataclasses.replace(settings, directory=Directory(tuple(servers)))
+    audit = settings.audit
+    audit = dataclasses.replace(
+        audit, file=task.audit or audit.file, format=AuditFormat(task.audit_format or audit.format)
+    )
     return dataclasses.replace(
         settings,
+        audit=audit,
         grpc=task.grpc or settings.grpc,
         http=task.http or settings.http,
         drain=drain,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from authz.config.files import Files
+from authz.config.native.audit import with_audit
 from authz.config.native.build import build
 from authz.config.native.define import with_lists
 from authz.config.native.issuer_files import with_introspection, with_key_sets
@@ -94,6 +95,7 @@ def _load(
     settings = with_sessions(
         build(file, document, text, locks, definitions), file.sessions, file.streams, document, files
     )
+    settings = with_audit(settings, file.audit, document, files)
     settings = _with_authorities(settings, file, document, files)
     settings = with_key_sets(settings, file, document, files)
     settings = with_introspection(settings, file, document, files)

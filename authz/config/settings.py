@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from authz.config.files import fingerprint
@@ -159,6 +160,30 @@ class Drain:
     limit: float = 10.0
 
 
+class AuditFormat(StrEnum):
+    """How an audit record is written."""
+
+    JSON = "json"
+    OCSF = "ocsf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditTerms:
+    """What audit records hold, and where they go.
+
+    Attributes:
+        claims: paths of the claims that records hold beyond the caller's identity.
+        format: how they are written.
+        file: path of the file that gets them, empty for stdout. Read at the start only.
+        subject_key: key under which the caller's `sub` is hashed; empty to leave it as it is.
+    """
+
+    claims: tuple[tuple[str, ...], ...] = ()
+    format: AuditFormat = AuditFormat.JSON
+    file: str = ""
+    subject_key: bytes = field(default=b"", repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
@@ -182,7 +207,7 @@ class Settings:
         calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
             only.
         digest: names this policy in records and metrics.
-        audit_claims: paths of the claims that audit records hold beyond the caller's identity.
+        audit: what audit records hold, and where they go.
         warnings: findings that do not prevent use.
         insecure_hosts: hosts from which keys and discovery documents may be fetched over plain http, in lower case;
             loopback is always allowed.
@@ -218,7 +243,7 @@ class Settings:
     check_seconds: float
     tokens: int
     digest: str
-    audit_claims: tuple[tuple[str, ...], ...] = ()
+    audit: AuditTerms = AuditTerms()
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()

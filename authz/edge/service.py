@@ -87,7 +87,7 @@ class Service:
             ServiceGauges(lambda: self.settings, self.streams.by_server),
         )
         audit.on_drop = self.metrics.dropped
-        audit.claims = settings.audit_claims
+        audit.terms = settings.audit
         self.denials = DenialRing() if settings.console else None
         if self.denials is not None:
             audit.on_denial = self.denials.add
@@ -233,7 +233,7 @@ class Service:
 
     def _put_in_force(self, settings: Settings) -> None:
         self.settings = settings
-        self.audit.claims = settings.audit_claims
+        self.audit.terms = settings.audit
         self.streams.shares = settings.stream_shares
         self.locks.sightings.keep_only(_locks(settings))
         self.snapshots.put_in_force(self._snapshot(settings))

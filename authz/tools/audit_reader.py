@@ -1,4 +1,7 @@
-"""Reads audit records as the service writes them: one line of JSON a decision (protos/decision.proto)."""
+"""Reads audit records as the service writes them: one line of JSON a decision (protos/decision.proto), or one event of OCSF.
+
+Both may stand in one file, because the format can be changed while the service runs.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -10,13 +13,14 @@ from google.protobuf import json_format
 from authz.config.problems import mistake
 from authz.core.reasons import TABLE, Group, Reason
 from authz.proto import decision_pb2
+from authz.tools.ocsf_reader import is_event, read_event
 
 _pb: Any = decision_pb2
 
 Record = Any
 """A `DecisionRecord`; its fields are documented in the proto file."""
 
-_CURE = "keep only the lines that mcp-authz serve wrote to stdout"
+_CURE = "keep only the lines that mcp-authz serve wrote to its audit log"
 
 
 def read_records(file: str) -> Iterator[Record]:
@@ -38,7 +42,9 @@ def read_records(file: str) -> Iterator[Record]:
 def _records(lines: Any, file: str) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
         if line.strip() and not _is_response(line):
-            yield _record(line, file, number)
+            record = _record(line, file, number)
+            if record is not None:
+                yield record
 
 
 def _is_response(line: bytes) -> bool:
@@ -51,9 +57,20 @@ def _is_response(line: bytes) -> bool:
         return False
 
 
-def _record(line: bytes, file: str, number: int) -> Record:
+def _record(line: bytes, file: str, number: int) -> Record | None:
+    """Return the record on a line, None for the event of a response.
+
+    Raises:
+        ConfigError: there is none.
+    """
     try:
-        record = json_format.Parse(line, _pb.DecisionRecord(), ignore_unknown_fields=True)
+        if is_event(line):
+            event = read_event(line)
+            if event is None:
+                return None
+            record = json_format.ParseDict(event, _pb.DecisionRecord(), ignore_unknown_fields=True)
+        else:
+            record = json_format.Parse(line, _pb.DecisionRecord(), ignore_unknown_fields=True)
         known = record.decision in {"allow", "deny"} and Reason(record.reason) is not None
     except (json_format.ParseError, ValueError, RecursionError):
         known = False

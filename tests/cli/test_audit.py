@@ -1,16 +1,20 @@
 """`mcp-authz audit`: what a file of records says, grouped by rule and reason."""
 
 import json
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
 from authz.config.problems import ConfigError
+from authz.core.identity.hashed_subject import hashed_subject
 from authz.tools.audit_query import MOST_NAMES, OTHERS, AuditFilter, group, since
 from authz.tools.audit_reader import read_records
 from tests.support.commands import command
 from tests.support.operators import write
+from tests.support.waiting import DEADLINE
 
+KEY = "q3kV9uWmZ7tR1xC5bN8yL2pA6sD4fG0h"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -118,3 +122,36 @@ def test_names_that_senders_made_up_do_not_fill_the_memory(tmp_path):
     (found,) = group(flood(), AuditFilter())
 
     assert (MOST_NAMES + 1, 5) == (len(found.names), found.names[OTHERS])
+
+
+def test_a_hashed_caller_is_found_by_name_with_the_key(tmp_path):
+    key = tmp_path / "audit.key"
+    key.write_text(KEY)
+    who = hashed_subject("ann", KEY.encode())
+    file = write(
+        tmp_path, "hashed.jsonl", [record(1, sub=who, tool="drop"), record(2, sub="ann", tool="echo")]
+    )
+    ended = command("audit", file, "--sub", "ann", "--subject-key", key, "--json")
+
+    assert [({who: 1}, {"drop": 1})] == [(each["callers"], each["names"]) for each in json.loads(ended.out)]
+
+
+def test_a_key_that_cannot_be_read_is_named_by_its_flag(tmp_path, file):
+    ended = command("audit", file, "--sub", "ann", "--subject-key", tmp_path / "none")
+
+    assert 2 == ended.status
+    assert (
+        f"--subject-key: no key can be read from {tmp_path / 'none'}: No such file or directory" in ended.err
+    )
+
+
+def test_the_hash_of_a_caller_is_what_openssl_makes_with_the_same_key():
+    made = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-hmac", KEY],
+        input=b"ann",
+        capture_output=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+
+    assert f"hmac:{made.stdout.split()[-1].decode()[:16]}" == hashed_subject("ann", KEY.encode())

@@ -225,7 +225,7 @@ def test_what_the_service_records_is_read_back_and_is_the_same(tmp_path):
 def test_a_line_that_is_no_record_is_named_and_not_repeated(tmp_path, text, line):
     log = write(tmp_path, "audit.jsonl", text)
     ended = command("replay", "-c", write(tmp_path, "p.yaml", POLICY), log)
-    cure = "keep only the lines that mcp-authz serve wrote to stdout"
+    cure = "keep only the lines that mcp-authz serve wrote to its audit log"
 
     assert (2, f"{log}:{line}: not a decision record ({cure})\n") == (ended.status, ended.err)
 

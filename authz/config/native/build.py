@@ -74,7 +74,6 @@ def build(
         tools={server.name: named_tools(server.policy) for server in servers},
         digest=digest("".join((text, *(lock.fingerprint for lock in locks.values())))),
         locks={name: lock.path for name, lock in locks.items()},
-        audit_claims=tuple(file.audit.claims),
         warnings=tuple(builder.warnings),
         insecure_hosts=frozenset(file.insecure_hosts),
         fetching=Fetching(**file.keys.model_dump()),

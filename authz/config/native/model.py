@@ -16,8 +16,8 @@ from authz.config.addresses import (
     check_host,
     check_tcp_address,
 )
+from authz.config.native.audit import AuditModel
 from authz.config.native.cases import CasesModel
-from authz.config.native.claims import ClaimName
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
 from authz.config.native.rewrite import RewriteModel
@@ -133,14 +133,6 @@ class ServerModel(Section):
             msg = "extra is about arguments that a locked schema does not name: write arguments: locked"
             raise ValueError(msg)
         return self
-
-
-class AuditModel(Section):
-    """What audit records hold beyond the decision and the caller's identity."""
-
-    claims: Annotated[list[ClaimName], Field(max_length=32)] = Field(
-        [], description="claims of the caller that each record holds, by name or path; default none"
-    )
 
 
 class PolicyFile(Section):

@@ -1,31 +1,19 @@
-"""The sections `sessions` and `streams` of a native file, and the keys that `sessions` names.
+"""The sections `sessions` and `streams` of a native file, and the keys that `sessions` names (see `key_files`)."""
 
-Rules of this module:
-
-* A key is one line of text, so that a file, an environment variable and a Kubernetes Secret can hold the same key.
-* The policy file never contains a key, because people show and compare that file, and name it by its digest.
-* No problem quotes a key.
-"""
-
-import re
 from dataclasses import replace
 from pathlib import Path as FilePath
 
 from pydantic import Field
 
 from authz.config.files import Files
+from authz.config.native.key_files import CURE, key_from_environment, read_key
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.settings import Settings
 from authz.config.validation import Section, Text
 from authz.config.yaml_document import Document
-from authz.core.identity.session import MIN_KEY
 from authz.core.response.streams import StreamShares
 
-_CURE = "make one with: openssl rand -base64 32"
-_MAX_KEY = 1024
-_MIN_DIFFERENT = 8
-"""Fewest different characters in a key; a random key has more, a typed one often fewer."""
-_LINE = re.compile(r"[\x21-\x7e]+")
+_KEY = "session key"
 
 
 class SessionsModel(Section):
@@ -85,12 +73,12 @@ def with_sessions(
         given, file = getattr(sessions, name), getattr(sessions, f"{name}_file")
         try:
             if file:
-                keys.append(_read_key(str(FilePath(document.file).parent / file), files))
+                keys.append(read_key(str(FilePath(document.file).parent / file), files, _KEY))
             elif given:
-                keys.append(_from_environment(given, files.content[document.file]))
+                keys.append(key_from_environment(given, files.content[document.file]))
         except ValueError as error:
             place = ("sessions", f"{name}_file" if file else name)
-            problems.append(document.problem(place, str(error), _CURE))
+            problems.append(document.problem(place, str(error), CURE))
     if problems:
         raise ConfigError(problems)
     return replace(
@@ -130,51 +118,7 @@ def with_key_files(settings: Settings, flag: str, paths: tuple[str, ...], files:
         ConfigError: naming the flag.
     """
     try:
-        keys = tuple(_read_key(path, files) for path in paths)
+        keys = tuple(read_key(path, files, _KEY) for path in paths)
     except ValueError as error:
-        raise mistake(flag, str(error), _CURE) from None
+        raise mistake(flag, str(error), CURE) from None
     return replace(settings, session_keys=keys)
-
-
-def _read_key(path: str, files: Files) -> bytes:
-    """Return the key in a file.
-
-    Raises:
-        ValueError: there is no usable key in it; the text quotes nothing of the file.
-    """
-    try:
-        content = files.read(path, _MAX_KEY)
-    except OSError as error:
-        msg = f"no session key can be read from {path}: {error.strerror}"
-        raise ValueError(msg) from None
-    try:
-        return _checked(content.decode("latin-1").rstrip("\r\n"))
-    except ValueError as error:
-        msg = f"no session key can be read from {path}: {error}"
-        raise ValueError(msg) from None
-
-
-def _from_environment(key: str, file: bytes) -> bytes:
-    checked = _checked(key)
-    if checked in file:
-        msg = "a key must not be in the policy file: write ${NAME}, or name a file"
-        raise ValueError(msg)
-    return checked
-
-
-def _checked(key: str) -> bytes:
-    """Return a key's bytes.
-
-    Raises:
-        ValueError: it is not text, too short, too long, or obviously not random.
-    """
-    flaws = (
-        (not _LINE.fullmatch(key), "a key is one line of visible ASCII"),
-        (len(key) < MIN_KEY, f"a key has at least {MIN_KEY} characters"),
-        (len(key) > _MAX_KEY, f"a key has at most {_MAX_KEY} characters"),
-        (len(set(key)) < _MIN_DIFFERENT, "a key is random, not typed"),
-    )
-    for wrong, msg in flaws:
-        if wrong:
-            raise ValueError(msg)
-    return key.encode()

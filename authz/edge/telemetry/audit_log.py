@@ -1,4 +1,4 @@
-"""The audit log: one JSON line a decision, and one a response that was refused, written off the request path.
+"""The audit log: one line of JSON a decision, and one a response that was refused, written off the request path.
 
 A decision is only appended to a bounded queue; a thread makes the record, encodes and writes it. When the queue is full, the
 new record is dropped and counted: a slow reader of the log must not become a slow gateway.
@@ -6,14 +6,17 @@ new record is dropped and counted: a slow reader of the log must not become a sl
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
+from authz.config.settings import AuditFormat, AuditTerms
 from authz.core.decision import Decision, Facts
 from authz.edge.telemetry.decision_record import Record, make_record
 from authz.edge.telemetry.line_writer import LineWriter, Stream
-from authz.edge.telemetry.response_record import ResponseFacts, ResponseRecord, make_response_record
+from authz.edge.telemetry.ocsf import decision_event, response_event
+from authz.edge.telemetry.response_record import ResponseFacts, make_response_record
 
 _ENCODE = msgspec.json.Encoder().encode
 _INTERVAL = 0.05
@@ -26,7 +29,7 @@ class AuditLog:
     """Writes records to a binary stream until it is closed.
 
     The stream should be unbuffered, so that a batch is one write and no line of another stream to the same file can come
-    between the halves of a record. `claims` are the paths of the claims that a record holds beyond the caller's identity.
+    between the halves of a record. `terms` say what a record holds and how it is written; they may be replaced at any time.
     """
 
     def __init__(self, stream: Stream, *, size: int = 65_536) -> None:
@@ -36,7 +39,7 @@ class AuditLog:
         """
         self.on_drop: Callable[[], None] = lambda: None
         self.on_denial: Callable[[Record, Decision], None] = lambda _record, _decision: None
-        self.claims: Sequence[tuple[str, ...]] = ()
+        self.terms = AuditTerms()
         self._out = LineWriter(stream)
         self._size = size
         self._waiting: deque[tuple[Decision, Facts, float] | ResponseFacts] = deque()
@@ -75,11 +78,15 @@ class AuditLog:
             for _ in range(self._out.write(lines)):
                 self.on_drop()
 
-    def _record(self, waiting: tuple[Decision, Facts, float] | ResponseFacts) -> Record | ResponseRecord:
+    def _record(self, waiting: tuple[Decision, Facts, float] | ResponseFacts) -> Any:
+        """Return what is written of a decision or a response."""
+        terms = self.terms
+        as_event = terms.format is AuditFormat.OCSF
         if isinstance(waiting, ResponseFacts):
-            return make_response_record(waiting)
+            response = make_response_record(waiting)
+            return response_event(response) if as_event else response
         decision, facts, seconds = waiting
-        record = make_record(decision, facts, seconds, self.claims)
+        record = make_record(decision, facts, seconds, terms.claims, terms.subject_key)
         if not decision.allowed:
             self.on_denial(record, decision)
-        return record
+        return decision_event(record) if as_event else record

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from authz.core.decision import Decision, Facts, clip
+from authz.core.identity.hashed_subject import hashed_subject
 
 _MAX_CLAIMS = 4096
 """Most characters of claims in one record."""
@@ -43,9 +44,21 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def make_record(
-    decision: Decision, facts: Facts, seconds: float, named: Sequence[tuple[str, ...]] = ()
+    decision: Decision,
+    facts: Facts,
+    seconds: float,
+    named: Sequence[tuple[str, ...]] = (),
+    subject_key: bytes = b"",
 ) -> Record:
-    """Return the record of a decision that took this many seconds, with the caller's claims at the `named` paths."""
+    """Return the record of a decision.
+
+    Args:
+        decision: what was decided.
+        facts: about whom, and when.
+        seconds: how long it took.
+        named: paths of the caller's claims that the record holds.
+        subject_key: key under which it holds the caller's subject; empty for the subject itself.
+    """
     principal = decision.principal
     item = {} if decision.item is None else {decision.item.kind.value: clip(decision.item.name)}
     return Record(
@@ -56,7 +69,7 @@ def make_record(
         rule=decision.rule,
         server=decision.server,
         method=clip(decision.method),
-        sub="" if principal is None else clip(principal.subject),
+        sub="" if principal is None else clip(hashed_subject(principal.subject, subject_key)),
         client="" if principal is None else clip(principal.client),
         issuer="" if principal is None else principal.issuer,
         version=clip(decision.version),

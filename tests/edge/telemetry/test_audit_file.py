@@ -1,5 +1,6 @@
 """The audit log as a file: appended to, and begun anew when somebody renames it."""
 
+import json
 import stat
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from authz.edge.telemetry.audit_file import AuditFile
 from authz.edge.telemetry.line_writer import LineWriter
 from tests.support.commands import spawn
-from tests.support.serving import INLINE, Served, ask
+from tests.support.policy_files import NATIVE
+from tests.support.serving import INLINE, KEYS, Served, ask
 from tests.support.waiting import eventually
 
 
@@ -78,3 +80,27 @@ def test_a_file_that_cannot_be_written_ends_the_start_with_the_cause(tmp_path):
     assert 2 == ended.status
     assert "--audit" in ended.err
     assert f"{missing} cannot be written: No such file or directory" in ended.err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_policy_names_the_file_and_the_format(tmp_path, workers):
+    (tmp_path / "keys.json").write_text(KEYS)
+    text = NATIVE.replace("servers:", "    jwks_file: keys.json\nservers:")
+    text += "audit: {file: named.jsonl, format: ocsf}\n"
+    with Served(tmp_path, "--grace", "0", workers=workers, text=text) as service:
+        ask(service.grpc, connections=1)
+        assert eventually(lambda: (tmp_path / "named.jsonl").read_bytes().endswith(b"\n"))
+        printed = service.audit.read_bytes()
+    (event,) = map(json.loads, (tmp_path / "named.jsonl").read_text().splitlines())
+
+    assert (6003, "missing_token", b"") == (event["class_uid"], event["status_code"], printed)
+
+
+def test_flags_have_the_last_word_about_file_and_format(tmp_path):
+    flagged = tmp_path / "flagged.jsonl"
+    flags = ("--audit", str(flagged), "--audit-format", "ocsf")
+    with Served(tmp_path, "--grace", "0", *flags, workers=1) as service:
+        ask(service.grpc, connections=1)
+        assert eventually(lambda: flagged.read_bytes().endswith(b"\n"))
+
+    assert 6003 == json.loads(flagged.read_text())["class_uid"]
