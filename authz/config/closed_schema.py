@@ -1,4 +1,4 @@
-"""A JSON schema -> the same schema that refuses what it does not name (`extra: deny`), and how much work it asks for.
+"""A JSON schema -> the same schema that refuses what it does not name (`extra: deny`).
 
 Rules of this module:
 
@@ -9,42 +9,34 @@ Rules of this module:
 * A schema that says what further properties have to be (`additionalProperties` or `unevaluatedProperties` with a schema)
   has named them. `true` says nothing.
 * What is under `if` and `not` is left alone: closed, it would let more pass.
-* A reference that cannot be followed here (an anchor, `$dynamicRef`) is an error, because nobody could say what is named.
+* A reference to a place that holds no schema is an error: what is below is closed only where schemas stand.
+
+`unevaluatedProperties: false` says much of this in one word, but the library looks at every branch once more for it, at each
+level again: arguments 22 levels deep take a second. And drafts before 2019-09 do not have it.
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
-_MEMBERS = ("properties", "patternProperties")
-_DEFINITIONS = ("$defs", "definitions")
-_VALUES = (
-    "additionalProperties",
-    "unevaluatedProperties",
-    "items",
-    "additionalItems",
-    "prefixItems",
-    "unevaluatedItems",
-    "contains",
+from authz.config.schema_parts import (
+    BRANCHES,
+    DEFINITIONS,
+    HALVES,
+    MEMBERS,
+    NAMED,
+    REFERENCES,
+    VALUES,
+    NotFollowedError,
+    References,
+    parts,
 )
-"""Keywords whose schemas are about another place: what stands below."""
+
 _FURTHER = ("additionalProperties", "unevaluatedProperties")
-_BRANCHES = ("anyOf", "oneOf")
-_HALVES = ("allOf", "then", "else", "dependentSchemas", "dependencies")
-_REFERENCES = frozenset({"$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor"})
-_BESIDE = (*_DEFINITIONS, "$schema", "$id", "id")
+_BESIDE = (*sorted(DEFINITIONS), "$schema", "$id", "id")
 """What stands beside a reference and is read in every draft."""
-_MAX_DEPTH = 200
 _OLD_DRAFTS = ("draft-04", "draft-06", "draft-07", "draft-03")
-
-
-class NotFollowedError(ValueError):
-    """A schema refers to something by a way that is not followed; the text says which."""
-
-    def __init__(self, what: str) -> None:
-        """Say what cannot be followed."""
-        super().__init__(f"{what} cannot be followed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +70,9 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_Closing(root).place(root, _NOTHING))
 
 
-def target(root: Mapping[str, Any], reference: str) -> Any:
-    """Return what a reference within a schema points to (RFC 6901).
-
-    Raises:
-        NotFollowedError: it is no pointer to a place in the schema.
-    """
-    found: Any = root
-    if reference not in ("", "#"):
-        if not reference.startswith("#/"):
-            what = "a $ref that is not #/…"
-            raise NotFollowedError(what)
-        for part in unquote(reference[2:]).split("/"):
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping) and key in found:
-                found = found[key]
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            else:
-                what = "a $ref to a place that is not there"
-                raise NotFollowedError(what)
-    return found
-
-
 class _Closing:
     def __init__(self, root: Mapping[str, Any]) -> None:
-        self.root = root
+        self._references = References(root)
         self.is_old = any(draft in str(root.get("$schema")) for draft in _OLD_DRAFTS)
         self.reachable = {id(each) for each in _schemas(root)}
 
@@ -112,8 +81,8 @@ class _Closing:
         if not isinstance(schema, Mapping):
             return schema
         said = {keyword: self._said(keyword, schema, frozenset()) for keyword in schema}
-        made = self._below(schema)
-        for keyword in (name for name in _BRANCHES if isinstance(schema.get(name), list)):
+        made = self._below(schema, halves=HALVES)
+        for keyword in [name for name in schema if name in BRANCHES and isinstance(schema[name], list)]:
             others = _all(around, *(each for name, each in said.items() if name != keyword))
             made[keyword] = [self.place(branch, others) for branch in schema[keyword]]
         named = _all(*said.values())
@@ -128,24 +97,27 @@ class _Closing:
         made |= {"patternProperties": patterns} if patterns else {}
         return made | {"additionalProperties": False}
 
-    def _below(self, schema: Any) -> Any:
-        """Return a schema that is left open itself, with what it says about the places below closed."""
+    def _below(self, schema: Any, halves: AbstractSet[str] = BRANCHES | HALVES) -> Any:
+        """Return a schema that is left open itself, with what it says about the places below closed.
+
+        Args:
+            schema: the schema.
+            halves: the keywords whose schemas are about the same place, and are left open too.
+        """
         if not isinstance(schema, Mapping):
             return schema
         made = dict(schema)
         for keyword, value in schema.items():
-            if keyword in _VALUES:
+            if keyword in VALUES:
                 is_list = isinstance(value, list)
                 made[keyword] = (
                     [self.place(each, _NOTHING) for each in value] if is_list else self.place(value, _NOTHING)
                 )
-            elif keyword in _MEMBERS and isinstance(value, Mapping):
+            elif keyword in MEMBERS and isinstance(value, Mapping):
                 made[keyword] = {name: self.place(each, _NOTHING) for name, each in value.items()}
-            elif keyword in (*_DEFINITIONS, "dependentSchemas", "dependencies") and isinstance(
-                value, Mapping
-            ):
+            elif keyword in NAMED and isinstance(value, Mapping):
                 made[keyword] = {name: self._below(each) for name, each in value.items()}
-            elif keyword in (*_BRANCHES, *_HALVES):
+            elif keyword in halves:
                 is_list = isinstance(value, list)
                 made[keyword] = [self._below(each) for each in value] if is_list else self._below(value)
         return made
@@ -158,25 +130,22 @@ class _Closing:
 
     def _said(self, keyword: str, schema: Mapping[str, Any], seen: frozenset[int]) -> _Named:
         value = schema[keyword]
-        if keyword in _REFERENCES:
-            raise NotFollowedError(keyword)
-        if keyword == "$ref":
-            return self._referred(value, seen)
-        if keyword in (*_BRANCHES, *_HALVES, "if"):
-            return _all(*(self._named(each, seen) for each in _parts({keyword: value}, (keyword,))))
+        if keyword in REFERENCES:
+            return _all(*(self._referred(found, seen) for found in self._references.of({keyword: value})))
+        if keyword == "if" or keyword in BRANCHES | HALVES:
+            return _all(*(self._named(each, seen) for each in parts(schema, {keyword})))
         return _own(keyword, value)
 
-    def _referred(self, reference: Any, seen: frozenset[int]) -> _Named:
-        found = target(self.root, reference) if isinstance(reference, str) else None
+    def _referred(self, found: Any, seen: frozenset[int]) -> _Named:
         if isinstance(found, Mapping) and id(found) not in self.reachable:
-            what = "a $ref to a place that holds no schema"
+            what = "with extra: deny, a reference to a place that holds no schema"
             raise NotFollowedError(what)
         return self._named(found, seen)
 
 
 def _own(keyword: str, value: Any) -> _Named:
     """Return what one keyword names that refers to no other schema for the same place."""
-    if keyword in _MEMBERS and isinstance(value, Mapping):
+    if keyword in MEMBERS and isinstance(value, Mapping):
         names = frozenset(value)
         is_names = keyword == "properties"
         return _Named(names, is_object=True) if is_names else _Named(patterns=names, is_object=True)
@@ -197,56 +166,5 @@ def _schemas(schema: Any) -> Iterator[Mapping[str, Any]]:
     if not isinstance(schema, Mapping):
         return
     yield schema
-    for below in _parts(schema, (*_VALUES, *_BRANCHES, *_HALVES)):
+    for below in parts(schema, MEMBERS | VALUES | BRANCHES | HALVES | DEFINITIONS):
         yield from _schemas(below)
-    for name in _DEFINITIONS:
-        members = schema.get(name)
-        for below in members.values() if isinstance(members, Mapping) else ():
-            yield from _schemas(below)
-
-
-def _parts(schema: Mapping[str, Any], keywords: tuple[str, ...]) -> Iterator[Any]:
-    """Yield the schemas under keywords, and those of properties."""
-    for keyword, value in schema.items():
-        if keyword in _MEMBERS or (keyword.startswith("depend") and keyword in keywords):
-            yield from value.values() if isinstance(value, Mapping) else ()
-        elif keyword in keywords:
-            yield from value if isinstance(value, list) else (value,)
-
-
-class Work:
-    """How much work a schema can ask for, from its parts when every reference is written out.
-
-    Attributes:
-        parts: how many there are; no more than one beyond the limit is counted.
-        is_recursive: whether it refers to itself, and so has as many as the arguments are deep.
-        combines: whether several of its parts are about one place.
-    """
-
-    def __init__(self, schema: Mapping[str, Any], limit: int) -> None:
-        """Count the parts."""
-        self.parts, self.is_recursive, self.combines = 0, False, False
-        self._root, self._limit = schema, limit
-        self._count(schema, frozenset())
-
-    def _count(self, schema: Any, within: frozenset[int]) -> None:
-        if not isinstance(schema, Mapping) or self.parts > self._limit:
-            return
-        if len(within) > _MAX_DEPTH:
-            self.parts = self._limit + 1
-            return
-        if id(schema) in within or not _REFERENCES.isdisjoint(schema):
-            self.is_recursive = True
-            if id(schema) in within:
-                return
-        self.parts += 1
-        combining = (*_BRANCHES, *_HALVES, "if", "not")
-        self.combines = self.combines or not schema.keys().isdisjoint(combining)
-        within |= {id(schema)}
-        for below in _parts(schema, (*_VALUES, *combining, "propertyNames")):
-            self._count(below, within)
-        if isinstance(schema.get("$ref"), str):
-            try:
-                self._count(target(self._root, schema["$ref"]), within)
-            except NotFollowedError:  # by an anchor, perhaps to itself
-                self.is_recursive = True

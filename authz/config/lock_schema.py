@@ -3,10 +3,10 @@
 Rules of this module:
 
 * JSON Schema 2020-12, or the draft that `$schema` names. Nothing is fetched: a `$ref` must be to a place in the schema
-  itself. Formats are checked. Patterns run in an engine without backtracking, so that no text makes them slow.
+  itself (see `schema_parts`). Formats are checked. Patterns run in an engine without backtracking, so that no text makes them slow.
 * `extra: deny` refuses what an object's schema does not name (see `closed_schema`). Arguments must fit the schema as the
   server wrote it besides, so closing it can never let more pass.
-* Work is bounded: a schema whose references, written out, are too many parts is refused at load. A misfit is explained
+* Work is bounded: a schema whose references, written out, are too many parts is refused at load (`schema_work`). A misfit is explained
   only where that is cheap: the library lists every branch of every `anyOf` below, which in a recursive schema is
   exponential in the depth of the arguments, and elsewhere as many as values times branches. Whether they fit is not.
 * A misfit names the place and the keyword in the schema's own words; the call's names and values stand in no text.
@@ -18,7 +18,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from authz.config.closed_schema import NotFollowedError, Work, closed
+from authz.config.closed_schema import closed
+from authz.config.schema_work import Work
 from authz.core.policy.lock import ArgumentSchema
 from authz.core.policy.rule import Misfit
 from authz.core.wire.strict_json import InexactNumber
@@ -47,21 +48,18 @@ class LockedSchema:
             SchemaError: it is no schema, refers to something outside itself, or costs too much.
         """
         self._declared = frozenset(_names(schema))
-        work = Work(schema, _MAX_PARTS)
-        if work.parts > _MAX_PARTS:
-            msg = f"with its references written out it has more than {_MAX_PARTS} parts"
-            raise SchemaError(msg)
-        self._most_values = _MAX_ERRORS // max(work.parts, 1)
-        self._explains = work.parts <= _MAX_EXPLAINED and not (work.is_recursive and work.combines)
         try:
+            work = Work(schema, _MAX_PARTS)
+            if work.parts > _MAX_PARTS:
+                msg = f"with its references written out it has more than {_MAX_PARTS} parts"
+                raise SchemaError(msg)
             documents = [schema] if extra else [schema, closed(schema)]
             self._validators = [_compiled(document) for document in documents]
-        except NotFollowedError as error:
-            msg = f"{error}, which extra: deny needs"
-            raise SchemaError(msg) from None
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             # The text of the library may quote the whole schema, which can be long.
             raise SchemaError(str(error).partition("\n")[0][:200]) from None
+        self._most_values = _MAX_ERRORS // max(work.parts, 1)
+        self._explains = work.parts <= _MAX_EXPLAINED and not (work.is_recursive and work.combines)
 
     def misfit(self, arguments: Mapping[str, Any]) -> Misfit | None:
         """Return where arguments leave the schema, None if they fit."""

@@ -88,6 +88,9 @@ HOLES = {
     "two halves": ({"allOf": [A, B]}, {"a": "1", "b": "2", "CANARY": 1}),
     "beside a reference": ({"$ref": "#/$defs/m", "$defs": {"m": A}}, {"CANARY": 1}),
     "beside an old reference": ({**DRAFT_7, "$ref": "#/definitions/m", "definitions": {"m": A}}, {"CANARY": 1}),
+    "beside an anchor": ({"properties": {"c": {"$ref": "#n"}}, "$defs": {"m": {"$anchor": "n", **A}}}, {"c": {"CANARY": 1}}),
+    "beside an old anchor": ({**DRAFT_7, "properties": {"c": {"$ref": "#n"}}, "definitions": {"m": {"$id": "#n", **A}}}, {"c": {"CANARY": 1}}),
+    "itself by a dynamic anchor": ({"$dynamicAnchor": "n", "properties": {"c": {"$dynamicRef": "#n"}}}, {"c": {"c": {"CANARY": 1}}}),
     "a reference into a form": ({"properties": {"a": {"anyOf": [A]}, "b": {"$ref": "#/properties/a/anyOf/0"}}}, {"b": {"CANARY": 1}}),
     "an object or null": ({"properties": {"x": {"type": ["object", "null"]}}}, {"x": {"CANARY": 1}}),
     "no schema at all": ({}, {"CANARY": 1}),
@@ -114,6 +117,7 @@ NAMED = {
     "null": ({"properties": {"x": {"anyOf": [A, {"type": "null"}]}}}, {"x": None}),
     "further members of a type": ({"additionalProperties": {"type": "integer"}}, {"any": 1}),
     "anything, where anything may stand": ({"properties": {"x": {}, "y": True}}, {"x": {"k": 1}, "y": {"k": 1}}),
+    "itself by an anchor": ({"$dynamicAnchor": "n", "properties": {"c": {"$dynamicRef": "#n"}}}, {"c": {"c": {}}}),
     "itself": ({"properties": {"c": {"$ref": "#"}, "n": {}}}, {"c": {"c": {"n": 1}}}),
 }  # fmt: skip
 
@@ -124,8 +128,6 @@ def test_extra_deny_refuses_nothing_that_a_schema_names(schema, arguments):
 
 
 UNFOLLOWED = [
-    {"$dynamicAnchor": "n", "properties": {"c": {"$dynamicRef": "#n"}}},
-    {"properties": {"c": {"$ref": "#n"}}, "$defs": {"m": {"$anchor": "n"}}},
     {"properties": {"c": {"$ref": "#/x-shared/m"}}, "x-shared": {"m": A}},
 ]
 
@@ -135,6 +137,14 @@ def test_extra_deny_refuses_a_schema_whose_names_cannot_be_told(schema):
     LockedSchema(schema)
     with pytest.raises(SchemaError, match="extra: deny"):
         LockedSchema(schema, extra=False)
+
+
+def test_extra_deny_closes_many_levels_of_forms_as_fast_as_few():
+    schema, deep = A, {"CANARY": 1}
+    for _ in range(60):  # twice the work at each level would not end
+        schema, deep = {"anyOf": [{"properties": {"c": schema}}, {"type": "null"}]}, {"c": deep}
+
+    assert LockedSchema(schema, extra=False).misfit(deep) is not None
 
 
 FORKED = [
@@ -164,7 +174,34 @@ def chain(count):
     return {"$ref": "#/$defs/0", "$defs": {**links, str(count): A}}
 
 
-@pytest.mark.parametrize("schema", [forks(30), chain(3000)], ids=["forks", "chain"])
+def forks_by_anchors(count):
+    fork = [
+        {"$anchor": f"a{n}", "properties": {"c": {"anyOf": [{"$ref": f"#a{n + 1}"}] * 2}}}
+        for n in range(count)
+    ]
+    return {
+        "$ref": "#a0",
+        "$defs": {str(n): each for n, each in enumerate([*fork, {"$anchor": f"a{count}"}])},
+    }
+
+
+def left_over(count):
+    """Levels at which the library has to look at every form again, to know what is left over."""
+    schema = {}
+    for _ in range(count):
+        schema = {"anyOf": [{"properties": {"c": schema}}], "unevaluatedProperties": False}
+    return schema
+
+
+MANY = {
+    "forks": forks(30),
+    "chain": chain(3000),
+    "forks by anchors": forks_by_anchors(30),
+    "left over": left_over(30),
+}
+
+
+@pytest.mark.parametrize("schema", MANY.values(), ids=MANY)
 @pytest.mark.parametrize("extra", [True, False])
 def test_a_schema_whose_references_multiply_is_refused_when_it_is_loaded(schema, extra):
     with pytest.raises(SchemaError, match="parts"):
@@ -175,6 +212,9 @@ BAD = {
     "nothing is fetched": {"$ref": "https://example.com/schema"},
     "nor read from a file": {"$ref": "file:///etc/hostname"},
     "a place that is not there": {"$ref": "#/$defs/none"},
+    "an anchor that is not there": {"$ref": "#none"},
+    "a resource of its own": {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://example.com/a", **A}}},
+    "itself by another name": {"$id": "https://example.com/a", "$ref": "https://example.com/a"},
     "no schema": {"type": "nope"},
     "a dialect that is not known": {"$schema": "https://example.com/own"},
     "a pattern that would backtrack": {"properties": {"a": {"pattern": "(a+)+(?=b)"}}},
