@@ -13,6 +13,7 @@ Rules of this module:
 * A number that a double does not hold exactly fits no schema that is about it, because the server may read another.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ import jsonschema_rs
 
 from authz.config.closed_schema import closed
 from authz.config.schema_work import Work
+from authz.core.mcp.definition import INEXACT
 from authz.core.policy.lock import ArgumentSchema
 from authz.core.policy.rule import Misfit
 from authz.core.wire.strict_json import InexactNumber
@@ -56,8 +58,7 @@ class LockedSchema:
             documents = [schema] if extra else [schema, closed(schema)]
             self._validators = [_compiled(document) for document in documents]
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            # The text of the library may quote the whole schema, which can be long.
-            raise SchemaError(str(error).partition("\n")[0][:200]) from None
+            raise SchemaError(_why(error)) from None
         self._most_values = _MAX_ERRORS // max(work.parts, 1)
         self._explains = work.parts <= _MAX_EXPLAINED and not (work.is_recursive and work.combines)
 
@@ -84,6 +85,14 @@ class LockedSchema:
             for part in path
         )
         return "".join(parts)[:_MAX_PLACE]
+
+
+def _why(error: Exception) -> str:
+    """Return why a schema is refused; the text of the library may quote the whole of it, which can be long."""
+    text = str(error).partition("\n")[0]
+    if json.dumps(INEXACT)[1:-1] in text:
+        return "a number in it is not held exactly by a double, so readers differ about it"
+    return text[:200]
 
 
 def _are_few(arguments: Mapping[str, Any], most: int) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 
 from authz.config.lock_schema import BothSchemas, LockedSchema, SchemaError
-from authz.core.wire.strict_json import InexactNumber
+from authz.core.mcp.definition import marked
+from authz.core.wire.strict_json import InexactNumber, loads_marked
 
 SCHEMA = {
     "type": "object",
@@ -216,6 +217,9 @@ BAD = {
     "a resource of its own": {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://example.com/a", **A}}},
     "itself by another name": {"$id": "https://example.com/a", "$ref": "https://example.com/a"},
     "no schema": {"type": "nope"},
+    "a bound that readers differ about": marked(
+        loads_marked(b'{"maximum":9007199254740993}', max_depth=3, nodes=9, keys=9)
+    ),
     "a dialect that is not known": {"$schema": "https://example.com/own"},
     "a pattern that would backtrack": {"properties": {"a": {"pattern": "(a+)+(?=b)"}}},
     "a pattern that is too large": {"properties": {"a": {"pattern": "(x{1000}){1000}"}}},

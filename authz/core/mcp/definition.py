@@ -26,7 +26,7 @@ from authz.core.wire.strict_json import InexactNumber, StrictJSONError, loads_ma
 
 _SAFE = 2**53 - 1
 _MAX_BYTES, _MAX_DEPTH, _MAX_VALUES = 98_304, 64, 4000
-_INEXACT = "\0number"
+INEXACT = "\0number"
 """The member that stands for a number that is not exact; no server's schema has a name with U+0000."""
 _META = "_meta"
 _INTERFACE, _INTERFACE_SCHEME = "ui", "ui:"
@@ -78,7 +78,7 @@ def _is_read(name: str, value: Any) -> bool:
 def marked(value: Any) -> Any:
     """Return a value in which a number that is not exact is an object that holds its text."""
     if isinstance(value, InexactNumber):
-        return {_INEXACT: value.literal}
+        return {INEXACT: value.literal}
     if isinstance(value, int) and abs(value) > _SAFE:
         return float(
             value
