@@ -16,7 +16,8 @@ from authz.config.files import read_text, write_text
 from authz.config.problems import mistake
 from authz.core.mcp.item import NAMED_BY, ListName
 from authz.render.yaml_writer import emit
-from authz.tools.catalogue import CatalogueError, catalogues
+from authz.tools.catalogue import catalogues
+from authz.tools.conversation import CatalogueError
 from authz.tools.draft import DraftTerms, draft
 
 _SERVER, _CATALOGUE, _OUT, _RESOURCE = "--server", "--catalogue", "--out", "--resource"

@@ -24,7 +24,8 @@ from authz.config.lock_file import LockedItem, LockFile, read_lock
 from authz.config.problems import mistake
 from authz.oauth.device import TokenRequest
 from authz.oauth.exchange import OAuthFailure
-from authz.tools.catalogue import CatalogueError, catalogues
+from authz.tools.catalogue import catalogues
+from authz.tools.conversation import CatalogueError
 from authz.tools.lock.compare import Difference, DifferenceKind, compare
 from authz.tools.lock.document import locked_items, render_lock, visible
 from authz.tools.lock.suspicions import Suspicion, suspicions

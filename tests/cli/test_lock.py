@@ -98,6 +98,10 @@ def test_every_page_is_read_and_a_list_that_the_server_does_not_have_is_empty(ou
     assert ["legacy"] == read_lock(str(out)).made["eras"]
 
 
+def counted(_method, cursor):
+    return {"tools": [], "nextCursor": str(int(cursor or 0) + 1)}
+
+
 FAILURES = {
     "an error on a later page": (
         lambda method, cursor: PAGES[None] if cursor is None else None,
@@ -105,20 +109,64 @@ FAILURES = {
     ),
     "no list": (lambda _method, _cursor: {}, "the result of tools/list has no list `tools`"),
     "no name": (lambda _method, _cursor: {"tools": [{"title": "a"}]}, "an item of tools/list has no name"),
-    "pages without end": (lambda _method, _cursor: {"tools": [], "nextCursor": "x"}, "has more than"),
+    "pages without end": (counted, "tools/list (legacy) has more than 5 pages"),
+    "a cursor that comes back": (
+        lambda _method, cursor: {"tools": [], "nextCursor": {None: "x", "x": "y"}.get(cursor, "x")},
+        "tools/list (legacy) gives a cursor a second time, so its pages never end",
+    ),
+    "items without end": (
+        lambda _method, _cursor: {"tools": [{"name": str(n)} for n in range(8)]},
+        "tools/list (legacy) has more than 7 items",
+    ),
 }
+
+
+def failing(out, make, monkeypatch, **bounds):
+    """Lock a handmade server within bounds, which has to fail, and give what is said."""
+    for name, bound in bounds.items():
+        module = "conversation" if name.startswith("ALL") else "catalogue"
+        monkeypatch.setattr(f"authz.tools.{module}.{name}", bound)
+    with raw_server() as server:
+        server.script = answering(make)
+        ended = command("lock", "--server", f"http://127.0.0.1:{server.port}/mcp", "-o", out)
+    assert (2, False) == (ended.status, out.exists())
+    return ended.err
 
 
 @pytest.mark.parametrize(("make", "expected"), FAILURES.values(), ids=FAILURES)
 def test_no_lock_is_made_of_half_a_catalogue(out, make, expected, monkeypatch):
-    monkeypatch.setattr("authz.tools.catalogue.MAX_PAGES", 5)
+    assert expected in failing(out, make, monkeypatch, MAX_PAGES=5, MAX_ITEMS=7)
+
+
+@pytest.mark.parametrize("bounds", [{"ALL_BYTES": 300}, {"ALL_SECONDS": 0.0}], ids=["bytes", "time"])
+def test_all_answers_together_are_bounded(out, monkeypatch, bounds):
+    assert "was not read to its end within" in failing(out, counted, monkeypatch, **bounds)
+
+
+def test_no_lock_is_made_of_one_era_when_the_other_would_be_too_much(out, monkeypatch):
+    listing = answering(lambda method, _: {"tools": []} if method == "tools/list" else None)
+
+    def server(request):
+        endless = response(b"[" + b" " * 5000 + b"]")
+        return [endless] if b"server/discover" in request else listing(request)
+
+    monkeypatch.setattr("authz.tools.conversation.ALL_BYTES", 3000)
+    with raw_server() as running:
+        running.script = server
+        ended = command("lock", "--server", f"http://127.0.0.1:{running.port}/mcp", "-o", out)
+
+    assert "was not read to its end within" in ended.err
+    assert not out.exists()
+
+
+def test_what_comes_where_nothing_is_answered_is_not_read(out):
+    endless = [b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n", b"x" * 1000]
+    answer = answering(lambda method, cursor: PAGES[cursor] if method == "tools/list" else None)
     with raw_server() as server:
-        server.script = answering(make)
+        server.script = lambda request: endless if b'"id"' not in request else answer(request)
         ended = command("lock", "--server", f"http://127.0.0.1:{server.port}/mcp", "-o", out)
 
-    assert 2 == ended.status
-    assert expected in ended.err
-    assert not out.exists()
+    assert (0, ["a", "b"]) == (ended.status, [item.name for item in read_lock(str(out)).items])
 
 
 def test_a_change_is_shown_in_words_and_lines_with_what_to_look_at(out):

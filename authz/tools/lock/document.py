@@ -18,7 +18,8 @@ from authz.core.mcp.definition import (
     read_definition,
 )
 from authz.core.mcp.item import NAMED_BY, ListName
-from authz.tools.catalogue import Catalogue, CatalogueError
+from authz.tools.catalogue import Catalogue
+from authz.tools.conversation import CatalogueError
 
 _HEAD = """\
 # What {server} offered when this was made, one block an item. Made by `mcp-authz lock`; do not edit.

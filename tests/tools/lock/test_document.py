@@ -7,7 +7,8 @@ import pytest
 from authz.config.lock_file import LockFile, parse_lock
 from authz.config.problems import ConfigError
 from authz.core.mcp.item import ListName
-from authz.tools.catalogue import Catalogue, CatalogueError
+from authz.tools.catalogue import Catalogue
+from authz.tools.conversation import CatalogueError
 from authz.tools.lock.document import locked_items, render_lock
 
 
