@@ -6,7 +6,7 @@ once a minute for each item, so that it cannot fill the log.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -39,10 +39,24 @@ class LockWatch:
         self._told: BoundedCache[tuple[str, ItemKey], float] = BoundedCache(_TOLD)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._share: Share = lambda _server, _key, _digest: None
+        self._in_force: Mapping[str, tuple[str, str]] = {}
 
     def share_by(self, share: Share) -> None:
         """Tell the other workers by `share`, which is called in the event loop that runs now."""
         self._loop, self._share = asyncio.get_running_loop(), share
+
+    def put_in_force(self, policy: str, locks: Mapping[str, Lock]) -> None:
+        """Forget what no lock names any more, and tell the log which locks a policy's digest in records stands for.
+
+        Args:
+            policy: the policy's digest.
+            locks: the locks in force, by the server's name.
+        """
+        self.sightings.keep_only(locks)
+        for name, lock in locks.items():
+            if self._in_force.get(name) != (policy, lock.digest):
+                _LOG.info("lock in force", server=name, lock=lock.digest, policy=policy)
+        self._in_force = {name: (policy, lock.digest) for name, lock in locks.items()}
 
     def count_changed(self, server: str, lock: Lock) -> int:
         """Return how many locked items of a server were last seen changed."""

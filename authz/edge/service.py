@@ -97,6 +97,7 @@ class Service:
         self.socket: SocketPath | None = None
         self.settings = settings
         self.locks = LockWatch(self.metrics.compared)
+        self.locks.put_in_force(settings.digest, _locks(settings))
         self.snapshots = Snapshots(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 
@@ -235,7 +236,7 @@ class Service:
         self.settings = settings
         self.audit.terms = settings.audit
         self.streams.shares = settings.stream_shares
-        self.locks.sightings.keep_only(_locks(settings))
+        self.locks.put_in_force(settings.digest, _locks(settings))
         self.snapshots.put_in_force(self._snapshot(settings))
         self.metrics.policy(settings.digest, settings.tools)
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import io
 import json
 import time
 from functools import cache
 
 import pytest
+import structlog
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 from google.protobuf.json_format import MessageToDict
 
@@ -401,3 +403,23 @@ def test_a_candidates_lock_knows_of_the_changes_that_lists_showed(tmp_path, serv
     after = check(service)
 
     assert ((), (), Reason.ITEM_CHANGED) == (before, after.shadows, after.reason)
+
+
+def test_the_log_says_which_lock_the_policys_digest_in_records_stands_for(tmp_path, serve):
+    lock = tmp_path / "tools.lock"
+    policy = NATIVE.replace("    rules:", "    lock: {file: tools.lock}\n    rules:")
+
+    def load(description):
+        lock.write_text(f"lock: 1\ntools: [{{name: echo, description: {description}}}]\n")
+        return settings(tmp_path, policy)
+
+    with structlog.testing.capture_logs() as logs:
+        first, second = load("approved"), load("renewed")
+        service, _ = serve(first)
+        for renewed in (second, second):
+            asyncio.run(service.apply(renewed))
+    said = [(entry["server"], entry["policy"]) for entry in logs if entry["event"] == "lock in force"]
+    digests = [entry["lock"] for entry in logs if entry["event"] == "lock in force"]
+
+    assert [("files", first.digest), ("files", second.digest)] == said
+    assert hashlib.sha256(lock.read_bytes()).hexdigest()[:16] == digests[1] != digests[0]

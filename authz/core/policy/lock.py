@@ -73,7 +73,7 @@ class Lock:
     """What of a server was approved.
 
     Attributes:
-        digest: names the content of the lock in records.
+        digest: names the content of the lock in the log: the first digits of its file's SHA-256.
         items: the approved digests of each item; several where the eras of the protocol differ.
         on_change: what becomes of an item that is not as approved.
         allow_unlisted: whether items that the lock does not name pass.

@@ -13,7 +13,7 @@ Rules of this module:
   are set and removed as a whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from authz.core.policy.lock import ItemKey, Lock, LockOutcome
 
@@ -73,7 +73,7 @@ class Sightings:
             return False
         return lock.compare(key, digest) is LockOutcome.CHANGED
 
-    def keep_only(self, locks: dict[str, Lock]) -> None:
+    def keep_only(self, locks: Mapping[str, Lock]) -> None:
         """Forget what no lock names any more, so that there are never more sightings than locked items."""
         for server, key in list(self._seen.keys() | self._told.keys()):
             if server not in locks or key not in locks[server].items:
