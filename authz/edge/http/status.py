@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 
 from authz.config.settings import Settings
 from authz.edge.http.memory import Why, WorkerMemory
-from authz.edge.jwks.problem import KeyProblem
+from authz.edge.jwks.problem import KeyProblem, each_once
 from authz.edge.shutdown import ShutdownSignal
 
 if TYPE_CHECKING:  # a supervisor uses this module, and must not load what decides
@@ -113,13 +113,12 @@ def overall(statuses: Sequence[WorkerStatus], *, draining: bool) -> WorkerStatus
     """
     policies = dict.fromkeys(status.policy for status in statuses)
     missing = {issuer for status in statuses for issuer in status.issuers_without_keys}
-    problems = dict.fromkeys(problem for status in statuses for problem in status.key_problems)
     return WorkerStatus(
         ready=bool(statuses) and all(status.ready for status in statuses) and not draining,
         draining=draining,
         policy=", ".join(policies),
         issuers_without_keys=sorted(missing),
-        key_problems=list(problems),
+        key_problems=each_once(problem for status in statuses for problem in status.key_problems),
         reload_problem=_first(status.reload_problem for status in statuses),
         socket_problem=_first(status.socket_problem for status in statuses),
     )

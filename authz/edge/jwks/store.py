@@ -28,7 +28,7 @@ import structlog
 from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
 from authz.edge.jwks.fetcher import Fetcher, FetchError
-from authz.edge.jwks.problem import KeyProblem
+from authz.edge.jwks.problem import KeyProblem, moment
 
 _MAX_DOUBLINGS = 16
 _LOG = structlog.get_logger("authz.keys")
@@ -276,7 +276,8 @@ class KeyStore:
     def _fail(self, source: _Source, cause: str, url: str) -> None:
         source.failures += 1
         issuer = source.where.issuer
-        source.problem = KeyProblem(issuer=issuer, url=url, cause=cause)
+        since = source.problem.since if source.problem is not None else moment()
+        source.problem = KeyProblem(issuer=issuer, url=url, cause=cause, since=since)
         self._observer.fetched(issuer, "failed")
         _LOG.warning("keys not fetched", issuer=issuer, url=url, problem=cause, failures=source.failures)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 import socket
 import threading
 
@@ -406,9 +407,9 @@ def test_readiness_comes_by_itself_with_the_first_keys():
     url, before, after = asyncio.run(go())
 
     assert (503, [f"{url}/"]) == (before.status_code, before.json()["issuers_without_keys"])
-    assert [{"issuer": f"{url}/", "url": f"{url}/jwks", "cause": "status 500"}] == before.json()[
-        "key_problems"
-    ]
+    [problem] = before.json()["key_problems"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", problem.pop("since"))
+    assert {"issuer": f"{url}/", "url": f"{url}/jwks", "cause": "status 500"} == problem
     assert (True, [], []) == (after["ready"], after["issuers_without_keys"], after["key_problems"])
 
 

@@ -12,6 +12,7 @@ from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySetError, Skip
 from authz.edge.jwks import store as keystore
 from authz.edge.jwks.fetcher import Fetched
+from authz.edge.jwks.problem import KeyProblem, each_once
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.telemetry.metrics import Metrics
 from tests.support import jwks_server as bad
@@ -205,6 +206,32 @@ def test_the_first_pause_after_a_failure_is_short_again_after_a_success():
             return pauses
 
     assert [1, 2, 300, 1] == run(go())
+
+
+def test_a_problem_is_told_since_its_first_failure_until_the_next_success(monkeypatch):
+    moments = iter(["first", "second", "after the success"])
+    monkeypatch.setattr(keystore, "moment", lambda: next(moments))
+
+    async def go():
+        async with world(page({}, status=500)) as here:
+            told = []
+            for answer in (page({}, status=404), page(published("1")), page({}, status=500)):
+                told += [(problem.cause, problem.since) for problem in here.store.problems()] or ["well"]
+                here.answer(answer)
+                await here.clock.wake()
+            return [*told, *[(problem.cause, problem.since) for problem in here.store.problems()]]
+
+    assert [("status 500", "first"), ("status 404", "first"), "well", ("status 500", "second")] == run(go())
+
+
+def test_of_several_workers_the_one_that_saw_a_problem_first_tells_since_when():
+    later, first = (
+        KeyProblem(issuer=ISSUER, url="", cause="status 500", since=f"2026-01-0{day}T00:00:00Z")
+        for day in (2, 1)
+    )
+    other = KeyProblem(issuer="https://other/", url="", cause="status 500", since=later.since)
+
+    assert [first, other] == each_once([later, other, first])
 
 
 def test_failures_do_not_add_up_to_a_number_too_large():

@@ -22,7 +22,7 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -
     top = f"<thead><tr>{head}</tr></thead>" if any(headings) else ""
     body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}">'
+        f'<div class="wide" role="group" tabindex="0" aria-label="{escape(title)}">'
         f"<table>{top}<tbody>{body}</tbody></table></div>"
     )
 

@@ -22,7 +22,7 @@ from authz.edge.http.memory import Denial, Why, WorkerMemory
 from authz.edge.http.status import WorkerStatus
 from authz.edge.telemetry.envoy_signs import EnvoyProblem
 
-_RULES = ("", "rule", "effect", "says", "part", "value", "asks", "missing")
+_RULES = ("decided", "rule", "effect", "says", "part", "value", "asks", "missing")
 _HEAD = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -118,7 +118,7 @@ def _charts(activity: Activity) -> str:
     )
     drawn = bars(activity.recent(5 * MINUTE, 60), "The last 5 minutes")
     drawn += bars(activity.recent(HOUR, 60), "The last hour")
-    return section("Decisions", f'{paragraph(text)}<div class="charts">{drawn}</div>', name="charts")
+    return section("Decisions a second", f'{paragraph(text)}<div class="charts">{drawn}</div>', name="charts")
 
 
 def _denials(denials: Sequence[Denial], asked: Mapping[str, str]) -> str:
@@ -164,7 +164,7 @@ def _grounds(why: Why) -> Iterator[str]:
     if why.changes:
         yield paragraph("For an allow, all of these:") + bullets(why.changes)
     if why.rules:
-        yield table("Rules about it", _RULES, why.rules)
+        yield table("Rules about it", _RULES, [("yes" if row[0] else "", *row[1:]) for row in why.rules])
     yield from map(paragraph, why.notes)
     if why.grants:
         yield table("What the caller's token grants", ("", ""), why.grants)

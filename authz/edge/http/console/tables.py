@@ -33,10 +33,10 @@ class TableSection:
 
 def key_problems(problems: Iterable[KeyProblem]) -> list[TableSection]:
     """Return a table of what keeps tokens from being judged, if anything does."""
-    rows = [(problem.issuer, problem.cause, problem.url or "-") for problem in problems]
+    rows = [(each.issuer, each.cause, each.url or "-", each.since or "-") for each in problems]
     if not rows:
         return []
-    return [TableSection("problems with issuers", ("issuer", "cause", "url"), rows, alarms=True)]
+    return [TableSection("problems with issuers", ("issuer", "cause", "url", "since"), rows, alarms=True)]
 
 
 def sections(summary: MetricsSummary, seconds: float | None = None) -> list[TableSection]:

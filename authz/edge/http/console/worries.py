@@ -75,8 +75,9 @@ def _keys(status: WorkerStatus, summary: MetricsSummary) -> Iterator[Worry]:
     ages = {row.issuer: row.age for row in summary.issuers}
     known = {problem.issuer for problem in status.key_problems}
     for problem in status.key_problems:
-        since = f"keys last confirmed {age(ages[problem.issuer])}" if problem.issuer in ages else ""
-        told = "; ".join(filter(None, (problem.cause, problem.url, since)))
+        since = f"since {problem.since}" if problem.since else ""
+        confirmed = f"keys last confirmed {age(ages[problem.issuer])}" if problem.issuer in ages else ""
+        told = "; ".join(filter(None, (problem.cause, problem.url, since, confirmed)))
         yield Worry(
             f"issuer {problem.issuer}: {told}",
             "restore the route to the issuer, its name or certificate (egress rules, ca_file); the service tries again by itself",

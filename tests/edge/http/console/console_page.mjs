@@ -70,7 +70,7 @@ try {
   await page.getByRole("link", { name: "who sees what" }).click();
   await page.getByLabel(/^Claims/).fill(asked.claims);
   await page.getByRole("button", { name: "Show the lists" }).click();
-  told.lists = await page.getByRole("region", { name: /^What this caller sees/ }).innerText();
+  told.lists = await page.getByRole("group", { name: /^What this caller sees/ }).innerText();
 } finally {
   await browser.close();
 }

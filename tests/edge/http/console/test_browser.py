@@ -50,10 +50,10 @@ def call(address, tool, **claims):
 
 
 @contextlib.contextmanager
-def busy(folder):
+def busy(folder, text=TEXT):
     """Serve, and decide what the page shall show; gives the service."""
     (Path(folder) / "jwks.json").write_text(KEYS)
-    text = TEXT.replace("ISSUER", tokens.ISSUER).replace("AUDIENCE", tokens.AUDIENCE)
+    text = text.replace("ISSUER", tokens.ISSUER).replace("AUDIENCE", tokens.AUDIENCE)
     with Served(folder, "--grace", "0", text=text) as service:
         for _ in range(20):
             call(service.grpc, "list_files", scope="files:read")
