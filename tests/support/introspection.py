@@ -50,7 +50,7 @@ class AuthorizationServer:
     assertions: Any = None
     asked: list[str] = field(default_factory=list)
     most: int = 0
-    records: str = ""
+    records: list[dict[str, Any]] = field(default_factory=list)
     loop: Any = None
     _now: int = 0
 

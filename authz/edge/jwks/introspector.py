@@ -23,7 +23,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 import jwt
 import structlog
@@ -237,11 +237,18 @@ class Introspector:
         return said
 
     def _verified(self, how: Introspection, text: str) -> Mapping[str, Any] | None:
-        """Return what a signed answer says (RFC 9701 section 5); None if it is not the issuer's, for us, and of now."""
+        """Return what a signed answer says (RFC 9701 section 5); None if it is not the issuer's, for us, and of now.
+
+        Raises:
+            FetchError: nobody can tell, because the issuer's keys are not at hand.
+        """
         jws = read_compact(text)
         if isinstance(jws, TokenRejected) or jws.header.typ not in {_SIGNED_TYPE, _JWT}:
             return None
-        if check_signature(jws, self._find_keys(how.issuer), how.algorithms) is not None:
+        keys = self._find_keys(how.issuer)
+        if keys is None:
+            raise FetchError(_NO_KEYS, url=how.endpoint)
+        if check_signature(jws, keys, how.algorithms) is not None:
             return None
         claims = read_object(jws.payload) or {}
         audience, issued = claims.get("aud"), claims.get("iat")
@@ -254,6 +261,7 @@ class Introspector:
 
 _CLOSED = "there is no issuer to ask"
 _NO_ANSWER = "the answer is no JSON object that says whether the token is active"
+_NO_KEYS = "the answer is signed, and the issuer's keys are not at hand"
 _UNSIGNED = "the answer is not signed by the issuer, for this client, now"
 
 
@@ -262,8 +270,11 @@ def _digest(token: str) -> bytes:
 
 
 def _basic(how: Introspection) -> str:
-    """Return the client's credentials (RFC 6749 section 2.3.1: encoded as a form first)."""
-    pair = f"{quote_plus(how.client_id)}:{quote_plus(how.secret)}"
+    """Return the client's credentials (RFC 6749 section 2.3.1: encoded as a form first).
+
+    A space becomes `%20` and not `+`: every server that decodes reads it as a space, and some read `+` as a plus.
+    """
+    pair = f"{quote(how.client_id, safe='')}:{quote(how.secret, safe='')}"
     return f"Basic {b64encode(pair.encode()).decode()}"
 
 
