@@ -223,7 +223,9 @@ async def _handled(method: ServedMethod, call: AioCall) -> grpc.StatusCode:
     """Run a handler; return the status of its call."""
     try:
         if method.stream is not None:
-            await method.stream(call)
+            last = await method.stream(call)
+            if last is not None:
+                await call.write(last)
         elif method.unary is not None:
             await _answer(method.unary, call)
     except RpcAbort as abort:

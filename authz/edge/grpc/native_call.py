@@ -10,6 +10,8 @@ Rules of this module:
 * A handler suspends only in `_suspended`, which yields `_OURS`. If anything else is yielded, it awaits something of an event
   loop that is not there; it would stay suspended for ever and its call with it. So it is closed and the call fails.
 * While the handler does not read, one message is kept, which holds back the client until it is taken, and one wake-up.
+* That a call has ended shows in the operation for which its handler waits, since it fails then. Only a handler that waits
+  for something else has the end watched (`_watch`), which costs an operation of its own.
 * A call is done when its status is sent, or its handler has left after the client did. Only then may the server close.
 """
 
@@ -121,7 +123,9 @@ class NativeCall:
         if self._kept is not None:
             (message,), self._kept = self._kept, None
             return message
-        if not self._asked and not self._ended:
+        if self._ended:
+            self._watch()
+        elif not self._asked:
             self._asked = True
             self._call.start_server_batch((self._ops.receive_message(_PLAIN),), self._received)
         self._wants = True
@@ -135,6 +139,7 @@ class NativeCall:
 
     async def pause(self) -> None:
         """Let other calls be served; see `transport.Call`."""
+        self._watch()
         self._host.turns.wait(self._resumed)
         await _suspended()
 
@@ -177,7 +182,6 @@ class NativeCall:
 
     def serve_stream(self, handler: Stream) -> None:
         """Let `handler` read and write as it likes."""
-        self._watch()
         self._handler = handler(self)
         self._resume(None)
 

@@ -7,7 +7,7 @@ ext_proc, health, reflection) import this module only and cannot tell which serv
 What a handler is:
 
 * A coroutine function. A `Unary` handler gets the one message of its call and returns the answer. A `Stream` handler reads
-  and writes through its `Call` until it returns.
+  and writes through its `Call` until it returns; what it returns is its last message, sent with the end of the call.
 * One that returns ends its call with OK. `RpcAbort` ends the call with the status that it names. Any other exception ends
   it with INTERNAL and is logged by type only, because its text may quote a message. No call affects another.
 
@@ -119,8 +119,8 @@ class Call(Protocol):
 
 Unary = Callable[[bytes, Call], Coroutine[Any, Any, bytes]]
 """Turns the message of a call into its answer."""
-Stream = Callable[[Call], Coroutine[Any, Any, None]]
-"""Reads and writes until it returns."""
+Stream = Callable[[Call], Coroutine[Any, Any, bytes | None]]
+"""Reads and writes until it returns its last message, None for none."""
 
 
 def _count_nothing(_name: str) -> None:

@@ -138,13 +138,15 @@ def test_a_call_is_done_only_when_its_handler_has_left_it():
 
     async def handler(call):
         try:
-            await call.read()
+            await call.pause()
         finally:
             order.append("left")
 
-    operations = SimpleNamespace(receive_close=lambda _: None, receive_message=lambda _: None)
     host = SimpleNamespace(
-        operations=operations, timers=Timers(), on_call_done=lambda _: order.append("done")
+        operations=SimpleNamespace(receive_close=lambda _: None),
+        timers=Timers(),
+        turns=SimpleNamespace(wait=lambda _resume: None),
+        on_call_done=lambda _: order.append("done"),
     )
     NativeCall(host, Call(), None).serve_stream(handler)
     closed = told[0]

@@ -117,6 +117,17 @@ def test_a_stream_whose_handler_fails_ends_with_an_error(when):
     assert grpc.StatusCode.INTERNAL == play(scenario, stream=fails)
 
 
+def test_what_the_handler_of_a_stream_returns_is_its_last_message():
+    async def says(call):
+        await call.write(b"one" * 100_000)
+        return b"last"
+
+    async def scenario(c):
+        return [message async for message in c.stream()]
+
+    assert [b"one" * 100_000, b"last"] == play(scenario, stream=says)
+
+
 def test_a_handler_may_end_its_call_with_a_status():
     async def aborts(_message, _call):
         raise RpcAbort(grpc.StatusCode.NOT_FOUND)
