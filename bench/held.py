@@ -16,7 +16,7 @@ import grpc
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
-from authz.edge.envoy.processing_stream import NAMESPACE
+from authz.edge.envoy.response_readers import NAMESPACE
 from bench.load import METHOD
 from bench.stack import POLICY, SERVICE, RunningStack, running
 from bench.workload import FULL, check_request, list_request

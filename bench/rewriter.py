@@ -14,7 +14,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
 from authz.edge.envoy.ext_proc import Processor
-from authz.edge.envoy.processing_stream import NAMESPACE
+from authz.edge.envoy.response_readers import NAMESPACE
 from authz.edge.service import Service
 from bench.catalogue import document
 from bench.list_variants import LIST_VARIANTS, requests_for, verified
@@ -75,8 +75,9 @@ def _messages(metadata: Any, body: bytes) -> list[bytes]:
 async def _process(processor: Processor, messages: list[bytes]) -> bytes:
     """Let the rewriter process a response; return the body that it lets pass."""
     exchange = _Exchange(messages)
-    await processor.process(exchange)
-    replies = map(_proc.ProcessingResponse.FromString, exchange.written)
+    last = await processor.process(exchange)
+    written = exchange.written if last is None else [*exchange.written, last]
+    replies = map(_proc.ProcessingResponse.FromString, written)
     return b"".join(
         reply.response_body.response.body_mutation.streamed_response.body
         for reply in replies

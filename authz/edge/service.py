@@ -34,7 +34,7 @@ from authz.core.servers import Server
 from authz.edge.envoy.denied_response import answer_denial
 from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
-from authz.edge.envoy.processing_stream import Watch
+from authz.edge.envoy.response_readers import Watch
 from authz.edge.grpc.socket_path import SocketPath
 from authz.edge.jwks.introspector import Introspector
 from authz.edge.jwks.problem import KeyProblem

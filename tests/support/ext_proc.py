@@ -43,5 +43,12 @@ class FakeCall:
 async def responses(processor: Any, requests: Iterable[Any]) -> list[Any]:
     """Give all responses to these requests."""
     call = FakeCall(requests)
-    await processor.process(call)
+    await play(processor, call)
     return call.responses
+
+
+async def play(processor: Any, call: FakeCall) -> None:
+    """Let a call run to its end, with the message that ends it."""
+    last = await processor.process(call)
+    if last is not None:
+        await call.write(last)

@@ -19,21 +19,17 @@ Rules of this module:
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
-from envoy.service.ext_proc.v3 import external_processor_pb2
-
-from authz.core.response.commands import PAUSE
+from authz.core.response.commands import Pause
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds
 from authz.core.response.streams import OpenStreams, StreamShares
-from authz.edge.envoy.processing_stream import ProcessingStream, Resolve, Watch
+from authz.edge.envoy.processing_stream import ProcessingStream
+from authz.edge.envoy.response_readers import Readers, Resolve, Watch
 from authz.edge.grpc.transport import WOKEN, Call, Stream
 from authz.edge.telemetry.metrics import Metrics
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-
-_read: Any = external_processor_pb2.ProcessingRequest.FromString
 
 
 class Processor:
@@ -54,41 +50,42 @@ class Processor:
 
         `came` is told of each response that Envoy hands over: at which listener its request arrived.
         """
-        self._resolve = resolve
-        self._observe = observe
-        self._bounds = bounds
-        self._held = held or HeldBytes()
-        self._open = streams or OpenStreams(StreamShares(), time.monotonic)
-        self._came = came
-        self._watch = watch or Watch()
+        self._readers = Readers(
+            resolve=resolve,
+            observe=observe,
+            bounds=bounds,
+            held=held or HeldBytes(),
+            streams=streams or OpenStreams(StreamShares(), time.monotonic),
+            came=came,
+            watch=watch or Watch(),
+        )
         self.streams: Mapping[str, Stream] = MappingProxyType({f"/{SERVICE}/Process": self.process})
 
-    async def process(self, call: Call) -> None:
+    async def process(self, call: Call) -> bytes | None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        stream = ProcessingStream(
-            self._resolve,
-            self._observe,
-            self._bounds,
-            self._held,
-            self._open,
-            self._came,
-            self._watch,
-        )
+        stream = ProcessingStream(self._readers)
         try:
-            await _converse(stream, call)
+            return await _converse(stream, call)
         finally:
             stream.close()
 
 
-async def _converse(stream: ProcessingStream, call: Call) -> None:
+async def _converse(stream: ProcessingStream, call: Call) -> bytes | None:
+    """Answer message by message; return the last reply of a response that has come to its end."""
     timed = False
     while (message := await call.read()) is not None:
-        answers = stream.expire() if message is WOKEN else stream.answer(_read(message))
-        for answer in answers:
-            if answer is PAUSE:
+        last: bytes | None = None
+        for answer in stream.expire() if message is WOKEN else stream.answer(message):
+            if last is not None:
+                await call.write(last)
+            last = None if isinstance(answer, Pause) else answer
+            if last is None:
                 await call.pause()
-            else:
-                await call.write(answer.SerializeToString())
+        if stream.complete:
+            return last
+        if last is not None:
+            await call.write(last)
         if stream.seconds is not None and not timed:
             timed = True
             call.wake_after(stream.seconds)
+    return None

@@ -5,25 +5,22 @@ Rules of this module:
 * Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
   Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
   bears the id of the JSON-RPC request once that is known.
+* Once Envoy has said its last of the response, the last reply ends the call (`complete`). Nothing is under way then.
 * A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
   that cannot be bound is a failure.
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 
 from authz.config.envoy_version import ATTRIBUTES
-from authz.core.denial import challenge_in_its_place
-from authz.core.identity.principal import Principal
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER
 from authz.core.response.commands import (
     PAUSE,
     BadGateway,
@@ -38,113 +35,99 @@ from authz.core.response.commands import (
     ResponseOutcome,
     Stop,
 )
-from authz.core.response.context import ResponseContext
 from authz.core.response.filter_result import Cause
-from authz.core.response.held import HeldBytes
-from authz.core.response.judgement import ResponseTerms
-from authz.core.response.list_filter import FilterBounds
 from authz.core.response.rewriter import Rewriter
-from authz.core.response.streams import METHODS as STREAMS
-from authz.core.response.streams import OpenStreams
-from authz.core.servers import Server
-from authz.edge.envoy.processing_messages import (
+from authz.edge.envoy.processing_replies import (
+    END,
     PIECE,
-    VALIDATORS,
+    TRAILERS,
     bad_gateway,
-    body_reply,
-    field_values,
     headers_reply,
     pieces,
-    read_head,
-    read_request_id,
-    texts,
-    trailers_reply,
     waved,
 )
+from authz.edge.envoy.received import LENGTH, VALIDATORS, field_values, read, read_head
+from authz.edge.envoy.response_readers import Readers
 from authz.edge.envoy.response_report import ResponseReport
-from authz.edge.telemetry.metrics import Metrics
-from authz.edge.telemetry.response_record import ResponseFacts
 
 FILTER = "envoy.filters.http.ext_proc"
 """Under this name Envoy sends the attributes that it was told to send."""
-NAMESPACE = "envoy.filters.http.ext_authz"
-"""Where ext_authz leaves its dynamic metadata."""
 
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
-Resolve = Callable[[Mapping[str, str]], ResponseContext | None]
-"""From the texts of ext_authz's dynamic metadata, empty if there is none, to who reads; None refuses every list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What a call of ext_proc needs of the service besides the reader.
-
-    Attributes:
-        server_named: finds the server that a Check's metadata names.
-        write: takes the record of a response.
-    """
-
-    server_named: Callable[[Mapping[str, str]], Server | None] = lambda _metadata: None
-    write: Callable[[ResponseFacts], None] = lambda _facts: None
+Replies = Iterator[bytes | Pause]
 
 
 class ProcessingStream:
     """One call of ext_proc.
 
     Attributes:
-        seconds: how long the response may stay open, counted from its headers; None before them, and for no end.
+        complete: whether the call may end with the reply that was given last: all of the response has come.
     """
 
-    def __init__(
-        self,
-        resolve: Resolve,
-        observe: Metrics,
-        bounds: FilterBounds,
-        held: HeldBytes,
-        streams: OpenStreams,
-        came: Callable[[str], None],
-        watch: "Watch",
-    ) -> None:
-        self.seconds: float | None = None
-        self._resolve = resolve
-        self._observe = observe
-        self._bounds = bounds
-        self._held = held
-        self._streams = streams
-        self._came = came
-        self._watch = watch
-        self._report = ResponseReport(observe, watch.write)
+    __slots__ = (
+        "_challenge",
+        "_end_stream",
+        "_headers_sent",
+        "_length",
+        "_modes",
+        "_over",
+        "_readers",
+        "_report",
+        "_request_id",
+        "_rewriter",
+        "_seconds",
+        "_session",
+        "_validators",
+        "_waved",
+        "complete",
+    )
+
+    def __init__(self, readers: Readers) -> None:
+        """Judge for the reader that `readers` finds."""
+        self.complete = False
+        self._readers = readers
+        self._report = ResponseReport(readers.observe, readers.watch.write)
+        self._seconds: float | None = None
         self._challenge: str | None = None
-        self._owner: Principal | None = None  # of a stream that is counted
+        self._end_stream: Callable[[], None] | None = None  # ends a stream that is counted
         self._request_id: RequestId = None
         self._session: str | None = None
         self._modes: Any = None
         self._rewriter: Rewriter | None = None
+        self._length = ""  # as the server's headers have it
         self._validators: list[str] = []
-        self._headers_sent = False
-        self._over = False
+        self._headers_sent = self._over = self._waved = False
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the response may stay open, counted from its headers; None for no end, and while it is held."""
+        return self._seconds if self._headers_sent and not self._over else None
 
     def close(self) -> None:
         """Release what is held of the response."""
         if self._rewriter is not None:
             self._rewriter.close()
-        if self._owner is not None:
-            self._streams.end(self._owner, self._report.server)
-            self._owner = None
+        if self._end_stream is not None:
+            self._end_stream()
+            self._end_stream = None
 
-    def answer(self, request: Any) -> Iterator[Any]:
+    def answer(self, message: bytes) -> Replies:
         """Answer one ProcessingRequest, with any number of responses, and PAUSE among them."""
-        if request.HasField("protocol_config"):
-            self._modes = request.protocol_config
+        request = read(message, begun=self._rewriter is not None)
         kind = request.WhichOneof("request") or ""
+        if self._modes is None and self._rewriter is None and request.HasField("protocol_config"):
+            self._modes = request.protocol_config
         if kind.startswith("request"):
+            self._waved = True
             echo = self._modes is not None and self._modes.request_body_mode == _FULL_DUPLEX
             yield waved(kind, getattr(request, kind), echo=echo)
-        elif kind and not self._over:
-            yield from self._guarded(kind, request)
+        elif kind:
+            if not self._over:
+                yield from self._guarded(kind, request)
+            self.complete = not self._waved and _ends(kind, getattr(request, kind))
 
-    def expire(self) -> Iterator[Any]:
+    def expire(self) -> Replies:
         """Answer that the caller's token expired."""
         if self._rewriter is None or self._over:
             return
@@ -153,98 +136,53 @@ class ProcessingStream:
         except Exception:  # noqa: BLE001 - whatever fails, the response ends
             yield from self._fail()
 
-    def _guarded(self, kind: str, request: Any) -> Iterator[Any]:
+    def _guarded(self, kind: str, request: Any) -> Replies:
         try:
             yield from _HANDLERS[kind](self, request)
         except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
             yield from self._fail()
 
-    def headers(self, request: Any) -> Iterator[Any]:
+    def headers(self, request: Any) -> Replies:
         """Take response_headers."""
         message = request.response_headers
         if self._rewriter or not (message.end_of_stream or self._full_duplex()):
             yield from self._fail()
             return
-        context = self._find_context(request.metadata_context.filter_metadata)
+        reader = self._readers.find(request.metadata_context.filter_metadata)
+        self._report.said, self._report.server = reader.said, reader.server
+        self._request_id = reader.request_id
+        self._seconds = None if reader.context is None else reader.context.seconds
+        self._end_stream = self._readers.begin(reader)
         self._note_version(request.attributes)
         values = field_values(message.headers)
         head = read_head(values)
         self._report.status = head.status
-        # Where the rewriter was not asked for, ext_authz replaces the id that the server sent.
-        self._session = None if self._is_unasked() else _bind_session(values.get(SESSION), context)
+        self._session = reader.bind_session(values.get(SESSION))
+        self._length = values.get(LENGTH, "")
         self._validators = [name for name in VALIDATORS if name in values]
-        self._rewriter = Rewriter(self._terms(context))
+        self._rewriter = Rewriter(self._readers.terms(reader))
         yield from self._carry_out(self._rewriter.headers(head, bodyless=message.end_of_stream))
 
     def _note_version(self, attributes: Mapping[str, Any]) -> None:
         """Note Envoy's version, if its configuration sends it."""
         given = attributes[FILTER].fields if FILTER in attributes else {}
         if all(name in given for name in ATTRIBUTES):
-            self._observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
+            self._readers.observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
 
-    def _find_context(self, namespaces: Mapping[str, Any]) -> ResponseContext | None:
-        given = self._report.said = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
-        self._report.server, self._request_id = given.get("server", ""), read_request_id(given)
-        if not self._is_unasked():
-            self._came(given.get(LISTENER, ""))
-        context = self._resolve(given)
-        if context is not None:
-            self._report.server, self._request_id = context.server.name, context.request_id
-            self.seconds = context.seconds
-            if given.get("method") in STREAMS:
-                self._owner = context.caller.principal
-                self._streams.begin(self._owner, self._report.server)
-        if not self._is_unasked():
-            self._observe.rewriter_came(self._report.server)
-        return context
-
-    def _is_unasked(self) -> bool:
-        """Return whether the Check asked for nothing, and Envoy asks because of what the answer says."""
-        return self._report.said.get("decision") == "allow" and KEY not in self._report.said
-
-    def _own_challenge(self) -> Callable[[int], str] | None:
-        server = self._watch.server_named(self._report.said)
-        forwards = server is not None and server.forward_token
-        return partial(challenge_in_its_place, server) if server is not None and forwards else None
-
-    def _terms(self, context: ResponseContext | None) -> ResponseTerms:
-        if context is None:
-            return ResponseTerms(
-                visible=None,
-                bounds=self._bounds,
-                request_id=self._request_id,
-                server=self._report.server,
-                held=self._held,
-                challenge=self._own_challenge(),
-                bind_event=lambda _: None,
-            )
-        return ResponseTerms(
-            visible=context.visible,
-            usable=context.usable,
-            ttl_ms=context.remaining_ms,
-            bounds=self._bounds,
-            request_id=context.request_id,
-            server=context.server.name,
-            held=self._held,
-            challenge=self._own_challenge(),
-            bind_event=context.bind_event,
-            recognise=context.recognise,
-        )
-
-    def body(self, request: Any) -> Iterator[Any]:
+    def body(self, request: Any) -> Replies:
         """Take one response_body."""
-        message = request.response_body
-        yield from self._carry_out(self._begun().chunk(message.body))
+        message, rewriter = request.response_body, self._begun()
         if message.end_of_stream:
-            yield from self._carry_out(self._begun().end())
-            yield from self._end_body()
+            yield from self._carry_out(chain(rewriter.chunk(message.body), rewriter.end()), ends=True)
+        else:
+            yield from self._carry_out(rewriter.chunk(message.body))
 
-    def trailers(self, _request: Any) -> Iterator[Any]:
+    def trailers(self, _request: Any) -> Replies:
         """Take response_trailers, which end a body whose chunks did not."""
         yield from self._carry_out(self._begun().end())
         if not self._over:
             self._over = True
-            yield trailers_reply()
+            yield TRAILERS
 
     def _begun(self) -> Rewriter:
         if self._rewriter is None:
@@ -256,7 +194,8 @@ class ProcessingStream:
         """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
         return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
 
-    def _carry_out(self, actions: Commands) -> Iterator[Any]:
+    def _carry_out(self, actions: Commands, *, ends: bool = False) -> Replies:
+        """Do what the rewriter says; `ends` says whether the body ends behind it."""
         gathered = bytearray()
         try:
             for action in actions:
@@ -272,9 +211,11 @@ class ProcessingStream:
         except Exception:  # the caller ends the response
             yield from pieces(gathered)  # it was judged before the rest failed
             raise
-        yield from pieces(gathered)
+        ends = ends and not self._over
+        self._over = self._over or ends
+        yield from pieces(gathered, last=ends)
 
-    def _reply(self, action: Command) -> Iterator[Any]:
+    def _reply(self, action: Command) -> Replies:
         match action:
             case Pause():
                 yield PAUSE
@@ -282,10 +223,16 @@ class ProcessingStream:
                 self._challenge = action.text
             case Release():
                 self._headers_sent = self._over = True
-                yield headers_reply(None, (), self._session, self._challenge)
+                yield headers_reply(None, session=self._session, challenge=self._challenge)
             case Headers():
                 self._headers_sent = True
-                yield headers_reply(action, self._validators, self._session, self._challenge)
+                yield headers_reply(
+                    action,
+                    length=self._length,
+                    validators=self._validators,
+                    session=self._session,
+                    challenge=self._challenge,
+                )
             case Body():
                 yield from pieces(action.data)
             case BadGateway():
@@ -294,12 +241,12 @@ class ProcessingStream:
             case Stop():
                 yield from self._end_body()
 
-    def _end_body(self) -> Iterator[Any]:
+    def _end_body(self) -> Replies:
         if not self._over:
             self._over = True
-            yield body_reply(b"", last=True)
+            yield END
 
-    def _fail(self) -> Iterator[Any]:
+    def _fail(self) -> Replies:
         if self._headers_sent:
             yield from self._end_body()
         elif not self._over:
@@ -309,21 +256,12 @@ class ProcessingStream:
         self._report.judged(refused, headers_sent=self._headers_sent)
 
 
-def _bind_session(session: str | None, context: ResponseContext | None) -> str | None:
-    """Return what the client gets for the server's session id.
-
-    Raises:
-        ValueError: the id cannot be bound, or it is not known to whom.
-    """
-    if session is None:
-        return None
-    if context is None:
-        msg = "a session for nobody"
-        raise ValueError(msg)
-    return context.bind_session(session)
+def _ends(kind: str, message: Any) -> bool:
+    """Whether a message is Envoy's last about its response."""
+    return kind == "response_trailers" or bool(message.end_of_stream)
 
 
-_HANDLERS: Mapping[str, Callable[[ProcessingStream, Any], Iterator[Any]]] = MappingProxyType(
+_HANDLERS: Mapping[str, Callable[[ProcessingStream, Any], Replies]] = MappingProxyType(
     {
         "response_headers": ProcessingStream.headers,
         "response_body": ProcessingStream.body,

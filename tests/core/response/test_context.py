@@ -16,7 +16,7 @@ from authz.core.response.caller_metadata import KEY, encode_caller
 from authz.core.response.commands import refusal
 from authz.core.response.context import ResponseContext
 from authz.edge.envoy.ext_proc import Processor
-from authz.edge.envoy.processing_stream import NAMESPACE
+from authz.edge.envoy.response_readers import NAMESPACE
 from tests.support import core as policies
 from tests.support import tokens
 from tests.support.ext_proc import responses

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from authz.core.identity.principal import Caller as AuthenticatedCaller
 from authz.core.mcp.item import Kind
+from authz.core.response.caller_metadata import KEY
 from authz.core.response.commands import ResponseOutcome, expired, refusal
 from authz.core.response.list_filter import FilterBounds
 from authz.core.response.streams import OpenStreams, StreamShares
 from authz.core.servers import Server
 from authz.edge.envoy.ext_proc import SERVICE, Processor
-from authz.edge.envoy.processing_stream import NAMESPACE
+from authz.edge.envoy.response_readers import NAMESPACE
 from tests.support import core
-from tests.support.ext_proc import responses as all_responses
+from tests.support.ext_proc import FakeCall, play
 from tests.support.rpc import serving
 from tests.support.waiting import DEADLINE
 
@@ -85,7 +86,7 @@ class Observed:
 
 
 def resolve(metadata):
-    return Caller(set(metadata["sees"].split(","))) if "sees" in metadata else None
+    return Caller(set(metadata[KEY].split(","))) if KEY in metadata else None
 
 
 def ending(seconds):
@@ -127,7 +128,7 @@ def headers(*pairs, status=b"200", end=False, sees=("shown",), mode=MODE.FULL_DU
     for name, value in ((":status", status), *pairs):
         request.response_headers.headers.headers.add(key=name, raw_value=value)
     if sees is not None:
-        request.metadata_context.filter_metadata[NAMESPACE].update({"sees": ",".join(sees), "method": method})
+        request.metadata_context.filter_metadata[NAMESPACE].update({KEY: ",".join(sees), "method": method})
     if mode is not None:
         request.protocol_config.response_body_mode = mode
     return request
@@ -186,10 +187,10 @@ def test_a_json_list_is_trimmed_and_its_new_length_announced():
         observe=observed,
     )
 
-    assert ["response_headers", "response_body", "response_body"] == kinds(responses)
+    assert ["response_headers", "response_body"] == kinds(responses)
     assert ({"content-length": b"%d" % len(CUT)}, ["etag", "digest"]) == mutation(responses[0])
     assert CUT == sent(responses)
-    assert [False, True] == [piece.end_of_stream for piece in streamed(responses)]
+    assert [True] == [piece.end_of_stream for piece in streamed(responses)]
     assert [("files", Kind.TOOL, 1, 1)] == observed.lists
     assert [ResponseOutcome.TRIMMED] == observed.outcomes
 
@@ -199,6 +200,56 @@ def test_the_length_overwrites_the_servers_own():
     (option,) = reply.response_headers.response.header_mutation.set_headers
 
     assert base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD == option.append_action
+
+
+def test_the_headers_of_json_that_is_not_changed_go_on_as_they_are():
+    length = ("content-length", b"%d" % len(CUT))
+    responses = exchange(headers(JSON, length, ("etag", b'"x"')), body(CUT, end=True))
+
+    assert ({}, []) == mutation(responses[0])
+    assert CUT == sent(responses)
+
+
+def test_a_length_that_was_wrong_is_set_right():
+    responses = exchange(headers(JSON, ("content-length", b"0%d" % len(CUT))), body(CUT, end=True))
+
+    assert ({"content-length": b"%d" % len(CUT)}, []) == mutation(responses[0])
+
+
+def test_the_last_reply_ends_the_call_once_all_of_the_response_has_come():
+    """Nothing of it is under way then, so Envoy need not end the call itself."""
+
+    async def run(*requests):
+        async with calls() as process:
+            call = process()
+            for request in requests:
+                await call.write(request)
+            return kinds([response async for response in call]), await call.code()
+
+    text = headers(("content-type", b"text/plain"), status=b"404")
+    for requests, last in (
+        ([headers(end=True)], "response_headers"),
+        ([headers(JSON), body(LIST), body(b"", end=True)], "response_body"),
+        ([headers(SSE), body(b"data: x"), TRAILERS], "response_trailers"),
+        ([text, body(b"x"), body(b"", end=True)], "response_body"),
+        ([headers(("content-encoding", b"x")), body(b"x", end=True)], "immediate_response"),
+    ):
+        got, code = asyncio.run(asyncio.wait_for(run(*requests), DEADLINE))
+        assert (grpc.StatusCode.OK, last) == (code, got[-1])
+
+
+def test_a_call_with_messages_of_the_request_is_read_to_its_end():
+    async def run():
+        async with calls() as process:
+            call = process()
+            await call.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+            await call.write(headers(end=True))
+            await call.write(pb.ProcessingRequest(request_trailers=pb.HttpTrailers()))
+            await call.done_writing()
+            return kinds(await read_all(call))
+
+    got = asyncio.run(asyncio.wait_for(run(), DEADLINE))
+    assert ["request_headers", "response_headers", "request_trailers"] == got
 
 
 def test_json_that_is_not_changed_keeps_its_validators():
@@ -323,7 +374,7 @@ def test_a_failure_is_a_502_while_the_headers_are_held(resolve):
 
 def asked_by(request_id):
     """A way to resolve whose caller waits for the answer to this request."""
-    return lambda metadata: Caller(set(metadata["sees"].split(",")), request_id=request_id)
+    return lambda metadata: Caller(set(metadata[KEY].split(",")), request_id=request_id)
 
 
 @pytest.mark.parametrize("request_id", [1, "a", 2**53 + 1, None])
@@ -495,15 +546,19 @@ messages = st.sampled_from(
 def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(scripts):
     async def run():
         processor = Processor(resolve=resolve, observe=Observed())
-        return [await all_responses(processor, script) for script in scripts]
+        played = [FakeCall(script) for script in scripts]
+        for call in played:
+            await play(processor, call)
+        return played
 
-    for script, responses in zip(scripts, asyncio.run(run()), strict=True):
+    for script, call in zip(scripts, asyncio.run(run()), strict=True):
+        responses = call.responses
         answers = [kind for kind in kinds(responses) if kind.startswith(("response", "immediate"))]
         assert b"hidden" not in sent(responses)
         assert answers.count("response_headers") + answers.count("immediate_response") <= 1
         assert sum(piece.end_of_stream for piece in streamed(responses)) <= 1
         assert sum(kind.startswith("request") for kind in kinds(responses)) == sum(
-            (request.WhichOneof("request") or "").startswith("request") for request in script
+            (request.WhichOneof("request") or "").startswith("request") for request in script[: call.taken]
         )
 
 
@@ -589,13 +644,10 @@ def test_a_stream_that_ended_before_its_time_ends_once():
             call = process()
             await call.write(headers(SSE))
             await call.write(body(b"data: x\n\n", end=True))
-            got = [await call.read() for _ in range(3)]
-            await asyncio.wait([asyncio.ensure_future(call.read())], timeout=0.2)
-            call.cancel()
-            return got
+            return await read_all(call)
 
     got = asyncio.run(asyncio.wait_for(run(), DEADLINE))
-    assert [False, True] == [piece.end_of_stream for piece in streamed(got)]
+    assert [True] == [piece.end_of_stream for piece in streamed(got)]
 
 
 def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_comes_next():
@@ -635,7 +687,7 @@ def test_while_a_client_does_not_read_little_more_is_read_for_it_and_the_end_com
 
 def test_of_the_metadata_only_texts_count():
     first = headers(JSON, sees=None)
-    first.metadata_context.filter_metadata[NAMESPACE].update({"sees": ["shown"], "n": 1, "b": True})
+    first.metadata_context.filter_metadata[NAMESPACE].update({KEY: ["shown"], "n": 1, "b": True})
     (reply,) = exchange(first, body(LIST, end=True))
 
     assert_bad_gateway(reply)

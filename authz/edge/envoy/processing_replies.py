@@ -1,9 +1,11 @@
-"""The messages of an ext_proc stream: what is read of Envoy's, and our replies (`envoy.service.ext_proc.v3`)."""
+"""Our replies to Envoy's messages about a response, as bytes (`envoy.service.ext_proc.v3.ProcessingResponse`).
 
-from collections.abc import Iterable, Iterator, Mapping
+Most headers are sent on as they came, and most of the others differ in their length alone. So those replies are kept.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from envoy.type.v3 import http_status_pb2
@@ -11,14 +13,9 @@ from envoy.type.v3 import http_status_pb2
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
 from authz.core.response.commands import Headers, refusal
-from authz.core.response.rewriter import ResponseHead
+from authz.core.wire.bounded_cache import BoundedCache
+from authz.edge.envoy.received import CHALLENGES, LENGTH
 
-CHALLENGES = ("www-authenticate", "proxy-authenticate")
-"""Headers by which a server or a proxy asks for credentials."""
-VALIDATORS = ("etag", "content-digest", "digest")
-"""Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
-
-_DECODE_ID = msgspec.json.Decoder(RequestId).decode
 PIECE = 64 * 1024
 """Most bytes of the body in one message."""
 _pb: Any = external_processor_pb2
@@ -26,70 +23,45 @@ _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _BAD_GATEWAY: Any = http_status_pb2.BadGateway
 
 
-def field_values(headers: Any) -> dict[str, str]:
-    """Return header values by lower-case name; those of a repeated header joined with ","."""
-    values: dict[str, list[str]] = {}
-    for header in headers.headers:
-        value = header.raw_value.decode("latin-1") or header.value
-        values.setdefault(header.key.lower(), []).append(value)
-    return {name: ",".join(copies) for name, copies in values.items()}
-
-
-def texts(metadata: Any) -> dict[str, str]:
-    """Return the texts of a `google.protobuf.Struct`; what is no text is left out."""
-    fields = metadata.fields.items()
-    return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
-
-
-REQUEST_ID = "request_id"
-"""The text of ext_authz's metadata that is the JSON of the request's id, where the Check asked for no rewriting."""
-
-
-def read_request_id(metadata: Mapping[str, str]) -> RequestId:
-    """Return the id that a Check left in its metadata; None for none."""
-    try:
-        found: RequestId = _DECODE_ID(metadata.get(REQUEST_ID, "null"))
-    except msgspec.DecodeError:
-        return None
-    return found
-
-
-def read_head(values: Mapping[str, str]) -> ResponseHead:
-    """Return what the rewriter needs of a response's headers.
-
-    Raises:
-        KeyError: there is no status.
-        ValueError: the status is not a number.
-    """
-    return ResponseHead(
-        status=int(values[":status"]),
-        content_type=values.get("content-type", ""),
-        content_encoding=values.get("content-encoding", ""),
-        challenged=any(name in values for name in CHALLENGES),
-    )
-
-
 def headers_reply(
     change: Headers | None,
-    validators: Iterable[str],
+    *,
+    length: str = "",
+    validators: Sequence[str] = (),
     session: str | None = None,
     challenge: str | None = None,
-) -> Any:
+) -> bytes:
     """Send the headers on, changed or not.
 
     Args:
         change: what to do about the length; None changes nothing.
+        length: the length in the server's headers, empty for none; it is not set again.
         validators: names of the headers to remove when the body is rewritten.
         session: the session id to send in place of the server's; None where it has none.
         challenge: the challenge to send in place of the server's, empty for none; None leaves the headers alone.
     """
+    if change is not None and not (change.rewritten or change.decoded) and str(change.length) == length:
+        change = None
+    if session is not None or challenge is not None:
+        return _headers_reply(change, validators, session, challenge)
+    key = (change, *validators)
+    return _HEADERS.get(key) or _HEADERS.put(key, _headers_reply(change, validators, None, None))
+
+
+_HEADERS: BoundedCache[tuple[object, ...], bytes] = BoundedCache(256)
+"""Replies by what they change. A server chooses its lengths, so others may be pushed out; they are soon made again."""
+
+
+def _headers_reply(
+    change: Headers | None, validators: Sequence[str], session: str | None, challenge: str | None
+) -> bytes:
     reply = _pb.ProcessingResponse()
     reply.response_headers.SetInParent()
     mutation = reply.response_headers.response.header_mutation
     if change and change.length is None:
-        mutation.remove_headers.append("content-length")
+        mutation.remove_headers.append(LENGTH)
     elif change:
-        _set(mutation, "content-length", str(change.length))
+        _set(mutation, LENGTH, str(change.length))
     if change and change.rewritten:
         mutation.remove_headers.extend(validators)
     if change and change.decoded:
@@ -100,7 +72,11 @@ def headers_reply(
         mutation.remove_headers.extend(CHALLENGES[1:] if challenge else CHALLENGES)
     if challenge:
         _set(mutation, CHALLENGES[0], challenge)
-    return reply
+    return _bytes(reply)
+
+
+def _bytes(reply: Any) -> bytes:
+    return bytes(reply.SerializeToString())
 
 
 def _set(mutation: Any, name: str, value: str) -> None:
@@ -108,38 +84,46 @@ def _set(mutation: Any, name: str, value: str) -> None:
     option.header.key, option.header.raw_value = name, value.encode()
 
 
-def pieces(data: bytes | bytearray) -> Iterator[Any]:
-    """Send bytes of the body, in messages of bounded size; nothing for none."""
+def pieces(data: bytes | bytearray, *, last: bool = False) -> Iterator[bytes]:
+    """Send bytes of the body, in messages of bounded size, the last of which may end it; nothing for none."""
+    if last and not data:
+        yield END
     for start in range(0, len(data), PIECE):
-        yield body_reply(bytes(data[start : start + PIECE]), last=False)
+        end = start + PIECE
+        yield body_reply(bytes(data[start:end]), last=last and end >= len(data))
 
 
-def body_reply(data: bytes, *, last: bool) -> Any:
+def body_reply(data: bytes, *, last: bool) -> bytes:
     """Send one piece of the body (`StreamedBodyResponse`); the last one ends it."""
     reply = _pb.ProcessingResponse()
     streamed = reply.response_body.response.body_mutation.streamed_response
     streamed.body, streamed.end_of_stream = data, last
-    return reply
+    return _bytes(reply)
 
 
-def trailers_reply() -> Any:
-    """Send the trailers on, unchanged."""
+def _trailers_reply() -> bytes:
     reply = _pb.ProcessingResponse()
     reply.response_trailers.SetInParent()
-    return reply
+    return _bytes(reply)
 
 
-def bad_gateway(request_id: RequestId) -> Any:
+END = body_reply(b"", last=True)
+"""Ends the body."""
+TRAILERS = _trailers_reply()
+"""Sends the trailers on, unchanged."""
+
+
+def bad_gateway(request_id: RequestId) -> bytes:
     """Send status 502 and a JSON-RPC error with the request's id in place of the whole response."""
     reply = _pb.ProcessingResponse()
     immediate = reply.immediate_response
     immediate.status.code = _BAD_GATEWAY
     immediate.body, immediate.details = refusal(request_id), "mcp_authz_response_refused"
     _set(immediate.headers, "content-type", "application/json")
-    return reply
+    return _bytes(reply)
 
 
-def waved(kind: str, message: Any, *, echo: bool) -> Any:
+def waved(kind: str, message: Any, *, echo: bool) -> bytes:
     """Send a message of the request on, unchanged.
 
     Args:
@@ -152,4 +136,4 @@ def waved(kind: str, message: Any, *, echo: bool) -> Any:
     if kind == "request_body" and echo:
         streamed = reply.request_body.response.body_mutation.streamed_response
         streamed.body, streamed.end_of_stream = message.body, message.end_of_stream
-    return reply
+    return _bytes(reply)

@@ -1,0 +1,114 @@
+"""What is read of Envoy's messages to ext_proc (`envoy.service.ext_proc.v3.ProcessingRequest`).
+
+Rules of this module:
+
+* Envoy repeats the dynamic metadata in every message about a response, and to parse it costs five times what the rest
+  does. So of a message that follows the headers only the body or the trailers are parsed (`_Part`); the rest stays bytes.
+* Of the metadata and of the headers only what is wanted is looked at, since each look makes a new string.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from envoy.service.ext_proc.v3 import external_processor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from authz.core.identity.session import HEADER as SESSION
+from authz.core.request import RequestId
+from authz.core.response.caller_metadata import KEY, LISTENER
+from authz.core.response.rewriter import ResponseHead
+
+CHALLENGES = ("www-authenticate", "proxy-authenticate")
+"""Headers by which a server or a proxy asks for credentials."""
+VALIDATORS = ("etag", "content-digest", "digest")
+"""Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
+LENGTH = "content-length"
+REQUEST_ID = "request_id"
+"""The text of ext_authz's metadata that is the JSON of the request's id."""
+
+_WANTED = frozenset(
+    {":status", "content-type", "content-encoding", LENGTH, SESSION, *CHALLENGES, *VALIDATORS}
+)
+_TEXTS = ("decision", "decision_id", "server", "policy", "method", REQUEST_ID, KEY, LISTENER)
+_DECODE_ID = msgspec.json.Decoder(RequestId).decode
+_read: Any = external_processor_pb2.ProcessingRequest.FromString
+
+
+def _part_reader() -> Any:
+    """Return the reader of a ProcessingRequest of which only the body and the trailers of a response are known."""
+    field, whole = descriptor_pb2.FieldDescriptorProto, external_processor_pb2.ProcessingRequest.DESCRIPTOR
+    file = descriptor_pb2.FileDescriptorProto(
+        name="mcp_authz/part.proto", package="mcp_authz", syntax="proto3"
+    )
+    body = file.message_type.add(name="Body")
+    body.field.add(name="body", number=1, type=field.TYPE_BYTES, label=field.LABEL_OPTIONAL)
+    body.field.add(name="end_of_stream", number=2, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL)
+    file.message_type.add(name="Trailers")
+    part = file.message_type.add(name="Part")
+    part.oneof_decl.add(name="request")
+    for name, kind in (("response_body", "Body"), ("response_trailers", "Trailers")):
+        part.field.add(
+            name=name,
+            number=whole.fields_by_name[name].number,
+            type=field.TYPE_MESSAGE,
+            type_name=f".mcp_authz.{kind}",
+            label=field.LABEL_OPTIONAL,
+            oneof_index=0,
+        )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("mcp_authz.Part")).FromString
+
+
+_read_part = _part_reader()
+
+
+def read(message: bytes, *, begun: bool) -> Any:
+    """Return a message: all of it, or, once the response has begun, the body or the trailers that it is about."""
+    if begun:
+        part = _read_part(message)
+        if part.WhichOneof("request"):
+            return part
+    return _read(message)
+
+
+def field_values(headers: Any) -> dict[str, str]:
+    """Return the header values that matter by lower-case name; those of a repeated header joined with ","."""
+    values: dict[str, str] = {}
+    for header in headers.headers:
+        name = header.key.lower()
+        if name in _WANTED:
+            value = header.raw_value.decode("latin-1") or header.value
+            values[name] = f"{values[name]},{value}" if name in values else value
+    return values
+
+
+def read_head(values: Mapping[str, str]) -> ResponseHead:
+    """Return what the rewriter needs of a response's headers.
+
+    Raises:
+        KeyError: there is no status.
+        ValueError: the status is not a number.
+    """
+    return ResponseHead(
+        status=int(values[":status"]),
+        content_type=values.get("content-type", ""),
+        content_encoding=values.get("content-encoding", ""),
+        challenged=any(name in values for name in CHALLENGES),
+    )
+
+
+def texts(metadata: Any) -> dict[str, str]:
+    """Return the texts that matter of ext_authz's metadata, a `google.protobuf.Struct`."""
+    fields = metadata.fields
+    return {name: text for name in _TEXTS if name in fields and (text := fields[name].string_value)}
+
+
+def read_request_id(metadata: Mapping[str, str]) -> RequestId:
+    """Return the id that a Check left in its metadata; None for none."""
+    try:
+        found: RequestId = _DECODE_ID(metadata.get(REQUEST_ID, "null"))
+    except msgspec.DecodeError:
+        return None
+    return found
