@@ -13,7 +13,7 @@ from authz.config.problems import ConfigError
 
 VERSION = f"mcp-authz {__version__}"
 _ONLY_SERVES = (
-    "mcp-authz: this installation only serves; the packages that other commands need are not installed\n"
+    "mcp-authz: this installation only serves; the packages that other commands need are not installed"
 )
 
 
@@ -22,8 +22,13 @@ def main() -> None:
     try:
         _run(sys.argv[1:])
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
+        _say(str(error))
         sys.exit(2)
+
+
+def _say(text: str) -> None:
+    """Print to stderr; a service that runs never needs the module."""
+    importlib.import_module("authz.tools.terminal").say(text, err=True)
 
 
 def _run(arguments: Sequence[str]) -> None:
@@ -39,6 +44,6 @@ def _run(arguments: Sequence[str]) -> None:
         if arguments[:1] == ["--version"]:
             sys.stdout.write(f"{VERSION}\n")
             return
-        sys.stderr.write(_ONLY_SERVES)
+        _say(_ONLY_SERVES)
         sys.exit(2)
     commands.app(prog_name="mcp-authz")

@@ -11,7 +11,7 @@ from authz.config.native.key_files import read_key_file
 from authz.core.identity.hashed_subject import hashed_subject
 from authz.tools.audit_query import AuditFilter, AuditGroup, as_json, group, since
 from authz.tools.audit_reader import read_records
-from authz.tools.terminal import table
+from authz.tools.terminal import say, table
 
 _SINCE = "--since"
 _KEY = "--subject-key"
@@ -61,7 +61,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     else:
         table(("count", "reason", "rule", "server", "what", "who", "last"), map(_cells, found))
     if not found:
-        typer.echo("no record is meant", err=True)
+        say("no record is meant", err=True)
         raise typer.Exit(_NONE)
 
 

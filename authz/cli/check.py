@@ -15,7 +15,7 @@ from authz.config.problems import ConfigError, Problem
 from authz.config.settings import Settings
 from authz.tools.case_runner import evaluated, run
 from authz.tools.cases import read_cases
-from authz.tools.terminal import table
+from authz.tools.terminal import say, table
 
 if TYPE_CHECKING:
     from authz.oauth.online_check import IssuerFinding
@@ -52,7 +52,7 @@ def check(
     states = {str(finding.state) for finding in found}
     if not as_json and not warnings and "error" not in states:
         rules = sum(len(server.policy.rules) for server in settings.directory.servers)
-        typer.echo(
+        say(
             f"{file}: good: {len(settings.directory.servers)} server(s), {rules} rules, policy {settings.digest}"
         )
     if "error" in states or (strict and (warnings or "warning" in states)):
@@ -100,5 +100,5 @@ def _report(
         typer.echo(json.dumps(problems + [{"severity": each.state, **asdict(each)} for each in online]))
         return
     for severity, problem in findings:
-        typer.echo(f"{severity}: {problem}", err=severity == "error")
+        say(f"{severity}: {problem}", err=severity == "error")
     _show(online)

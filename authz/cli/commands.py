@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import cleandoc
 from pkgutil import resolve_name
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -66,15 +67,30 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types(super().get_params(ctx))
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as click calls it
+        """Write the help's text without a break in `mcp-authz`."""
+        indent = " " * 2
+        for paragraph in (self.help or "").split("\n\n"):
+            lines = wrap(
+                paragraph,
+                formatter.width,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+            )
+            formatter.write("\n".join(["", *lines, ""]))
+
 
 class _Commands(Mapping[str, Any]):
     """The commands of the table, each made when it is looked up, so that one does not load what another needs."""
 
     def __getitem__(self, name: str) -> Any:
-        one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         function = resolve_name(_COMMANDS[name])
         given = _FORWARD if name == "serve" else None
-        one.command(name, cls=_Command, help=_unwrapped(function.__doc__), context_settings=given)(function)
+        text = _unwrapped(function.__doc__)
+        short = text.partition("\n\n")[0]
+        one.command(name, cls=_Command, help=text, short_help=short, context_settings=given)(function)
         return typer.main.get_command(one)
 
     def __iter__(self) -> Iterator[str]:
@@ -100,6 +116,7 @@ app = typer.Typer(
     add_completion=False,
     name="mcp-authz",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

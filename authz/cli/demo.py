@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
+
+from authz.tools.terminal import Style, say, table
 
 if TYPE_CHECKING:
     from authz.demo.scenarios.run import ScenarioRow
     from authz.demo.stack import Stack
 
 _PORT = 10_000
+_BROKEN = "NOT"
 _IDPS = ("auth0", "keycloak", "entra", "okta", "cognito")
 """The names of `authz.demo.issuer.shapes.SHAPES` that can tell the story; the module needs the demo extra."""
 
@@ -43,10 +45,10 @@ def demo(
     from authz.demo.stack import Stack  # noqa: PLC0415 - as above
 
     if idp not in _IDPS:
-        typer.echo(f"--idp: {idp} is none of {', '.join(_IDPS)}", err=True)
+        say(f"--idp: {idp} is none of {', '.join(_IDPS)}", err=True)
         raise typer.Exit(2)
     if port != _PORT and preferred_port(port) != port:
-        typer.echo(f"port {port} is in use; choose another with --port", err=True)
+        say(f"port {port} is in use; choose another with --port", err=True)
         raise typer.Exit(1)
     console = Console()
     try:
@@ -58,11 +60,11 @@ def demo(
             held = all(row.held for row in rows)
             stack.supervisor.failed |= not held
             status.stop()
-            console.print(_table(rows))
+            _show(rows)
             if keep and held:
-                _keep_running(stack, console)
+                _keep_running(stack)
     except StartFailed as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(1) from None
     if not held:
         raise typer.Exit(1)
@@ -74,24 +76,24 @@ async def _rows(stack: "Stack") -> "list[ScenarioRow]":
     return [row async for row in run_all(stack)]
 
 
-def _table(rows: "list[ScenarioRow]") -> Table:
+def _show(rows: "list[ScenarioRow]") -> None:
+    """Print the table; what was seen stands below what was expected, and only where it differs."""
     count = sum(row.held for row in rows)
-    table = Table(title=f"{count} of {len(rows)} held", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "claim", "expected and seen" if count == len(rows) else "expected"):
-        table.add_column(heading, overflow="fold")
+    cells: list[tuple[str, ...]] = []
     for row in rows:
-        if row.held:
-            table.add_row("ok", row.claim, row.expected)
-        else:
-            table.add_row("NOT", row.claim, f"{row.expected}\nseen: {row.seen}", style="bold red")
-    return table
+        cells.append(("ok" if row.held else _BROKEN, row.claim, row.expected))
+        if not row.held:
+            cells.append((_BROKEN, "", f"seen: {row.seen}"))
+    say(f"{count} of {len(rows)} held")
+    headings = ("", "claim", "expected and seen" if count == len(rows) else "expected")
+    table(headings, cells, alarming=lambda cell: cell[0] == _BROKEN)
 
 
 def _progress(status: Status, console: Console, text: str) -> None:
     """Say what goes on: in the line that changes or, where there is no terminal, in a line of stderr."""
     status.update(text)
     if not console.is_terminal:
-        typer.echo(f"{text} …", err=True)
+        say(f"{text} ...", err=True)
 
 
 _TOKENS: dict[str, dict[str, Any]] = {
@@ -101,19 +103,19 @@ _TOKENS: dict[str, dict[str, Any]] = {
 }
 
 
-def _keep_running(stack: "Stack", console: Console) -> None:
+def _keep_running(stack: "Stack") -> None:
     gateway = stack.gateways["native"]
-    console.print(
-        f"\nMCP endpoint   {gateway.url}   (guarded)\nMCP server     {stack.upstream}   (bare: all five tools)"
-    )
-    console.print(f"issuer         {stack.issuer}\nmetrics        {gateway.http}/metrics\n")
-    console.print("MCP Inspector: npx @modelcontextprotocol/inspector")
-    console.print(
+    say(
+        f"\nMCP endpoint   {gateway.url}   (guarded)\n"
+        f"MCP server     {stack.upstream}   (bare: all five tools)\n"
+        f"issuer         {stack.issuer}\n"
+        f"metrics        {gateway.http}/metrics\n\n"
+        "MCP Inspector: npx @modelcontextprotocol/inspector\n"
         f"  Transport: Streamable HTTP    URL: {gateway.url}    Authentication > Bearer token: one of\n"
     )
     for what, fields in _TOKENS.items():
-        console.print(f"{what}:", style="bold")
-        console.print(stack.token(ttl=86_400, **fields) + "\n", soft_wrap=True, highlight=False)
-    console.print("Ctrl-C ends the demo.")
+        say(f"{what}:", style=Style.BOLD)
+        say(f"{stack.token(ttl=86_400, **fields)}\n")
+    say("Ctrl-C ends the demo.")
     with suppress(KeyboardInterrupt):
         signal.pause()

@@ -15,6 +15,7 @@ from authz.doctor.fix import fix as close
 from authz.doctor.registry import ALL
 from authz.doctor.report import as_json, as_text, headline
 from authz.doctor.source import Source, read_file
+from authz.tools.terminal import say
 
 _IGNORE = "--ignore"
 _ACCEPTED = "give a bootstrap, the file of an LDS, RDS or CDS, a config_dump, what --part filters wrote, or Kubernetes documents"
@@ -68,7 +69,7 @@ def doctor(  # noqa: PLR0913, PLR0917 - each is an option of the command
         diagnosis = _fix(source, settings, ignored, out) if fix else diagnosis
     except ConfigError as error:
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}", err=True)
         raise typer.Exit(2) from None
     if not fix:
         _show(diagnosis, as_json_)
@@ -96,7 +97,7 @@ def _show(diagnosis: Diagnosis, as_json_: bool) -> None:
         typer.echo(json.dumps(as_json(diagnosis), indent=2))
         return
     for line in as_text(diagnosis):
-        typer.echo(line)
+        say(line.text, indent=line.indent, prefix=line.prefix, whole=line.whole)
 
 
 def _fix(source: Source, settings: Settings | None, ignored: list[str], out: str) -> Diagnosis:
@@ -109,7 +110,7 @@ def _fix(source: Source, settings: Settings | None, ignored: list[str], out: str
     closed, diagnosis = close(source, settings, ignored)
     write_out(out, diagnosis.source.text)
     for finding in closed:
-        typer.echo(f"closed {headline(source, finding, placed=finding in before)}", err=True)
+        say(f"closed {headline(source, finding, placed=finding in before)}", err=True, indent=7)
     for finding in diagnosis.findings:
-        typer.echo(f"left   {headline(diagnosis.source, finding)}", err=True)
+        say(f"left   {headline(diagnosis.source, finding)}", err=True, indent=7)
     return diagnosis

@@ -1,6 +1,5 @@
 """`mcp-authz envoy`: renders Envoy's configuration for a policy file."""
 
-import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from authz.cli.policy_file import checked, read_settings
 from authz.config.addresses import check_address
 from authz.config.files import write_out
 from authz.config.settings import MAX_WORKERS
+from authz.tools.terminal import say
 
 
 class RenderPart(StrEnum):
@@ -23,7 +23,7 @@ class RenderPart(StrEnum):
 
 
 _SHADOW = (
-    "warning: --shadow: this configuration enforces nothing and protects nothing; render again without it\n"
+    "warning: --shadow: this configuration enforces nothing and protects nothing; render again without it"
 )
 
 
@@ -118,10 +118,10 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
             settings, **addresses | ({"listen": ":1"} if merge else {}), workers=workers, options=options
         )
     except ValueError as error:
-        typer.echo(f"{config}: {error}", err=True)
+        say(f"{config}: {error}", err=True)
         raise typer.Exit(2) from None
     if shadow:
-        sys.stderr.write(_SHADOW)
+        say(_SHADOW, err=True)
     if merge:
         write_merged(merge, out, chain, settings, listener=listener, isolate=isolate)
         return

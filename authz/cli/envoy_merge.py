@@ -16,7 +16,7 @@ def write_merged(
     """Merge and print; without a file to write, the result is on stdout and the table on stderr."""
     from authz.merge.merge import merge  # noqa: PLC0415 - costs most of a second
     from authz.merge.target import choices  # noqa: PLC0415 - as above
-    from authz.tools.terminal import table  # noqa: PLC0415 - as above
+    from authz.tools.terminal import say, table  # noqa: PLC0415 - as above
 
     try:
         text = read_text(existing)
@@ -24,7 +24,7 @@ def write_merged(
         merged = merge(text, existing, chain, settings, listener=listener, isolate=isolate)
     except ConfigError as error:
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}", err=True)
         raise typer.Exit(2) from None
     rows = [(each.what, each.before, each.now) for each in merged.effects]
     if out:

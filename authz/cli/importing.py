@@ -12,6 +12,7 @@ from authz.cli.policy_file import checked
 from authz.config.addresses import check_endpoint, check_http_url
 from authz.config.files import read_text
 from authz.tools.agentgateway_import.writer import ImportChoices, native_text
+from authz.tools.terminal import say
 
 
 def import_(
@@ -52,5 +53,5 @@ def import_(
         typer.echo(json.dumps(asdict(imported)))
         return
     for warning in imported.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     sys.stdout.write(imported.text)

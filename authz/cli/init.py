@@ -19,6 +19,7 @@ from authz.render.yaml_writer import emit
 from authz.tools.catalogue import catalogues
 from authz.tools.conversation import CatalogueError
 from authz.tools.draft import DraftTerms, draft
+from authz.tools.terminal import say
 
 _SERVER, _CATALOGUE, _OUT, _RESOURCE = "--server", "--catalogue", "--out", "--resource"
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -78,7 +79,7 @@ def init(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     made = draft(offered, terms)
     write_text(out, emit(made.tree, made.comments))
     for left_out in made.left_out:
-        typer.echo(f"note: no rule can name {json.dumps(left_out)}; it stays denied", err=True)
+        say(f"note: no rule can name {json.dumps(left_out)}; it stays denied", err=True)
     _say_next(out, made.tree["servers"][terms.name]["rules"], server)
 
 
@@ -92,7 +93,7 @@ def _from_server(server: str, token: str) -> Mapping[ListName, Sequence[Mapping[
     try:
         return catalogues(server, bearer_token(token))[-1].items
     except CatalogueError as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from None
 
 
@@ -117,7 +118,7 @@ def _from_file(path: str) -> Mapping[ListName, Sequence[Mapping[str, Any]]]:
 
 def _say_next(out: str, rules: Sequence[Mapping[str, Any]], server: str) -> None:
     lock = f"mcp-authz lock --server {server}" if server else "mcp-authz lock --server URL"
-    typer.echo(
+    say(
         f"{out}: {len(rules)} rules\n"
         "Next:\n"
         f"  read it, and set the issuer:    issuers.main in {out}\n"
@@ -125,5 +126,6 @@ def _say_next(out: str, rules: Sequence[Mapping[str, Any]], server: str) -> None
         f"  try what each persona may do:   mcp-authz test {out}\n"
         f"  keep what you reviewed:         {lock}\n"
         f"  make Envoy's configuration:     mcp-authz envoy -c {out} -o envoy.yaml\n"
-        f"  serve:                          mcp-authz serve -c {out}"
+        f"  serve:                          mcp-authz serve -c {out}",
+        whole=True,
     )

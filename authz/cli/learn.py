@@ -12,6 +12,7 @@ from authz.config.yaml_document import is_kubernetes, read_documents
 from authz.render.yaml_writer import emit
 from authz.tools.audit_reader import read_records
 from authz.tools.learn import learn as learn_rules
+from authz.tools.terminal import say
 
 
 def learn(
@@ -39,9 +40,9 @@ def learn(
         raise mistake(records, "holds no allow of a tool, prompt, resource or task", "record some use first")
     write_out(out, emit(learned.tree, {}))
     for server, rule in learned.unused:
-        typer.echo(f"never used: {server}, rule {rule}", err=True)
+        say(f"never used: {server}, rule {rule}", err=True)
     for server, rule, name in learned.unused_names:
-        typer.echo(f"never used: {server}, rule {rule}: {name}", err=True)
+        say(f"never used: {server}, rule {rule}: {name}", err=True)
     for server, rule in learned.uncovered:
-        typer.echo(f"not explained by this policy: {server or '-'}, rule {rule or '-'}", err=True)
-    typer.echo(f"{learned.allows} allows read; next: mcp-authz replay -c {out or 'FILE'} {records}", err=True)
+        say(f"not explained by this policy: {server or '-'}, rule {rule or '-'}", err=True)
+    say(f"{learned.allows} allows read; next: mcp-authz replay -c {out or 'FILE'} {records}", err=True)

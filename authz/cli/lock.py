@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from authz.cli.options import ServerToken, bearer_token
 from authz.cli.policy_file import checked, read_settings
@@ -29,11 +27,11 @@ from authz.tools.conversation import CatalogueError
 from authz.tools.lock.compare import Difference, DifferenceKind, compare
 from authz.tools.lock.document import locked_items, render_lock, visible
 from authz.tools.lock.suspicions import Suspicion, suspicions
-from authz.tools.terminal import table
+from authz.tools.terminal import Style, say, table
 
 _SERVER = "--server"
 _SIGNS = {DifferenceKind.ADDED: "+", DifferenceKind.REMOVED: "-", DifferenceKind.CHANGED: "~"}
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_STYLES = {"+": Style.ADDED, "-": Style.REMOVED, "@": Style.PLACE}
 
 
 def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
@@ -90,7 +88,7 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         found = catalogues(url, bearer, _progress)
         items = locked_items(found)
     except (CatalogueError, OAuthFailure) as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from None
     doubts = suspicions(items, _elsewhere(config, out))
     if before is not None:
@@ -108,7 +106,7 @@ def lock(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
-        typer.echo(f"asking {text}", err=True)
+        say(f"asking {text}", err=True)
 
 
 def _who() -> str:
@@ -135,16 +133,14 @@ def _show_written(out: str, items: Sequence[LockedItem], doubts: Sequence[Suspic
         typer.echo(json.dumps({"file": out, "items": counts, "look_at": list(map(asdict, doubts))}))
         return
     said = ", ".join(f"{count} {section}" for section, count in counts.items()) or "nothing"
-    typer.echo(f"{out}: {said}")
+    say(f"{out}: {said}")
     _show_doubts(doubts)
-    typer.echo(
-        "Next: review the file, commit it, and name it as `lock: {file: …}` of the server in the policy."
-    )
+    say("Next: review the file, commit it, and name it as `lock: {file: FILE}` of the server in the policy.")
 
 
 def _show_doubts(doubts: Sequence[Suspicion]) -> None:
     if doubts:
-        typer.echo("\nLook at these before you approve them:")
+        say("\nLook at these before you approve them:")
         table(("list", "name", "what"), ((doubt.section, doubt.name, doubt.what) for doubt in doubts))
 
 
@@ -156,14 +152,13 @@ def _show_differences(differences: Sequence[Difference], doubts: Sequence[Suspic
         typer.echo(json.dumps(found))
         return
     if not differences:
-        typer.echo("nothing changed since the lock was made")
+        say("nothing changed since the lock was made")
         return
-    console = Console(highlight=False, soft_wrap=True)
     for difference in differences:
         era = f" ({difference.era})" if difference.era else ""
         words = f": {'; '.join(difference.words)}" if difference.words else ""
         head = f"{_SIGNS[difference.change]} {difference.section} {difference.name}{era} {difference.change}{words}"
-        console.print(Text(visible(head), style="bold"))
+        say(visible(head), style=Style.BOLD)
         for line in difference.lines[2:]:  # after the two lines that name the sides
-            console.print(Text(f"    {visible(line)}", style=_COLOURS.get(line[:1], "")))
+            say(f"    {visible(line)}", indent=6, style=_STYLES.get(line[:1], Style.PLAIN))
     _show_doubts(fresh)

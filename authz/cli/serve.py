@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from io import FileIO
 from secrets import token_bytes
+from typing import NoReturn
 
 import structlog
 from msgspec import structs
@@ -94,8 +95,7 @@ def _run(settings: Settings, task: Task, workers: int, out: Stream) -> None:
         else:
             _together(settings, file, task, workers, out)
     except BindError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        _fail(error)
 
 
 def _alone(settings: Settings, file: WatchedFile, out: Stream, grpc_server: ServerChoice) -> None:
@@ -127,8 +127,14 @@ def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, o
     try:
         asyncio.run(supervise(settings, tasks, command, out, file=file, started=started))
     except StartError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    from authz.tools.terminal import say  # noqa: PLC0415 - nothing that runs needs it
+
+    say(str(error), err=True)
+    sys.exit(2)
 
 
 def _announce(settings: Settings, workers: int) -> None:

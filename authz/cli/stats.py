@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
 from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
-from authz.edge.http.console.tables import key_problems, sections, unused
+from authz.edge.http.console.tables import TableSection, key_problems, sections, unused
 from authz.edge.jwks.problem import KeyProblem
 from authz.tools.scrape import ScrapeError, scrape
-from authz.tools.terminal import table
+from authz.tools.terminal import say, table
 
 _URL = "http://127.0.0.1:9002"
 _MARKER = f"{PREFIX}policy_info"
@@ -66,7 +66,7 @@ def stats(
         else:
             _watch(url, watch, count, as_data=as_data)
     except ScrapeError as error:
-        sys.stderr.write(f"{url}: {error}\n")
+        say(f"{url}: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
@@ -116,7 +116,7 @@ def _show_unused(samples: Samples, *, as_data: bool) -> None:
     section = unused(summary)
     table(section.headings, section.rows)
     if not section.rows:
-        sys.stdout.write("Every rule has decided a request.\n")
+        say("Every rule has decided a request.")
 
 
 class _Readiness(msgspec.Struct):
@@ -148,6 +148,9 @@ def _show(samples: Samples, problems: list[KeyProblem], seconds: float | None, *
         sys.stdout.flush()
         return
     for section in [*key_problems(problems), *sections(summary, seconds)]:
-        sys.stdout.write(f"\n{section.title.upper()}\n")
-        sys.stdout.flush()
-        table(section.headings, section.rows, "bold red" if section.alarms else "")
+        _show_section(section)
+
+
+def _show_section(section: TableSection) -> None:
+    say(f"\n{section.title.upper()}")
+    table(section.headings, section.rows, alarming=lambda _row: section.alarms)

@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from authz.cli.options import Jwks, Resource
 from authz.cli.policy_file import read_settings
@@ -19,6 +16,7 @@ from authz.tools.case_runner import CaseResult, evaluated, run
 from authz.tools.cases import Case, read_cases
 from authz.tools.coverage import RuleUse, coverage, percent
 from authz.tools.junit import junit
+from authz.tools.terminal import say, table
 
 if TYPE_CHECKING:
     from authz.tools.cel_crosscheck import CrossCheck
@@ -83,7 +81,7 @@ def run_cases(
         _show(report)
     covered = percent(report.uses)
     if covered < min_coverage:
-        typer.echo(f"coverage {covered:.0f} % is below {min_coverage:g} %", err=True)
+        say(f"coverage {covered:.0f} % is below {min_coverage:g} %", err=True)
     if report.failed or covered < min_coverage or (strict and report.opinions.disagreements):
         raise typer.Exit(1)
 
@@ -129,26 +127,22 @@ def _case(result: CaseResult) -> dict[str, Any]:
 
 def _show(report: _Report) -> None:
     if report.failed:
-        Console().print(_failures(report.failed))
+        _show_failures(report.failed)
     count = len(report.results)
     covered = sum(use.covered for use in report.uses)
-    typer.echo(f"{count - len(report.failed)} of {count} cases passed")
-    typer.echo(f"{covered} of {len(report.uses)} rules decided a case ({percent(report.uses):.0f} %)")
+    say(f"{count - len(report.failed)} of {count} cases passed")
+    say(f"{covered} of {len(report.uses)} rules decided a case ({percent(report.uses):.0f} %)")
     for use in report.uses:
         if not use.covered:
             closest = f", came closest {use.closest} times" if use.closest else ""
-            typer.echo(f"  never decided: {use.server}: {use.rule} ({use.effect}{closest})")
+            say(f"  never decided: {use.server}: {use.rule} ({use.effect}{closest})")
     for found in report.opinions.disagreements:
-        typer.echo(f"  second opinion differs: {found.case}: {found}")
+        say(f"  second opinion differs: {found.case}: {found}")
     for text in report.opinions.unheard:
-        typer.echo(f"  no second opinion: {text}")
+        say(f"  no second opinion: {text}")
 
 
-def _failures(failed: Sequence[CaseResult]) -> Table:
-    table = Table(title=f"{len(failed)} failed", title_justify="left", box=None, pad_edge=False)
-    for heading in ("line", "case", "expected", "seen", "why"):
-        table.add_column(heading, overflow="fold")
-    for result in failed:
-        case = result.case
-        table.add_row(*map(Text, (str(case.line), case.name, result.expected, result.seen, result.why)))
-    return table
+def _show_failures(failed: Sequence[CaseResult]) -> None:
+    say(f"{len(failed)} failed")
+    rows = [(str(each.case.line), each.case.name, each.expected, each.seen, each.why) for each in failed]
+    table(("line", "case", "expected", "seen", "why"), rows)

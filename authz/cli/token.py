@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from authz.cli.options import Jwks
 from authz.cli.policy_file import read_settings
@@ -23,10 +21,12 @@ from authz.oauth.endpoints import discover
 from authz.oauth.exchange import OAuthFailure, check_url, http_client, printable_line
 from authz.oauth.inspect_token import TokenInspection, UnreadableError, decode
 from authz.oauth.token_check import ACCEPTED, TokenVerdict, check_token
+from authz.tools.terminal import say, table
 
 _INTERRUPTED = 130
 _MAX_STDIN = 1_048_576
 _TIMES = ("exp", "iat", "nbf", "auth_time")
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
@@ -82,17 +82,17 @@ def token(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             request = device.TokenRequest(client=client_id, audience=audience, scope=scope)
             typer.echo(obtain(issuer, request, open_browser))
     except (OAuthFailure, UnreadableError) as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
         raise typer.Exit(_INTERRUPTED) from None
 
 
 def _require(options: dict[str, str]) -> None:
     missing = [name for name, value in options.items() if not value]
     if missing:
-        typer.echo(f"missing {', '.join(missing)} (or pass --decode TOKEN)", err=True)
+        say(f"missing {', '.join(missing)} (or pass --decode TOKEN)", err=True)
         raise typer.Exit(2)
 
 
@@ -116,9 +116,9 @@ def obtain(issuer: str, request: device.TokenRequest, open_browser: bool) -> str
 
 def _prompt(code: device.DeviceCode, open_browser: bool) -> None:
     link = code.verification_uri_complete or code.verification_uri
-    typer.echo(f"To log in, open  {link}\nand confirm the code  {code.user_code}", err=True)
+    say(f"To log in, open  {link}\nand confirm the code  {code.user_code}", err=True)
     if open_browser and not webbrowser.open(link):
-        typer.echo("no browser could be opened; open the link yourself", err=True)
+        say("no browser could be opened; open the link yourself", err=True)
 
 
 @contextlib.contextmanager
@@ -135,14 +135,14 @@ def _progress(code: device.DeviceCode) -> Iterator[None]:
 def _warn(request: device.TokenRequest, answer: dict[str, Any]) -> None:
     """Print on stderr how the token differs from what was requested."""
     if str(answer["access_token"]).count(".") != 2:
-        typer.echo(
+        say(
             "note: the token is not a signed JWT; does the issuer know the API of --audience?",
             err=True,
         )
     granted = printable_line(answer.get("scope")).split()
     lacking = [scope for scope in request.scope.split() if granted and scope not in granted]
     if lacking:
-        typer.echo(f"note: not granted: {' '.join(lacking)}", err=True)
+        say(f"note: not granted: {' '.join(lacking)}", err=True)
 
 
 def _stdin() -> str:
@@ -178,29 +178,26 @@ def _check(token: str, config: str, jwks: list[str] | None, now: float) -> list[
 
 
 def _show(inspection: TokenInspection | None, problem: str, verdicts: list[TokenVerdict], now: float) -> None:
-    console = Console()
     if inspection is None:
-        typer.echo(problem)
+        say(problem)
     else:
-        console.print(_table("header, not verified", inspection.header, now))
-        console.print(_table("claims, not verified", inspection.claims, now))
+        _show_members("header, not verified", inspection.header, now)
+        _show_members("claims, not verified", inspection.claims, now)
     for verdict in verdicts:
         detail = f": {verdict.detail}" if verdict.detail else ""
-        typer.echo(f"server {verdict.server}: {verdict.reason}{detail}")
+        say(f"server {verdict.server}: {verdict.reason}{detail}")
         if verdict.reason == ACCEPTED:
             scopes, roles = " ".join(verdict.scopes), " ".join(verdict.roles)
-            typer.echo(f"  scopes: {printable_line(scopes) or '-'}    roles: {printable_line(roles) or '-'}")
+            say(f"  scopes: {printable_line(scopes) or '-'}    roles: {printable_line(roles) or '-'}")
 
 
-def _table(title: str, members: dict[str, Any], now: float) -> Table:
-    table = Table("name", "value", "", title=title, title_justify="left", box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    for name, value in members.items():
-        # JSON in ASCII has no character that could control a terminal.
-        shown = (json.dumps(name)[1:-1], json.dumps(value), _moment(value, now) if name in _TIMES else "")
-        table.add_row(*map(Text, shown))
-    return table
+def _show_members(title: str, members: dict[str, Any], now: float) -> None:
+    say(title)
+    rows = [
+        (name, json.dumps(value, ensure_ascii=False), _moment(value, now) if name in _TIMES else "")
+        for name, value in members.items()
+    ]
+    table(("name", "value", ""), rows)
 
 
 def _moment(value: Any, now: float) -> str:
@@ -209,6 +206,7 @@ def _moment(value: Any, now: float) -> str:
         moment = datetime.fromtimestamp(float(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return "not a time"
-    minutes = (float(value) - now) / 60
-    distance = f"in {minutes:.0f} min" if minutes > 0 else f"{-minutes:.0f} min ago"
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {distance}"
+    seconds = float(value) - now
+    size, unit = next((size, unit) for size, unit in _UNITS if abs(seconds) >= 2 * size or size == 1)
+    distance = f"{abs(seconds) / size:.0f} {unit}"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {f'in {distance}' if seconds > 0 else f'{distance} ago'}"

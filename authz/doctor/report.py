@@ -1,10 +1,10 @@
 """A diagnosis as text for a terminal, and as JSON."""
 
 import re
-import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from authz.doctor.checks.file import REPEATED
 from authz.doctor.diagnosis import Diagnosis
 from authz.doctor.inventory import Inventory
 from authz.doctor.model import Finding, Put, Severity
@@ -13,6 +13,15 @@ from authz.doctor.routes import routes
 from authz.doctor.source import Source
 from authz.render.yaml_writer import emit
 from authz.tools.terminal import plain
+
+
+class Line(NamedTuple):
+    """A line of a report, and how it goes on if it is broken: with this indent and prefix; never if it is to be pasted."""
+
+    text: str
+    indent: int = 4
+    prefix: str = ""
+    whole: bool = False
 
 
 def dotted(path: Path) -> str:
@@ -30,7 +39,8 @@ def cure(finding: Finding) -> str:
     edits = finding.hit.edits
     if len(edits) == 1 and isinstance(edits[0], Put) and isinstance(edits[0].path[-1], str):
         key = edits[0].path[-1]
-        if key != "typed_config":  # the whole filter says more
+        # The whole filter says more; a key that is there twice is cured by taking one away.
+        if key != "typed_config" and finding.check.id != REPEATED:
             return emit({key: edits[0].value})
     return finding.check.cure
 
@@ -73,26 +83,27 @@ def _row(source: Source, finding: Finding) -> dict[str, Any]:
     }
 
 
-def as_text(diagnosis: Diagnosis) -> Iterator[str]:
+def as_text(diagnosis: Diagnosis) -> Iterator[Line]:
     """Yield a diagnosis as lines for a terminal."""
     for finding in diagnosis.findings:
         yield from _finding(diagnosis.source, finding)
-        yield ""
+        yield Line("")
     name = plain(diagnosis.source.file)
     for line in looked_at(diagnosis.inventory):
-        yield f"{name}: looked at {plain(line)}"
+        yield Line(f"{name}: looked at {plain(line)}")
     counts = {each: sum(f.check.severity is each for f in diagnosis.findings) for each in Severity}
     summary = ", ".join(f"{count} {each}(s)" for each, count in counts.items() if count)
-    yield f"{name}: {'clean' if diagnosis.clean else 'not clean'}{': ' if summary else ''}{summary}"
+    yield Line(f"{name}: {'clean' if diagnosis.clean else 'not clean'}{': ' if summary else ''}{summary}")
 
 
-def _finding(source: Source, finding: Finding) -> Iterator[str]:
-    yield headline(source, finding)
-    yield f"    at   {plain(dotted(finding.hit.node.path))}"
-    pad = " " * 9
-    yield from textwrap.wrap(f"    risk {finding.check.risk}", 110, subsequent_indent=pad)
-    yield "    cure"
-    yield from textwrap.indent(cure(finding).rstrip("\n"), "      ").splitlines()
+def _finding(source: Source, finding: Finding) -> Iterator[Line]:
+    yield Line(headline(source, finding))
+    yield Line(f"    at   {plain(dotted(finding.hit.node.path))}", 9)
+    yield Line(f"    risk {finding.check.risk}", 9)
+    yield Line("    cure")
+    for line in cure(finding).rstrip("\n").splitlines():
+        depth = len(line) - len(line.lstrip())
+        yield Line(f"      {line}", 6 + depth, "# ", whole=not line.lstrip().startswith("#"))
 
 
 def headline(source: Source, finding: Finding, *, placed: bool = True) -> str:

@@ -9,7 +9,7 @@ import typer
 from authz.tools.changed_rules import RuleChange
 from authz.tools.comparison import Comparison, ComparisonRow, as_json
 from authz.tools.evaluate import Answer, Evaluation
-from authz.tools.terminal import plain, table
+from authz.tools.terminal import plain, say, table
 
 SAME, DIFFERENT, NOTHING = 0, 1, 2
 _MOST = 20
@@ -40,9 +40,9 @@ def show(
             _rows(found),
         )
         for line in (*_summary(found), *_untouched(untouched)):
-            typer.echo(plain(line))
+            say(plain(line))
     if not found.compared:
-        typer.echo("nothing could be compared", err=True)
+        say("nothing could be compared", err=True)
         return NOTHING
     different = found.count(lambda row: row.differs) or (strict and untouched)
     return DIFFERENT if different else SAME
@@ -88,7 +88,7 @@ def _summary(found: Comparison) -> Iterable[str]:
         if row.unknown:
             unknown.setdefault(row.unknown, Counter())[row.who] += times
     for reason, who in unknown.items():
-        more = ", …" if len(who) > _MOST else ""
+        more = ", ..." if len(who) > _MOST else ""
         named = ", ".join(f"{name} ({times})" for name, times in who.most_common(_MOST))
         yield f"{who.total()} undecidable: {reason}: {named}{more}"
     if found.left_out:

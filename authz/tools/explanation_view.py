@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-import typer
-
 from authz.core.decision import Decision
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import TABLE
 from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry
 from authz.tools.explanation_text import rule_rows, sentence
-from authz.tools.terminal import plain, table, wrapped
+from authz.tools.terminal import plain, say, table
 
 
 def show_entries(decision: Decision, server: str, who: DescribedCaller, entries: Sequence[ListEntry]) -> None:
@@ -69,4 +67,4 @@ def _caller_lines(who: DescribedCaller) -> list[str]:
 
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(wrapped(line))
+        say(line, indent=8)

@@ -26,7 +26,7 @@ def command(*arguments, environment=None, given=None):
     out, err = io.StringIO(), io.StringIO()
     log, configure = structlog.get_config(), structlog.configure
     argv = ["mcp-authz", *map(str, arguments)]
-    variables = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
+    variables = {"NO_COLOR": "1", "TERM": "dumb", **(environment or {})}
     with (
         patch.object(sys, "argv", argv),
         patch.object(

@@ -38,12 +38,12 @@ async def rotation(stack: Stack) -> AsyncIterator[ScenarioRow]:
     yield ScenarioRow(
         "the issuer signs with a new key: native, first try", "200", outcome(post(first, new["native"]))
     )
-    yield ScenarioRow("  … a token under the old one", "200", outcome(post(first, old["native"])))
+    yield ScenarioRow("  ... a token under the old one", "200", outcome(post(first, old["native"])))
     stack.revoke(kid)
     seen = outcome(post(second, new["agentgateway"]))
     yield ScenarioRow("and revokes the old one: agentgateway, new key", "200", seen)
     seen = outcome(post(second, old["agentgateway"]))
-    yield ScenarioRow("  … a token under the revoked one", "401 unknown_key", seen)
+    yield ScenarioRow("  ... a token under the revoked one", "401 unknown_key", seen)
 
 
 def _kid(token: str) -> str:
@@ -71,7 +71,7 @@ async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
     held = took <= _RELOAD_SECONDS
     bound = f"within {_RELOAD_SECONDS:g} s"
     yield ScenarioRow(
-        "  … by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s"
+        "  ... by a service that reloaded by itself", bound, bound if held else f"after {took:.1f} s"
     )
     gateway.policy.write_text(good + "    rulez: []\n", encoding="utf-8")
     problem = await until(lambda: _reload_problem(gateway.http), bool)
@@ -80,7 +80,7 @@ async def policy_edit(stack: Stack) -> AsyncIterator[ScenarioRow]:
         "rulez",
         "rulez" if "rulez" in problem else problem,
     )
-    yield ScenarioRow("  … and the last good one stays", join([*ALL[:2], "system_status"]), await listed())
+    yield ScenarioRow("  ... and the last good one stays", join([*ALL[:2], "system_status"]), await listed())
     gateway.policy.write_text(good, encoding="utf-8")
     yield ScenarioRow(
         "policy restored: tools listed",
@@ -122,7 +122,7 @@ async def issuer_outage(stack: Stack) -> AsyncIterator[ScenarioRow]:
             "issuer down, token under an unknown key", "401 unknown_key", outcome(post(gateway.url, unknown))
         )
         yield ScenarioRow(
-            "  … for which keys were fetched in vain",
+            "  ... for which keys were fetched in vain",
             "1",
             await until(lambda: _failures(gateway.http), bool),
         )

@@ -39,13 +39,13 @@ async def tool_lock(stack: Stack) -> AsyncIterator[ScenarioRow]:
     stack.restart_server("--changed", _TOOL)
     yield ScenarioRow(f"{_TOOL} describes itself otherwise: tools listed", without, await listed())
     async with session(gateway.url, token, "2026-07-28") as client:
-        yield ScenarioRow("  … and its call", "item_changed", await call(client, _TOOL, {}))
+        yield ScenarioRow("  ... and its call", "item_changed", await call(client, _TOOL, {}))
     shown = await _lock(stack, file, "--diff")
     changed = f"tools {_TOOL} changed: description changed"
-    yield ScenarioRow("  … lock --diff shows why", changed, changed if changed in shown else shown[-200:])
+    yield ScenarioRow("  ... lock --diff shows why", changed, changed if changed in shown else shown[-200:])
     await _lock(stack, file)
     await until(digest, lambda seen: seen not in ("", before))
-    yield ScenarioRow("  … and renewing the lock brings it back", join(ALL[:3]), await listed())
+    yield ScenarioRow("  ... and renewing the lock brings it back", join(ALL[:3]), await listed())
     stack.restart_server()
     gateway.policy.write_text(good, encoding="utf-8")
     locked_digest = await digest()

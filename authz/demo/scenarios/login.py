@@ -86,18 +86,18 @@ async def login(stack: Stack) -> AsyncIterator[ScenarioRow]:
     url, user = stack.gateways["native"].url, BrowserUser()
     names = await list_tools(url, user)
     yield ScenarioRow("client that knows the URL alone: tools listed", join(ALL[:3]), join(names))
-    yield ScenarioRow("  … having registered", "yes", "no" if user.registration is None else "yes")
+    yield ScenarioRow("  ... having registered", "yes", "no" if user.registration is None else "yes")
     challenge = {"code_challenge_method": "S256", "resource": url}
     seen = {name: user.last_request.get(name, "") for name in challenge}
     yield ScenarioRow(
-        "  … and asked, with PKCE, for a token for this URL",
+        "  ... and asked, with PKCE, for a token for this URL",
         join([*challenge.values()]),
         join([*seen.values()]),
     )
     prefix = SHAPES[stack.idp].scope_prefix
     wanted = [f"{prefix}{scope}" for scope in ("files:delete", "files:read")]
     scopes = sorted({*user.last_request.get("scope", "").split()} - {"offline_access"})
-    yield ScenarioRow("  … of the scopes that the challenge names", join(wanted), join(scopes))
+    yield ScenarioRow("  ... of the scopes that the challenge names", join(wanted), join(scopes))
 
 
 async def list_tools(url: str, user: BrowserUser) -> list[str]:

@@ -55,7 +55,7 @@ Scenario = Callable[[Stack], AsyncIterator[ScenarioRow]]
 
 def nothing_arrived(stack: Stack, before: int) -> ScenarioRow:
     """Return the row that no request has reached the MCP server since it had seen `before` of them."""
-    claim = "  … and the MCP server saw none of it"
+    claim = "  ... and the MCP server saw none of it"
     return ScenarioRow(claim, "0 requests", f"{len(stack.arrivals()) - before} requests")
 
 

@@ -39,6 +39,9 @@ def _unseen(case: CheckCase) -> Iterator[Hit]:
         yield Hit(inventory.root, "clusters")
 
 
+REPEATED = "key-repeated"
+
+
 def _repeated(case: CheckCase) -> Iterator[Hit]:
     root = case.inventory.root
     for path in case.repeated:
@@ -51,6 +54,6 @@ def _repeated(case: CheckCase) -> Iterator[Hit]:
 
 CHECKS: Mapping[str, Find] = {
     "envoy-old": _old,
-    "key-repeated": _repeated,
+    REPEATED: _repeated,
     "not-seen": _unseen,
 }

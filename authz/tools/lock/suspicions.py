@@ -69,7 +69,7 @@ def _about(item: LockedItem) -> Iterator[str]:
             yield f"{place} holds characters that cannot be seen: {', '.join(unseen[:8])}"
         said = _INSTRUCTIONS.search(text)
         if said and place != "name":
-            yield f"{place} speaks to the model: “{' '.join(said[0].split())[:_MAX_SHOWN]}”"
+            yield f'{place} speaks to the model: "{" ".join(said[0].split())[:_MAX_SHOWN]}"'
     if item.section is ListName.TOOLS:
         yield from _parameters(item.definition.get("inputSchema"))
 
