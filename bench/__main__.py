@@ -3,7 +3,7 @@
 Without a part, all of them are measured, in about twenty minutes. `envoy` is behind Envoy, beside a bare gRPC handler,
 Envoy alone, Envoy's own filters and further peers, in interleaved rounds; `half` the same at a fixed rate; `direct`
 leaves Envoy out; `core` and `sizes` leave gRPC out; `sessions` is about what clients of the handshake versions send,
-`lists` about lists of tools, `memory` about memory. `report`
+`lists` about lists of tools, `lock` about what a tool lock adds to lists and calls, `memory` about memory. `report`
 shows the JSON of earlier runs.
 
 Example: python -m bench envoy --rounds 3 --json envoy.json && python -m bench report envoy.json --svg plot.svg
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import core, half_load, lists, memory, report, sessions, sizes
+from bench import core, half_load, lists, lock, memory, report, sessions, sizes
 from bench.load import require
 from bench.rounds import Direct, Measure, Through, rounds, rows
 from bench.stack import RunningStack, running
@@ -47,9 +47,10 @@ PARTS: Mapping[str, Callable[[Given], dict[str, Any]]] = {
     "core": lambda given: core.measure(given.seconds * 10),
     "sessions": lambda given: sessions.measure(given.seconds, given.connections, given.rounds),
     "lists": lambda given: lists.measure(given.seconds, given.rounds),
+    "lock": lambda given: lock.measure(given.seconds, given.connections, given.rounds),
     "memory": lambda given: memory.measure(given.checks, given.tokens, given.served, given.limit),
 }
-_WITH_WRK = {ALL, "envoy", "half", "sessions"}
+_WITH_WRK = {ALL, "envoy", "half", "sessions", "lock"}
 
 
 def _parser() -> argparse.ArgumentParser:

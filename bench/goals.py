@@ -81,9 +81,14 @@ def _list(rows: str) -> Read:
     return _at("ms_ratio", "lists", rows, tools=1_000, variant="half cut")
 
 
+def _locked(rows: str, variant: str, key: str, connections: int) -> Read:
+    return _at(key, "lock", rows, variant=variant, connections=connections)
+
+
 _CACHED, _FRESH = "cached token, 16 connections", "fresh token, 16 connections"
 _LIST, _SERVED, _ALONE = "list of 1,000 tools, half cut", "memory of a served worker", "memory without gRPC"
 _SESSION, _UNREAD = "session call", "session call, answers: lists"
+_LOCKED_LIST, _CHECKED = "list of 1,000 locked tools, half cut", "call with a checked schema, 16 connections"
 _P99 = "p99 at half of peak load against bare at the same rate"
 GOALS = (
     Goal(f"{_CACHED}: calls/s against bare", 0.90, _rate("cached", "rate_ratio"), at_most=False),
@@ -98,6 +103,17 @@ GOALS = (
     Goal("5,000 tools against 5, a whole Check", 1.1, _at("us_ratio", "sizes", "tools", size=5_000)),
     Goal(f"{_LIST}, ready-made: time against untrimmed", 2.5, _list("rows")),
     Goal(f"{_LIST}, from the SDK: time against untrimmed", 2.5, _list("sdk")),
+    Goal(f"{_LOCKED_LIST}: time against no lock", 1.5, _locked("lists", "list, locked", "p50_ms_ratio", 1)),
+    Goal(
+        f"{_CHECKED}: CPU of both against no lock",
+        1.15,
+        _locked("calls", "call, arguments checked", "total_us_ratio", 16),
+    ),
+    Goal(
+        f"{_CHECKED}: p50 against no lock",
+        1.15,
+        _locked("calls", "call, arguments checked", "p50_ms_ratio", 16),
+    ),
     Goal(f"{_SERVED} at rest", 90, _memory("served", "tokens", 0), unit="MB"),
     Goal(f"{_SERVED}, 100,000 tokens seen", 250, _memory("served", "tokens", 100_000), unit="MB"),
     Goal(f"{_ALONE}, 100,000 tokens remembered", 250, _memory("tokens", "tokens", 100_000), unit="MB"),

@@ -44,7 +44,7 @@ def figures(found: load.Load, backend: float, envoy: float) -> Fields:
 def rows(samples: Iterable[Fields], reference: str = REFERENCE) -> list[dict[str, Any]]:
     """Summarise samples; ratios are to the variant `reference` in the same round, at as many connections."""
     medians = ("rate", "p50_ms", "p99_ms", "p999_ms", "backend_us", "envoy_us", "busy")
-    ratios = ("rate", "backend_us", "total_us")
+    ratios = ("rate", "backend_us", "total_us", "p50_ms")
     return summarise(samples, ("connections", "variant"), {"variant": reference}, medians, ratios)
 
 

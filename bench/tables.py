@@ -58,6 +58,7 @@ _RATES = (
     Column("generator", "busy", ".0%"),
 )
 _SESSIONS = tuple(replace(column, heading=column.heading.replace("bare", "call")) for column in _RATES)
+_LOCKED = tuple(replace(column, heading=column.heading.replace("bare", "no lock")) for column in _RATES)
 _HALF = (
     Column("variant", "variant"),
     Column("p50 ms", "p50_ms", ".2f"),
@@ -182,6 +183,16 @@ def _lists(part: Fields) -> list[Table]:
     ]
 
 
+def _lock(part: Fields) -> list[Table]:
+    tools = f"{part['tools']:,}"
+    return [
+        make_table(
+            f"A list of {tools} tools, half cut, with and without a lock", _LOCKED, part["lists"], words=2
+        ),
+        make_table("A call with and without a locked schema", _LOCKED, part["calls"], words=2),
+    ]
+
+
 def _memory(part: Fields) -> list[Table]:
     return [
         make_table("Memory: A served worker over gRPC", _MEMORY, part["served"]),
@@ -198,5 +209,6 @@ _MAKERS: dict[str, Callable[[Fields], list[Table]]] = {
     "core": _core,
     "sessions": lambda part: [make_table("What clients send", _SESSIONS, part["rows"], words=2)],
     "lists": _lists,
+    "lock": _lock,
     "memory": _memory,
 }

@@ -74,6 +74,14 @@ def parts():
             "patterns": [point(10, 1.0)],
             "lists": [point(10, 1.0)],
         },
+        "lock": {
+            "tools": 1_000,
+            "lists": [rate("list", 1), rate("list, locked", 1, p50_ms_ratio=1.4)],
+            "calls": [
+                rate("call", 16),
+                rate("call, arguments checked", 16, total_us_ratio=1.12, p50_ms_ratio=1.13),
+            ],
+        },
         "lists": {
             "rows": [
                 listed | {"tools": 1_000, "variant": "untrimmed", "ms_ratio": 1.0},
@@ -86,7 +94,29 @@ def parts():
     }  # fmt: skip
 
 
-MEASURED = [0.95, 1.1, 0.6, 0.8, 1.3, 0.97, 1.4, 1.05, 1.07, 1.06, 2.2, 1.2, 80, 200, 210, 202, 1.01, 1.01]
+MEASURED = [
+    0.95,
+    1.1,
+    0.6,
+    0.8,
+    1.3,
+    0.97,
+    1.4,
+    1.05,
+    1.07,
+    1.06,
+    2.2,
+    1.2,
+    1.4,
+    1.12,
+    1.13,
+    80,
+    200,
+    210,
+    202,
+    1.01,
+    1.01,
+]
 
 
 def test_every_goal_is_read_from_where_it_was_measured(parts):
@@ -106,7 +136,9 @@ def test_a_goal_that_is_missed_is_said_to_be_missed(parts):
     ] == missed
 
 
-@pytest.mark.parametrize("part", [None, "envoy", "half", "sizes", "core", "sessions", "lists", "memory"])
+@pytest.mark.parametrize(
+    "part", [None, "envoy", "half", "sizes", "core", "sessions", "lists", "lock", "memory"]
+)
 def test_a_goal_that_was_not_measured_is_neither_held_nor_missed(part, parts):
     only = {part: parts[part]} if part else {}
     unknown = [one for one in goals.judged(only) if one["held"] is None]
