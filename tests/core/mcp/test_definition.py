@@ -6,6 +6,7 @@ import random
 import pytest
 
 from authz.core.mcp.definition import UnreadableDefinitionError, definition_of, digest_of, read_definition
+from tests.support.lock_mutations import spelled
 
 TOOL = {
     "name": "delete_file",
@@ -27,40 +28,6 @@ TOOL = {
 }
 WRITTEN = json.dumps(TOOL).encode()
 DIGEST = digest_of(read_definition(WRITTEN))
-
-
-def spelled(value, rng):
-    """Write a value in one of its many spellings."""
-    if isinstance(value, dict):
-        members = list(value.items())
-        rng.shuffle(members)
-        inner = ",".join(
-            space(rng) + spelled(k, rng) + space(rng) + ":" + spelled(v, rng) for k, v in members
-        )
-        return space(rng) + "{" + inner + space(rng) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(spelled(each, rng) for each in value) + space(rng) + "]"
-    if isinstance(value, str):
-        return '"' + "".join(escaped(char, rng) for char in value) + '"'
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return rng.choice(numbers(value))
-    return json.dumps(value)
-
-
-def space(rng):
-    return rng.choice(["", "", " ", "\n\t", "\r\n"])
-
-
-def escaped(char, rng):
-    if char in '"\\' or ord(char) < 0x20:
-        return json.dumps(char)[1:-1]
-    return char if rng.random() < 0.7 else json.dumps(char)[1:-1]
-
-
-def numbers(value):
-    if isinstance(value, int):
-        return [str(value), f"{value}.0", f"{value}e0"]
-    return [repr(value), f"{value:e}" if float(f"{value:e}") == value else repr(value)]
 
 
 def test_ten_thousand_spellings_of_a_definition_have_its_digest():
