@@ -1,17 +1,19 @@
 """What was approved is what is served: every change of meaning is withheld from list and call, in both eras."""
 
-import asyncio
 import json
 
 import pytest
 
 from authz.config.lock_file import LockFile
-from authz.demo.client import ERAS, session
-from authz.tools.catalogue import catalogues
+from authz.core.mcp.item import ListName
+from authz.tools.catalogue import Catalogue, catalogues
 from authz.tools.lock.document import locked_items, render_lock
+from tests.clients.rows import ROWS
+from tests.support.installed import NotInstalledError
+from tests.support.node import run_to_end
 from tests.support.raw_server import response, stream_head
 from tests.support.running import another_gateway, metrics
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 from tests.support.wire import LEGACY_HEADERS, ask, call, legacy, message, untagged
 
 pytestmark = pytest.mark.envoy
@@ -40,9 +42,6 @@ RULES = """
 
 
 def lock_text(*tools):
-    from authz.core.mcp.item import ListName  # noqa: PLC0415
-    from authz.tools.catalogue import Catalogue  # noqa: PLC0415
-
     items = {ListName.TOOLS: list(tools), ListName.RESOURCES: [UI]}
     return render_lock(
         LockFile(server="http://raw/mcp", made={}, items=locked_items([Catalogue("legacy", items)]))
@@ -233,26 +232,44 @@ def test_a_list_with_a_changed_item_is_refused_whole_where_the_lock_says_so(raw,
     assert "item_changed" == reason_of(raw, gateway, user, call())
 
 
-async def _use(url, token, mode):
-    async with session(url, token, mode) as client:
-        names = [tool.name for tool in (await client.list_tools()).tools]
-        withheld = await client.call_tool("get_user_info", {})
-        return names, withheld.is_error, (await client.call_tool("echo", {"message": "hi"})).is_error
+STORY = {
+    "headers": {},
+    "steps": [{"do": "list"}, {"do": "call", "tools": [["get_user_info", {}]]}, {"do": "on"}],
+}
+"""List, call the tool that has changed, go on; `tests/clients/drivers` plays it."""
 
 
-@pytest.mark.parametrize("mode", ERAS)
-def test_the_official_client_goes_on_after_a_tool_is_withheld(stack, clients, mode):
-    assert (["echo"], True, False) == asyncio.run(_use(clients.url, stack.token(), mode))
+CLIENTS = ["python-2-legacy", "python-2-auto", "typescript-2-legacy", "typescript-2-auto"]
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_official_clients_go_on_after_a_tool_is_withheld(stack, clients, name):
+    try:
+        command = ROWS[name].command()
+    except NotInstalledError as reason:
+        pytest.skip(f"needs a registry, for {ROWS[name].lock}: {reason}")
+    arguments = [*command, clients.url, ROWS[name].era or "-", json.dumps({"withheld": STORY})]
+    done = run_to_end(arguments, seconds=DEADLINE, env={"TOKEN": stack.token()})
+    told = json.loads(done.stdout)
+
+    assert ROWS[name].speaks == told["version"], done.stderr
+    listed, refused, on = told["stories"]["withheld"]
+    assert ("result: echo", "on") == (listed, on)
+    assert "changed" in refused
+    assert not refused.startswith("result")
 
 
 @pytest.fixture(scope="module")
 def clients(stack):
-    """A gateway in front of the demo's server, whose lock has all of its tools but one."""
+    """A gateway in front of the demo's server, of whose tools one was approved in another form."""
     path = stack.supervisor.logs / "demo.lock"
-    kept = tuple(
-        item for item in locked_items(catalogues(stack.upstream, None)) if item.name != "get_user_info"
+    offered = catalogues(stack.upstream, None)
+    for catalogue in offered:
+        (tool,) = (each for each in catalogue.items[ListName.TOOLS] if each["name"] == "get_user_info")
+        tool["description"] = "Say who calls, as it was approved."
+    path.write_text(
+        render_lock(LockFile(server=stack.upstream, made={}, items=locked_items(offered))), "utf-8"
     )
-    path.write_text(render_lock(LockFile(server=stack.upstream, made={}, items=kept)), "utf-8")
     gateway = another_gateway(stack, "clients", edit=locking(path))
     gateway.start()
     return gateway
