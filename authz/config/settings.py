@@ -9,9 +9,10 @@ from authz.config.files import fingerprint
 from authz.config.problems import Problem
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
-from authz.core.response.list_items import MAX_ITEMS
+from authz.core.response.item_reader import MAX_ITEMS
 from authz.core.response.streams import StreamShares
 from authz.core.servers import Directory
+from authz.core.wire.width import MAX_VALUES
 
 MAX_WORKERS = 64
 """Most worker processes that a file or a flag may ask for."""
@@ -201,7 +202,8 @@ class Settings:
         max_body: largest request body in bytes.
         max_list: largest list in bytes that is filtered.
         list_items: most items of one list.
-        held: bytes that one worker holds of all responses together. Read at the start only, like both above.
+        list_values: most JSON values of one answer or event.
+        held: bytes that one worker holds of all responses together. Read at the start only, like the three above.
         check_seconds: time for one decision.
         tokens: verified tokens that are remembered.
         calls: gRPC calls of one method that may be under way in one worker; None to let the machine say. Read at the start
@@ -239,6 +241,7 @@ class Settings:
     max_body: int
     max_list: int
     list_items: int = MAX_ITEMS
+    list_values: int = MAX_VALUES
     held: int = MAX_HELD
     check_seconds: float
     tokens: int

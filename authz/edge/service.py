@@ -120,7 +120,9 @@ class Service:
         return Processor(
             resolve=self.response_context,
             observe=self.metrics,
-            bounds=FilterBounds(bytes=settings.max_list, items=settings.list_items),
+            bounds=FilterBounds(
+                bytes=settings.max_list, items=settings.list_items, values=settings.list_values
+            ),
             held=HeldBytes(settings.held),
             streams=self.streams,
             came=self.presence.came,

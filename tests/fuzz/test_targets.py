@@ -40,7 +40,7 @@ FAULTS = {
     "json": ("tests.fuzz.wire.strict_json.loads", raises),
     "message": ("authz.core.mcp.message.misleads", lambda *_: False),
     "uri": ("authz.core.mcp.uri._DOT_SEGMENT", re.compile("(?!)")),
-    "list": ("authz.core.response.list_items._ITEM_KEYS", frozenset()),
+    "list": ("authz.core.response.item_reader.ITEM_KEYS", frozenset()),
     "sse": ("authz.core.response.event_stream.with_data", lambda event, _data: event.raw),
     "token": ("authz.core.identity.jws.unbase64url", lambda text: raises()),
     "check": ("authz.core.policy.policy.Policy.judge", raises),

@@ -13,7 +13,8 @@ from authz.config.settings import Drain, Fetching
 from authz.config.validation import Section
 from authz.core.request import Limits
 from authz.core.response.held import MAX_HELD
-from authz.core.response.list_items import MAX_ITEMS
+from authz.core.response.item_reader import MAX_ITEMS
+from authz.core.wire.width import MAX_VALUES
 
 
 def _setting(defaults: object, name: str, key: str, bounds: tuple[int, int], text: str) -> Any:
@@ -53,6 +54,9 @@ class LimitsModel(Section):
         description="largest list or event that is filtered",
     )
     list_items: int = Field(MAX_ITEMS, ge=1, le=1_000_000, description="items of one list that is filtered")
+    list_values: int = Field(
+        MAX_VALUES, ge=1000, le=100_000_000, description="JSON values of one answer or event that is read"
+    )
     held: int = Field(
         MAX_HELD,
         alias="held_bytes",

@@ -6,29 +6,29 @@ or the one entry of `skills/get`.
 
 Rules of this module:
 
-* Splice, do not rebuild. Objects on the way down are opened one level at a time (see `raw_json`), so numbers, order,
-  white space inside members and unknown members of kept items (see `list_items`) arrive as the server wrote them.
+* Splice, do not rebuild. Objects on the way down are opened one level at a time (see `message_opener`), so numbers, order,
+  white space inside members and unknown members of kept items (see `item_reader`) arrive as the server wrote them. A
+  message of which nothing goes passes as the bytes it came in.
 * Equal keys and keys that imitate one judged are refused at every level that is judged. Nothing is said about other
   levels: they decide neither whether this is a list nor what an item is called. Hence the original bytes may pass when
   nothing is to be changed.
 * Every list is private. Trimmed or not, its content depends on who asked, so a list of the 2026-07-28 era leaves with
   `cacheScope: "private"`; shared caches would hand one caller's list to another.
-* Of `result` and `error` one may be null beside the other, as some servers write it.
 * A notification about one thing passes if its reader may use that thing, which may be less than is listed (see
   `notifications`).
 * Refused is the answer to everything that is neither certainly a list nor certainly none, batches included. Only the
   body of an error status may be other JSON than a message of JSON-RPC, if it holds nothing that a client could read as
   a list (`_is_plain_error`).
-* Counts first: how many values an object or a list can have is known from its commas before it is opened, and a list
-  beyond its limit is refused before its items are (`authz.core.wire.width`). What remains is done in slices, between
-  which the thread is given back: `filter_in_slices` yields there, so no list keeps other callers waiting.
+* Counts first: a message beyond its budget of values is refused before any is read, and how many values an object or a
+  list can have is known from its commas before it is opened (`authz.core.wire.width`). What remains is done in slices,
+  between which the thread is given back: `filter_in_slices` yields there, so no list keeps other callers waiting.
 
 Sources: MCP 2026-07-28 and 2025-11-25 server/{tools,prompts,resources,utilities/caching}, tasks (2025-11-25), skills
 (SEP-2640), `_meta.ui.resourceUri` of MCP Apps (SEP-1865), also in its older flat spelling `ui/resourceUri`, and
 `openai/outputTemplate` of OpenAI's Apps SDK, which names the same resource.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -46,16 +46,24 @@ from authz.core.response.filter_result import (
     Untouched,
     Withheld,
 )
-from authz.core.response.list_items import ENTRY, LISTS, MAX_ITEMS, cut, cut_entry
+from authz.core.response.item_reader import LISTS, MAX_ITEMS
+from authz.core.response.list_items import cut, cut_entry
+from authz.core.response.message_opener import CACHING, ENTRY, open_message, pause
 from authz.core.response.notifications import is_visible
 from authz.core.response.recognition import ChangedListError, Recognise
-from authz.core.wire.raw_json import UnfitError, closed, open_members, open_object, refuse_imitations
-from authz.core.wire.width import TooWideError, check_members
+from authz.core.wire.raw_json import UnfitError, closed, refuse_imitations
+from authz.core.wire.slices import whole
+from authz.core.wire.width import (
+    MAX_VALUES,
+    TooWideError,
+    check_members,
+    check_text,
+    check_values,
+    open_in_slices,
+)
 
 MAX_BYTES = 8 * 1024 * 1024
 """Largest message that is judged, in bytes, unless the caller says otherwise."""
-_LARGE = 524_288
-"""Bytes from which one level is opened at a time, with the thread given back before the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +73,12 @@ class FilterBounds:
     Attributes:
         bytes: the largest message.
         items: most items of one list, and most members of an object that is opened.
+        values: most JSON values of the message.
     """
 
     bytes: int = MAX_BYTES
     items: int = MAX_ITEMS
+    values: int = MAX_VALUES
 
 
 DEFAULT_BOUNDS = FilterBounds()
@@ -81,13 +91,10 @@ _CAUSES: Mapping[type[Exception], Cause] = MappingProxyType(
 _ENCODE = Encoder().encode
 _NUMBER = Decoder(int | float).decode
 
-_PRIVATE, _NULL = Raw(b'"private"'), Raw(b"null")
-_MODERN = frozenset({"resultType", "ttlMs", "cacheScope"})
+_PRIVATE = Raw(b'"private"')
 
 _MESSAGE_KEYS = frozenset({"result", "method", "params", *LISTS, ENTRY})
 """Members without which an object is no message that a client reads."""
-_ENVELOPE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_RESULT_KEYS = frozenset({*LISTS, *_MODERN, ENTRY, "nextCursor"})
 
 
 def trim(
@@ -99,13 +106,7 @@ def trim(
     bounds: FilterBounds = DEFAULT_BOUNDS,
 ) -> FilterResult:
     """Cut from one message the list items its reader may not see, in one piece; see `filter_in_slices`."""
-    slices = filter_in_slices(document, visible, usable=usable, ttl_ms=ttl_ms, bounds=bounds)
-    while True:
-        try:
-            next(slices)
-        except StopIteration as done:
-            result: FilterResult = done.value
-            return result
+    return whole(filter_in_slices(document, visible, usable=usable, ttl_ms=ttl_ms, bounds=bounds))
 
 
 def filter_in_slices(
@@ -136,7 +137,9 @@ def filter_in_slices(
     if len(document) > bounds.bytes:
         return ListRejected("the message is too large", Cause.TOO_LARGE)
     try:
-        if error_status and _is_plain_error(document, bounds.items):
+        yield from check_values(document, bounds.values)
+        yield from check_text(document)
+        if error_status and (yield from _is_plain_error(document, bounds.items)):
             return Untouched()
         return (yield from _judge(document, visible, usable or visible, ttl_ms, bounds.items, recognise))
     except (ChangedListError, TooWideError, UnfitError) as error:
@@ -145,16 +148,14 @@ def filter_in_slices(
         return ListRejected("the message is not JSON of the expected shape", Cause.NOT_JSON)
 
 
-def _is_plain_error(document: bytes, limit: int) -> bool:
+def _is_plain_error(document: bytes, limit: int) -> Generator[None, None, bool]:
     """Return whether a body certainly holds no list because it is no message: no object, or one without such members.
 
     Members that imitate them count as well, since some readers match keys without regard to case.
     """
     if b"{" not in document:
         return True
-    document.decode()
-    check_members(document, limit)
-    members = open_members(document)
+    members = yield from open_in_slices(document, limit)
     if not _MESSAGE_KEYS.isdisjoint(members):
         return False
     refuse_imitations(members, _MESSAGE_KEYS)
@@ -169,25 +170,16 @@ def _judge(
     limit: int,
     recognise: Recognise | None,
 ) -> InSlices:
-    document.decode()  # the JSON decoder skips over strings that are not UTF-8
-    yield from _pause(document)
-    check_members(document, limit)
-    yield from _pause(document)
-    envelope = open_object(document, _ENVELOPE_KEYS)
-    said = _said(envelope)
-    if said == "method":
-        return Untouched() if is_visible(envelope, usable) else Withheld()
-    if said == "error":
-        return Untouched()
-    yield from _pause(document)
-    check_members(envelope["result"], limit)
-    yield from _pause(document)
-    result = open_object(envelope["result"], _RESULT_KEYS)
+    opened = yield from open_message(document, limit)
+    result = opened.result
+    if result is None:
+        seen = opened.said == "error" or is_visible(opened.envelope, usable)
+        return Untouched() if seen else Withheld()
     changes: dict[str, Raw] = {}
     counts: tuple[Count, ...] = ()
     for member in (name for name in result if name in LISTS):
-        yield from _pause(document)
-        counts += ((yield from cut(member, result[member], visible, changes, limit, recognise)),)
+        yield from pause(document)
+        counts += ((yield from cut(member, opened.read(member, limit), visible, changes, recognise)),)
     if ENTRY in result:
         check_members(result[ENTRY], limit)
         counts += (cut_entry(result[ENTRY], visible, changes, recognise),)
@@ -195,37 +187,15 @@ def _judge(
         return Untouched()
     changes |= _caching(result, ttl_ms)
     if changes:
-        yield from _pause(document)
-        document = _ENCODE(envelope | {"result": closed(result | changes)})
+        yield from pause(document)
+        document = _ENCODE(opened.envelope | {"result": closed(opened.members() | changes)})
     return Trimmed(document=document, counts=counts)
-
-
-def _said(envelope: Mapping[str, Raw]) -> str:
-    """Return the one member that says what a message is; of a result and an error, one may be null.
-
-    Raises:
-        UnfitError: there is not exactly one.
-    """
-    said = envelope.keys() & {"method", "result", "error"}
-    if said == {"result", "error"}:
-        said = {name for name in said if envelope[name] != _NULL}
-    if len(said) != 1:
-        msg = "the message is not exactly one of request, notification, result and error"
-        raise UnfitError(msg)
-    (only,) = said
-    return only
-
-
-def _pause(document: bytes) -> Iterator[None]:
-    """Yield the thread before the next level of a large document is opened."""
-    if len(document) >= _LARGE:
-        yield
 
 
 def _caching(result: Mapping[str, Raw], ttl_ms: int | None) -> dict[str, Raw]:
     """The caching members (MCP 2026-07-28) that must change; an older result has none and gets none."""
     changes: dict[str, Raw] = {}
-    if not _MODERN.isdisjoint(result) and result.get("cacheScope") != _PRIVATE:
+    if not CACHING.isdisjoint(result) and result.get("cacheScope") != _PRIVATE:
         changes["cacheScope"] = _PRIVATE
     if ttl_ms is not None and "ttlMs" in result and not _at_most(result["ttlMs"], ttl_ms):
         changes["ttlMs"] = Raw(str(max(ttl_ms, 0)).encode())

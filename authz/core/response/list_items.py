@@ -2,29 +2,36 @@
 
 Rules of this module:
 
-* What is kept keeps its bytes: an item is opened one level at a time (see `raw_json`) and written again only when
-  something in it goes.
+* What is kept keeps its bytes: an item is written again only when something in it goes (see `item_reader`).
 * Equal keys and keys that imitate one judged are refused in an item, in the files of a skill and in `_meta.ui`.
 * A kept item does not tell what it leads to and its reader may not see: the interface of a tool, the files of a skill.
-* Counts first: a list beyond its limit is refused before its items are opened (see `authz.core.wire.width`). A long list
-  is judged in slices, with a `yield` between them.
+* A long list is judged in slices, with a `yield` between them.
 """
 
 from collections.abc import Generator, Iterator, Mapping
-from types import MappingProxyType
 
 from msgspec import Raw
 from msgspec.json import Encoder
 
 from authz.core.mcp.item import Item, Kind, Visible, resource_or_template
 from authz.core.response.filter_result import Count
+from authz.core.response.item_reader import (
+    FILES,
+    ITEM_KEYS,
+    LISTS,
+    MAX_ITEMS,
+    SKILLS,
+    SLICE_ITEMS,
+    TEMPLATES,
+    ItemGroup,
+)
+from authz.core.response.message_opener import ENTRY
 from authz.core.response.recognition import Recognise
 from authz.core.wire.raw_json import (
     UnfitError,
     Written,
     closed,
     name_at,
-    open_each,
     open_items,
     open_object,
     refuse_imitations,
@@ -32,32 +39,10 @@ from authz.core.wire.raw_json import (
 )
 from authz.core.wire.width import check_items, check_members
 
-MAX_ITEMS = 20_000
-"""Most items of one list unless the caller says otherwise, and most members of one item."""
-_SLICE_OBJECTS, _SLICE_BYTES = 1500, 65_536
-"""About how many objects and bytes of a list are judged before the thread is given back: a few milliseconds."""
 _MAX_FILES = 2000
 """Most files of one skill: it is judged in one piece."""
-
-LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
-    {
-        "tools": (Kind.TOOL, "name"),
-        "prompts": (Kind.PROMPT, "name"),
-        "resources": (Kind.RESOURCE, "uri"),
-        "resourceTemplates": (Kind.RESOURCE, "uriTemplate"),
-        "tasks": (Kind.TASK, "taskId"),
-        "skills": (Kind.RESOURCE, "uri"),
-    }
-)
-"""Member of a result that holds a list, to the kind of its items and the member that names an item."""
-
-
-ENTRY = "skill"
-"""Member of a result that is the one entry of `skills/get`."""
 _NULL = Raw(b"null")
-_TEMPLATES, _SKILLS, _FILES = "resourceTemplates", "skills", "resources"
-_ITEM_KEYS = frozenset({*(name for _, name in LISTS.values()), "_meta"})
-_SKILL_KEYS = frozenset({"uri", _FILES})
+_SKILL_KEYS = frozenset({"uri", FILES})
 _INTERFACES = frozenset({"ui/resourceUri", "openai/outputTemplate"})
 """Members of `_meta` that are the URI of an interface."""
 _META_KEYS = frozenset({"ui", *_INTERFACES})
@@ -69,10 +54,9 @@ _ENCODE = Encoder().encode
 
 def cut(
     member: str,
-    raw: Raw,
+    groups: Iterator[ItemGroup],
     visible: Visible,
     changes: dict[str, Raw],
-    limit: int,
     recognise: Recognise | None = None,
 ) -> Generator[None, None, Count]:
     """Judge the items of one list; note the shorter list among the changes when it differs.
@@ -80,75 +64,93 @@ def cut(
     Raises:
         ChangedListError: one changed since it was approved, and the list shall not pass for it.
     """
-    check_items(raw, limit)
-    kept: list[Written] = []
-    total, changed = 0, False
-    for items in _slices(raw):
+    kept: list[bytes] = []
+    total = count = 0
+    changed = False
+    for items in groups:
         if total:
             yield
-        shown = _shown_items(member, open_each(items), visible, recognise)
-        total += len(shown)
-        changed = changed or any(new is not old for old, new in shown)
-        kept += [new for _, new in shown if new is not None]
-    if changed:
-        changes[member] = Raw(_ENCODE(kept))
-    return Count(kind=LISTS[member][0], kept=len(kept), trimmed=total - len(kept))
-
-
-def _slices(raw: Raw) -> Iterator[Raw]:
-    """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
-    document = bytes(raw)
-    if len(document) <= _SLICE_BYTES and document.count(b"{") <= _SLICE_OBJECTS:
-        yield raw
-        return
-    held: list[Raw] = []
-    size = objects = 0
-    for item in open_items(raw):
-        check_members(item, MAX_ITEMS)
-        held.append(item)
-        size += memoryview(item).nbytes
-        objects += bytes(item).count(b"{")
-        if objects >= _SLICE_OBJECTS or size >= _SLICE_BYTES:
-            yield Raw(_ENCODE(held))
-            held, size, objects = [], 0, 0
-    if held:
-        yield Raw(_ENCODE(held))
-
-
-def _shown_items(
-    member: str,
-    items: list[tuple[Written, dict[str, Raw]]],
-    visible: Visible,
-    recognise: Recognise | None,
-) -> list[tuple[Written, Written | None]]:
-    """Return each item, and what its reader gets of it: None for nothing."""
-    kind, name_key = LISTS[member]
-    shown: list[tuple[Written, Written | None]] = []
-    for item, members in items:
-        name = name_at(members, name_key)
-        approved = recognise is None or recognise(member, name, item)
-        if not (
-            approved and visible(resource_or_template(name) if member == _TEMPLATES else Item(kind, name))
-        ):
-            shown.append((item, None))
+        shown = yield from _judged(member, items, visible, recognise)
+        replaced = yield from _replaced(member, items, shown, visible)
+        here = sum(shown)
+        total, count = total + len(shown), count + here
+        if here == len(shown) and not replaced:
+            kept.append(items.text[1:-1])
             continue
-        leads_on = "_meta" in members or member == _SKILLS
-        shown.append((item, _discreet(member, item, members, visible) if leads_on else item))
-    refuse_imitations(set().union(*(members for _, members in items)), _ITEM_KEYS)
+        changed = True
+        kept += [
+            bytes(_written(replaced.get(place) or items.written(place)))
+            for place, is_shown in enumerate(shown)
+            if is_shown
+        ]
+    if changed:
+        changes[member] = Raw(b"[" + b",".join(kept) + b"]")
+    return Count(kind=LISTS[member][0], kept=count, trimmed=total - count)
+
+
+def _written(item: Written) -> Raw | bytes:
+    return item if isinstance(item, Raw) else _ENCODE(item)
+
+
+def _slices(size: int) -> Iterator[range]:
+    """Cut the places of items into ranges, between which the thread is given back."""
+    for start in range(0, size, SLICE_ITEMS):
+        yield range(start, min(start + SLICE_ITEMS, size))
+
+
+def _judged(
+    member: str, items: ItemGroup, visible: Visible, recognise: Recognise | None
+) -> Generator[None, None, list[bool]]:
+    """Return for each item whether it was approved and its reader sees it."""
+    kind = LISTS[member][0]
+    shown: list[bool] = []
+    for places in _slices(len(items.names)):
+        if shown:
+            yield
+        for place in places:
+            name = items.names[place]
+            approved = recognise is None or recognise(member, name, items.written(place))
+            item = resource_or_template(name) if member == TEMPLATES else Item(kind, name)
+            shown.append(approved and visible(item))
     return shown
+
+
+def _replaced(
+    member: str, items: ItemGroup, shown: list[bool], visible: Visible
+) -> Generator[None, None, dict[int, Written]]:
+    """Return what is written for the kept items that lead to something their reader may not see, by place.
+
+    Items often have the same `_meta`, so one that leads to nothing hidden is looked at once.
+    """
+    replaced: dict[int, Written] = {}
+    harmless: set[bytes] = set()
+    for slice_ in _slices(len(items.leading)):
+        if slice_.start:
+            yield
+        for place in items.leading[slice_.start : slice_.stop]:
+            meta = b"" if member == SKILLS else items.meta(place)
+            if not shown[place] or meta in harmless:
+                continue
+            item = items.written(place)
+            discreet = _discreet(member, item, items.members(place), visible)
+            if discreet is not item:
+                replaced[place] = discreet
+            elif meta:
+                harmless.add(meta)
+    return replaced
 
 
 def cut_entry(
     raw: Raw, visible: Visible, changes: dict[str, Raw], recognise: Recognise | None = None
 ) -> Count:
     """Judge the one entry that `skills/get` answers with; it is the same that stands in `skills/list`."""
-    members = open_object(raw, _ITEM_KEYS)
+    members = open_object(raw, ITEM_KEYS)
     name = name_at(members, "uri")
-    approved = recognise is None or recognise(_SKILLS, name, raw)
+    approved = recognise is None or recognise(SKILLS, name, raw)
     if not (approved and visible(Item(Kind.RESOURCE, name))):
         msg = "a skill that its reader may not see"
         raise UnfitError(msg)
-    kept = _discreet(_SKILLS, raw, members, visible)
+    kept = _discreet(SKILLS, raw, members, visible)
     if kept is not raw:
         changes[ENTRY] = Raw(_ENCODE(kept))
     return Count(kind=Kind.RESOURCE, kept=1, trimmed=0)
@@ -159,7 +161,7 @@ def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visi
     changes: dict[str, Raw] = {}
     if "_meta" in members:
         changes = _without_hidden_interface(members["_meta"], visible)
-    if member == _SKILLS:
+    if member == SKILLS:
         changes |= _without_hidden_files(members, visible)
     return closed(members | changes) if changes else item
 
@@ -186,12 +188,12 @@ def _leads_to_hidden(key: str, raw: Raw, visible: Visible) -> bool:
 
 def _without_hidden_files(skill: Mapping[str, Raw], visible: Visible) -> dict[str, Raw]:
     refuse_imitations(skill, _SKILL_KEYS)
-    if _FILES not in skill:
+    if FILES not in skill:
         return {}
-    check_items(skill[_FILES], _MAX_FILES)
-    files = open_items(skill[_FILES])
+    check_items(skill[FILES], _MAX_FILES)
+    files = open_items(skill[FILES])
     kept = [file for file in files if visible(Item(Kind.RESOURCE, _uri_of(file)))]
-    return {} if kept == files else {_FILES: Raw(_ENCODE(kept))}
+    return {} if kept == files else {FILES: Raw(_ENCODE(kept))}
 
 
 def _uri_of(file: Raw) -> str:

@@ -33,8 +33,6 @@ class _Key(str):
         return self is other
 
 
-_TWICE = "a key occurs twice in one object"
-
 _MEMBERS = Decoder(dict[str, Raw]).decode
 _ALL_MEMBERS = Decoder(dict[_Key, Raw], dec_hook=lambda _type, key: _Key(key)).decode
 _EACH = Decoder(list[dict[str, Raw]]).decode
@@ -62,10 +60,31 @@ def open_members(raw: bytes | Raw) -> dict[str, Raw]:
         UnfitError: a key occurs twice.
         msgspec.DecodeError: it is no object.
     """
-    members = _MEMBERS(raw)
-    if _length(members) != _size(raw) and len(_ALL_MEMBERS(raw)) != len(members):
-        raise UnfitError(_TWICE)
+    members, distinct = read_members(raw)
+    if not distinct:
+        refuse_equal_keys(raw, members)
     return members
+
+
+def read_members(raw: bytes | Raw) -> tuple[dict[str, Raw], bool]:
+    """Return the members of an object, and whether it is certain that no key occurs twice.
+
+    Raises:
+        msgspec.DecodeError: it is no object.
+    """
+    members = _MEMBERS(raw)
+    return members, _length(members) == _size(raw)
+
+
+def refuse_equal_keys(raw: bytes | Raw, members: Mapping[str, Raw]) -> None:
+    """Look for equal keys where the first look left it open.
+
+    Raises:
+        UnfitError: a key occurs twice.
+    """
+    if len(_ALL_MEMBERS(raw)) != len(members):
+        msg = "a key occurs twice in one object"
+        raise UnfitError(msg)
 
 
 Written = Raw | dict[str, Raw]

@@ -23,7 +23,18 @@ def test_the_bounds_of_a_file_are_fields_of_the_settings():
     bounds = bounds_of(LimitsModel())
 
     assert {
-        *("limits", "max_body", "max_list", "list_items", "held", "check_seconds", "tokens", "calls", "quiet")
+        *(
+            "limits",
+            "max_body",
+            "max_list",
+            "list_items",
+            "list_values",
+            "held",
+            "check_seconds",
+            "tokens",
+            "calls",
+            "quiet",
+        )
     } == set(bounds)
     assert bounds.keys() <= {field.name for field in fields(Settings)}
     assert 0.45 == bounds["check_seconds"]

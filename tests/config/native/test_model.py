@@ -31,6 +31,7 @@ limits:
   normalised_chars: 100
   list_bytes: 70000
   list_items: 300
+  list_values: 4000
   held_bytes: 200000
   check_ms: 200
   tokens: 32
@@ -209,7 +210,8 @@ def test_every_key_reaches_the_settings():
     )
     assert Path(given.tls.cert_file).is_absolute()
     assert (2048, 70000, 0.2, 32) == (given.max_body, given.max_list, given.check_seconds, given.tokens)
-    assert (300, 200_000, 64, 9) == (given.list_items, given.held, given.calls, given.quiet)
+    assert (300, 4000, 200_000) == (given.list_items, given.list_values, given.held)
+    assert (64, 9) == (given.calls, given.quiet)
     assert not server.needs_rewriter
     assert (3, Drain(grace=0.5, limit=7.0)) == (given.workers, given.drain)
     assert (

@@ -1,0 +1,232 @@
+"""The items of one list, opened: what each is called, and each as it was written.
+
+Rules of this module:
+
+* Nearly every server writes the members that the specification names, without white space between them. Such a list is
+  read in one step by a decoder that knows these members (`CommonItems`). It admits no other member, and so no imitation
+  of one, and builds nothing of what it passes over.
+* That decoder keeps the last of two equal keys. So what it read is written again, in the shortest form there is: if that
+  has the length of the text, nothing was dropped, and the text holds nothing else (the argument of `raw_json`). What each
+  item was written as then follows from the lengths. Member order does not matter for a length.
+* Every other list is opened item by item (`OpenedItems`), a bounded slice at a time. Both are judged by the same code.
+* A list beyond its limit is refused before its items are judged (see `authz.core.wire.width`). A text of `_ONE_STEP` bytes
+  is decoded without a count: it takes a few milliseconds whatever it holds, because each item has a name.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import UNSET, DecodeError, Raw, UnsetType, defstruct
+from msgspec.json import Decoder, Encoder
+
+from authz.core.mcp.item import Kind
+from authz.core.wire.raw_json import (
+    Written,
+    name_at,
+    open_each,
+    open_items,
+    open_members,
+    refuse_imitations,
+)
+from authz.core.wire.width import TooWideError, check_items, check_members
+
+MAX_ITEMS = 20_000
+"""Most items of one list unless the caller says otherwise, and most members of one item."""
+SLICE_ITEMS = 1000
+"""Most items that are opened one by one, or judged, before the thread is given back: a few milliseconds."""
+_SLICE_BYTES = 262_144
+_ONE_STEP = 1_048_576
+
+LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
+    {
+        "tools": (Kind.TOOL, "name"),
+        "prompts": (Kind.PROMPT, "name"),
+        "resources": (Kind.RESOURCE, "uri"),
+        "resourceTemplates": (Kind.RESOURCE, "uriTemplate"),
+        "tasks": (Kind.TASK, "taskId"),
+        "skills": (Kind.RESOURCE, "uri"),
+    }
+)
+"""Member of a result that holds a list, to the kind of its items and the member that names an item."""
+
+TEMPLATES, SKILLS, FILES = "resourceTemplates", "skills", "resources"
+ITEM_KEYS = frozenset({*(name for _, name in LISTS.values()), "_meta"})
+
+_ENCODE = Encoder().encode
+
+
+class ItemGroup(Protocol):
+    """Some items of a list that stand one behind the other.
+
+    Attributes:
+        text: the list as it was written, of these items alone.
+        names: what they are called.
+        leading: places of the items that can lead to something else.
+    """
+
+    text: bytes
+    names: list[str]
+    leading: list[int]
+
+    def written(self, place: int) -> Written:
+        """Return an item as it was written."""
+
+    def members(self, place: int) -> dict[str, Raw]:
+        """Return the members of an item."""
+
+    def meta(self, place: int) -> bytes:
+        """Return the `_meta` of an item that can lead to something else; empty if there is none."""
+
+
+class CommonItems:
+    """Items with the members of the specification and nothing between them."""
+
+    def __init__(self, text: bytes, items: list[Any]) -> None:
+        """Take the items that the text was decoded to."""
+        self.text = text
+        self.names: list[str] = [item.key for item in items]
+        self.leading = [place for place, item in enumerate(items) if item.meta is not UNSET]
+        self._items = items
+        self._starts: list[int] = []
+
+    def written(self, place: int) -> Raw:
+        """Return an item as it was written."""
+        if not self._starts:
+            start = len("[")
+            for item in self._items:
+                self._starts.append(start)
+                start += len(_ENCODE(item)) + len(",")
+            self._starts.append(start)
+        return Raw(self.text[self._starts[place] : self._starts[place + 1] - len(",")])
+
+    def members(self, place: int) -> dict[str, Raw]:
+        """Return the members of an item."""
+        return open_members(self.written(place))
+
+    def meta(self, place: int) -> bytes:
+        """Return the `_meta` of an item."""
+        return bytes(self._items[place].meta)
+
+
+class OpenedItems:
+    """Items in any form.
+
+    Raises:
+        UnfitError: a key occurs twice in one of them or imitates one that is judged, or one has no name.
+        TooWideError: one could have too many members.
+        msgspec.DecodeError: the text is no list of objects.
+    """
+
+    def __init__(self, member: str, text: bytes) -> None:
+        """Open them."""
+        if text.count(b",") >= MAX_ITEMS:
+            for item in open_items(Raw(text)):
+                check_members(item, MAX_ITEMS)
+        self.text = text
+        self._opened = open_each(Raw(text))
+        name_key = LISTS[member][1]
+        self.names = [name_at(members, name_key) for _, members in self._opened]
+        refuse_imitations(set().union(*(members for _, members in self._opened)), ITEM_KEYS)
+        self.leading = [
+            place for place, (_, members) in enumerate(self._opened) if member == SKILLS or "_meta" in members
+        ]
+
+    def written(self, place: int) -> Written:
+        """Return an item as it was written."""
+        return self._opened[place][0]
+
+    def members(self, place: int) -> dict[str, Raw]:
+        """Return the members of an item."""
+        return self._opened[place][1]
+
+    def meta(self, place: int) -> bytes:
+        """Return the `_meta` of an item; empty if there is none."""
+        return bytes(self._opened[place][1].get("_meta", b""))
+
+
+def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup]:
+    """Open a list; the thread may be given back before the next items are asked for.
+
+    Before the first items are returned it is certain that the text is a list.
+
+    Args:
+        member: the member of the result that holds it.
+        text: it.
+        limit: most items that it may have.
+
+    Raises:
+        UnfitError: an item is not to be judged.
+        TooWideError: there are too many items, or members of one.
+        msgspec.DecodeError: it is no list of objects.
+    """
+    common = _read_common(member, text, limit) if len(text) <= _ONE_STEP else None
+    if common is not None:
+        yield common
+        return
+    check_items(text, limit)
+    for part in _slices(text):
+        yield _read_common(member, part, limit) or OpenedItems(member, part)
+
+
+def _slices(text: bytes) -> Iterator[bytes]:
+    """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
+    if len(text) <= _SLICE_BYTES and text.count(b"{") <= SLICE_ITEMS:
+        yield text
+        return
+    held: list[Raw] = []
+    size = 0
+    for item in open_items(Raw(text)):
+        held.append(item)
+        size += memoryview(item).nbytes
+        if len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES:
+            yield _ENCODE(held)
+            held, size = [], 0
+    if held:
+        yield _ENCODE(held)
+
+
+_ABOUT = ("title", "description", "icons")
+_MEMBERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tools": (*_ABOUT, "inputSchema", "outputSchema", "annotations", "execution"),
+        "prompts": (*_ABOUT, "arguments"),
+        "resources": ("name", *_ABOUT, "mimeType", "size", "annotations"),
+        "resourceTemplates": ("name", *_ABOUT, "mimeType", "annotations"),
+    }
+)
+"""The members of an item that the specification names, beside the one that is its name and `_meta`."""
+
+
+_Decode: TypeAlias = Any
+"""From a text to objects with `key` and `meta`."""
+
+
+def _decoder(member: str) -> _Decode:
+    optional: Any = Raw | UnsetType
+    item = defstruct(
+        member,
+        [("key", str), *((name, optional, UNSET) for name in (*_MEMBERS[member], "meta"))],
+        rename={"key": LISTS[member][1], "meta": "_meta"},
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+        gc=False,
+    )
+    return Decoder(list[item]).decode  # type: ignore[valid-type]
+
+
+_READ: Mapping[str, _Decode] = {member: _decoder(member) for member in _MEMBERS}
+
+
+def _read_common(member: str, text: bytes, limit: int) -> CommonItems | None:
+    """Read a list in one step; None if it has not the common form."""
+    read = _READ.get(member)
+    if read is None:
+        return None
+    try:
+        items = read(text)
+    except (DecodeError, RecursionError):
+        return None
+    if len(items) > limit:
+        raise TooWideError
+    return CommonItems(text, items) if len(_ENCODE(items)) == len(text) else None

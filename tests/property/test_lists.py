@@ -1,0 +1,124 @@
+"""However a list is read, in one step or member by member, taken out of its message or opened with it, it is judged alike.
+
+Cost is counted in calls of functions, so the bounds hold on every machine.
+"""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from authz.core.response import item_reader, message_opener
+from authz.core.response.excerpt import MARKED
+from authz.core.response.list_filter import trim
+
+
+def visible(item):
+    return "hidden" not in item.name
+
+
+def trimmed(document):
+    asked = []
+    verdict = trim(document, lambda item: asked.append(item) or visible(item), ttl_ms=5)
+    return verdict, asked
+
+
+def opened_whole(document):
+    """Judge without the two short ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(message_opener, "take_out", lambda _: None)
+        patch.setattr(item_reader, "_READ", {})
+        return trimmed(document)
+
+
+def mostly(*usual, rarely):
+    """Draw what servers send, and now and then what they should not."""
+    return st.integers(0, 9).flatmap(lambda lot: st.sampled_from(rarely if lot == 9 else usual))
+
+
+NAMES = mostly(
+    '"a"', '"b"', '"hidden"', '"\\u0061"', '"hidden \\" \\\\"', '"é"', rarely=['""', "1", "null", '"\\ud800"']
+)
+METAS = mostly(
+    "{}",
+    '{"k":1}',
+    '{"ui":{"resourceUri":"ui://hidden"}}',
+    '{"k":"ui://a"}',
+    rarely=['{"k":1,"k":2}', '{"UI":{}}', "[]", '{ "a":1}'],
+)
+VALUES = mostly(
+    '"x"',
+    "1",
+    '[{"name":"hidden"},{"name":"a"}]',
+    '{"a":[1,2]}',
+    '{"":"\\"}]"}',
+    rarely=['"\xff"', "[", "tru"],
+)
+KEYS = mostly(
+    "title",
+    "description",
+    "inputSchema",
+    "arguments",
+    "_meta",
+    rarely=["x-vendor", "name", "uri", "Name", "\\u006eame", "\\u017fize", "name\\u0000", "title "],
+)
+GAPS = mostly("", rarely=[" ", "\n"])
+MEMBERS = st.sampled_from(
+    ["tools", "prompts", "resources", "resourceTemplates", "tasks", "skills", "content"]
+)
+NAMED_BY = {"resources": "uri", "resourceTemplates": "uriTemplate", "skills": "uri", "tasks": "taskId"}
+AROUND = mostly(
+    '"nextCursor":"b"',
+    '"_meta":{"a":[1,{"b":1}]}',
+    '"cacheScope":"public"',
+    '"ttlMs":60000',
+    '"x":"\\"tools\\":[{"',
+    rarely=[
+        '"tools":[{"name":"hidden"}]',
+        '"Tools":[{"name":"hidden"}]',
+        f'"x":{MARKED.decode()}',
+        f'"tools":{MARKED.decode()}',
+    ],
+)
+
+
+@st.composite
+def items(draw, member):
+    members = {NAMED_BY.get(member, "name"): draw(NAMES)}
+    for key in draw(st.lists(KEYS, max_size=3)):
+        members.setdefault(key, draw(METAS if key == "_meta" else VALUES))
+    written = [f'"{key}":{value}' for key, value in members.items()]
+    written += draw(mostly([], rarely=[written[:1]]))
+    return "{" + f",{draw(GAPS)}".join(draw(st.permutations(written))) + "}"
+
+
+@st.composite
+def messages(draw):
+    """A message with a list, or with several, nearly always written as a server would."""
+    member, gap = draw(MEMBERS), draw(GAPS)
+    listed = f",{gap}".join(draw(st.lists(items(member), min_size=1, max_size=4)))
+    around = draw(st.lists(AROUND, max_size=2, unique=True))
+    result = ",".join(draw(st.permutations([*around, f'"{member}":[{listed}]'])))
+    parts = ['"jsonrpc":"2.0"', '"id":1', f'"result":{{{result}}}']
+    return ("{" + f",{gap}".join(draw(st.permutations(parts))) + "}").encode()
+
+
+@st.composite
+def damaged(draw):
+    """A message of which a piece is missing, doubled or replaced."""
+    document = draw(messages())
+    start = draw(st.integers(0, len(document)))
+    end = min(len(document), start + draw(st.integers(0, 9)))
+    between = draw(
+        st.sampled_from([b"", document[start:end] * 2, b"\xff", b"}]", b'":[{', b'"', b"\\", MARKED])
+    )
+    return document[:start] + between + document[end:]
+
+
+@settings(deadline=None, max_examples=60)
+@given(messages() | damaged())
+@example(b'{"result":{"x":[{"tools":[{"name":"hidden"}]}],"tools":[{"name":"a"}]}}')
+@example(b'{"result":{"tools":[{"name":"hidden"}],"_meta":{"y":[{}]}}}')
+@example(b'{"result":{"tools":[{"name":"a"}],"_meta":[{}]}}')
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_a_list_is_judged_alike_whichever_way_it_is_read(document):
+    assert opened_whole(document) == trimmed(document)
