@@ -50,8 +50,8 @@ def stats(
 ) -> None:
     """Read the metrics of a running service and show them as tables.
 
-    Shows what is wrong with an issuer, decisions by rule and reason, tools, latency, the token cache, the issuers' keys, list
-    filtering, reloads, shadow rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
+    Shows what is wrong with an issuer, decisions by rule and reason, tools, latency, the token cache, the issuers' keys and
+    introspection, list filtering, reloads, shadow rules and lost audit records: totals since the service started or, with --watch, rates over each interval.
     --unused shows the rules that no request has come to, to take out or to test; one that only trims lists is among them.
     Exit status: 0, or 2 if the metrics cannot be read.
 
@@ -147,7 +147,7 @@ def _show(samples: Samples, problems: list[KeyProblem], seconds: float | None, *
         sys.stdout.write(json.dumps(data, indent=None if seconds else 2) + "\n")
         sys.stdout.flush()
         return
-    for section in [*key_problems(problems), *sections(summary, seconds)]:
+    for section in [*key_problems(problems), *sections(summary, seconds, problems)]:
         _show_section(section)
 
 

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from authz.core.decision import Decision
 from authz.core.identity.session import HEADER as SESSION
+from authz.core.identity.token import NOT_ASKED
 from authz.core.mcp.form import BrokenRule, broken_rule
 from authz.core.mcp.item import Kind
 from authz.core.mcp.message import INVALID_PARAMS
@@ -173,7 +174,7 @@ def _body(decision: Decision, request: HttpRequest, decision_id: str, limits: Li
 
 def _error(decision: Decision, decision_id: str, broken: BrokenRule | None) -> dict[str, Any]:
     row = TABLE[decision.reason]
-    message = row.text
+    message = NOT_ASKED if decision.rejection is not None and decision.rejection.question else row.text
     data: dict[str, Any] = {"reason": str(decision.reason), "decision_id": decision_id}
     if decision.rule:
         data["rule"] = decision.rule

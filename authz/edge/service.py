@@ -37,7 +37,7 @@ from authz.edge.envoy.ext_proc import Processor
 from authz.edge.envoy.response_readers import Watch
 from authz.edge.grpc.socket_path import SocketPath
 from authz.edge.jwks.introspector import Introspector
-from authz.edge.jwks.problem import KeyProblem
+from authz.edge.jwks.problem import IntrospectionFigures, KeyProblem
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.lock_watch import LockWatch
 from authz.edge.snapshots import Snapshots
@@ -45,7 +45,7 @@ from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.telemetry.denial_ring import DenialRing
 from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
-from authz.edge.telemetry.service_gauges import ServiceGauges
+from authz.edge.telemetry.service_gauges import IntrospectionGauges, ServiceGauges
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
@@ -85,6 +85,7 @@ class Service:
             LockGauge(self._changed_items),
             EnvoyGauges(self.presence.missing_at),
             ServiceGauges(lambda: self.settings, self.streams.by_server),
+            IntrospectionGauges(self._introspection_figures),
         )
         audit.on_drop = self.metrics.dropped
         audit.terms = settings.audit
@@ -303,6 +304,10 @@ class Service:
     def _changed_items(self) -> list[tuple[str, int]]:
         """Return how many locked items of each server were last seen changed."""
         return [(name, self.locks.count_changed(name, lock)) for name, lock in _locks(self.settings).items()]
+
+    def _introspection_figures(self) -> list[IntrospectionFigures]:
+        """Return what goes on with issuers that are asked, by the introspector in force, which a reload replaces."""
+        return self.introspector.figures()
 
     def _key_figures(self) -> list[tuple[str, int, float]]:
         rows = []

@@ -85,6 +85,7 @@ class _IssuerCheck:
     clock: Callable[[], float] = time.time
     findings: list[IssuerFinding] = field(default_factory=list)
     _apart: float | None = None
+    _published: KeySet | None = None
 
     async def run(self) -> None:
         where = self.settings.keys.get(self.issuer)
@@ -170,6 +171,7 @@ class _IssuerCheck:
         return found
 
     def _judge(self, keys: KeySet, source: str) -> None:
+        self._published = keys
         skipped = Counter(why.value for _, why in keys.skipped)
         unused = "".join(f", {count} not used ({why})" for why, count in sorted(skipped.items()))
         if not keys.keys:
@@ -213,7 +215,7 @@ class _IssuerCheck:
             {self.issuer: how},
             size=1,
             observer=_NoCounts(),
-            find_keys=lambda _: None,
+            find_keys=lambda _: self._published,
             insecure_hosts=self.settings.insecure_hosts,
             authorities=self.settings.authorities,
         )
@@ -225,8 +227,6 @@ class _IssuerCheck:
             await introspector.close()
         if answered:
             self._say("introspection", State.OK, how.endpoint)
-        elif how.signed:
-            self._say("introspection", State.OK, f"{how.endpoint} answers; signatures are not checked here")
         else:
             cure = "check endpoint, client_id and the secret, and that the client may introspect"
             self._say("introspection", State.ERROR, f"{', '.join(causes)} ({how.endpoint})", cure)

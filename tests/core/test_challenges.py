@@ -4,13 +4,15 @@ The parser that is run is that of `mcp` 2.x. The 1.x line cannot be installed be
 and takes parameters out of the header with the same pattern, whole header and first match.
 """
 
+import json
+
 import httpx2
 import pytest
 from mcp.client.auth import utils
 
 from authz.core.denial import METADATA_PATH, render_denial
 from authz.core.identity.principal import Caller, Principal
-from authz.core.identity.token import TokenAnswer, bearer, judge_answer, verify
+from authz.core.identity.token import TokenAnswer, bearer, judge_answer, not_yet_asked, verify
 from authz.core.policy.rule import DenialStyle
 from authz.core.reasons import TABLE, Group, Reason
 from tests.support import tokens
@@ -250,6 +252,25 @@ def test_an_issuer_without_keys_is_the_services_trouble_and_challenges_nobody():
         return verify(bearer(authorization), {tokens.ISSUER: (tokens.trust(), None)}, tokens.NOW)
 
     assert (Reason.KEYS_UNAVAILABLE, 503, None) == refused(f"Bearer {good_token()}", identified=identified)
+
+
+@pytest.mark.requirement("reason.keys_unavailable")
+def test_an_issuer_that_has_not_answered_about_a_token_is_told_as_that_and_not_as_one_without_keys():
+    told = {}
+    for name, rejection in {
+        "asked": not_yet_asked("opaque", tokens.trust()),
+        "keys": verify(good_token(), {tokens.ISSUER: (tokens.trust(), None)}, tokens.NOW),
+    }.items():
+        target = server()
+        request = post(message("ping"), {"authorization": "Bearer x"}, scheme="https")
+        decision = check(request, snapshot(target, identify=lambda *_, found=rejection: found))
+        answer = render_denial(decision, target, request, "id-1")
+        told[name] = (answer.status, json.loads(answer.body)["error"]["message"])
+
+    assert {
+        "asked": (503, "the issuer's introspection endpoint has not answered whether the token is active"),
+        "keys": (503, "the issuer's keys are not available"),
+    } == told
 
 
 STEP_UP = f'Bearer error="insufficient_scope", scope="files:delete root", resource_metadata="{METADATA}"'

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import json
 import time
 
 import pytest
@@ -175,3 +176,29 @@ def test_an_introspection_endpoint_is_asked_about_a_token_that_nobody_issued(tmp
     assert state is line.state
     assert 1 == len(asked)
     assert bool(line.cure) is (state is State.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("signer", "state", "says"),
+    [
+        (tokens.rsa_key(), State.OK, "URL"),
+        (
+            None,
+            State.ERROR,
+            "introspection failed: the answer is not signed by the issuer, for this client, now (URL)",
+        ),
+    ],
+)
+def test_answers_that_must_be_signed_are_checked_with_the_keys_that_were_found(tmp_path, signer, state, says):
+    async def story():
+        async with serving(AuthorizationServer(signer=signer)) as server:
+            (tmp_path / "secret").write_text(SECRET)
+            (tmp_path / "keys").write_text(json.dumps({"keys": [RSA]}))
+            section = f"endpoint: {server.url}, client_id: {CLIENT}, client_secret_file: {tmp_path}/secret"
+            more = f"    jwks_file: {tmp_path}/keys\n    introspection: {{{section}, signed: true}}"
+            text = FILE.replace("ISSUER", tokens.ISSUER).replace("ALGORITHM", "RS256")
+            given = settings(text.replace("AUDIENCE", "a").replace("MORE", more))
+            (line,) = [each for each in await online_check._check(given) if each.about == "introspection"]
+            return line.state, line.says.replace(server.url, "URL")
+
+    assert (state, says) == asyncio.run(asyncio.wait_for(story(), DEADLINE))

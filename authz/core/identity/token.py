@@ -134,7 +134,7 @@ def issuer_to_ask(token: str, issuers: Iterable[IssuerTerms]) -> IssuerTerms | N
     return asked if claims is not None and claims.get("iss") == asked.issuer else None
 
 
-NOT_ASKED = "the issuer has not answered whether the token is active"
+NOT_ASKED = "the issuer's introspection endpoint has not answered whether the token is active"
 
 
 def not_yet_asked(token: str, terms: IssuerTerms) -> TokenRejected:

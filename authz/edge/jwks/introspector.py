@@ -17,18 +17,12 @@ Rules of this module:
 
 import asyncio
 import hashlib
-import secrets
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote
 
-import jwt
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from authz.config.settings import Introspection
 from authz.core.identity.jwks import KeySet
@@ -36,8 +30,9 @@ from authz.core.identity.jws import check_signature, read_compact, read_object
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.token import TokenAnswer
 from authz.core.wire.bounded_cache import BoundedCache
+from authz.edge.jwks.client_proof import proof_in_form, proof_in_headers
 from authz.edge.jwks.documents import Documents, FetchError
-from authz.edge.jwks.problem import KeyProblem
+from authz.edge.jwks.problem import INTROSPECTION_FAILED, IntrospectionFigures, KeyProblem, moment
 
 _LOG = structlog.get_logger("authz.introspection")
 _MAX_BYTES = 65_536
@@ -47,8 +42,6 @@ _LEAST_SECONDS = 1.0
 """An answer is good for at least the call that waited for it, whatever the clocks say."""
 _SIGNED_TYPE = "token-introspection+jwt"
 _JWT, _JSON = f"application/{_SIGNED_TYPE}", "application/json"
-_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ASSERTION_SECONDS = 60
 _LEEWAY = 60.0
 
 
@@ -68,7 +61,7 @@ class _Asked:
         inactive: tokens that are not active, by digest.
         asking: questions, under way or waiting for their turn, by digest.
         turns: how many may be under way at once.
-        problem: why the last question failed, empty if it did not.
+        problem: why the last question failed, None if it did not.
     """
 
     how: Introspection
@@ -76,7 +69,7 @@ class _Asked:
     inactive: BoundedCache[bytes, TokenAnswer]
     turns: asyncio.Semaphore
     asking: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
-    problem: str = ""
+    problem: KeyProblem | None = None
 
 
 class Introspector:
@@ -138,13 +131,22 @@ class Introspector:
         found = asked.active.get(digest) or asked.inactive.get(digest)
         return found if found is not None and self._clock() < found.until else None
 
+    def figures(self) -> list[IntrospectionFigures]:
+        """Return what is under way and what is remembered, for each issuer that is asked."""
+        return [
+            IntrospectionFigures(
+                issuer=issuer,
+                under_way=min(len(asked.asking), asked.how.concurrent),
+                waiting=max(len(asked.asking) - asked.how.concurrent, 0),
+                active=len(asked.active),
+                inactive=len(asked.inactive),
+            )
+            for issuer, asked in self._issuers.items()
+        ]
+
     def problems(self) -> list[KeyProblem]:
         """Return why the last question to an issuer failed, for each of which it did."""
-        return [
-            KeyProblem(issuer=issuer, url=asked.how.endpoint, cause=asked.problem)
-            for issuer, asked in self._issuers.items()
-            if asked.problem
-        ]
+        return [asked.problem for asked in self._issuers.values() if asked.problem is not None]
 
     async def ask(self, issuer: str, token: str) -> bool:
         """Ask an issuer about a token, or wait for the answer that others wait for. It may be cancelled.
@@ -188,14 +190,15 @@ class Introspector:
 
     def _failed(self, asked: _Asked, cause: str) -> None:
         self._observer.introspected(asked.how.issuer, "failed")
-        if cause != asked.problem:  # once for each cause, and not once for each token
-            _LOG.warning(
-                "token not introspected", issuer=asked.how.issuer, url=asked.how.endpoint, problem=cause
-            )
-        asked.problem = cause
+        issuer, url, before = asked.how.issuer, asked.how.endpoint, asked.problem
+        told = f"{INTROSPECTION_FAILED}: {cause}"
+        if before is None or told != before.cause:  # once for each cause, and not once for each token
+            _LOG.warning("token not introspected", issuer=issuer, url=url, problem=cause)
+        since = moment() if before is None else before.since
+        asked.problem = KeyProblem(issuer=issuer, url=url, cause=told, since=since)
 
     def _remember(self, asked: _Asked, digest: bytes, said: Mapping[str, Any]) -> None:
-        asked.problem = ""
+        asked.problem = None
         now, how = self._clock(), asked.how
         if said["active"] is not True:
             asked.active.pop(digest, None)
@@ -220,13 +223,8 @@ class Introspector:
         """
         if self._documents is None:
             raise FetchError(_CLOSED)
-        form = {"token": token, "token_type_hint": "access_token"}
-        headers = {"accept": _JWT if how.signed else _JSON}
-        if how.private_key:
-            form |= {"client_id": how.client_id, "client_assertion_type": _ASSERTION}
-            form["client_assertion"] = _assertion(how, self._clock())
-        else:
-            headers["authorization"] = _basic(how)
+        form = {"token": token, "token_type_hint": "access_token", **proof_in_form(how, self._clock())}
+        headers = {"accept": _JWT if how.signed else _JSON, **proof_in_headers(how)}
         answer = await self._documents.post(how.endpoint, headers, form)
         if how.signed:
             said = self._verified(how, answer.body.decode("latin-1")) if answer.media_type == _JWT else None
@@ -267,28 +265,3 @@ _UNSIGNED = "the answer is not signed by the issuer, for this client, now"
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _basic(how: Introspection) -> str:
-    """Return the client's credentials (RFC 6749 section 2.3.1: encoded as a form first).
-
-    A space becomes `%20` and not `+`: every server that decodes reads it as a space, and some read `+` as a plus.
-    """
-    pair = f"{quote(how.client_id, safe='')}:{quote(how.secret, safe='')}"
-    return f"Basic {b64encode(pair.encode()).decode()}"
-
-
-def _assertion(how: Introspection, now: float) -> str:
-    """Return a signed proof that we are the client (RFC 7523 section 3)."""
-    key = load_pem_private_key(how.private_key, None)
-    claims = {
-        "iss": how.client_id,
-        "sub": how.client_id,
-        "aud": how.issuer,
-        "jti": secrets.token_urlsafe(16),
-        "iat": int(now),
-        "exp": int(now) + _ASSERTION_SECONDS,
-    }
-    algorithm = "RS256" if isinstance(key, RSAPrivateKey) else "ES256"
-    headers = {"kid": how.key_id} if how.key_id else None
-    return jwt.encode(claims, key, algorithm, headers)  # type: ignore[arg-type]  # checked when the policy is loaded

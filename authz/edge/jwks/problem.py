@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+INTROSPECTION_FAILED = "introspection failed"
+"""How the cause begins where an issuer did not answer about a token."""
+
 
 class KeyProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why an issuer's keys could not be fetched, or why it did not answer about a token.
@@ -24,6 +27,24 @@ class KeyProblem(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """Return it as a line."""
         return f"{self.issuer}: {self.cause}{f' ({self.url})' if self.url else ''}"
+
+
+class IntrospectionFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes on between this service and an issuer that is asked about tokens.
+
+    Attributes:
+        issuer: the issuer.
+        under_way: questions that it has not answered yet.
+        waiting: questions that wait for their turn.
+        active: tokens that are remembered as active.
+        inactive: tokens that are remembered as not active.
+    """
+
+    issuer: str
+    under_way: int
+    waiting: int
+    active: int
+    inactive: int
 
 
 def moment() -> str:

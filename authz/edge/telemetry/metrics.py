@@ -86,6 +86,7 @@ class Metrics:
         locks: LockGauge | None = None,
         envoys: EnvoyGauges | None = None,
         service: Collector | None = None,
+        introspection: Collector | None = None,
     ) -> None:
         """Register every metric.
 
@@ -94,12 +95,14 @@ class Metrics:
             locks: what was seen changed.
             envoys: what is known of the Envoys that ask.
             service: what the service is and holds (`ServiceGauges`).
+            introspection: what goes on with issuers that are asked about tokens (`IntrospectionGauges`).
         """
         self.registry = CollectorRegistry()
         self._envoys = envoys or EnvoyGauges(list)
         self._named: Mapping[str, frozenset[str]] = {}
         self._labels: BoundedCache[tuple[str, str], str] = BoundedCache(_LABELS)
-        for collector in (keys, locks, service, self._envoys, *self._counters(), *self._histograms()):
+        read = (keys, locks, service, introspection, self._envoys)
+        for collector in (*read, *self._counters(), *self._histograms()):
             if collector is not None:
                 self.registry.register(collector)
         registry = self.registry

@@ -16,7 +16,13 @@ from prometheus_client.core import Metric
 _SMALLEST = frozenset({"mcp_authz_jwks_keys"})
 """Gauges of which an operator must see the smallest value."""
 _ADDED = frozenset(
-    {"mcp_authz_streams_open", "process_resident_memory_bytes", "process_virtual_memory_bytes"}
+    {
+        "mcp_authz_introspection_questions",
+        "mcp_authz_introspection_remembered",
+        "mcp_authz_streams_open",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+    }
 )
 """Gauges that say how much each worker holds, so that their sum is what the service holds."""
 _SUMMED = frozenset({"counter", "histogram"})

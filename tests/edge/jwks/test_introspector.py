@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from msgspec.structs import astuple
 
 from authz.config.settings import Introspection
 from authz.edge.jwks.introspector import Introspector
@@ -160,12 +161,15 @@ def test_a_server_that_fails_says_nothing_about_a_token(status):
                 await introspector.ask(tokens.ISSUER, token),
                 introspector.problems(),
                 outcomes.counts,
+                server.url,
             )
 
-    first, problems, second, none, counts = run(story)
+    first, problems, second, none, counts, server_url = run(story)
 
     assert (False, True) == (first, second)
-    assert [f"status {status}"] == [problem.cause for problem in problems]
+    assert [f"introspection failed: status {status}"] == [problem.cause for problem in problems]
+    assert [server_url] == [problem.url for problem in problems]
+    assert all(problem.since for problem in problems)
     assert [] == none
     assert {"failed": 1, "active": 1} == counts
 
@@ -185,14 +189,14 @@ def test_a_server_that_is_down_or_slow_says_nothing_either():
         return answered, introspector.problems()[0].cause, outcomes.counts
 
     slow, problems, counts = run(story)
-    assert (False, ["no answer within 0 s"], {"failed": 1}) == (
+    assert (False, ["introspection failed: no answer within 0 s"], {"failed": 1}) == (
         slow,
         [each.cause for each in problems],
         counts,
     )
     answered, problem, counts = run(down)
     assert (False, {"failed": 1}) == (answered, counts)
-    assert problem.startswith("no connection")
+    assert problem.startswith("introspection failed: no connection")
 
 
 @pytest.mark.parametrize(
@@ -260,6 +264,25 @@ def test_where_answers_must_be_signed_only_the_issuer_s_own_for_this_client_coun
             return answered, outcomes.counts
 
     assert (accepted, {"active" if accepted else "failed": 1}) == run(story)
+
+
+def test_what_is_under_way_waits_and_is_remembered_can_be_read_for_each_issuer():
+    async def story():
+        async with asking(concurrent=2, waiting=8) as (server, introspector, _, _):
+            server.issue("opaque-good")
+            await introspector.ask(tokens.ISSUER, "opaque-good")
+            server.gate.clear()
+            flood = [asyncio.create_task(introspector.ask(tokens.ISSUER, f"opaque-{n}")) for n in range(5)]
+            await asyncio.sleep(0)
+            during = introspector.figures()
+            server.gate.set()
+            await asyncio.gather(*flood)
+            return during, introspector.figures()
+
+    during, after = run(story)
+
+    assert [(tokens.ISSUER, 2, 3, 1, 0)] == [astuple(each) for each in during]
+    assert [(tokens.ISSUER, 0, 0, 1, 5)] == [astuple(each) for each in after]
 
 
 def test_an_issuer_that_is_not_asked_has_no_answer():

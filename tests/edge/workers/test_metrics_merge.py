@@ -3,8 +3,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from authz.core.decision import Decision
 from authz.core.reasons import Reason
+from authz.edge.jwks.problem import IntrospectionFigures
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
-from authz.edge.telemetry.service_gauges import ServiceGauges
+from authz.edge.telemetry.service_gauges import IntrospectionGauges, ServiceGauges
 from authz.edge.workers.metrics_merge import merge, summed
 from tests.support.policy_files import NATIVE, settings
 
@@ -37,6 +38,18 @@ def shown(*sources):
 
 def decisions(samples):
     return sum(value for name, value in samples.items() if name.startswith("mcp_authz_decisions_total"))
+
+
+def test_questions_about_tokens_of_all_workers_are_added_up():
+    one, other = (
+        IntrospectionFigures(issuer="https://i/", under_way=n, waiting=0, active=2, inactive=n)
+        for n in (1, 4)
+    )
+    sources = [Metrics(introspection=IntrospectionGauges(lambda each=each: [each])) for each in (one, other)]
+    found = shown(*(metrics.registry.collect() for metrics in sources))
+
+    assert 5 == found['mcp_authz_introspection_questions{issuer="https://i/",state="under_way"}']
+    assert 4 == found['mcp_authz_introspection_remembered{issuer="https://i/",state="active"}']
 
 
 def test_one_worker_alone_is_shown_as_it_is():

@@ -65,7 +65,7 @@ def _nav(asked: Mapping[str, str]) -> str:
 
 
 def _overview(seen: Seen, asked: Mapping[str, str]) -> str:
-    others = [each for each in sections(seen.summary) if not each.alarms]
+    others = [each for each in sections(seen.summary, problems=seen.status.key_problems) if not each.alarms]
     tables = [_servers(seen.settings), *others]
     return "".join(
         (

@@ -63,6 +63,19 @@ class IssuerSummary(msgspec.Struct, frozen=True):
     skipped: float
 
 
+class Introspections(msgspec.Struct, frozen=True, kw_only=True):
+    """Questions to an issuer about tokens."""
+
+    issuer: str
+    active: float
+    inactive: float
+    failed: float
+    refused: float
+    under_way: float
+    waiting: float
+    remembered: float
+
+
 class Items(msgspec.Struct, frozen=True):
     """Items of lists of one kind."""
 
@@ -116,6 +129,7 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
         envoys: versions of the Envoys that ask.
         unused: rules in force that have decided no request since the service started.
         denials: denials by issuer.
+        introspections: questions to issuers about tokens, for each issuer that is asked.
         streams: streams under way, by server.
         versions: versions of the service.
         loaded: when the policy was put in force, in seconds since the epoch; None if the service does not say.
@@ -141,6 +155,7 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     envoys: list[str] = []
     unused: list[RuleName] = []
     denials: list[IssuerDenials] = []
+    introspections: list[Introspections] = []
     streams: dict[str, float] = {}
     versions: list[str] = []
     loaded: float | None = None
@@ -203,6 +218,7 @@ def summarize(samples: Samples) -> MetricsSummary:
             for (issuer, reason), count in read.sums("issuer_denials_total", "issuer", "reason").items()
             if count
         ],
+        introspections=_introspections(read),
         streams=read.by("streams_open", "server"),
         versions=sorted(read.by("build_info", "version")),
         loaded=sum(read.sums("policy_loaded_timestamp_seconds").values()) or None,
@@ -307,6 +323,25 @@ def _issuers(read: _SummaryReader) -> list[IssuerSummary]:
             skipped.get(issuer, 0.0),
         )
         for issuer, count in keys.items()
+    ]
+
+
+def _introspections(read: _SummaryReader) -> list[Introspections]:
+    counts = read.sums("introspections_total", "issuer", "outcome")
+    under_way = read.sums("introspection_questions", "issuer", "state")
+    remembered = read.by("introspection_remembered", "issuer")
+    return [
+        Introspections(
+            issuer=issuer,
+            active=counts.get((issuer, "active"), 0.0),
+            inactive=counts.get((issuer, "inactive"), 0.0),
+            failed=counts.get((issuer, "failed"), 0.0),
+            refused=counts.get((issuer, "refused"), 0.0),
+            under_way=under_way.get((issuer, "under_way"), 0.0),
+            waiting=under_way.get((issuer, "waiting"), 0.0),
+            remembered=remembered.get(issuer, 0.0),
+        )
+        for issuer in sorted({issuer for issuer, _ in (*counts, *under_way)})
     ]
 
 

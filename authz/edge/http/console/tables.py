@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz.edge.http.console.summary import MetricsSummary, TimingSummary, Workers
-from authz.edge.jwks.problem import KeyProblem
+from authz.edge.jwks.problem import INTROSPECTION_FAILED, KeyProblem
 from authz.edge.telemetry.envoy_signs import Sign, problem
 
 Rows = list[tuple[str, ...]]
@@ -39,12 +39,15 @@ def key_problems(problems: Iterable[KeyProblem]) -> list[TableSection]:
     return [TableSection("problems with issuers", ("issuer", "cause", "url", "since"), rows, alarms=True)]
 
 
-def sections(summary: MetricsSummary, seconds: float | None = None) -> list[TableSection]:
+def sections(
+    summary: MetricsSummary, seconds: float | None = None, problems: Iterable[KeyProblem] = ()
+) -> list[TableSection]:
     """Return the tables that have rows.
 
     Args:
         summary: what to show.
         seconds: the time in which it was counted, to show rates; None to show counts since the start.
+        problems: what keeps tokens from being judged, for those of introspection.
     """
     number = _Number(seconds)
     count = number.heading
@@ -92,6 +95,19 @@ def sections(summary: MetricsSummary, seconds: float | None = None) -> list[Tabl
                 )
                 for row in summary.issuers
             ],
+        ),
+        TableSection(
+            "introspection (questions to issuers about tokens)",
+            (
+                "issuer",
+                f"asked{number.short}",
+                "under way",
+                "remembered",
+                f"failed{number.short}",
+                f"refused{number.short}",
+                "last problem",
+            ),
+            _introspections(summary, number, problems),
         ),
         TableSection(
             "lists",
@@ -159,6 +175,27 @@ def _service(summary: MetricsSummary, number: _Number) -> Rows:
     if summary.envoys:
         rows.append(("Envoy's version", ", ".join(summary.envoys)))
     return [*rows, ("audit records lost", number(summary.audit_dropped))]
+
+
+def _introspections(summary: MetricsSummary, number: "_Number", problems: Iterable[KeyProblem]) -> Rows:
+    """Return a row for each issuer that is asked; a question that was refused was not asked."""
+    causes = {
+        each.issuer: each.cause.removeprefix(INTROSPECTION_FAILED).lstrip(": ")
+        for each in problems
+        if each.cause.startswith(INTROSPECTION_FAILED)
+    }
+    return [
+        (
+            row.issuer,
+            number(row.active + row.inactive + row.failed),
+            _plain(row.under_way) + (f" (and {_plain(row.waiting)} waiting)" if row.waiting else ""),
+            _plain(row.remembered),
+            number(row.failed),
+            number(row.refused),
+            causes.get(row.issuer, "-"),
+        )
+        for row in summary.introspections
+    ]
 
 
 def _workers(workers: Workers | None) -> Rows:

@@ -10,6 +10,7 @@ from authz.edge.http.console.summary import MetricsSummary
 from authz.edge.http.console.tables import age
 from authz.edge.http.memory import WorkerMemory
 from authz.edge.http.status import WorkerStatus
+from authz.edge.jwks.problem import INTROSPECTION_FAILED, KeyProblem
 from authz.edge.telemetry.envoy_signs import EnvoyProblem
 
 
@@ -24,7 +25,7 @@ _OWN_FAULTS = {
     Reason.INTERNAL: "read the service's log, which holds the error; report it if it is ours",
     Reason.DEADLINE: "give the service more CPU, or raise limits.check_seconds; see the stages below",
     Reason.RULE_ERROR: "ask why at one of the denials below; mend the rule's expression, and add a case for `mcp-authz test`",
-    Reason.KEYS_UNAVAILABLE: "restore the route to the issuer; the keys are fetched again by themselves",
+    Reason.KEYS_UNAVAILABLE: "restore the route to the issuer, for its keys or its introspection endpoint; it is asked again by itself",
 }
 """Reasons that speak of the service or its policy and not of a caller."""
 
@@ -80,7 +81,7 @@ def _keys(status: WorkerStatus, summary: MetricsSummary) -> Iterator[Worry]:
         told = "; ".join(filter(None, (problem.cause, problem.url, since, confirmed)))
         yield Worry(
             f"issuer {problem.issuer}: {told}",
-            "restore the route to the issuer, its name or certificate (egress rules, ca_file); the service tries again by itself",
+            _cure(problem),
         )
     for issuer in status.issuers_without_keys:
         if issuer not in known:
@@ -88,6 +89,13 @@ def _keys(status: WorkerStatus, summary: MetricsSummary) -> Iterator[Worry]:
                 f"no usable key of {issuer}: its tokens are refused with 503",
                 "see that its jwks_uri can be reached from here and publishes a signing key",
             )
+
+
+def _cure(problem: KeyProblem) -> str:
+    route = "restore the route to the issuer, its name or certificate (egress rules, ca_file)"
+    if problem.cause.startswith(INTROSPECTION_FAILED):
+        return f"see that endpoint, client_id and secret of introspection are right, or {route}; the next token is asked about again"
+    return f"{route}; the service tries again by itself"
 
 
 def _workers(summary: MetricsSummary) -> Iterator[Worry]:

@@ -17,8 +17,9 @@ from authz.edge.http.console.summary import (
     summarize,
 )
 from authz.edge.http.console.tables import age, duration, sections
+from authz.edge.jwks.problem import IntrospectionFigures, KeyProblem
 from authz.edge.telemetry.metrics import KeyGauges, Metrics
-from authz.edge.telemetry.service_gauges import ServiceGauges
+from authz.edge.telemetry.service_gauges import IntrospectionGauges, ServiceGauges
 from tests.support.policy_files import NATIVE, settings
 
 URL = "https://issuer.example/"
@@ -138,6 +139,37 @@ def test_tables_show_counts_and_rates():
     assert ("demo", "deny", "missing_token", "-", "1.5") == rates["decisions"].rows[0]
     assert ("tokens remembered", "75.0% (hit 3, miss 1)") in counts["service"].rows
     assert "tools" not in counts
+
+
+def test_an_issuer_that_is_asked_about_tokens_has_a_row_with_its_last_problem():
+    figures = IntrospectionFigures(issuer=URL, under_way=3, waiting=2, active=5, inactive=1)
+    metrics = Metrics(introspection=IntrospectionGauges(lambda: [figures]))
+    for outcome, count in (("active", 4), ("inactive", 2), ("failed", 1), ("refused", 9)):
+        for _ in range(count):
+            metrics.introspected(URL, outcome)
+    problems = [
+        KeyProblem(issuer=URL, url="https://i/introspect", cause="introspection failed: status 401"),
+        KeyProblem(issuer=URL, url="https://i/jwks", cause="status 404"),
+    ]
+    found = {section.title: section for section in sections(summarize(read(metrics)), problems=problems)}
+    table = found["introspection (questions to issuers about tokens)"]
+
+    assert (
+        "issuer",
+        "asked",
+        "under way",
+        "remembered",
+        "failed",
+        "refused",
+        "last problem",
+    ) == table.headings
+    assert [(URL, "7", "3 (and 2 waiting)", "6", "1", "9", "status 401")] == table.rows
+
+
+def test_where_no_issuer_is_asked_there_is_no_such_table():
+    titles = [section.title for section in sections(summarize(read(busy())))]
+
+    assert [] == [title for title in titles if title.startswith("introspection")]
 
 
 def test_workers_that_disagree_are_mentioned():
