@@ -123,7 +123,7 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
     return {
         "decision": "allow" if decision.allowed else "deny",
         "reason": decision.reason.value,
-        "detail": decision.rejection.detail if decision.rejection else TABLE[decision.reason].text,
+        "detail": _detail(decision),
         "rule": decision.rule,
         "server": decision.server,
         "method": decision.method,
@@ -135,6 +135,12 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
         "rules": [_rule(seen) for seen in explanation.rules] if explanation else [],
         "changes": [_change(change) for change in explanation.changes] if explanation else [],
     }
+
+
+def _detail(decision: Decision) -> str:
+    """Return the reason in words, and where the arguments leave the schema in the lock, if that is it."""
+    text = decision.rejection.detail if decision.rejection else TABLE[decision.reason].text
+    return text if decision.misfit is None else f"{text}: {decision.misfit}"
 
 
 def _rule(seen: RuleResult) -> dict[str, Any]:

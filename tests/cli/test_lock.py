@@ -215,3 +215,31 @@ def test_a_mistake_is_named_with_its_cure(arguments, expected):
 
     assert 2 == ended.status
     assert expected in ended.err
+
+
+LOCKED = """\
+lock: 1
+tools:
+- {name: echo, inputSchema: {properties: {message: {maxLength: 5}}}}
+"""
+POLICY = """\
+issuers: {a: {issuer: 'https://a.example/', audiences: [x]}}
+servers:
+  s:
+    resource: 'https://mcp.example/a'
+    issuers: [a]
+    lock: {file: tools.lock}
+    arguments: locked
+    rules: [{allow: {tools: [echo]}}]
+"""
+
+
+def test_an_explanation_says_where_arguments_leave_the_lock_and_not_what_they_are(tmp_path):
+    (tmp_path / "tools.lock").write_text(LOCKED)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    arguments = ["--claims", '{"sub": "u"}', "--tool", "echo", "--args", '{"message": "CANARY"}']
+    ended = command("explain", "-c", tmp_path / "policy.yaml", *arguments)
+
+    assert 3 == ended.status
+    assert "args_not_allowed by rule-1: these arguments are not allowed: /message: maxLength\n" in ended.out
+    assert "CANARY" not in ended.out

@@ -25,7 +25,7 @@ _INSTRUCTIONS = re.compile(
     | \byou\ (?:must|should|shall|have\ to|need\ to)\b
     | \b(?:always|never)\ (?:use|call|send|pass|include|read)\b
     | \b(?:system\ prompt|hidden|secretly|conversation\ history|chat\ history)\b
-    | </?(?:important|system|instructions?|secret)\b
+    | </?(?:important|system|instructions?|secret)\b | <!--
     | \.ssh/|id_rsa|\.env\b|mcp\.json
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -70,8 +70,7 @@ def _about(item: LockedItem) -> Iterator[str]:
         said = _INSTRUCTIONS.search(text)
         if said and place != "name":
             yield f'{place} speaks to the model: "{" ".join(said[0].split())[:_MAX_SHOWN]}"'
-    if item.section is ListName.TOOLS:
-        yield from _parameters(item.definition.get("inputSchema"))
+    yield from _parameters(item.definition)
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
@@ -88,13 +87,27 @@ def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
             yield from _texts(each, place)
 
 
-def _parameters(schema: Any) -> Iterator[str]:
-    names = schema.get("properties") if isinstance(schema, dict) else None
-    for name in names if isinstance(names, dict) else ():
+def _parameters(definition: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is odd about the names of a tool's parameters, at any depth, and of a prompt's arguments."""
+    declared = list(_properties(definition.get("inputSchema")))
+    for name in (*declared, *_arguments(definition.get("arguments"))):
         if _SECRETS.search(name):
             yield f"parameter {name} is named like a secret"
-        elif _NOTES.match(name):
+        elif name in declared and _NOTES.match(name):
             yield f"parameter {name} may carry more of the conversation than the tool needs"
+
+
+def _arguments(arguments: Any) -> Iterator[str]:
+    for each in arguments if isinstance(arguments, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("name"), str):
+            yield each["name"]
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    for key, below in schema.items() if isinstance(schema, dict) else ():
+        yield from below if key == "properties" and isinstance(below, dict) else ()
+        for each in below if isinstance(below, list) else (below,):
+            yield from _properties(each)
 
 
 def _look_alikes(items: Sequence[LockedItem]) -> Iterator[Suspicion]:
