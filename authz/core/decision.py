@@ -10,7 +10,7 @@ from authz.core.identity.session import ABSENT, SessionHeader
 from authz.core.mcp.item import Item
 from authz.core.policy.rule import DenialStyle, Misfit
 from authz.core.reasons import Reason
-from authz.core.request import RequestId
+from authz.core.request import UNCHANGED, HeaderChanges, RequestId
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open.
         session: what becomes of the session id on its way upstream.
         event: what becomes of the id of the last event on its way upstream (`Last-Event-ID`).
+        headers: what becomes of the client's other headers on their way upstream.
         scopes: for a denial that more scope would cure, every scope the operation needs.
         shadows: names of shadow rules that would have decided otherwise.
         denial: how a denial by policy is answered.
@@ -51,6 +52,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     rewrite: bool = False
     session: SessionHeader = ABSENT
     event: SessionHeader = ABSENT
+    headers: HeaderChanges = UNCHANGED
     scopes: tuple[str, ...] = ()
     shadows: tuple[str, ...] = ()
     denial: DenialStyle = DenialStyle.AUTO

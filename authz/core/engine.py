@@ -36,7 +36,7 @@ from authz.core.mcp.methods import HTTP_METHODS, is_known, is_modern
 from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
-from authz.core.request import Deadline, HttpRequest, Limits, RequestId
+from authz.core.request import Deadline, HeaderChanges, HttpRequest, Limits, RequestId
 from authz.core.servers import Changed, Directory, Server, nothing_changed
 from authz.core.transport import LAST_EVENT_ID, check_transport
 
@@ -102,10 +102,10 @@ def check(
     server = snapshot.directory.match(request.host, request.path)
     if server is None:
         return Decision(reason=Reason.UNKNOWN_ENDPOINT)
-    broken = check_transport(request, server, snapshot.max_body)
-    if broken is not None:
+    headers = check_transport(request, server, snapshot.max_body)
+    if isinstance(headers, Reason):
         return Decision(
-            reason=broken,
+            reason=headers,
             server=server.name,
             request_id=_peek(request, snapshot.limits),
             version=_declared_version(request),
@@ -125,7 +125,7 @@ def check(
     verdict, item = _judge(request, server, caller, message, snapshot)
     if verdict.reason is Reason.ALLOWED and is_late(deadline):
         verdict = Verdict(Reason.DEADLINE)
-    return _decide(server, caller, message, verdict, item, bound, snapshot)
+    return _decide(server, caller, message, verdict, item, bound, headers, snapshot)
 
 
 def is_late(deadline: Deadline) -> bool:
@@ -194,6 +194,7 @@ def _decide(
     verdict: Verdict,
     item: Item | None,
     bound: BoundIds,
+    headers: HeaderChanges,
     snapshot: PolicySnapshot,
 ) -> Decision:
     """Build the decision; the one place that makes an allow."""
@@ -212,6 +213,7 @@ def _decide(
             rewrite=_must_rewrite(message, bound, server, snapshot),
             session=bound.session,
             event=bound.event,
+            headers=headers,
             shadows=verdict.shadows,
         )
     denial, hide = server.denial_style(rule)

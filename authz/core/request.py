@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -65,6 +66,21 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body_complete: bool = True
     source: str = ""
     listener: Callable[[], str] = str
+
+
+class HeaderChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a client's headers on the way upstream, besides those that the service always sets.
+
+    Attributes:
+        removed: names that are another spelling of one that the service sets.
+        replaced: values that are sent on as they were judged, because Envoy may hold other bytes than it showed.
+    """
+
+    removed: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = MappingProxyType({})
+
+
+UNCHANGED = HeaderChanges()
 
 
 class Deadline(msgspec.Struct, frozen=True):

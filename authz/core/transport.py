@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.methods import HTTP_METHODS
 from authz.core.reasons import Reason
-from authz.core.request import HttpRequest
+from authz.core.request import UNCHANGED, HeaderChanges, HttpRequest
 from authz.core.servers import Server
 
 SINGLE_HEADERS: Mapping[str, Reason] = {
@@ -44,8 +44,8 @@ SINGLE_HEADERS: Mapping[str, Reason] = {
 """Headers that two readers could take differently if they are repeated, with the reason for refusing them."""
 
 
-def check_transport(request: HttpRequest, server: Server, max_body: int) -> Reason | None:
-    """Return the first rule of HTTP that a request to a server breaks; None if it breaks none.
+def check_transport(request: HttpRequest, server: Server, max_body: int) -> Reason | HeaderChanges:
+    """Return the first rule of HTTP that a request to a server breaks, or what becomes of its headers if it breaks none.
 
     Args:
         request: the request.
@@ -56,10 +56,27 @@ def check_transport(request: HttpRequest, server: Server, max_body: int) -> Reas
         for header, reason in SINGLE_HEADERS.items():
             if header in request.repeated:
                 return reason
-    headers = request.headers
-    if not all_ascii(headers) or misleading(headers, server.policy.read_headers):
+    changes = _judge_headers(request.headers, server.policy.read_headers)
+    if changes is None:
         return Reason.HEADER_MISMATCH
-    return _check_headers(request, server) or _check_body(request, max_body)
+    return _check_headers(request, server) or _check_body(request, max_body) or changes
+
+
+def _judge_headers(headers: Mapping[str, str], read: frozenset[str] | None) -> HeaderChanges | None:
+    """Return what becomes of headers; None if a server could read one of them as another."""
+    values = "".join(
+        headers.values()
+    )  # one look at all of them, because nearly no request has anything to find
+    if values.isascii() and "!" not in values and not unusual(headers):
+        return UNCHANGED
+    if not all_ascii(headers) or misleading(headers, read):
+        return None
+    return header_changes(headers)
+
+
+def header_changes(headers: Mapping[str, str]) -> HeaderChanges:
+    """Return what becomes of headers that mislead no server."""
+    return HeaderChanges(removed=tuple(respelled(headers)), replaced=_unclear(headers))
 
 
 def _check_headers(request: HttpRequest, server: Server) -> Reason | None:
@@ -184,9 +201,7 @@ def _collide(names: Iterable[str]) -> bool:
 
 
 def all_ascii(headers: Mapping[str, str]) -> bool:
-    """Return whether no judged value holds anything but ASCII; one look at all values, because they rarely do."""
-    if "".join(headers.values()).isascii():
-        return True
+    """Return whether no judged value holds anything but ASCII."""
     return all(
         value.isascii()
         for name, value in headers.items()
@@ -194,10 +209,8 @@ def all_ascii(headers: Mapping[str, str]) -> bool:
     )
 
 
-def unclear(headers: Mapping[str, str]) -> dict[str, str]:
+def _unclear(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the judged values that may stand for other bytes than came, and that nothing else replaces or pins."""
-    if "!" not in "".join(headers.values()):
-        return {}
     return {
         name: value
         for name, value in headers.items()

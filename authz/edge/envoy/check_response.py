@@ -8,7 +8,7 @@ Of a header in a response Envoy reads `value` only; one set through `raw_value` 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +26,7 @@ from authz.core.reasons import Reason
 from authz.core.request import HttpRequest, RequestId
 from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
 from authz.core.servers import Server
-from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID, respelled, unclear
+from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID
 from authz.core.wire.bounded_cache import BoundedCache
 
 ID_CHARS = 16
@@ -45,7 +45,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
 
     Args:
         decision: an allow.
-        request: the request, for the identity headers that a client sent.
+        request: the request, for what rules read of it.
         server: the server; says whether the token goes upstream.
         policy: digest of the policy that decided.
         decision_id: `ID_CHARS` characters.
@@ -59,7 +59,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         raise ValueError(msg)
     rewrite = decision.rewrite
     parts = [
-        _caller_part(caller, request),
+        _caller_part(caller, decision.headers.removed),
         _server_part(server, policy, rewrite=rewrite),
         call_part(decision.method, decision.rule, decision.item),
         _ID,
@@ -72,21 +72,20 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         parts.append(_context_part(decision, caller, request, server))
     elif decision.request_id is not None:
         parts.append(_request_id_part(decision.request_id))
-    if values := unclear(request.headers):
-        parts.append(_judged_part(values))
+    if decision.headers.replaced:
+        parts.append(_judged_part(decision.headers.replaced))
     return b"".join(parts)
 
 
-def _caller_part(caller: Caller, request: HttpRequest) -> bytes:
+def _caller_part(caller: Caller, spoofed: Sequence[str]) -> bytes:
     """Return the part about the caller: identity headers, and `sub` and `client` for access logs."""
-    spoofed = respelled(request.headers)
     if spoofed:
         return _identity(caller.principal, spoofed)
     replies = caller.cache.replies
     return replies.get("identity") or replies.put("identity", _identity(caller.principal, ()))
 
 
-def _identity(principal: Principal, spoofed: Iterable[str]) -> bytes:
+def _identity(principal: Principal, spoofed: Sequence[str]) -> bytes:
     response = _pb.CheckResponse()
     ok = response.ok_response
     values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)

@@ -12,6 +12,7 @@ from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
 from authz.core.reasons import Reason
 from authz.core.response.caller_metadata import KEY, encode_caller
+from authz.core.transport import header_changes
 from authz.edge.envoy import check_response, denied_response
 from tests.support.core import post, principal, server
 
@@ -68,7 +69,9 @@ def test_a_session_id_is_left_removed_or_replaced_on_its_way_upstream(
 @pytest.mark.requirement("security.exact-bytes")
 def test_a_judged_header_that_may_stand_for_other_bytes_goes_on_as_it_was_judged(headers, set_):
     ok = parsed(
-        check_response.allow(allowed(method="ping"), post({}, headers), server(), "p", ID)
+        check_response.allow(
+            allowed(method="ping", headers=header_changes(headers)), post({}, headers), server(), "p", ID
+        )
     ).ok_response
     found = {each.header.key: (each.header.value, each.append_action) for each in ok.headers}
 
@@ -176,7 +179,10 @@ def test_the_token_goes_upstream_only_where_the_server_asks_for_it_and_coding_on
 
 
 def headers_of(who, sent=None):
-    decision = Decision(reason=Reason.ALLOWED, allowed=True, server="demo", method="ping", caller=who)
+    changes = header_changes(sent or {})
+    decision = Decision(
+        reason=Reason.ALLOWED, allowed=True, server="demo", method="ping", caller=who, headers=changes
+    )
     return parsed(check_response.allow(decision, post({}, sent), server(), "p", ID)).ok_response
 
 
