@@ -57,6 +57,11 @@ ROWS: dict[str, list[Panel]] = {
         Panel("Streams under way", "Bounded by streams.per_server.", _COUNT, {"{{server}}": "sum by (server) (mcp_authz_streams_open)"}),
         Panel("Changed locked items", "mcp-authz lock --diff tells which.", _COUNT, {"{{server}}": "max by (server) (mcp_authz_lock_changed_items)"}),
     ],
+    "Envoy": [
+        Panel("Answers by class", "Of the MCP listener, whoever made them.", _RATE, {"{{envoy_response_code_class}}xx": 'sum by (envoy_response_code_class) (rate(envoy_http_downstream_rq_xx{envoy_http_conn_manager_prefix="mcp"}[$__rate_interval]))'}),
+        Panel("503s that Envoy makes", "No decision: the service is down, slow or busy. Of a server: it was not reached.", _RATE, {"no decision": "sum(rate(envoy_http_ext_authz_error[$__rate_interval]))", "{{envoy_cluster_name}}": 'sum by (envoy_cluster_name) (rate(envoy_cluster_upstream_cx_connect_fail{envoy_cluster_name=~"mcp-.*"}[$__rate_interval]) + rate(envoy_cluster_upstream_rq_pending_overflow{envoy_cluster_name=~"mcp-.*"}[$__rate_interval]) + rate(envoy_cluster_upstream_cx_none_healthy{envoy_cluster_name=~"mcp-.*"}[$__rate_interval]))'}),
+        Panel("Endpoints that Envoy sees healthy", "Of the service and of each server; 0 is 503 for everything.", _COUNT, {"{{envoy_cluster_name}}": "min by (envoy_cluster_name) (envoy_cluster_membership_healthy)"}),
+    ],
     "Keys, policy and process": [
         Panel("Keys' age", "It falls with each fetch; beyond keys.stale_for_seconds they are not used.", _SECONDS, {"{{issuer}}": "max by (issuer) (mcp_authz_jwks_age_seconds)"}),
         Panel("Fetches of keys", "A failure has its cause on /readyz.", _RATE, {"{{issuer}} {{outcome}}": "sum by (issuer, outcome) (rate(mcp_authz_jwks_fetches_total[$__rate_interval]))"}),

@@ -46,7 +46,7 @@ _GATEWAY: Changes = {
     "  - {name: http, port: 10000, targetPort: http, appProtocol: http}\n": '  {{- if eq .Values.tls.end "envoy" }}\n'
     "  - {name: https, port: 443, targetPort: http, appProtocol: https}\n  {{- else }}\n"
     "  - {name: http, port: 10000, targetPort: http, appProtocol: http}\n  {{- end }}\n",
-    "        - {name: envoy, mountPath: /etc/envoy, readOnly: true}\n": "        - {name: envoy, mountPath: /etc/envoy, readOnly: true}\n"
+    "        - {name: admin, mountPath: /run/envoy}\n": "        - {name: admin, mountPath: /run/envoy}\n"
     '        {{- if eq .Values.tls.end "envoy" }}\n'
     "        - {name: tls, mountPath: /etc/envoy-tls, readOnly: true}\n        {{- end }}\n",
     "configMap: {name: mcp-policy}": 'configMap: {name: {{ include "mcp-authz.policyName" . }}}',
@@ -84,10 +84,11 @@ _FRONT: Changes = {
     "certificateRefs: [{name: mcp-gateway-tls}]": 'certificateRefs: [{name: {{ .Values.tls.secret | default "mcp-gateway-tls" }}}]',
 }
 _SCRAPE: Changes = {
-    "  labels: {app.kubernetes.io/name: mcp-authz-metrics}\nspec:\n  selector:\n    matchLabels": "  labels:\n"
-    "    app.kubernetes.io/name: mcp-authz-metrics\n"
+    f"  labels: {{app.kubernetes.io/name: {name}}}\nspec:\n  selector:\n    matchLabels": "  labels:\n"
+    f"    app.kubernetes.io/name: {name}\n"
     "    {{- with .Values.monitoring.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n"
-    "spec:\n  selector:\n    matchLabels",
+    "spec:\n  selector:\n    matchLabels"
+    for name in ("mcp-authz-metrics", "mcp-envoy-metrics")
 }
 _TLS_HERE = 'and (eq .Values.tls.end "envoy") (not .Values.tls.secret)'
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from authz.config.load import load
+from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
 from authz.render.comments import COMMENTS
 from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
@@ -26,6 +27,7 @@ from authz.render.yaml_writer import emit
 
 HERE = Path(__file__).resolve().parent
 SOCKET = "unix:/run/mcp-authz/authz.sock"
+ADMIN = "unix:/run/envoy/admin.sock"
 UPSTREAM = "http://mcp-server:8080/mcp"
 """The demo's MCP server, for policies that do not say where theirs is."""
 _WRITTEN = "# Written by `make k8s` from policy/policy.yaml; edit that, not this.\n"
@@ -33,16 +35,19 @@ _ANY = {"AUTH0_DOMAIN": "tenant.example", "API_IDENTIFIER": "api"}
 """Values for variables of policies, none of which gets into Envoy's configuration."""
 
 
-_TLS = RenderOptions(clients=WatchedSecret(file="/etc/envoy/tls.yaml"))
+_STATS = RenderOptions(stats=Address(port=9003))
+_TLS = dataclasses.replace(_STATS, clients=WatchedSecret(file="/etc/envoy/tls.yaml"))
 
 
-def chain(policy: str, environment: Mapping[str, str] = _ANY, options: RenderOptions | None = None) -> Chain:
+def chain(policy: str, environment: Mapping[str, str] = _ANY, options: RenderOptions = _STATS) -> Chain:
     """What is rendered for a policy, file relative to this folder, whose `${NAME}` come from `environment`."""
     settings = load(str(HERE / policy), environment=environment)
     servers = settings.directory.servers
     upstreams = {server.name: UPSTREAM for server in servers} | dict(settings.upstreams)
     settings = dataclasses.replace(settings, upstreams=upstreams)
-    return plan(settings, listen=":10000", service=SOCKET, http="127.0.0.1:9002", options=options)
+    return plan(
+        settings, listen=":10000", service=SOCKET, http="127.0.0.1:9002", admin=ADMIN, options=options
+    )
 
 
 def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) -> dict[str, Any]:

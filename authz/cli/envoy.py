@@ -64,6 +64,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     rate_limit: flag.RateLimit = "",
     max_connections: flag.MaxConnections = 10_000,
     health_path: flag.HealthPath = "",
+    stats: flag.Stats = "",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -106,6 +107,7 @@ def envoy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         rate_limit=rate_limit,
         max_connections=max_connections,
         health_path=health_path,
+        stats=stats,
     ).options(listener=part is RenderPart.BOOTSTRAP and not merge)
     flag.check_merge(merge, listener, isolate=isolate, options=options)
     settings = read_settings(config, resource, jwks, allow_anonymous=allow_anonymous)

@@ -71,6 +71,14 @@ HealthPath = Annotated[
         "--health-path", "PATH", "Answer load balancers at this path without a token, for example /healthz."
     ),
 ]
+Stats = Annotated[
+    str,
+    _text(
+        "--stats",
+        "ADDR",
+        "Let Prometheus ask here for Envoy's /stats/prometheus, and for nothing else of --admin.",
+    ),
+]
 Merge = Annotated[
     str,
     _text("--merge", "EXISTING", "Put everything into this bootstrap of yours, and write the result to -o."),
@@ -109,6 +117,7 @@ class Flags:
     rate_limit: str
     max_connections: int
     health_path: str
+    stats: str
 
     def options(self, *, listener: bool) -> RenderOptions:
         """Return what the flags add to the chain.
@@ -123,6 +132,8 @@ class Flags:
         clients, service = self._of_clients(), self._together(*_SERVICE)
         if self.health_path and not listener:
             raise mistake(_flag("health_path"), _NO_LISTENER, "leave it out")
+        if self.stats and not listener:
+            raise mistake(_flag("stats"), _NO_LISTENER, "leave it out")
         if clients and not listener:
             raise mistake(_flag(clients), _NO_LISTENER, "leave it out")
         collector = _read("--otel", Address.parse, self.otel, "as in 127.0.0.1:4317")
@@ -135,6 +146,7 @@ class Flags:
             rate=_read("--rate-limit", Rate.parse, self.rate_limit, "as in 20/second"),
             max_connections=self.max_connections,
             health_path=self.health_path,
+            stats=_read("--stats", Address.parse, self.stats, "as in :9003"),
             **({"upstream_ca": self.upstream_ca} if self.upstream_ca else {}),
         )
 

@@ -20,6 +20,7 @@ from authz.render.model import Chain
 from authz.render.options import WatchedSecret
 from authz.render.routes import virtual_hosts
 from authz.render.serialize import any_of, plain
+from authz.render.stats import admin_cluster, stats_listener
 from authz.render.yaml_writer import Path, Tree, emit
 
 
@@ -27,6 +28,9 @@ def message(chain: Chain) -> Bootstrap:
     """Build the bootstrap as a typed message, before it becomes text."""
     admin = Admin(address=socket(chain.admin, default_host="127.0.0.1")) if chain.admin else None
     resources = BootstrapStaticResources(listeners=[listener(chain)], clusters=clusters(chain))
+    if chain.options.stats is not None and chain.admin is not None:
+        resources.listeners.append(stats_listener(chain.options.stats))
+        resources.clusters.append(admin_cluster(chain.admin))
     watched = isinstance(chain.options.clients, WatchedSecret)
     return Bootstrap(
         node=Node(id="mcp", cluster="mcp") if watched else None,

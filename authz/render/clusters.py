@@ -83,10 +83,11 @@ def service_clusters(chain: Chain) -> list[Cluster]:
     if chain.options.service is not None:
         for cluster in asked:
             cluster.transport_socket = to_service(chain.service, chain.options.service)
-    return [*asked, _cluster(AUTHZ_HTTP, chain.http)]
+    return [*asked, plain_cluster(AUTHZ_HTTP, chain.http)]
 
 
-def _cluster(name: str, address: Address, *more: Address) -> Cluster:
+def plain_cluster(name: str, address: Address, *more: Address) -> Cluster:
+    """Return a cluster of addresses, without limits."""
     kind = ClusterDiscoveryType.STRICT_DNS if address.is_name else ClusterDiscoveryType.STATIC
     targets = [EnvoyEndpoint(address=socket(one, default_host="127.0.0.1")) for one in (address, *more)]
     cluster = Cluster(
@@ -105,7 +106,7 @@ def _cluster(name: str, address: Address, *more: Address) -> Cluster:
 
 
 def _grpc(name: str, *addresses: Address) -> Cluster:
-    cluster = _cluster(name, *addresses)
+    cluster = plain_cluster(name, *addresses)
     cluster.connect_timeout = timedelta(milliseconds=250)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
     h2 = HttpProtocolOptionsExplicitHttpConfig(
@@ -170,7 +171,7 @@ def _otel(address: Address) -> Cluster:
 
 def _server(endpoint: Endpoint, upstream_ca: str) -> Cluster:
     limits = CircuitBreakersThresholds(max_connections=4096, max_pending_requests=1024, max_requests=4096)
-    cluster = _limits(_cluster(endpoint.cluster, endpoint.upstream), limits)
+    cluster = _limits(plain_cluster(endpoint.cluster, endpoint.upstream), limits)
     if endpoint.upstream_tls:
         cluster.transport_socket = to_server(endpoint.upstream, upstream_ca)
     return cluster

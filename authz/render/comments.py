@@ -200,6 +200,10 @@ _TRACING = {
     "Cluster#otel": "The collector. Spans are lost while it is down; no request waits for it.",
 }
 
+_STATS = {
+    "Listener#stats": "For Prometheus. The admin interface, which can end Envoy, is reached by this one path alone.",
+}
+
 _HEALTH = {
     "Route#health": "For load balancers, at every host and without a token: 200 if Envoy and the service are alive.",
     "ExtAuthzPerRoute.disabled": "Only this route and the one for metadata have no authorization.",
@@ -222,6 +226,7 @@ def comments_on(options: RenderOptions) -> Mapping[str, str]:
         (options.rate is not None, _RATE),
         (options.tracing is not None, _TRACING),
         (bool(options.health_path), _HEALTH),
+        (options.stats is not None, _STATS),
         (options.shadow, _IN_SHADOW),
     ):
         comments |= more if wanted else {}

@@ -148,6 +148,10 @@ class Chain:
         health = self.options.health_path
         free = all(health != e.path for e in self.endpoints)
         require(free, f"--health-path: {health} is the path of an MCP server")
+        require(
+            self.options.stats is None or self.admin is not None,
+            "--stats: the statistics are the admin interface's; give --admin, for example unix:/run/envoy/admin.sock",
+        )
         mutual = self.options.service is not None
         require(
             not (mutual and self.service.path),

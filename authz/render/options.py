@@ -132,6 +132,7 @@ class RenderOptions:
         max_connections: client connections open at once.
         health_path: the path at which load balancers may ask without a token whether Envoy and the service are alive;
             empty for none.
+        stats: where Prometheus asks for Envoy's statistics; None for nowhere.
     """
 
     clients: Certificate | WatchedSecret | None = None
@@ -143,6 +144,7 @@ class RenderOptions:
     rate: Rate | None = None
     max_connections: int = 10_000
     health_path: str = ""
+    stats: Address | None = None
 
     def __post_init__(self) -> None:
         """Reject options that contradict each other."""

@@ -133,6 +133,10 @@ RENDERED = {
         ["--tls-secret", "/e/tls.yaml"],
         ["'path_config_source': {'path': '/e/tls.yaml'}", "'node': {", "DownstreamTlsContext"],
     ),
+    "statistics for Prometheus": (
+        ["--admin", "unix:/e/admin.sock", "--stats", "127.0.0.1:9003"],
+        ["'/stats/prometheus'", "/e/admin.sock", "9003", "'ignore_global_conn_limit': True"],
+    ),
     "mutual TLS to the service": (
         [*MUTUAL, "--service", "authz.example:9001"],
         ["/e/ca.crt", "/e/b.crt", "/e/b.key", "'exact': 'authz.example'"],
@@ -191,6 +195,11 @@ REFUSED = [
         [*TLS, "--part", "filters"],
         "--tls-cert: is for a listener, and neither --part filters nor --merge renders one (leave it out)",
     ),
+    (
+        ["--stats", ":9003", "--part", "filters"],
+        "--stats: is for a listener, and neither --part filters nor --merge renders one (leave it out)",
+    ),
+    (["--stats", "9003"], "--stats: expected host:port, :port or unix:/path, got '9003' (as in :9003)"),
     (
         [*TLS, "--tls-secret", "tls.yaml"],
         "--tls-secret: is instead of --tls-cert and --tls-key (leave one of them out)",

@@ -355,15 +355,32 @@ def test_each_alert_is_explained_in_the_operators_guide():
 
 def test_prometheus_scrapes_the_port_of_a_service_that_is_there():
     objects = built("overlays/monitoring")
-    [monitor] = of_kind(objects, "ServiceMonitor")
+    scraped = {}
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        [service] = [
+            s
+            for s in of_kind(objects, "Service")
+            if monitor["spec"]["selector"]["matchLabels"].items() <= s["metadata"]["labels"].items()
+        ]
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        [endpoint] = monitor["spec"]["endpoints"]
+        scraped[service["metadata"]["name"]] = (ports[endpoint["port"]], endpoint["path"])
 
-    services = [
-        s
-        for s in of_kind(objects, "Service")
-        if monitor["spec"]["selector"]["matchLabels"].items() <= s["metadata"]["labels"].items()
-    ]
-
-    assert ["mcp-authz-metrics"] == [service["metadata"]["name"] for service in services]
-    assert {e["port"] for e in monitor["spec"]["endpoints"]} == {
-        p["name"] for p in services[0]["spec"]["ports"]
+    allowed = {
+        port["port"]
+        for rule in named(objects, "NetworkPolicy", "mcp-gateway")["spec"]["ingress"]
+        if "from" in rule
+        for port in rule["ports"]
     }
+    assert {
+        "mcp-authz-metrics": (9002, "/metrics"),
+        "mcp-envoy-metrics": (9003, "/stats/prometheus"),
+    } == scraped
+    assert allowed == {port for port, _ in scraped.values()}
+
+
+def test_no_container_but_envoys_has_its_admin_interface():
+    [(_, template)] = pods(built("base"))
+    mounts = {one["name"]: {m["name"] for m in one["volumeMounts"]} for one in containers(template["spec"])}
+
+    assert {"mcp-authz": False, "envoy": True} == {name: "admin" in held for name, held in mounts.items()}

@@ -8,6 +8,7 @@ import signal
 import sys
 from base64 import b64decode
 
+import httpx
 import pytest
 
 from authz.demo.issuer.app import AUDIENCE
@@ -17,7 +18,7 @@ from authz.demo.stack import Stack
 from tests.support.manifests import built, container, named
 from tests.support.real_envoy import envoy_binary, free_port
 from tests.support.running import EVERYTHING
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 from tests.support.wire import ask, call, message
 
 FORMS = {"base": "native", "overlays/auth0": "agentgateway"}
@@ -37,12 +38,12 @@ class Pod:
 
     def __init__(self, name, demo, directory):
         self.objects, self.demo, self.directory = built(name), demo, directory
-        self.port, self.http = free_port(), free_port()
+        self.port, self.http, self.stats = free_port(), free_port(), free_port()
         issuer = demo.issuer.removeprefix("http://").rstrip("/")
         self.environment = {"AUTH0_DOMAIN": issuer, "API_IDENTIFIER": AUDIENCE}
         if any("jwks=" in one for one in container(self.objects, "mcp-gateway", "mcp-authz")["args"]):
             assert set(self.environment) == set(named(self.objects, "ConfigMap", "mcp-auth0")["data"])
-        for volume in ("socket", "policy", "envoy"):
+        for volume in ("socket", "policy", "envoy", "admin"):
             (directory / volume).mkdir()
         policy = named(self.objects, "ConfigMap", "mcp-policy")["data"]["policy.yaml"]
         policy = policy.replace("https://YOUR_TENANT.us.auth0.com/", demo.issuer).replace(
@@ -60,6 +61,8 @@ class Pod:
             "address: 0.0.0.0, port_value: 10000": f"address: 127.0.0.1, port_value: {self.port}",
             "address: mcp-server, port_value: 8080": f"address: 127.0.0.1, port_value: {server}",
             "port_value: 9002": f"port_value: {self.http}",
+            "address: 0.0.0.0, port_value: 9003": f"address: 127.0.0.1, port_value: {self.stats}",
+            "/run/envoy": str(self.directory / "admin"),
             "0.0.0.0:9002": f"127.0.0.1:{self.http}",
             "/run/mcp-authz": str(self.directory / "socket"),
             "/etc/mcp-authz/policy": str(self.directory / "policy"),
@@ -146,6 +149,22 @@ def test_calls_are_decided_alike(pod):
     assert 200 == ask(pod.port, user, call("list_files", path="/"), change=HOST).status
     assert "no_rule" == ask(pod.port, user, call("system_status"), change=HOST).reason
     assert 401 == ask(pod.port, None, call(), change=HOST).status
+
+
+def test_of_the_admin_interface_only_the_statistics_are_reached(pod):
+    def asked(path):
+        return httpx.get(f"http://127.0.0.1:{pod.stats}{path}", timeout=DEADLINE, trust_env=False)
+
+    assert "envoy_http_ext_authz_ok{" in asked("/stats/prometheus").text
+    closed = (
+        "/",
+        "/stats",
+        "/config_dump",
+        "/quitquitquit",
+        "/stats/prometheus/",
+        "/stats/prometheus%2f..%2f",
+    )
+    assert {404} == {asked(path).status_code for path in closed}
 
 
 def test_a_container_that_is_killed_comes_back_on_the_same_socket(demo, tmp_path):
