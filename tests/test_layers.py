@@ -66,7 +66,8 @@ IMPURE = [
 ]
 SERVE_LEAVES_OUT = [
     *("envoy_data_plane", "authz.render", "authz.demo", "authz.doctor", "celpy", "mcp", "typer"),
-    *("grpc_reflection.v1alpha", "multipart", "pygments", "python_multipart", "rich", "uvloop"),
+    *("grpc_reflection.v1alpha", "multipart", "opentelemetry", "pygments", "python_multipart", "rich"),
+    "uvloop",
 ]
 
 

@@ -1,6 +1,7 @@
 """`mcp-authz serve`: the service."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from io import FileIO
@@ -14,6 +15,7 @@ from authz.cli import serve_flags
 from authz.cli.policy_file import checked
 from authz.cli.serve_flags import AUDIT
 from authz.cli.task_settings import read_task
+from authz.cli.tracing_settings import CURE, from_environment, is_installed
 from authz.config.addresses import check_address, check_tcp_address, worker_addresses
 from authz.config.problems import mistake
 from authz.config.settings import MAX_WORKERS, Settings
@@ -54,6 +56,7 @@ def serve(arguments: Sequence[str]) -> None:
         console=flags.console == "on",
         audit=flags.audit,
         audit_format=flags.audit_format,
+        otlp=flags.otlp,
     )
     settings = read_task(task)
     configure(sys.stderr)
@@ -61,6 +64,8 @@ def serve(arguments: Sequence[str]) -> None:
         _LOG.warning("policy", problem=str(warning))
     if not settings.session_keys:
         _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
+    if from_environment(os.environ) and not is_installed():
+        _LOG.warning("no spans", problem="OpenTelemetry's SDK is not installed", cure=CURE)
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
     _run(

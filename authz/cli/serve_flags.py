@@ -6,6 +6,7 @@ argparse reads them and not typer, because a container that only serves does not
 import argparse
 from collections.abc import Callable, Sequence
 
+from authz.cli.tracing_settings import OTLP
 from authz.config.load import SESSION_KEY
 from authz.config.settings import MAX_WORKERS, AuditFormat
 from authz.edge.grpc.preload import ServerChoice
@@ -56,6 +57,12 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
         choices=tuple(AuditFormat),
         default="",
         help="How audit records are written: json, or ocsf for API Activity of OCSF 1.8.0; default: the policy file's, else json.",
+    )
+    add(
+        OTLP,
+        metavar="URL",
+        default="",
+        help="Send spans to this OpenTelemetry collector by OTLP over HTTP, as in http://127.0.0.1:4318; default: the policy file's, else OTEL_EXPORTER_OTLP_ENDPOINT, else none.",
     )
     add(
         "--console",

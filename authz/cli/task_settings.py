@@ -1,11 +1,13 @@
 """Reads the settings of a `Task`: what the flags of `serve` say, on top of the policy file."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 
 import structlog
 
 from authz.cli.policy_file import read_settings
+from authz.cli.tracing_settings import with_endpoint
 from authz.config.problems import ConfigError
 from authz.config.settings import AuditFormat, Settings
 from authz.core.servers import Directory
@@ -42,6 +44,7 @@ def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
     return dataclasses.replace(
         settings,
         audit=audit,
+        tracing=with_endpoint(settings.tracing, task.otlp, os.environ),
         grpc=task.grpc or settings.grpc,
         http=task.http or settings.http,
         drain=drain,

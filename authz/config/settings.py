@@ -186,6 +186,23 @@ class AuditTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracingTerms:
+    """Where spans go, and how many. Read at the start only.
+
+    Attributes:
+        endpoint: URL that takes them, empty to trace nothing.
+        percent: of the requests that nobody else traces, those that begin a trace.
+        queue: spans that may wait to be sent.
+        agent_authorization: whether spans have the attributes that are only drafted for decisions about agents.
+    """
+
+    endpoint: str = ""
+    percent: float = 1.0
+    queue: int = 2048
+    agent_authorization: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The service's settings.
 
@@ -210,6 +227,7 @@ class Settings:
             only.
         digest: names this policy in records and metrics.
         audit: what audit records hold, and where they go.
+        tracing: where spans go, and how many.
         warnings: findings that do not prevent use.
         insecure_hosts: hosts from which keys and discovery documents may be fetched over plain http, in lower case;
             loopback is always allowed.
@@ -247,6 +265,7 @@ class Settings:
     tokens: int
     digest: str
     audit: AuditTerms = AuditTerms()
+    tracing: TracingTerms = TracingTerms()
     warnings: tuple[Problem, ...] = field(default=())
     insecure_hosts: frozenset[str] = frozenset()
     fetching: Fetching = Fetching()

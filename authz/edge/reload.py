@@ -21,6 +21,7 @@ import structlog
 from authz.config.files import fingerprint
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
+from authz.edge.tracing.work import StartSpan, untraced
 
 _LOG = structlog.get_logger("authz.policy")
 
@@ -55,6 +56,7 @@ class PolicyWatcher:
         *,
         failed: Callable[[str], None],
         read: Mapping[str, str] | None = None,
+        span: StartSpan = untraced,
     ) -> None:
         """Watch a file and those that it names.
 
@@ -64,11 +66,13 @@ class PolicyWatcher:
             apply: puts new settings in force.
             failed: called with the problem if a file cannot be used, and with "" once it can.
             read: `Settings.read` of the settings in force; None for the content of the file now.
+            span: shows a reload.
         """
         self._path = path
         self._load = load
         self._apply = apply
         self._failed = failed
+        self._span = span
         self._seen = dict(read or {}) or contents([path])
         self._forced = False
         self._wake = asyncio.Event()
@@ -97,8 +101,9 @@ class PolicyWatcher:
         self._forced = False
         self._seen = now
         try:
-            settings = await asyncio.to_thread(self._load)
-            await self._apply(settings)
+            with self._span("reload policy", {}):
+                settings = await asyncio.to_thread(self._load)
+                await self._apply(settings)
         except ConfigError as error:
             named = {problem.file for problem in error.problems}
             self._fail(str(error), {self._path, *now, *named})

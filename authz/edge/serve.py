@@ -176,7 +176,12 @@ async def _watch(file: WatchedFile | None, service: Service) -> None:
     if file is None:
         return
     watcher = PolicyWatcher(
-        file.path, file.load, service.apply, failed=service.reload_failed, read=service.settings.read
+        file.path,
+        file.load,
+        service.apply,
+        failed=service.reload_failed,
+        read=service.settings.read,
+        span=service.span,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.reload_now)
     await watcher.run()
@@ -192,6 +197,7 @@ async def _grpc_server(service: Service, health: Health, options: WorkerOptions)
         streams={**processor.streams, **health.streams, **reflection.streams},
         limit=settings.calls or CALLS_PER_CORE * cores(),
         refused=service.metrics.call_refused,
+        metadata=service.tracer is not None,
     )
     arguments = [
         ("grpc.so_reuseport", int(options.shared)),

@@ -46,6 +46,8 @@ from authz.edge.telemetry.denial_ring import DenialRing
 from authz.edge.telemetry.envoy_gauges import EnvoyGauges
 from authz.edge.telemetry.metrics import KeyGauges, LockGauge, Metrics
 from authz.edge.telemetry.service_gauges import IntrospectionGauges, ServiceGauges
+from authz.edge.tracing.start import start_tracing
+from authz.edge.tracing.work import StartSpan, untraced
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
@@ -61,6 +63,7 @@ class Service:
 
     Attributes:
         denials: the last ones, for the console; None if there is no console.
+        tracer: traces what is done; None if nobody asked for that.
         presence: whether Envoys trim the lists for which they were told to.
         socket: the path of the Unix socket at which this worker listens; None for a TCP port.
     """
@@ -87,6 +90,7 @@ class Service:
             ServiceGauges(lambda: self.settings, self.streams.by_server),
             IntrospectionGauges(self._introspection_figures),
         )
+        self.tracer = start_tracing(settings.tracing, self.metrics.traced)
         audit.on_drop = self.metrics.dropped
         audit.terms = settings.audit
         self.denials = DenialRing() if settings.console else None
@@ -104,7 +108,9 @@ class Service:
 
     def checker(self) -> Checker:
         """Return the handler of Checks that decides by this service."""
-        return Checker(
+        if self.tracer is not None:
+            self.tracer.time_stages = self.metrics.time_stages
+        checker = Checker(
             self.snapshots,
             find_key=self.find_key,
             deny=answer_denial,
@@ -114,6 +120,13 @@ class Service:
             asked=self._asked,
             withheld=self.metrics.body_withheld,
         )
+        checker.trace = self.tracer
+        return checker
+
+    @property
+    def span(self) -> StartSpan:
+        """What shows work in the background."""
+        return untraced if self.tracer is None else self.tracer.work
 
     def processor(self) -> Processor:
         """Return the handler of responses, bounded as the settings say that are in force now."""
@@ -128,6 +141,7 @@ class Service:
             streams=self.streams,
             came=self.presence.came,
             watch=Watch(self._server_named, self.audit.write_response),
+            trace=None if self.tracer is None else self.tracer.response,
         )
 
     def _server_named(self, metadata: Mapping[str, str]) -> Server | None:
@@ -160,6 +174,8 @@ class Service:
         """Ask no issuer for anything any more."""
         await self.introspector.close()
         await self.keys.close()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
     def _replace_introspector(self, settings: Settings) -> Introspector | None:
         """Begin to ask as other settings say; return what asked until now, None if nothing changes."""
@@ -273,7 +289,7 @@ class Service:
         )
 
     def _key_store(self, settings: Settings) -> KeyStore:
-        return KeyStore(
+        store = KeyStore(
             settings.keys,
             observer=self.metrics,
             schedule=Schedule(**asdict(settings.fetching)),
@@ -281,6 +297,8 @@ class Service:
             insecure_hosts=settings.insecure_hosts,
             on_change=self._forget,
         )
+        store.span = self.span
+        return store
 
     def _introspector(self, settings: Settings) -> Introspector:
         return Introspector(
@@ -288,6 +306,7 @@ class Service:
             size=settings.tokens,
             observer=self.metrics,
             find_keys=self._keys_of,
+            span=self.span,
             insecure_hosts=settings.insecure_hosts,
             authorities=settings.authorities,
         )

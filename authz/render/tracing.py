@@ -1,6 +1,8 @@
 """Spans for an OpenTelemetry collector: one for each request, tagged with the decision."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from envoy_data_plane.envoy.config.core.v3 import GrpcService, GrpcServiceEnvoyGrpc
 from envoy_data_plane.envoy.config.trace.v3 import OpenTelemetryConfig, TracingHttp
@@ -21,8 +23,17 @@ from authz.render.extensions import EXT_AUTHZ
 from authz.render.options import Tracing
 from authz.render.serialize import any_of
 
-_TAGS = ("decision", "reason", "rule", "server", "method", "tool")
-"""Keys of the decision's metadata that become tags `mcp.KEY`; never the caller, because spans leave the gateway."""
+_TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        **{key: f"mcp_authz.{key}" for key in ("decision", "reason", "rule", "server", "decision_id")},
+        "method": "mcp.method.name",
+        "tool": "gen_ai.tool.name",
+        "prompt": "gen_ai.prompt.name",
+        "resource": "mcp.resource.uri",
+    }
+)
+"""Tags by the key of the decision's metadata that they hold: by OpenTelemetry's conventions for MCP where these have a name, as
+in the service's own spans. Never the caller, because spans leave the gateway."""
 
 
 def tracing(wanted: Tracing) -> HttpConnectionManagerTracing:
@@ -37,14 +48,14 @@ def tracing(wanted: Tracing) -> HttpConnectionManagerTracing:
         client_sampling=Percent(value=0),
         random_sampling=Percent(value=wanted.percent),
         overall_sampling=Percent(value=100),
-        custom_tags=[_tag(key) for key in _TAGS],
+        custom_tags=[_tag(key, tag) for key, tag in _TAGS.items()],
         provider=TracingHttp(name="envoy.tracers.opentelemetry", typed_config=any_of(exporter)),
     )
 
 
-def _tag(key: str) -> CustomTag:
+def _tag(key: str, tag: str) -> CustomTag:
     return CustomTag(
-        tag=f"mcp.{key}",
+        tag=tag,
         metadata=CustomTagMetadata(
             kind=MetadataKind(request=MetadataKindRequest()),
             metadata_key=MetadataKey(key=EXT_AUTHZ, path=[MetadataKeyPathSegment(key=key)]),

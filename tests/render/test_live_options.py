@@ -427,10 +427,10 @@ def test_a_span_says_what_was_decided_and_not_about_whom(start, checks, collecto
     assert eventually(lambda: collector.spans)
     said = {each.key: each.value.string_value for span in collector.spans for each in span.attributes}
     expected = {
-        "mcp.decision": "deny",
-        "mcp.reason": "missing_token",
-        "mcp.tool": "echo",
-        "mcp.method": "tools/call",
+        "mcp_authz.decision": "deny",
+        "mcp_authz.reason": "missing_token",
+        "gen_ai.tool.name": "echo",
+        "mcp.method.name": "tools/call",
     }
     assert expected.items() <= said.items()
     assert not {"alice", "Bearer t"} & set(said.values())

@@ -111,6 +111,7 @@ class Build:
     root: Path
     done: list[str] = field(default_factory=list)
     cwd: Path = Path("/")
+    arguments: dict[str, str] = field(default_factory=dict)
 
     def stage(self, stages: dict[str, Stage], name: str) -> None:
         """Carry out a stage, and first what it begins from."""
@@ -135,6 +136,7 @@ class Build:
             key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON"))
         }
         environment["PATH"] = f"{Path(sys.executable).resolve().parent}:{environment['PATH']}"
+        environment |= self.arguments
         environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1"}  # both only save time
         done = subprocess.run(
             ["sh", "-ec", self.moved(step.rest)],
@@ -165,6 +167,11 @@ class Build:
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.source / path, destination)
 
+    def argument(self, step: Step) -> None:
+        """ARG, with its default."""
+        name, _, default = step.rest.partition("=")
+        self.arguments[name] = default
+
     def workdir(self, step: Step) -> None:
         """WORKDIR."""
         self.cwd = self.inside(step.rest)
@@ -176,6 +183,7 @@ class StepError(Exception):
 
 
 _CARRY_OUT = {
+    "ARG": Build.argument,
     "RUN": Build.run,
     "COPY": Build.copy,
     "WORKDIR": Build.workdir,

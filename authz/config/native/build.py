@@ -78,6 +78,7 @@ def build(
         insecure_hosts=frozenset(file.insecure_hosts),
         fetching=Fetching(**file.keys.model_dump()),
         workers=file.workers,
+        tracing=file.observability.terms,
         personas=file.tests.personas,
         drain=Drain(**file.drain.model_dump()),
         **bounds_of(file.limits),

@@ -20,6 +20,7 @@ from authz.config.native.audit import AuditModel
 from authz.config.native.cases import CasesModel
 from authz.config.native.issuers import IssuerModel, Url
 from authz.config.native.limits import DrainModel, KeysModel, LimitsModel
+from authz.config.native.observability import ObservabilityModel
 from authz.config.native.rewrite import RewriteModel
 from authz.config.native.rule_model import Definition, DenialStyle, Name, RuleModel, Word
 from authz.config.native.sessions import SessionsModel, StreamsModel
@@ -150,6 +151,7 @@ class PolicyFile(Section):
     issuers: Annotated[dict[Name, IssuerModel], Field(min_length=1)]
     servers: Annotated[dict[Name, ServerModel], Field(min_length=1)]
     audit: AuditModel = AuditModel()
+    observability: ObservabilityModel = ObservabilityModel()
     define: dict[Text, Definition] = Field({}, description="names for conditions, and for lists of names")
     insecure_hosts: list[Host] = Field([], description="hosts from which keys may be fetched over plain http")
     keys: KeysModel = KeysModel()

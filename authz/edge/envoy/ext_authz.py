@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from envoy.service.auth.v3 import external_auth_pb2
@@ -56,8 +56,35 @@ Count = Callable[[Decision, float], None]
 """Counts a decision; takes the seconds that it took."""
 
 
+class CheckTrace(Protocol):
+    """Traces Checks."""
+
+    def begin(self, call: Call) -> Callable[[str], None]:
+        """Begin a Check; return what marks the ends of its stages."""
+
+    def end(
+        self,
+        mark: Callable[[str], None],
+        call: Call,
+        request: HttpRequest,
+        decision: Decision,
+        facts: Facts,
+        seconds: float,
+    ) -> None:
+        """End a Check that `begin` began and returned `mark` for."""
+
+    def within(
+        self, mark: Callable[[str], None], work: Coroutine[Any, Any, bool]
+    ) -> Coroutine[Any, Any, bool]:
+        """Return work for which a Check waits, as part of its trace."""
+
+
 class Checker:
-    """Handles the Checks of Envoy's ext_authz filter."""
+    """Handles the Checks of Envoy's ext_authz filter.
+
+    Attributes:
+        trace: traces Checks, and times their stages; None to trace none.
+    """
 
     def __init__(
         self,
@@ -88,6 +115,7 @@ class Checker:
         self._write, self._count_decision = write, count
         self._time_stages = time_stages
         self._asked, self._withheld = asked, withheld
+        self.trace: CheckTrace | None = None
         self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
@@ -95,13 +123,14 @@ class Checker:
     async def check(self, message: bytes, call: Call) -> bytes:
         """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
         began = time.perf_counter()
-        snapshot, mark = self._snapshots.current, self._time_stages()
+        snapshot, trace = self._snapshots.current, self.trace
+        mark = self._time_stages() if trace is None else trace.begin(call)
         decision, request = _DENIED, _NOTHING
         try:
             request = read_request(_read(message))
             mark("parse")
             decision = decide(request, snapshot, began, mark)
-            if decision.reason in _MISSING and await self._found_key(decision, began, call):
+            if decision.reason in _MISSING and await self._found_key(decision, began, call, mark):
                 decision = decide(request, snapshot, began, mark)
             mark("policy")
             response, facts = self._answer(snapshot, decision, request)
@@ -113,6 +142,8 @@ class Checker:
         seconds = time.perf_counter() - began
         self._write(decision, facts, seconds)
         self._count_decision(decision, seconds)
+        if trace is not None:
+            trace.end(mark, call, request, decision, facts, seconds)
         return response
 
     def _note_withheld(self, request: HttpRequest) -> None:
@@ -127,8 +158,12 @@ class Checker:
         ):
             self._withheld("absent")
 
-    async def _found_key(self, decision: Decision, began: float, call: Call) -> bool:
+    async def _found_key(
+        self, decision: Decision, began: float, call: Call, mark: Callable[[str], None]
+    ) -> bool:
         search = None if decision.rejection is None else self._find_key(decision.rejection, began)
+        if search is not None and self.trace is not None:
+            search = self.trace.within(mark, search)
         return search is not None and await call.run_in_loop(search)
 
     def _next_id(self) -> str:

@@ -18,6 +18,7 @@ Rules of this module:
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from authz.core.response.commands import Pause
@@ -27,7 +28,7 @@ from authz.core.response.streams import OpenStreams, StreamShares
 from authz.edge.envoy.processing_stream import ProcessingStream
 from authz.edge.envoy.response_readers import Readers, Resolve, Watch
 from authz.edge.grpc.transport import WOKEN, Call, Stream
-from authz.edge.telemetry.metrics import Metrics
+from authz.edge.tracing.responses import ResponseObserver, ResponseTrace
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
@@ -39,17 +40,20 @@ class Processor:
         self,
         *,
         resolve: Resolve,
-        observe: Metrics,
+        observe: ResponseObserver,
         bounds: FilterBounds = DEFAULT_BOUNDS,
         held: HeldBytes | None = None,
         streams: OpenStreams | None = None,
         came: Callable[[str], None] = lambda _listener: None,
         watch: Watch | None = None,
+        trace: Callable[[Call, ResponseObserver], ResponseTrace] | None = None,
     ) -> None:
         """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`.
 
-        `came` is told of each response that Envoy hands over: at which listener its request arrived.
+        `came` is told of each response that Envoy hands over: at which listener its request arrived. `trace` begins to
+        trace a response; None traces none.
         """
+        self._trace = trace
         self._readers = Readers(
             resolve=resolve,
             observe=observe,
@@ -63,11 +67,22 @@ class Processor:
 
     async def process(self, call: Call) -> bytes | None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
+        if self._trace is not None:
+            return await self._traced(call, self._trace(call, self._readers.observe))
         stream = ProcessingStream(self._readers)
         try:
             return await _converse(stream, call)
         finally:
             stream.close()
+
+    async def _traced(self, call: Call, trace: ResponseTrace) -> bytes | None:
+        """Do the same, and leave a span."""
+        stream = ProcessingStream(replace(self._readers, observe=trace))
+        try:
+            return await _converse(stream, call)
+        finally:
+            stream.close()
+            trace.end(stream.report.said, stream.report.status)
 
 
 async def _converse(stream: ProcessingStream, call: Call) -> bytes | None:

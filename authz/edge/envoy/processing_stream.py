@@ -63,6 +63,7 @@ class ProcessingStream:
 
     Attributes:
         complete: whether the call may end with the reply that was given last: all of the response has come.
+        report: what becomes known of the response.
     """
 
     __slots__ = (
@@ -73,7 +74,6 @@ class ProcessingStream:
         "_modes",
         "_over",
         "_readers",
-        "_report",
         "_request_id",
         "_rewriter",
         "_seconds",
@@ -81,13 +81,14 @@ class ProcessingStream:
         "_validators",
         "_waved",
         "complete",
+        "report",
     )
 
     def __init__(self, readers: Readers) -> None:
         """Judge for the reader that `readers` finds."""
         self.complete = False
         self._readers = readers
-        self._report = ResponseReport(readers.observe, readers.watch.write)
+        self.report = ResponseReport(readers.observe, readers.watch.write)
         self._seconds: float | None = None
         self._challenge: str | None = None
         self._end_stream: Callable[[], None] | None = None  # ends a stream that is counted
@@ -149,14 +150,14 @@ class ProcessingStream:
             yield from self._fail()
             return
         reader = self._readers.find(request.metadata_context.filter_metadata)
-        self._report.said, self._report.server = reader.said, reader.server
+        self.report.said, self.report.server = reader.said, reader.server
         self._request_id = reader.request_id
         self._seconds = None if reader.context is None else reader.context.seconds
         self._end_stream = self._readers.begin(reader)
         self._note_version(request.attributes)
         values = field_values(message.headers)
         head = read_head(values)
-        self._report.status = head.status
+        self.report.status = head.status
         self._session = reader.bind_session(values.get(SESSION))
         self._length = values.get(LENGTH, "")
         self._validators = [name for name in VALIDATORS if name in values]
@@ -201,7 +202,7 @@ class ProcessingStream:
             for action in actions:
                 match action:
                     case Judged():
-                        self._report.judged(action, headers_sent=self._headers_sent)
+                        self.report.judged(action, headers_sent=self._headers_sent)
                     case Body() if len(gathered) + len(action.data) < PIECE:
                         gathered += action.data
                     case _:
@@ -253,7 +254,7 @@ class ProcessingStream:
             self._over = True
             yield bad_gateway(self._request_id)
         refused = Judged(ResponseOutcome.REFUSED, cause=Cause.INTERNAL)
-        self._report.judged(refused, headers_sent=self._headers_sent)
+        self.report.judged(refused, headers_sent=self._headers_sent)
 
 
 def _ends(kind: str, message: Any) -> bool:

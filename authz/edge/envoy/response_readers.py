@@ -20,8 +20,8 @@ from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams
 from authz.core.servers import Server
 from authz.edge.envoy.received import read_request_id, texts
-from authz.edge.telemetry.metrics import Metrics
 from authz.edge.telemetry.response_record import ResponseFacts
+from authz.edge.tracing.responses import ResponseObserver
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves its dynamic metadata."""
@@ -93,7 +93,7 @@ class Readers:
     """
 
     resolve: Resolve
-    observe: Metrics
+    observe: ResponseObserver
     bounds: FilterBounds
     held: HeldBytes
     streams: OpenStreams

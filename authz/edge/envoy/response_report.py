@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 from authz.core.response.commands import Judged, ResponseOutcome
 from authz.core.response.filter_result import Cause
-from authz.edge.telemetry.metrics import Metrics
 from authz.edge.telemetry.response_record import ResponseFacts
+from authz.edge.tracing.responses import ResponseObserver
 
 _BAD_GATEWAY = 502
 
@@ -20,7 +20,7 @@ class ResponseReport:
         status: the status that the server sent.
     """
 
-    def __init__(self, observe: Metrics, write: Callable[[ResponseFacts], None]) -> None:
+    def __init__(self, observe: ResponseObserver, write: Callable[[ResponseFacts], None]) -> None:
         """Count in `observe`, and give the record to `write`."""
         self.said: Mapping[str, str] = {}
         self.server = ""

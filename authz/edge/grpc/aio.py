@@ -16,7 +16,7 @@ Rules of this module:
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, TypeVar
@@ -51,6 +51,12 @@ class AioCall:
         self._reading: asyncio.Task[bytes | None] | None = None  # goes on while the handler is woken
         self._timer: asyncio.TimerHandle | None = None
         self._ended = self._woken = self._cancelled = False
+
+    @property
+    def metadata(self) -> Iterable[tuple[str, Any]]:
+        """What the client sent with the call."""
+        sent: Iterable[tuple[str, Any]] = self._context.invocation_metadata() or ()
+        return sent
 
     async def read(self) -> bytes | Woken | None:
         """Return the next message, WOKEN or None."""

@@ -93,6 +93,7 @@ class NativeServer:
         self.turns = Turns()
         self.loop = asyncio.get_running_loop()
         self._methods = {name.encode(): method for name, method in methods(services).items()}
+        self._keeps_metadata = services.metadata
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
@@ -190,10 +191,16 @@ class NativeServer:
             NativeCall(self, event.call, None).end(grpc.StatusCode.UNIMPLEMENTED)
         elif not method.admit():
             NativeCall(self, event.call, None).end(grpc.StatusCode.RESOURCE_EXHAUSTED)
-        elif method.unary is not None:
-            NativeCall(self, event.call, method).serve_unary(method.unary)
+        else:
+            self._serve(NativeCall(self, event.call, method), method, event)
+
+    def _serve(self, call: NativeCall, method: ServedMethod, event: Any) -> None:
+        if self._keeps_metadata:
+            call.metadata = event.invocation_metadata
+        if method.unary is not None:
+            call.serve_unary(method.unary)
         elif method.stream is not None:
-            NativeCall(self, event.call, method).serve_stream(method.stream)
+            call.serve_stream(method.stream)
 
     def _shut_down(self, _event: Any) -> None:
         self._stopped = True

@@ -17,7 +17,7 @@ Rules of this module:
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -81,7 +81,9 @@ def _suspended() -> Generator[object, Any, Any]:
 
 
 class NativeCall:
-    """One call."""
+    """One call; `metadata` is set by the server, if handlers read it."""
+
+    metadata: Iterable[tuple[str, Any]]
 
     __slots__ = (
         "_asked",
@@ -97,6 +99,7 @@ class NativeCall:
         "_wants",
         "_watched",
         "_woken",
+        "metadata",
     )
 
     def __init__(self, host: CallHost, call: Any, method: ServedMethod | None) -> None:

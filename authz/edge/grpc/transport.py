@@ -37,7 +37,7 @@ The end:
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -81,6 +81,10 @@ class RpcAbort(Exception):  # noqa: N818 - an order to the server
 
 class Call(Protocol):
     """One call, as its handler sees it."""
+
+    @property
+    def metadata(self) -> Iterable[tuple[str, Any]]:
+        """Name and value of what the client sent with the call; only if `Services.metadata`."""
 
     async def read(self) -> bytes | Woken | None:
         """Return the next message, WOKEN after a wake-up, or None once the client sends nothing more.
@@ -136,12 +140,14 @@ class Services:
         streams: handlers that read and write as they like, by full name.
         limit: calls of one method that may be under way at once; more are answered RESOURCE_EXHAUSTED.
         refused: is told the method's name for each call beyond the limit, in the handlers' thread.
+        metadata: whether handlers read the metadata of calls, which then is kept.
     """
 
     unary: Mapping[str, Unary]
     streams: Mapping[str, Stream]
     limit: int = 4096
     refused: Callable[[str], None] = _count_nothing
+    metadata: bool = False
 
 
 class Transport(Protocol):

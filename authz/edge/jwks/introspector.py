@@ -33,6 +33,7 @@ from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.jwks.client_proof import proof_in_form, proof_in_headers
 from authz.edge.jwks.documents import Documents, FetchError
 from authz.edge.jwks.problem import INTROSPECTION_FAILED, IntrospectionFigures, KeyProblem, moment
+from authz.edge.tracing.work import StartSpan, WorkInProgress, untraced
 
 _LOG = structlog.get_logger("authz.introspection")
 _MAX_BYTES = 65_536
@@ -85,6 +86,7 @@ class Introspector:
         insecure_hosts: frozenset[str] = frozenset(),
         authorities: str | None = None,
         clock: Callable[[], float] = time.time,
+        span: StartSpan = untraced,
     ) -> None:
         """Prepare to ask; nothing is connected yet.
 
@@ -96,7 +98,9 @@ class Introspector:
             insecure_hosts: as `Documents` takes it.
             authorities: as `Documents` takes it.
             clock: seconds since the epoch.
+            span: shows a question.
         """
+        self._span = span
         self._observer, self._find_keys, self._clock = observer, find_keys, clock
         self._issuers = {
             issuer: _Asked(
@@ -176,19 +180,25 @@ class Introspector:
         return question
 
     async def _ask(self, asked: _Asked, digest: bytes, token: str) -> None:
-        how = asked.how
+        named = {"mcp_authz.issuer": asked.how.issuer, "url.full": asked.how.endpoint}
         async with asked.turns:
-            try:
-                async with asyncio.timeout(how.timeout):
-                    said = await self._said(how, token)
-            except (FetchError, TimeoutError) as error:
-                self._failed(asked, str(error) or f"no answer within {how.timeout} s")
-            except Exception as error:  # noqa: BLE001 - no answer of an issuer may end more than its question
-                self._failed(asked, type(error).__name__)
-            else:
-                self._remember(asked, digest, said)
+            with self._span("introspect", named) as work:
+                await self._ask_shown(asked, digest, token, work)
 
-    def _failed(self, asked: _Asked, cause: str) -> None:
+    async def _ask_shown(self, asked: _Asked, digest: bytes, token: str, work: WorkInProgress) -> None:
+        how = asked.how
+        try:
+            async with asyncio.timeout(how.timeout):
+                said = await self._said(how, token)
+        except (FetchError, TimeoutError) as error:
+            self._failed(asked, work, str(error) or f"no answer within {how.timeout} s")
+        except Exception as error:  # noqa: BLE001 - no answer of an issuer may end more than its question
+            self._failed(asked, work, type(error).__name__)
+        else:
+            self._remember(asked, digest, said)
+
+    def _failed(self, asked: _Asked, work: WorkInProgress, cause: str) -> None:
+        work.failed(cause)
         self._observer.introspected(asked.how.issuer, "failed")
         issuer, url, before = asked.how.issuer, asked.how.endpoint, asked.problem
         told = f"{INTROSPECTION_FAILED}: {cause}"

@@ -29,6 +29,7 @@ from authz.config.settings import Fetching, IssuerKeys
 from authz.core.identity.jwks import KeySet, KeySetError, read_key_set
 from authz.edge.jwks.fetcher import Fetcher, FetchError
 from authz.edge.jwks.problem import KeyProblem, moment
+from authz.edge.tracing.work import StartSpan, WorkInProgress, untraced
 
 _MAX_DOUBLINGS = 16
 _LOG = structlog.get_logger("authz.keys")
@@ -98,7 +99,11 @@ class _Source:
 
 
 class KeyStore:
-    """The keys of every issuer; used by one event loop, except where any thread may ask."""
+    """The keys of every issuer; used by one event loop, except where any thread may ask.
+
+    Attributes:
+        span: shows each fetch.
+    """
 
     def __init__(
         self,
@@ -130,6 +135,7 @@ class KeyStore:
         """
         plan = self._schedule = schedule or Schedule()
         self._observer, self._on_change = observer, on_change
+        self.span: StartSpan = untraced
         self._clock, self._sleep = clock, sleep
         self._fetcher = Fetcher(
             seconds=plan.timeout,
@@ -254,13 +260,20 @@ class KeyStore:
             await self._sleep(self._schedule.pause(source.age, source.failures))
 
     async def _fetch(self, source: _Source) -> None:
+        named = {"mcp_authz.issuer": source.where.issuer, "url.full": source.where.jwks_uri}
+        with self.span("fetch keys", named) as work:
+            await self._fetch_shown(source, work)
+
+    async def _fetch_shown(self, source: _Source, work: WorkInProgress) -> None:
         try:
             fetched = await self._fetcher.key_set(source.where)
             keys = self._usable(source, fetched.body)
         except (FetchError, KeySetError) as error:
             self._fail(source, str(error), getattr(error, "url", "") or source.where.jwks_uri)
+            work.failed(str(error))
         except Exception as error:  # noqa: BLE001 - no document of an issuer may end the fetching for good
             self._fail(source, type(error).__name__, source.where.jwks_uri)
+            work.failed(type(error).__name__)
         else:
             self._accept(source, keys, fetched.max_age)
 

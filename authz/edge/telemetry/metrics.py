@@ -123,6 +123,15 @@ class Metrics:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=registry
         )
 
+        # The threads that trace add to this one.
+        self._spans = Counter(
+            "mcp_authz_spans", "Spans, by what became of them.", ["outcome"], registry=registry
+        )
+
+    def traced(self, outcome: str, count: int) -> None:
+        """Count spans by what became of them: `exported`, `failed` (the collector took them not) or `dropped`."""
+        self._spans.labels(outcome).inc(count)
+
     def _counters(self) -> tuple[Counters, ...]:
         decided = ("server", "method", "rule", "decision", "reason")
         self._decisions = Counters("mcp_authz_decisions", "Decisions by rule and reason.", decided)

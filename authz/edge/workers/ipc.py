@@ -27,7 +27,7 @@ MAX_BYTES = 64 * 1024 * 1024
 class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """What one worker is to do; the first message to it.
 
-    The fields from `config` to `audit_format` are the flags of `serve`, unset ones empty or None.
+    The fields from `config` to `otlp` are the flags of `serve`, unset ones empty or None.
 
     Attributes:
         shared: whether other workers listen at the same gRPC address.
@@ -48,6 +48,7 @@ class Task(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     console: bool = True
     audit: str = ""
     audit_format: str = ""
+    otlp: str = ""
     grpc_server: ServerChoice = ServerChoice.AUTO
     shared: bool = False
     hold: float = 0.0

@@ -116,6 +116,7 @@ servers:
     resource_documentation: https://docs.example/files
 define: {hidden: [secret]}
 audit: {claims: [groups, [realm_access, roles]], format: ocsf, file: audit.jsonl}
+observability: {otlp: "http://collector:4318", percent: 0.5, queue: 99, agent_authorization: true}
 """
 BESIDE = """\
 ca_file: ca.pem

@@ -1,0 +1,98 @@
+"""The queue of spans, and the thread that makes them of what the request path left and sends them.
+
+Nobody waits for it: a span that finds no room is dropped and counted, and so is one that the collector does not take.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from authz.edge.tracing.spans import Span
+
+INTERVAL = 1.0
+"""Seconds between two batches."""
+CLOSE_SECONDS = 5.0
+"""Longest time that `close` waits for the last batch."""
+_BATCH = 512
+_LOG = structlog.get_logger("authz.tracing")
+
+
+class Collector(Protocol):
+    """Where spans go."""
+
+    def send(self, spans: Sequence[Span]) -> bool:
+        """Send some; return whether they were taken. It may take seconds."""
+
+    def close(self) -> None:
+        """Abandon what is under way, and send nothing more."""
+
+
+class SpanQueue:
+    """Sends spans until it is closed; `add` may be called by any thread."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        *,
+        size: int,
+        count: Callable[[str, int], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        """Begin to send.
+
+        Args:
+            collector: takes the spans.
+            size: spans that may wait.
+            count: counts spans by what became of them: `exported`, `failed` or `dropped`.
+            interval: seconds between two batches.
+        """
+        self._collector, self._size, self._count, self._interval = collector, size, count, interval
+        self._waiting: deque[Span] = deque()
+        self._stop = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+        self._thread.start()
+
+    def add(self, span: Span) -> None:
+        """Queue a span; never wait."""
+        if len(self._waiting) >= self._size:
+            self._count("dropped", 1)
+        else:
+            self._waiting.append(span)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what waits, then stop; give up on a collector that takes nothing for this many seconds."""
+        self._stop.set()
+        self._thread.join(seconds)
+        self._collector.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        for _ in range(self._size):  # what comes meanwhile is for the next time
+            if not self._waiting:
+                return
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+            self._send(batch)
+
+    def _send(self, batch: Sequence[Span]) -> None:
+        try:
+            sent = self._collector.send(batch)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, tracing must end nothing
+            sent = False
+            _LOG.error("spans cannot be made", error=type(error).__name__)
+        self._count("exported" if sent else "failed", len(batch))
+        if sent == self._failing:  # told once, and not for each batch
+            self._failing = not sent
+            if sent:
+                _LOG.info("spans are exported again")
+            else:
+                _LOG.warning(
+                    "spans are not exported", cure="see whether the collector takes OTLP over HTTP there"
+                )

@@ -1,0 +1,158 @@
+"""Spans as OpenTelemetry's SDK has them, sent by its exporter: OTLP over HTTP, in protobuf.
+
+The only module that imports the SDK, which is an extra of the distribution. Of the SDK it uses what describes a span and what
+sends it, and not its tracer: that would make objects on the request path. The exporter reads the usual variables for
+headers, certificates, timeout and compression (OTEL_EXPORTER_OTLP_HEADERS and so on).
+"""
+
+import logging
+import os
+import random
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from authz import __version__
+from authz.edge.tracing.attributes import Value, check_attributes, span_name
+from authz.edge.tracing.spans import CheckSpan, CheckSteps, Span, WorkSpan
+from authz.edge.tracing.traceparent import SpanParent
+
+_SECOND = 1_000_000_000
+_SCOPE = InstrumentationScope("mcp-authz", __version__)
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_UNSET = Status(StatusCode.UNSET)
+
+
+class OtlpCollector:
+    """A collector that takes OTLP over HTTP (an `export.Collector`)."""
+
+    def __init__(
+        self, endpoint: str, *, authorization: bool = False, exporter: SpanExporter | None = None
+    ) -> None:
+        """Send to a URL, which ends in `/v1/traces`; nothing is connected yet.
+
+        Args:
+            endpoint: the URL.
+            authorization: whether spans have the drafted attributes for decisions about agents.
+            exporter: sends in the place of the SDK's own.
+        """
+        _quieten()
+        self._authorization = authorization
+        self._exporter = exporter or OTLPSpanExporter(endpoint=endpoint)
+        self._resource = _resource()
+
+    def send(self, spans: Sequence[Span]) -> bool:
+        """Send some; return whether they were taken."""
+        made = [each for span in spans for each in self._made(span)]
+        return self._exporter.export(made) is SpanExportResult.SUCCESS
+
+    def close(self) -> None:
+        """Abandon what is under way."""
+        self._exporter.shutdown()
+
+    def _made(self, span: Span) -> Iterator[ReadableSpan]:
+        if isinstance(span, CheckSpan):
+            yield from self._check(span)
+        else:
+            yield self._work(span)
+
+    def _check(self, span: CheckSpan) -> Iterator[ReadableSpan]:
+        steps, parent, decision = span.steps, span.parent, span.decision
+        end = int(span.facts.at * _SECOND) if steps is None else steps.start + int(span.seconds * _SECOND)
+        start = end - int(span.seconds * _SECOND) if steps is None else steps.start
+        own = _own(parent)
+        if steps is not None:
+            own = _context(SpanParent(steps.own_trace or own.trace_id, steps.span_id, sampled=True))
+        failed = Status(StatusCode.ERROR, decision.reason.value)
+        yield self._span(
+            span_name(decision.method),
+            own,
+            parent,
+            (start, end),
+            kind=SpanKind.SERVER,
+            attributes=check_attributes(span, authorization=self._authorization),
+            links=tuple(Link(_context(link, remote=True)) for link in span.links),
+            status=_UNSET if decision.allowed else failed,
+        )
+        if steps is not None:
+            yield from self._steps(steps, own)
+
+    def _steps(self, steps: CheckSteps, own: SpanContext) -> Iterator[ReadableSpan]:
+        parent = SpanParent(own.trace_id, own.span_id, sampled=True)
+        at = steps.began
+        for name, ended in steps.ends:
+            start, end = (steps.start + int((moment - steps.began) * _SECOND) for moment in (at, ended))
+            yield self._span(name, _own(parent), parent, (start, end))
+            at = ended
+
+    def _work(self, span: WorkSpan) -> ReadableSpan:
+        kind = SpanKind.CLIENT if span.client else SpanKind.SERVER if span.server else SpanKind.INTERNAL
+        return self._span(
+            span.name,
+            _own(span.parent),
+            span.parent,
+            (span.start, span.end),
+            kind=kind,
+            attributes=span.attributes,
+            status=Status(StatusCode.ERROR, span.problem) if span.failed else _UNSET,
+        )
+
+    def _span(
+        self,
+        name: str,
+        own: SpanContext,
+        parent: SpanParent | None,
+        times: tuple[int, int],
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Value] | None = None,
+        links: Sequence[Link] = (),
+        status: Status = _UNSET,
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name=name,
+            context=own,
+            parent=None if parent is None else _context(parent, remote=kind is not SpanKind.INTERNAL),
+            resource=self._resource,
+            attributes=attributes or {},
+            links=links,
+            kind=kind,
+            status=status,
+            start_time=times[0],
+            end_time=max(times),
+            instrumentation_scope=_SCOPE,
+        )
+
+
+def _own(parent: SpanParent | None) -> SpanContext:
+    """Return a new span's context, in its parent's trace or in one of its own."""
+    trace = (random.getrandbits(128) or 1) if parent is None else parent.trace_id
+    return _context(SpanParent(trace, random.getrandbits(64) or 1, sampled=True))
+
+
+def _context(span: SpanParent, *, remote: bool = False) -> SpanContext:
+    flags = _SAMPLED if span.sampled else TraceFlags(TraceFlags.DEFAULT)
+    return SpanContext(span.trace_id, span.span_id, remote, flags)
+
+
+def _resource() -> Resource:
+    """Return what names this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    own = {
+        "service.name": "mcp-authz",
+        "service.version": __version__,
+        "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+    }
+    return Resource(own).merge(OTELResourceDetector().detect())
+
+
+def _quieten() -> None:
+    """Keep the SDK's log lines, which are no JSON, from stderr: the queue tells of a collector that takes nothing."""
+    logger = logging.getLogger("opentelemetry")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False

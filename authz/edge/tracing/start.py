@@ -1,0 +1,22 @@
+"""Begin to trace, if the settings say where spans go; else nothing of tracing is imported."""
+
+from collections.abc import Callable
+
+from authz.config.settings import TracingTerms
+from authz.edge.tracing.tracer import Tracer
+
+
+def start_tracing(terms: TracingTerms, count: Callable[[str, int], None]) -> Tracer | None:
+    """Return a tracer, None if nothing is traced.
+
+    Args:
+        terms: where spans go, and how many.
+        count: counts spans by what became of them.
+    """
+    if not terms.endpoint:
+        return None
+    from authz.edge.tracing.export import SpanQueue  # noqa: PLC0415 - not without a collector
+    from authz.edge.tracing.otlp import OtlpCollector  # noqa: PLC0415 - imports the SDK, which is an extra
+
+    collector = OtlpCollector(terms.endpoint, authorization=terms.agent_authorization)
+    return Tracer(SpanQueue(collector, size=terms.queue, count=count), percent=terms.percent)
