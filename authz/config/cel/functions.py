@@ -46,8 +46,9 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "reverse": 'client.reverse() == "ilc"',
         "default": 'default(jwt.absent, "none") == "none" && default(jwt["sub"], "none") != "none"',
         "coalesce": 'coalesce(jwt.absent, jwt.sub, "none") != "none"',
+        "isIP": "isIP(source.address) && !isIP(client)",
         "cidr": 'cidr("10.0.0.0/8").containsIP(source.address)',
-        "containsIP": 'cidr("10.0.0.0/8").containsIP(ip(source.address))',
+        "containsIP": 'cidr("10.0.0.0/8").containsIP(source.address) && cidr("2001:db8::/32").containsIP("2001:DB8::1")',
         "ip": '!cidr("192.168.0.0/16").containsIP(ip(source.address))',
         "type": "type(client) == string && type(jwt) == map",
         "string": 'string(1) == "1"',
@@ -78,7 +79,7 @@ _HASH = "an expression computes no digests"
 _RANDOM = "a decision does not depend on chance"
 _MAPS = "compare the members one by one"
 _BITS = "use + - * / % and comparisons"
-_ADDRESS = 'only cidr("NETWORK").containsIP(source.address) tests addresses'
+_ADDRESS = 'only isIP(…) and cidr("NETWORK").containsIP(source.address) test addresses'
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "json": _VALUES,
@@ -114,7 +115,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         **{f"math.{name}": _BITS for name in ("sqrt", "bitAnd", "bitOr", "bitXor", "bitNot")},
         **{f"math.{name}": _BITS for name in ("bitShiftLeft", "bitShiftRight")},
         **{f"math.{name}": "JSON has no such numbers" for name in ("isInf", "isNaN", "isFinite")},
-        **dict.fromkeys(("isIP", "containsCIDR", "masked", "prefixLength", "family"), _ADDRESS),
+        **dict.fromkeys(("containsCIDR", "masked", "prefixLength", "family"), _ADDRESS),
         **dict.fromkeys(("isUnspecified", "isLoopback", "isGlobalUnicast"), _ADDRESS),
         **dict.fromkeys(("isLinkLocalMulticast", "isLinkLocalUnicast"), _ADDRESS),
         "redacted": "Authorization and Cookie are not visible; every other header is",

@@ -1,26 +1,24 @@
-"""Functions that exist on the tree alone: each call becomes an expression of CEL's own operators.
+"""Functions that exist on the tree alone: each call becomes an expression of functions that the engine has.
 
-cel-cpp has no such functions, and one in Python would run on the request path. What they become:
+cel-cpp has no such functions, and those in Python would run on the request path. What they become:
 
 * `x.contains(y)`: `type(x) == string ? x.contains(y) : y in x`, as agentgateway means the word.
 * `default(a.b, y)`: `"b" in a ? a.b : y`; each step of a path is first tested to be a map. `coalesce(a.b, c, y)`
   likewise, and it also passes over null. CEL cannot catch an error, so what is tried must be a path of literal keys.
-* `cidr("10.0.0.0/8").containsIP(x)`: `x.matches("^10[.]…$")`. Envoy writes addresses in one way (RFC 5952), so an IPv4
-  network is a finite set of texts. An IPv6 network is not, and is refused.
+* `cidr("10.0.0.0/8").containsIP(x)`: `inNetwork("10.0.0.0/8", x)`, so that the network is read here and what is no
+  network is refused. `inNetwork` is in Python (`core.policy.expression`).
 """
 
-import ipaddress
 from collections.abc import Callable, Sequence
 
 from authz.config.cel.tree import Expr, Node, Parsed, nodes, position
 from authz.config.cel.typecheck import ExpressionError
+from authz.core.policy.expression import read_network
 
 _MAX_BYTES = 1_048_576
 """Largest rewritten tree: each `contains` inside the target of another triples it."""
 _INSIDE = frozenset({"cidr", "ip"})
 """Functions that stand only inside others."""
-_VERSION = 4
-_OCTET_BITS = 8
 
 
 def rewritten(shared: Parsed, listed: Sequence[Node]) -> Parsed:
@@ -118,36 +116,13 @@ def _contains_ip(node: Node) -> Node:
     (address,) = call.args
     if address.call_expr.function == "ip":
         (address,) = address.call_expr.args
-    pattern = _pattern(network.args[0].const_expr.string_value)
-    return Expr(
-        call_expr=Expr.Call(
-            function="matches", target=address, args=[Expr(const_expr={"string_value": pattern})]
-        )
-    )
-
-
-def _pattern(text: str) -> str:
-    """Return a pattern for the addresses of an IPv4 network."""
+    text = network.args[0].const_expr.string_value
     try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        msg = f"{text} is no network: write one as 10.0.0.0/8"
+        read_network(text)
+    except ValueError as error:
+        msg = f"{text} is no network: {error}"
         raise ValueError(msg) from None
-    if network.version != _VERSION:
-        msg = f"{text}: only IPv4 networks can be tested; compare an IPv6 address with startsWith"
-        raise ValueError(msg)
-    octets = []
-    for place, octet in enumerate(network.network_address.packed):
-        free = min(max((place + 1) * _OCTET_BITS - network.prefixlen, 0), _OCTET_BITS)
-        octets.append(str(octet) if not free else _ANY if free == _OCTET_BITS else _one_of(octet, 1 << free))
-    return f"^{'[.]'.join(octets)}$"
-
-
-_ANY = "[0-9]{1,3}"
-
-
-def _one_of(first: int, count: int) -> str:
-    return f"({'|'.join(str(number) for number in range(first, first + count))})"
+    return _call("inNetwork", network.args[0], address)
 
 
 def _is_of_type(node: Node, name: str) -> Node:

@@ -8,12 +8,16 @@ Rules of this file:
   token and policy; what reads `args` has no value for an item of a list.
 * Text becomes an expression in `authz.config.cel.compile`, where its tree is checked; here it is only evaluated.
 
-The engine is cel-cpp by way of cel-expr-python, the same that Envoy runs. No function is implemented in Python.
+The engine is cel-cpp by way of cel-expr-python, the same that Envoy runs. Only the functions about IP addresses are in
+Python, because cel-cpp has none. They are called where an expression asks about an address and nowhere else; what they are
+given is a sender's text at times, so its length is bounded before it is read, and no error repeats it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -44,7 +48,73 @@ VARIABLES: Mapping[str, cel.Type] = {
 CALLER_NAMES = frozenset({"jwt", "scopes", "roles", "groups", "client", "issuer", "server"})
 """Names whose values follow from the token and the server alone."""
 
-EXTENSIONS = (ExtStrings(),)
+_LONGEST_ADDRESS = 64
+"""Characters of the longest address, with the zone of a link-local one."""
+
+
+def is_ip(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        _address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def in_network(network: str, text: str) -> bool:
+    """Return whether an address is in a network. One that is written as IPv4 in IPv6 (`::ffff:10.0.0.1`) is the IPv4 one.
+
+    Raises:
+        ValueError: the text is no address. Neither answer would be safe, as the test may stand behind a `!`.
+    """
+    return _address(text) in read_network(network)
+
+
+@lru_cache(maxsize=256)
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """Return a network; host bits are ignored.
+
+    Raises:
+        ValueError: the text is none; it says what to write.
+    """
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        msg = "write one as 10.0.0.0/8 or 2001:db8::/32"
+        raise ValueError(msg) from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        msg = "write it as an IPv4 network, as addresses of it are"
+        raise ValueError(msg)
+    return network
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    if len(text) > _LONGEST_ADDRESS:
+        raise ValueError(_NO_ADDRESS)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError(_NO_ADDRESS) from None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+_NO_ADDRESS = "this is no IP address"
+_NETWORK = cel.CelExtension(
+    "network",
+    [
+        cel.FunctionDecl(
+            "isIP", [cel.Overload("is_ip", cel.Type.BOOL, [_STRING], is_member=False, impl=is_ip)]
+        ),
+        cel.FunctionDecl(
+            "inNetwork",
+            [cel.Overload("in_network", cel.Type.BOOL, [_STRING, _STRING], is_member=False, impl=in_network)],
+        ),
+    ],
+)
+"""What the engine knows of them; `config.cel.rewrite` makes `inNetwork` of `cidr(...).containsIP(...)`."""
+
+EXTENSIONS = (ExtStrings(), _NETWORK)
 """What expressions may use beyond CEL's standard functions; `config.cel.functions` lists what is open to operators."""
 
 ENGINE = cel.NewEnv(variables=dict(VARIABLES), extensions=list(EXTENSIONS))

@@ -85,7 +85,9 @@ def test_a_function_that_is_not_to_be_had_is_refused_by_name_with_our_spelling(n
         ("cidr('10.0.0.0/8') == cidr('10.0.0.0/8')", "cidr stands only in cidr("),
         ("cidr(client).containsIP(source.address)", "containsIP is asked of a network in quotes"),
         ("cidr('10.0.0/8').containsIP(source.address)", "10.0.0/8 is no network: write one as 10.0.0.0/8"),
-        ("cidr('fd00::/8').containsIP(source.address)", "only IPv4 networks can be tested"),
+        ("cidr('fd00::/129').containsIP(source.address)", "fd00::/129 is no network: write one as"),
+        ("cidr('::ffff:10.0.0.0/104').containsIP(source.address)", "write it as an IPv4 network"),
+        ("inNetwork('10.0.0.0/8', source.address)", "there is no function inNetwork"),
     ],
 )
 def test_a_form_that_cannot_be_had_is_refused_in_words_of_its_own(text, expected):
@@ -123,13 +125,22 @@ def test_what_is_absent_can_have_a_default(text, expected):
     [
         (
             "10.0.0.0/8",
-            ["10.0.0.0", "10.255.255.255"],
-            ["11.0.0.0", "1.10.0.0", "110.0.0.1", "10.1.2.3.4", ""],
+            ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "::FFFF:a01:203"],
+            ["11.0.0.0", "1.10.0.0", "110.0.0.1", "::10.1.2.3", "a00::1"],
         ),
         ("10.1.128.0/17", ["10.1.128.0", "10.1.255.9"], ["10.1.127.255", "10.2.128.0"]),
         ("10.1.2.3/23", ["10.1.2.0", "10.1.3.255"], ["10.1.4.0", "10.1.1.255"]),
-        ("192.0.2.7", ["192.0.2.7"], ["192.0.2.70", "192x0x2x7"]),
-        ("0.0.0.0/0", ["8.8.8.8"], ["::1", "::ffff:10.0.0.1", "8.8.8.8\n"]),
+        ("192.0.2.7", ["192.0.2.7"], ["192.0.2.70", "192.0.2.8"]),
+        ("0.0.0.0/0", ["8.8.8.8", "::ffff:8.8.8.8"], ["::1"]),
+        (
+            "2001:db8::/32",
+            ["2001:db8::", "2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"],
+            ["2001:db9::1", "2001:d::b8", "::2001:db8:0:1", "10.1.2.3"],
+        ),
+        ("2001:db8:1::/47", ["2001:db8:0:1::1", "2001:db8:1::1"], ["2001:db8:2::1"]),
+        ("fe80::/10", ["fe80::1", "fe80::1%eth0", "febf::1"], ["fec0::1"]),
+        ("::1", ["::1", "0:0:0:0:0:0:0:1"], ["::2", "127.0.0.1"]),
+        ("::/0", ["::1", "2001:db8::1"], ["8.8.8.8", "::ffff:8.8.8.8"]),
     ],
 )
 def test_a_network_contains_its_addresses_alone(network, inside, outside):
@@ -137,6 +148,41 @@ def test_a_network_contains_its_addresses_alone(network, inside, outside):
 
     assert [T] * len(inside) == [value(text, source={"address": address}) for address in inside]
     assert [F] * len(outside) == [value(text, source={"address": address}) for address in outside]
+
+
+NO_ADDRESSES = [
+    "",
+    "10.1.2.3.4",
+    "8.8.8.8\n",
+    "192x0x2x7",
+    "10.0.0.1/8",
+    "/run/peer.sock",
+    "1:" * 20_000,
+    "::1 ",
+]
+
+
+@pytest.mark.parametrize("address", [*NO_ADDRESSES, None, 7])
+def test_what_is_no_address_is_neither_in_a_network_nor_outside_of_it(address):
+    text = 'cidr("10.0.0.0/8").containsIP(args.address)'
+
+    assert [E, E] == [value(each, args={"address": address}) for each in (text, f"!{text}")]
+
+
+def test_a_text_can_be_asked_whether_it_is_an_address_first():
+    text = "isIP(args.address)"
+
+    assert [T, T, T] == [
+        value(text, args={"address": each}) for each in ("10.0.0.1", "::1", "::ffff:1.2.3.4")
+    ]
+    assert [F] * len(NO_ADDRESSES) == [value(text, args={"address": each}) for each in NO_ADDRESSES]
+
+
+def test_an_error_about_an_address_does_not_repeat_it():
+    expression = compile_expression('cidr("10.0.0.0/8").containsIP(args.address)')
+    bound = activate({"args": {"address": "a-secret"}})
+
+    assert "a-secret" not in str(expression.program.eval(bound).value())
 
 
 def test_a_default_reads_what_its_path_names():
