@@ -25,7 +25,7 @@ from authz.core.identity.session import MIN_KEY, Sessions
 from authz.core.mcp.methods import METHODS
 from authz.core.policy.lock import Lock
 from authz.core.reasons import Reason
-from authz.core.response.context import ResponseContext
+from authz.core.response.context import KnownCallers, ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
 from authz.core.response.presence import ALONE, AMONG_REPLICAS, RewriterPresence
@@ -104,6 +104,7 @@ class Service:
         self.locks = LockWatch(self.metrics.compared)
         self.locks.put_in_force(settings.digest, _locks(settings))
         self.snapshots = Snapshots(self._snapshot(settings))
+        self._callers = KnownCallers()
         self.metrics.policy(settings.digest, settings.tools)
 
     def checker(self) -> Checker:
@@ -230,7 +231,7 @@ class Service:
         decided_by = self.snapshots.find(metadata.get("policy", ""))
         return ResponseContext.decode(
             metadata,
-            decided_by.servers,
+            self._callers.find(metadata, decided_by.servers),
             time.time(),
             longest_name=decided_by.limits.name,
             sessions=current.sessions,
@@ -257,6 +258,7 @@ class Service:
         self.streams.shares = settings.stream_shares
         self.locks.put_in_force(settings.digest, _locks(settings))
         self.snapshots.put_in_force(self._snapshot(settings))
+        self._callers = KnownCallers()
         self.metrics.policy(settings.digest, settings.tools)
 
     def _snapshot(self, settings: Settings) -> PolicySnapshot:

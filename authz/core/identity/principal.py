@@ -104,9 +104,10 @@ class CallerCache:
         verdicts: rules or item -> verdict, where the verdict depends on nothing but the caller and the item.
         sessions: session id as sent -> the server's id, for ids that were verified.
         replies: kind of reply -> the bytes of its part about the caller.
+        reader: the bytes that say who reads an answer, as they were made last, behind what else they depend on.
     """
 
-    __slots__ = ("conditions", "replies", "sessions", "verdicts")
+    __slots__ = ("conditions", "reader", "replies", "sessions", "verdicts")
 
     def __init__(self) -> None:
         """Start empty."""
@@ -114,6 +115,7 @@ class CallerCache:
         self.verdicts: BoundedCache[object, Any] = BoundedCache(256)
         self.sessions: BoundedCache[object, str] = BoundedCache(64)
         self.replies: BoundedCache[object, bytes] = BoundedCache(64)
+        self.reader: tuple[object, bytes] = (None, b"")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

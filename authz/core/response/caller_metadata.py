@@ -2,7 +2,8 @@
 
 The rewriter runs in another gRPC call, perhaps in another process, and sees no request. Dynamic metadata no client can
 set. It is one JSON text under one key, because Envoy's metadata would turn every integer into a double, and holds only those
-claims and headers that the server's rules read.
+claims and headers that the server's rules read. The request's id stands beside it, so the text of a caller stays the same
+from call to call, and both sides can remember what they made of it.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from authz.core.request import HttpRequest, RequestId
 
 KEY = "caller"
 """The key of the dynamic metadata that holds the context."""
+REQUEST_ID = "request_id"
+"""The key of the dynamic metadata that holds the JSON of the request's id."""
 LISTENER = "listener"
 """The key of the dynamic metadata that holds the address of Envoy at which the request arrived."""
 
@@ -38,24 +41,21 @@ class CallerMetadata(msgspec.Struct, omit_defaults=True):
     source: str = ""
     holder: str = ""
     groups: tuple[str, ...] = ()
-    request_id: RequestId = None
     ends: float | None = None
 
 
 _DECODE = msgspec.json.Decoder(CallerMetadata).decode
+_DECODE_ID = msgspec.json.Decoder(RequestId).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 
-def encode_caller(
-    caller: Caller, request: HttpRequest, inputs: VisibilityInputs, request_id: RequestId = None
-) -> str:
+def encode_caller(caller: Caller, request: HttpRequest, inputs: VisibilityInputs) -> str:
     """Return the text that the Check leaves for the rewriter.
 
     Args:
         caller: who asks.
         request: the request.
         inputs: the claims and headers that are written.
-        request_id: id of the JSON-RPC request.
     """
     principal = caller.principal
     return _ENCODE(
@@ -74,7 +74,6 @@ def encode_caller(
             source=request.source,
             holder=principal.holder,
             groups=principal.groups,
-            request_id=request_id,
             ends=caller.ends,
         ),
     ).decode()
@@ -86,6 +85,23 @@ def decode_caller(text: str) -> CallerMetadata | None:
         return _DECODE(text)
     except msgspec.DecodeError:
         return None
+
+
+def read_request_id(metadata: Mapping[str, str]) -> RequestId:
+    """Return the id that a Check left in its metadata; None for none."""
+    try:
+        found: RequestId = _DECODE_ID(metadata.get(REQUEST_ID, "null"))
+    except msgspec.DecodeError:
+        return None
+    return found
+
+
+def read_of(request: HttpRequest, inputs: VisibilityInputs) -> tuple[str, ...] | None:
+    """Return what of a request the text of its caller depends on; None if that is any header."""
+    if inputs.headers is None:
+        return None
+    headers = [part for name in inputs.headers for part in (name, request.headers.get(name, ""))]
+    return (request.scheme, request.host, request.path, request.source, *headers)
 
 
 def _only(values: Mapping[str, Any], names: frozenset[str] | None) -> dict[str, Any]:

@@ -5,7 +5,8 @@ which the token is no longer accepted, so that a stream can end then.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import Sessions, UnboundSessions
@@ -15,13 +16,63 @@ from authz.core.policy.context import EvaluationContext
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
-from authz.core.response.caller_metadata import KEY, CallerMetadata, decode_caller
+from authz.core.response.caller_metadata import KEY, CallerMetadata, decode_caller, read_request_id
 from authz.core.response.recognition import Recognise, Recognition
 from authz.core.servers import Changed, Server, nothing_changed
+from authz.core.wire.bounded_cache import BoundedCache
+
+_LONGEST_KNOWN = 4096
+"""Characters of the longest text for which it is remembered who it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseContext:
+class Known(msgspec.Struct, frozen=True, eq=False):
+    """A caller at a server under a policy, as the text says that a Check left.
+
+    Attributes:
+        server: the server.
+        caller: who asks.
+        uses: for each kind of item, the context in which it would be used.
+        expires: moment at which the token expires.
+        ends: moment from which it is no longer accepted; None for never.
+    """
+
+    server: Server
+    caller: Caller
+    uses: Mapping[Kind, EvaluationContext]
+    expires: float
+    ends: float | None
+
+
+class KnownCallers:
+    """Reads callers, and remembers them with what was computed for them. One lives as long as a policy is in force.
+
+    Only the Check of an allowed request leaves a text, so no stranger fills it.
+    """
+
+    def __init__(self) -> None:
+        """Know nobody."""
+        self._known: BoundedCache[tuple[str, str, str], Known] = BoundedCache(1024)
+
+    def find(self, metadata: Mapping[str, str], servers: Mapping[str, Server]) -> Known | None:
+        """Return the caller of whom a Check left this; None if it left none or names an unknown server.
+
+        Args:
+            metadata: the texts of ext_authz's dynamic metadata.
+            servers: the protected servers by name, of the policy that it names.
+        """
+        server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
+        if server is None or text is None:
+            return None
+        key = (metadata.get("policy", ""), server.name, text)
+        found = self._known.get(key)
+        if found is None:
+            found = _read(text, server)
+            if found is not None and len(text) <= _LONGEST_KNOWN:
+                self._known.put(key, found)
+        return found if found is None or found.server is server else _read(text, server)
+
+
+class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Who reads a response, and under what conditions.
 
     Attributes:
@@ -90,7 +141,7 @@ class ResponseContext:
     def decode(
         cls,
         metadata: Mapping[str, str],
-        servers: Mapping[str, Server],
+        found: Known | None,
         now: float,
         *,
         longest_name: int = DEFAULT_LIMITS.name,
@@ -103,7 +154,7 @@ class ResponseContext:
 
         Args:
             metadata: the texts of ext_authz's dynamic metadata.
-            servers: the protected servers by name.
+            found: the caller of whom it tells.
             now: seconds since the epoch.
             longest_name: characters of the longest name that a request may hold.
             sessions: binds sessions.
@@ -112,29 +163,34 @@ class ResponseContext:
             recognition: takes note of the items in lists.
 
         Returns:
-            The context; None if the metadata has none or names an unknown server.
+            The context; None if there is no caller.
         """
-        server, text = servers.get(metadata.get("server", "")), metadata.get(KEY)
-        if server is None or text is None:
+        if found is None:
             return None
-        encoded = decode_caller(text)
-        if encoded is None:
-            return None
-        terms, request = server.issuers.get(encoded.iss), _request(encoded)
-        issuer = "" if terms is None else terms.name
-        caller = Caller.of(_principal(encoded), server.name, issuer=issuer)
         return cls(
-            server=server,
-            caller=caller,
-            uses={kind: EvaluationContext(caller, request, method, None) for kind, method in USES.items()},
-            remaining_ms=max(0, int((encoded.exp - now) * 1000)),
-            request_id=encoded.request_id,
+            server=found.server,
+            caller=found.caller,
+            uses=found.uses,
+            remaining_ms=max(0, int((found.expires - now) * 1000)),
+            request_id=read_request_id(metadata),
             longest_name=longest_name,
-            seconds=None if encoded.ends is None else max(0.0, encoded.ends + grace - now),
+            seconds=None if found.ends is None else max(0.0, found.ends + grace - now),
             sessions=sessions,
             changed=changed,
             recognition=recognition,
         )
+
+
+def _read(text: str, server: Server) -> Known | None:
+    """Return the caller of a text that a Check at a server left; None for any other text."""
+    encoded = decode_caller(text)
+    if encoded is None:
+        return None
+    terms, request = server.issuers.get(encoded.iss), _request(encoded)
+    issuer = "" if terms is None else terms.name
+    caller = Caller.of(_principal(encoded), server.name, issuer=issuer)
+    uses = {kind: EvaluationContext(caller, request, method, None) for kind, method in USES.items()}
+    return Known(server, caller, uses, encoded.exp, encoded.ends)
 
 
 def _principal(encoded: CallerMetadata) -> Principal:

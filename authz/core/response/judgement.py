@@ -4,8 +4,9 @@ Without a verdict on who reads (`visible` is None), every list is refused.
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from authz.core.mcp.item import Visible
 from authz.core.request import RequestId
@@ -16,8 +17,7 @@ from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds, filter
 from authz.core.response.recognition import Recognise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseTerms:
+class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """For whom a response is judged, and how much of it at most.
 
     Attributes:
@@ -40,7 +40,7 @@ class ResponseTerms:
     bounds: FilterBounds = DEFAULT_BOUNDS
     request_id: RequestId = None
     server: str = ""
-    held: HeldBytes = field(default_factory=HeldBytes)
+    held: HeldBytes = msgspec.field(default_factory=HeldBytes)
     challenge: Callable[[int], str] | None = None
     bind_event: Callable[[bytes], bytes | None] = lambda event: event
     recognise: Recognise | None = None

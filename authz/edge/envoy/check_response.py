@@ -22,9 +22,10 @@ from authz.core.identity.session import ABSENT, Absent, Remove, Replace, Session
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Item
 from authz.core.mcp.methods import HTTP_METHODS, METHODS
+from authz.core.policy.policy import VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest, RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER, encode_caller
+from authz.core.response.caller_metadata import KEY, LISTENER, REQUEST_ID, encode_caller, read_of
 from authz.core.servers import Server
 from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID
 from authz.core.wire.bounded_cache import BoundedCache
@@ -70,7 +71,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         parts.append(_event_part(decision.event))
     if rewrite:
         parts.append(_context_part(decision, caller, request, server))
-    elif decision.request_id is not None:
+    if decision.request_id is not None:
         parts.append(_request_id_part(decision.request_id))
     if decision.headers.replaced:
         parts.append(_judged_part(decision.headers.replaced))
@@ -206,12 +207,28 @@ def _judged_part(values: Mapping[str, str]) -> bytes:
 
 def _context_part(decision: Decision, caller: Caller, request: HttpRequest, server: Server) -> bytes:
     """Return the part that the rewriter reads."""
-    inputs = server.policy.visibility_inputs
     return (
         _POOLS.get(decision.method, b"")
         + _listener_part(request.listener())
-        + _text_part(KEY, encode_caller(caller, request, inputs, decision.request_id))
+        + _reader_part(caller, request, server.policy.visibility_inputs)
     )
+
+
+_LONGEST_READER = 4096
+"""Bytes of the longest part about a reader that is kept for a caller: one of them, the last."""
+
+
+def _reader_part(caller: Caller, request: HttpRequest, inputs: VisibilityInputs) -> bytes:
+    """Return the part that says who reads."""
+    read = read_of(request, inputs)
+    if read is None:
+        return _text_part(KEY, encode_caller(caller, request, inputs))
+    known, part = caller.cache.reader
+    if known != (read, inputs):
+        part = _text_part(KEY, encode_caller(caller, request, inputs))
+        if len(part) <= _LONGEST_READER:
+            caller.cache.reader = ((read, inputs), part)
+    return part
 
 
 _LISTENERS: BoundedCache[str, bytes] = BoundedCache(256)
@@ -262,15 +279,15 @@ _ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 _LONGEST_ID = 40
 """Most bytes of a request id whose part is prebuilt: those of a UUID in quotes, and two."""
-_REQUEST_ID = tuple(_text_part("request_id", "." * size)[: -size or None] for size in range(_LONGEST_ID + 1))
+_REQUEST_ID = tuple(_text_part(REQUEST_ID, "." * size)[: -size or None] for size in range(_LONGEST_ID + 1))
 """What comes before a request id in its part, by the id's length."""
 
 
 def _request_id_part(request_id: RequestId) -> bytes:
-    """Return the part with the request's id: the rewriter may be asked for what the answer says of the server itself."""
+    """Return the part with the request's id, which the error bears that takes an answer's place."""
     text = _ENCODE_ID(request_id)
     return (
-        _REQUEST_ID[len(text)] + text if len(text) <= _LONGEST_ID else _text_part("request_id", text.decode())
+        _REQUEST_ID[len(text)] + text if len(text) <= _LONGEST_ID else _text_part(REQUEST_ID, text.decode())
     )
 
 

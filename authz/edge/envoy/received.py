@@ -10,13 +10,11 @@ Rules of this module:
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.request import RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER
+from authz.core.response.caller_metadata import KEY, LISTENER, REQUEST_ID
 from authz.core.response.rewriter import ResponseHead
 
 CHALLENGES = ("www-authenticate", "proxy-authenticate")
@@ -24,14 +22,11 @@ CHALLENGES = ("www-authenticate", "proxy-authenticate")
 VALIDATORS = ("etag", "content-digest", "digest")
 """Headers about the original bytes (RFC 9110 8.8.3, RFC 9530)."""
 LENGTH = "content-length"
-REQUEST_ID = "request_id"
-"""The text of ext_authz's metadata that is the JSON of the request's id."""
 
 _WANTED = frozenset(
     {":status", "content-type", "content-encoding", LENGTH, SESSION, *CHALLENGES, *VALIDATORS}
 )
 _TEXTS = ("decision", "decision_id", "server", "policy", "method", REQUEST_ID, KEY, LISTENER)
-_DECODE_ID = msgspec.json.Decoder(RequestId).decode
 _read: Any = external_processor_pb2.ProcessingRequest.FromString
 
 
@@ -103,12 +98,3 @@ def texts(metadata: Any) -> dict[str, str]:
     """Return the texts that matter of ext_authz's metadata, a `google.protobuf.Struct`."""
     fields = metadata.fields
     return {name: text for name in _TEXTS if name in fields and (text := fields[name].string_value)}
-
-
-def read_request_id(metadata: Mapping[str, str]) -> RequestId:
-    """Return the id that a Check left in its metadata; None for none."""
-    try:
-        found: RequestId = _DECODE_ID(metadata.get(REQUEST_ID, "null"))
-    except msgspec.DecodeError:
-        return None
-    return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from authz.core.denial import challenge_in_its_place
 from authz.core.request import RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER
+from authz.core.response.caller_metadata import KEY, LISTENER, read_request_id
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms
@@ -19,7 +19,7 @@ from authz.core.response.list_filter import FilterBounds
 from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams
 from authz.core.servers import Server
-from authz.edge.envoy.received import read_request_id, texts
+from authz.edge.envoy.received import texts
 from authz.edge.telemetry.response_record import ResponseFacts
 from authz.edge.tracing.responses import ResponseObserver
 

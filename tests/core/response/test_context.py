@@ -14,7 +14,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.policy.policy import VisibilityInputs
 from authz.core.response.caller_metadata import KEY, encode_caller
 from authz.core.response.commands import refusal
-from authz.core.response.context import ResponseContext
+from authz.core.response.context import KnownCallers, ResponseContext
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.envoy.response_readers import NAMESPACE
 from tests.support import core as policies
@@ -28,32 +28,42 @@ INPUTS = VisibilityInputs.of(())
 ASKED = policies.post(policies.message("tools/list"))
 
 
-def encoded(request_id=None, ends=None):
+def encoded(ends=None):
     caller = Caller.of(policies.principal(), "demo", ends)
-    return encode_caller(caller, ASKED, INPUTS, request_id)
+    return encode_caller(caller, ASKED, INPUTS)
 
 
-def decoded(text, servers=SERVERS, **more):
-    return ResponseContext.decode({"server": "demo", KEY: text}, servers, tokens.NOW, **more)
+def decoded(text, servers=SERVERS, request_id="null", **more):
+    metadata = {"server": "demo", KEY: text, "request_id": request_id}
+    return ResponseContext.decode(metadata, KnownCallers().find(metadata, servers), tokens.NOW, **more)
 
 
 @given(st.none() | st.integers() | st.just(10**2047) | st.text())
 def test_the_reader_knows_the_id_of_the_request_in_value_and_type(request_id):
-    reader = decoded(encoded(request_id))
+    reader = decoded(encoded(), request_id=json.dumps(request_id))
 
     assert (type(request_id), request_id) == (type(reader.request_id), reader.request_id)
 
 
-def test_nothing_is_handed_over_for_a_request_without_an_id():
-    assert "request_id" not in json.loads(encoded())
-
-
 @pytest.mark.parametrize("request_id", [True, 1.5, [1], {"a": 1}])
-def test_an_id_of_another_type_is_no_handover_at_all(request_id):
-    context = json.loads(encoded())
+def test_an_id_of_another_type_is_none(request_id):
+    assert decoded(encoded(), request_id=json.dumps(request_id)).request_id is None
 
-    assert decoded(json.dumps(context)) is not None
-    assert decoded(json.dumps({**context, "request_id": request_id})) is None
+
+def test_a_caller_is_read_once_for_a_server_and_a_policy_and_no_other_is_taken_for_him():
+    callers, text, other = KnownCallers(), encoded(), encoded(ends=1.0)
+
+    def find(text=text, servers=SERVERS, policy="p"):
+        return callers.find({"server": "demo", KEY: text, "policy": policy}, servers)
+
+    assert find() is find()
+    assert (None, 1.0) == (find().ends, find(other).ends)
+    assert find() is not find(policy="q")
+    assert SERVERS["demo"] is find().server
+    changed = {"demo": policies.server()}
+    assert changed["demo"] is find(servers=changed).server
+    assert find(servers={}) is None
+    assert find(text="{}") is None
 
 
 @pytest.mark.parametrize(

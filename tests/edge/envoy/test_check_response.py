@@ -1,9 +1,11 @@
 """What Envoy is told of an allow and of a denial, to the last field; and what is cached of it."""
 
 import dataclasses
+import json
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
+from msgspec import structs
 
 from authz.core.decision import Decision
 from authz.core.denial import DenialResponse
@@ -162,7 +164,22 @@ def test_an_allow_whose_answer_is_read_asks_for_one_that_can_be_and_says_who_rea
     assert ["x-mcp-scopes", "accept-encoding"] == list(response.ok_response.headers_to_remove)
     assert True is found["rewrite"]
     inputs = server().policy.visibility_inputs
-    assert encode_caller(decision.caller, post({}), inputs, 7) == found[KEY]
+    assert (encode_caller(decision.caller, post({}), inputs), "7") == (found[KEY], found["request_id"])
+
+
+def test_who_reads_is_said_again_where_the_request_differs_in_what_is_read():
+    decision = allowed(method="tools/list", rewrite=True, request_id=7)
+
+    def said(host="mcp.example.com", number=7):
+        request = structs.replace(post({}), host=host)
+        again = structs.replace(decision, request_id=number)
+        found = metadata(parsed(check_response.allow(again, request, server(), "p", ID)))
+        return json.loads(found[KEY])["host"], found["request_id"]
+
+    assert ("mcp.example.com", "7") == said()
+    assert ("mcp.example.com", "8") == said(number=8)
+    assert ("other.example.com", "7") == said("other.example.com")
+    assert ("mcp.example.com", "7") == said()
 
 
 @pytest.mark.parametrize(("forward", "rewrite"), [(a, b) for a in (False, True) for b in (False, True)])
