@@ -123,7 +123,7 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
     return {
         "decision": "allow" if decision.allowed else "deny",
         "reason": decision.reason.value,
-        "detail": _detail(decision),
+        "detail": decision.rejection.detail if decision.rejection else reason_text(decision),
         "rule": decision.rule,
         "server": decision.server,
         "method": decision.method,
@@ -137,9 +137,9 @@ def as_json(found: DecisionExplanation) -> dict[str, Any]:
     }
 
 
-def _detail(decision: Decision) -> str:
+def reason_text(decision: Decision) -> str:
     """Return the reason in words, and where the arguments leave the schema in the lock, if that is it."""
-    text = decision.rejection.detail if decision.rejection else TABLE[decision.reason].text
+    text = TABLE[decision.reason].text
     return text if decision.misfit is None else f"{text}: {decision.misfit}"
 
 

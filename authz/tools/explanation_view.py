@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from authz.core.decision import Decision
 from authz.core.identity.principal import TokenRejected
-from authz.core.reasons import TABLE
-from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry
+from authz.tools.explanation import DecisionExplanation, DescribedCaller, ListEntry, reason_text
 from authz.tools.explanation_text import rule_rows, sentence
 from authz.tools.terminal import plain, say, table
 
@@ -49,7 +48,7 @@ def _heading(decision: Decision) -> list[str]:
     word = "ALLOW" if decision.allowed else "DENY"
     what = f"{decision.item.kind} {decision.item.name}" if decision.item else decision.method or "request"
     by = f" by {decision.rule}" if decision.rule else ""
-    text = TABLE[decision.reason].text
+    text = reason_text(decision)
     reason = f"{decision.reason}{by}: {text}" if text else f"{decision.reason}{by}"
     return [plain(f"{word}  {what} at {decision.server}"), plain(f"reason  {reason}")]
 
