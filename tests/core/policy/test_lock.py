@@ -4,7 +4,8 @@ import pytest
 
 from authz.config.native.locks import template_patterns
 from authz.core.mcp.item import Item, Kind, ListName, Template
-from authz.core.policy.lock import Lock, LockOutcome, OnChange
+from authz.core.policy.lock import Lock, LockedArguments, LockOutcome, OnChange
+from authz.core.policy.rule import Misfit
 from authz.core.policy.sightings import UNREADABLE, Sightings
 from authz.core.reasons import Reason
 
@@ -75,6 +76,71 @@ def test_a_changed_item_is_refused_unless_changes_are_only_reported(mode):
     expected = None if mode is OnChange.REPORT else Reason.ITEM_CHANGED
 
     assert expected is refusal(Kind.TOOL, "echo", (ECHO,), on_change=mode)
+
+
+def test_what_a_policy_and_a_metric_call_things_is_published():
+    assert ["hide", "refuse", "report"] == list(OnChange)
+    assert ["equal", "changed", "unlisted"] == list(LockOutcome)
+
+
+LISTED = [
+    (True, LockOutcome.EQUAL, {}),
+    (False, LockOutcome.CHANGED, {}),
+    (False, LockOutcome.CHANGED, {"on_change": OnChange.REFUSE}),
+    (True, LockOutcome.CHANGED, {"on_change": OnChange.REPORT}),
+    (False, LockOutcome.CHANGED, {"allow_unlisted": True}),
+    (False, LockOutcome.UNLISTED, {}),
+    (False, LockOutcome.UNLISTED, {"on_change": OnChange.REPORT}),
+    (True, LockOutcome.UNLISTED, {"allow_unlisted": True}),
+]
+
+
+@pytest.mark.parametrize(("expected", "outcome", "terms"), LISTED)
+def test_an_entry_of_a_list_passes_as_it_was_approved_or_as_the_policy_lets_it(expected, outcome, terms):
+    assert expected is lock(**terms).lists(outcome)
+
+
+def test_a_change_is_remembered_for_a_day_unless_the_policy_says_otherwise():
+    assert 86_400.0 == lock().keep_seconds
+
+
+class Fitting:
+    """A schema that only these arguments fit."""
+
+    def __init__(self, fit):
+        self.fit = fit
+
+    def misfit(self, arguments):
+        return None if arguments == self.fit else Misfit("/a", "const")
+
+
+CHECKED = LockedArguments({"echo": Fitting({"a": 1})})
+NO_SCHEMA = Misfit("", "locked")
+ARGUMENTS = [
+    (None, Kind.TOOL, "echo", {"a": 1}),
+    (Misfit("/a", "const"), Kind.TOOL, "echo", {"a": 2}),
+    (NO_SCHEMA, Kind.TOOL, "other", {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("expected", "kind", "name", "arguments"), ARGUMENTS)
+def test_arguments_fit_the_schema_of_their_tool_or_none(expected, kind, name, arguments):
+    assert expected == CHECKED.misfit(Item(kind, name), arguments)
+    assert expected == lock(arguments=CHECKED).misfit(Item(kind, name), arguments)
+
+
+def test_only_a_tools_arguments_are_checked_by_the_lock_and_only_where_it_checks_any():
+    assert lock(arguments=CHECKED).misfit(Item(Kind.PROMPT, "echo"), {"a": 2}) is None
+    assert lock().misfit(Item(Kind.TOOL, "echo"), {"a": 2}) is None
+
+
+def test_a_rule_about_locked_arguments_holds_for_nothing_but_tools():
+    assert NO_SCHEMA == CHECKED.misfit(Item(Kind.PROMPT, "echo"), {"a": 1})
+    assert "the input schema in the lock" == CHECKED.text
+
+
+def test_only_a_resource_is_approved_by_a_template():
+    assert Reason.ITEM_NOT_LOCKED is refusal(Kind.TOOL, "file:///x/y")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import SUBSCRIBABLE
 from authz.core.response.notifications import ACKNOWLEDGED, NOTIFICATIONS, is_visible
 from authz.core.wire.raw_json import UnfitError
+from authz.core.wire.width import TooWideError
 
 
 def members(method, params=None):
@@ -33,6 +34,53 @@ def test_a_notification_about_one_thing_is_for_those_who_may_see_it(method, abou
     kind, key = about
 
     assert (not hidden, [Item(kind, "it")]) == asked(method, b'{"%b":"it"}' % key.encode(), hidden=hidden)
+
+
+def test_the_names_of_the_protocol_are_those_that_are_judged():
+    assert {
+        "notifications/resources/updated": (Kind.RESOURCE, "uri"),
+        "notifications/tasks/status": (Kind.TASK, "taskId"),
+        "notifications/tasks": (Kind.TASK, "taskId"),
+    } == NOTIFICATIONS
+    assert "notifications/subscriptions/acknowledged" == ACKNOWLEDGED
+
+
+@pytest.mark.parametrize(("method", "about"), NOTIFICATIONS.items())
+@pytest.mark.parametrize("again", ["it", "other"])
+def test_a_name_in_params_that_two_readers_could_take_for_another_is_refused(method, about, again):
+    key = about[1]
+    params = msgspec.json.encode({key: "it", key.upper(): again})
+
+    with pytest.raises(UnfitError):
+        asked(method, params)
+
+
+def test_an_acknowledgement_whose_subscription_has_a_look_alike_is_refused():
+    with pytest.raises(UnfitError):
+        asked(ACKNOWLEDGED, b'{"notifications":{},"Notifications":{"taskIds":["hidden"]}}')
+
+
+@pytest.mark.parametrize(("key", "kind"), SUBSCRIBABLE.items())
+def test_an_acknowledgement_may_say_null_for_what_was_not_asked_for(key, kind):
+    assert (True, []) == asked(ACKNOWLEDGED, b'{"notifications":{"%b":null}}' % key.encode())
+
+
+@pytest.mark.parametrize("count", [10_000, 10_001])
+def test_an_acknowledgement_names_no_more_than_a_subscription_may(count):
+    params = msgspec.json.encode({"notifications": {"resourceSubscriptions": ["a"] * count}})
+    if count == 10_000:
+        assert count == len(asked(ACKNOWLEDGED, params)[1])
+        return
+    with pytest.raises(TooWideError):
+        asked(ACKNOWLEDGED, params)
+
+
+@pytest.mark.parametrize("method", [ACKNOWLEDGED, *NOTIFICATIONS])
+def test_params_of_very_many_members_are_refused_before_they_are_opened(method):
+    params = msgspec.json.encode({**{f"k{n}": 0 for n in range(10_001)}, "uri": "it", "taskId": "it"})
+
+    with pytest.raises(TooWideError):
+        asked(method, params)
 
 
 def test_a_resource_and_a_task_of_one_name_are_two_things():

@@ -1,0 +1,43 @@
+"""A denial for Envoy: the status is the rendered one's, and only a want of the rewriter asks for the rewriter."""
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
+from google.protobuf.json_format import MessageToDict
+
+from authz.core.decision import Decision
+from authz.core.denial import DenialResponse
+from authz.core.reasons import Reason
+from authz.edge.envoy.denied_response import answer_denial, deny
+from tests.support import core
+
+ID = "0123456789abcdef"
+
+
+def metadata(response):
+    return MessageToDict(auth_pb.CheckResponse.FromString(response).dynamic_metadata)
+
+
+@pytest.mark.parametrize(
+    ("reason", "rewrite", "listener"),
+    [(Reason.REWRITER_MISSING, True, "127.0.0.1:10000"), (Reason.NO_RULE, False, None)],
+)
+def test_only_a_denial_for_want_of_the_rewriter_asks_for_it_and_says_where(reason, rewrite, listener):
+    said = metadata(deny(Decision(reason=reason), DenialResponse(503, (), b""), "p", ID, "127.0.0.1:10000"))
+
+    assert (rewrite, listener) == (said["rewrite"], said.get("listener"))
+
+
+def test_a_listener_that_is_not_known_is_empty():
+    denied = deny(Decision(reason=Reason.REWRITER_MISSING), DenialResponse(503, (), b""), "p", ID)
+
+    assert "" == metadata(denied)["listener"]
+
+
+def test_an_answer_comes_with_the_status_that_the_client_sees():
+    request = core.call()
+    response, status = answer_denial(
+        Decision(reason=Reason.NO_RULE, server="demo"), request, core.snapshot(core.server()), ID
+    )
+    denied = auth_pb.CheckResponse.FromString(response).denied_response
+
+    assert (status, True) == (denied.status.code, status >= 200)
