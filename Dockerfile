@@ -6,6 +6,7 @@
 #   docker build -t mcp-authz-demo --target demo .                           # the demo's MCP server
 #   docker build -t mcp-authz --build-arg REQUIREMENTS=serve-tracing .       # the service with OpenTelemetry's SDK
 #   docker build --target sbom --output type=local,dest=. .                  # the bill of materials (CycloneDX)
+#   docker build --target wheel --output type=local,dest=. .                 # the wheel
 #
 # Pin the base image by digest; no digest stands here, because it must be the one that you have verified:
 #   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:… …
@@ -37,6 +38,9 @@ FROM service-env AS demo-env
 RUN /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r requirements/demo.txt && \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /opt/mcp-authz/sbom.cdx.json /opt/mcp-authz/bin/python
+
+FROM scratch AS wheel
+COPY --from=build /dist/ /
 
 FROM scratch AS sbom
 COPY --from=service-env /opt/mcp-authz/sbom.cdx.json /

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions conformance clients servers protos schema k8s crds helm lock clean
+.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions image published conformance clients servers protos schema k8s crds helm lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -48,6 +48,17 @@ chaos: $(VENV)/dev.stamp
 # The gRPC servers under the oldest grpcio that is allowed, the locked one and the newest; needs a package index.
 grpc-versions: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.grpc_versions
+
+# The service's image: built by buildah, run by podman as its manifest says, the demo's story put through it. Needs root;
+# the base is a Debian made by mmdebstrap, or `make image PYTHON_IMAGE=python:3.13-slim-bookworm`. IMAGE_STORE=/dev/shm is faster.
+image: $(VENV)/dev.stamp
+	$(AS_ROOT) env PYTHON_IMAGE="$(PYTHON_IMAGE)" IMAGE_STORE="$(IMAGE_STORE)" timeout 1500 $(BIN)/python -m pytest -q -n 0 tests/image/checks.py
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# What people install, beside the image: wheel and bill of materials (CycloneDX), of the same stages.
+ENGINE ?= docker
+published:
+	for what in wheel sbom; do $(ENGINE) build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) --target $$what --output type=local,dest=published . || exit 1; done
 
 # The official conformance suite, directly and through Envoy; needs npm.
 conformance: $(VENV)/dev.stamp
@@ -116,4 +127,4 @@ $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) published .coverage .coverage.* .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
