@@ -194,7 +194,7 @@ def is_kubernetes(document: Document) -> bool:
     return isinstance(value, dict) and "apiVersion" in value and "kind" in value
 
 
-_STANDALONE = frozenset({"mcp", "binds"})
+_STANDALONE = frozenset({"mcp", "binds", "gateways", "llm", "frontendPolicies"})
 _NATIVE = frozenset({"issuers", "servers"})
 
 

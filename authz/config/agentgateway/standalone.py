@@ -16,7 +16,6 @@ from authz.config.agentgateway.documents import check_overrides
 from authz.config.agentgateway.gathered import DEFAULT_PATH, Gathered, Target, settings_of
 from authz.config.agentgateway.reader import UNREAD, UNREAD_CURE, DocumentReader, ReadResult
 from authz.config.agentgateway.standalone_policies import PoliciesReader, StandaloneProviders, dig, list_at
-from authz.config.problems import Problem
 from authz.config.settings import Settings
 from authz.config.yaml_document import Document, Path
 from authz.core.servers import ANY
@@ -58,7 +57,9 @@ def build_standalone(
     found, file = reader.result, document.file
     check_overrides(jwks, reader.results, found)
     if not gathered and not found.problems:
-        found.problems.append(Problem(file=file, message="no route leads to an MCP backend", cure="add one"))
+        place = next((key for key in ("binds", "llm") if key in document.value), next(iter(document.value)))
+        cure = "add one with mcp and its targets; what else the gateway serves needs no mcp-authz"
+        reader.report((place,), "no route leads to an MCP backend", cure)
     servers = tuple(each.server(resource, file, found.problems) for each in gathered)
     for server, path in zip(servers, reader.places, strict=True):
         if not server.issuers and not found.problems:

@@ -205,7 +205,7 @@ REFUSED = {
     ),
     "no MCP at all": (
         "binds:\n  - listeners:\n      - routes:\n          - backends: [{host: example.com:80}]\n",
-        "FILE: no route leads to an MCP backend (add one)",
+        "FILE:1: binds: no route leads to an MCP backend (add one with mcp and its targets",
     ),
 }
 
