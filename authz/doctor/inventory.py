@@ -16,6 +16,7 @@ from authz.doctor.kubernetes import exempting_entries, pieces
 from authz.doctor.node import Node, Path
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TCP = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _ROUTES = "envoy.config.route.v3.RouteConfiguration"
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _DUMPS = ("ListenersConfigDump", "ClustersConfigDump")
@@ -98,6 +99,7 @@ class Inventory:
         unseen: each place that names a part outside the file, with that part.
         partial: places at which what is absent says nothing.
         exempting: settings of Kubernetes documents that exempt routes from ext_authz.
+        tcp_proxies: every TCP proxy; no filter sees the requests that it passes on.
     """
 
     root: Node
@@ -107,6 +109,7 @@ class Inventory:
     unseen: tuple[tuple[Node, str], ...]
     partial: tuple[Path, ...] = ()
     exempting: tuple[Node, ...] = ()
+    tcp_proxies: tuple[Node, ...] = ()
 
     @property
     def of_envoy(self) -> bool:
@@ -134,6 +137,7 @@ def take_inventory(root: Node) -> Inventory:
         clusters=clusters,
         all_clusters=found.sees_clusters(),
         unseen=tuple(found.unseen()),
+        tcp_proxies=tuple(found.of_type(_TCP)),
     )
 
 

@@ -82,6 +82,33 @@ def without(shop, name):
     shop.filters.remove(shop.filter(name))
 
 
+TUNNEL = {
+    "name": "around",
+    "address": {"socket_address": {"address": "127.0.0.1", "port_value": 10009}},
+    "filter_chains": [
+        {
+            "filters": [
+                {
+                    "name": "tcp",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                        "stat_prefix": "around",
+                        "cluster": "mcp-tools",
+                    },
+                }
+            ]
+        }
+    ],
+}
+EARLY = {
+    "name": "own",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [{"remove": "authorization"}],
+    },
+}
+
+
 def authz_off(shop):
     shop.filter(AUTHZ)["disabled"] = True
     del shop.table["typed_per_filter_config"]
@@ -131,6 +158,14 @@ FAULTS = {
             typed_per_filter_config={AUTHZ: shop.mcp()[0]["typed_per_filter_config"][AUTHZ]}
         ),
     ),
+    "a TCP proxy leads past the guard": (
+        "chain-unguarded",
+        lambda shop: shop.tree["static_resources"]["listeners"].append(TUNNEL),
+    ),
+    "the token is removed before all filters": (
+        "front-token-taken",
+        lambda shop: shop.manager["early_header_mutation_extensions"].append(EARLY),
+    ),
     "paths are not normalized": ("path-normalisation", lambda shop: removed(shop, "normalize_path")),
     "slashes are not merged": ("path-slashes", lambda shop: removed(shop, "merge_slashes")),
     "escaped slashes": (
@@ -172,6 +207,8 @@ FAULTS = {
     ),
 }
 BY_HAND = {
+    "a TCP proxy leads past the guard",
+    "the token is removed before all filters",
     "ext_authz is off, but for the MCP route",
     "isolated: a route past the inner listener",
     "lua runs on the MCP route",

@@ -480,6 +480,53 @@ def a_second_listener_leads_to_the_same_server(tree):
     tree.resources["listeners"].append(second)
 
 
+@hole("chain-unguarded", by_hand=("chain-unguarded",))
+def a_tcp_proxy_leads_to_the_same_server(tree):
+    config = {"@type": f"{EXT}.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "around"}
+    config["weighted_clusters"] = {"clusters": [{"name": "mcp-demo", "weight": 1}]}
+    tree.resources["listeners"].append(
+        {
+            "name": "around",
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": 10009}},
+            "filter_chains": [{"filters": [{"name": "tcp", "typed_config": config}]}],
+        }
+    )
+
+
+def _early(tree, **mutation):
+    config = {"@type": f"{EXT}.http.early_header_mutation.header_mutation.v3.HeaderMutation"}
+    config["mutations"] = [mutation]
+    tree.manager.setdefault("early_header_mutation_extensions", []).append(
+        {"name": "own", "typed_config": config}
+    )
+
+
+@hole("front-token-taken", by_hand=("front-token-taken",))
+def the_token_is_removed_before_all_filters(tree):
+    _early(tree, remove="Authorization")
+
+
+@hole("front-token-given", by_hand=("front-token-given",))
+def a_token_is_set_before_all_filters(tree):
+    _early(tree, append={"header": {"key": "authorization", "value": "Bearer x"}})
+
+
+@hole("front-headers", by_hand=("front-headers",))
+def the_origin_is_removed_before_all_filters(tree):
+    _early(tree, remove="origin")
+
+
+@hole("order-changed-after", by_hand=("order-changed-after",))
+def a_filter_of_the_servers_cluster_changes_the_request(tree):
+    (cluster,) = (each for each in tree.resources["clusters"] if each["name"] == "mcp-demo")
+    key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    options = cluster.setdefault("typed_extension_protocol_options", {}).setdefault(
+        key, {"@type": f"type.googleapis.com/{key}", "explicit_http_config": {"http_protocol_options": {}}}
+    )
+    codec = {"@type": f"{EXT}.filters.http.upstream_codec.v3.UpstreamCodec"}
+    options["http_filters"] = [LUA, {"name": "envoy.filters.http.upstream_codec", "typed_config": codec}]
+
+
 @hole("route-unguarded")
 def the_servers_route_is_not_judged(tree):
     per_route = tree.route("mcp-demo").setdefault("typed_per_filter_config", {})

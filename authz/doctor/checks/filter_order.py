@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
 from authz.doctor.data import load_data
-from authz.doctor.filters import Filter
+from authz.doctor.filters import Filter, read_filters
 from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Find, Hit, Insert, Move
+from authz.doctor.parts import mcp_routes
 from authz.doctor.routes import scopes
 
 _KINDS = load_data("filter_kinds.yaml")
@@ -48,6 +49,23 @@ def _changed_after(case: CheckCase) -> Iterator[Hit]:
         change = _change(each)
         if change:
             yield _before_authz(chain, authz, each, f"filter {each.name} ({each.kind}) {change}")
+    for where, each in _upstream(case):
+        change = _change(each)
+        if change:
+            yield Hit(each.node, f"filter {each.name} ({each.kind}) of {where} {change}")
+
+
+def _upstream(case: CheckCase) -> Iterator[tuple[str, Filter]]:
+    """Yield the filters that run once a server is chosen: those of its cluster, else those of the router."""
+    names = sorted({name for route in mcp_routes(case) for name in route.clusters})
+    found = ((name, case.inventory.clusters[name]) for name in names if name in case.inventory.clusters)
+    for name, cluster in found:
+        options = cluster.at("typed_extension_protocol_options", expected.HTTP2_KEY).unpacked()
+        yield from ((f"cluster {name}", each) for each in read_filters(options.at("http_filters"), ()))
+    for chain in case.inventory.guarded:
+        for router in chain.of("router"):
+            filters = read_filters(router.config.at("upstream_http_filters"), ())
+            yield from (("the router", each) for each in filters)
 
 
 def _unknown_after(case: CheckCase) -> Iterator[Hit]:

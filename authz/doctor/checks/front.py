@@ -6,7 +6,7 @@ filter off on that route, and leaves it on for all others; without a policy nobo
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from authz.core.transport import SINGLE_HEADERS
@@ -83,6 +83,7 @@ def _taken(case: CheckCase) -> Iterator[Hit]:
     for each in in_front(case, "header_mutation"):
         if any(name == _TOKEN and gone for name, gone, _ in _mutations(each)):
             yield each.hit(case, "removes authorization")
+    yield from _early_hits(case, lambda name, gone, _: name == _TOKEN and gone)
     for each in in_front(case, "lua"):
         if any(_LUA_TAKES.search(node.text) for node in each.filter.config.walk()):
             yield each.hit(case, "its code changes authorization")
@@ -140,12 +141,29 @@ def _mutations(each: InFront) -> Iterator[tuple[str, bool, bool]]:
     own = content(setting(each.route, each.filter.name))
     for config in (each.filter.config, own):
         for node in config.at("mutations", "request_mutations").items():
-            if node.at("remove").text:
-                yield node.at("remove").text.lower(), True, False
-            added = node.at("append")
-            if added.present:
-                mode = added.at("append_action").enum(*_MODES)
-                yield added.at("header", "key").text.lower(), False, mode != _MODES[1]
+            yield from _mutation(node)
+
+
+def _mutation(node: Node) -> Iterator[tuple[str, bool, bool]]:
+    if node.at("remove").text:
+        yield node.at("remove").text.lower(), True, False
+    added = node.at("append")
+    if added.present:
+        mode = added.at("append_action").enum(*_MODES)
+        yield added.at("header", "key").text.lower(), False, mode != _MODES[1]
+
+
+def _early_hits(case: CheckCase, meant: Callable[[str, bool, bool], bool]) -> Iterator[Hit]:
+    """Find mutations that connection managers make before all filters; they are for every route, so nothing fixes them."""
+    on_the_way = (*mcp_routes(case), *_leading_in(case))
+    managers = {route.chain.manager.path: route.chain.manager for route in on_the_way}
+    for manager in managers.values():
+        for extension in manager.at("early_header_mutation_extensions").items():
+            for node in extension.at("typed_config").unpacked().at("mutations").items():
+                for name, gone, over in _mutation(node):
+                    if meant(name, gone, over):
+                        done = "removes" if gone else "sets"
+                        yield Hit(node, f"early_header_mutation_extensions {done} {name}")
 
 
 def _given(case: CheckCase) -> Iterator[Hit]:
@@ -157,6 +175,7 @@ def _given(case: CheckCase) -> Iterator[Hit]:
     for each in in_front(case, "header_mutation"):
         if any(name == _TOKEN and not gone for name, gone, _ in _mutations(each)):
             yield each.hit(case, "sets authorization")
+    yield from _early_hits(case, lambda name, gone, _: name == _TOKEN and not gone)
 
 
 def _headers(case: CheckCase) -> Iterator[Hit]:
@@ -164,6 +183,7 @@ def _headers(case: CheckCase) -> Iterator[Hit]:
         changed = sorted({name for name, gone, over in _mutations(each) if name in _READ and (gone or over)})
         if changed:
             yield each.hit(case, f"changes {', '.join(changed)}")
+    yield from _early_hits(case, lambda name, gone, over: name in _READ and (gone or over))
 
 
 def _cached(case: CheckCase) -> Iterator[Hit]:

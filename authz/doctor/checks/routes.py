@@ -13,7 +13,7 @@ from authz.doctor.routes import hosts, routes, routes_of, scopes
 
 
 def _chain_unguarded(case: CheckCase) -> Iterator[Hit]:
-    """Find chains without ext_authz that lead where a guarded chain leads, or to an upstream of the policy."""
+    """Find chains without ext_authz, and TCP proxies, that lead where a guarded chain leads or to an upstream of the policy."""
     guarded = frozenset().union(*(route.clusters for route in guarded_routes(case))) - {"*"}
     if case.settings is not None:
         guarded |= upstream_clusters(case.settings, case.inventory)
@@ -25,6 +25,13 @@ def _chain_unguarded(case: CheckCase) -> Iterator[Hit]:
             )
             edits = _guards(case, chain) if alone else ()
             yield Hit(chain.filter_list, f"{chain.name} leads to {', '.join(sorted(reached))}", edits)
+    for proxy in case.inventory.tcp_proxies:
+        weighted = proxy.at("weighted_clusters", "clusters").items()
+        reached = {proxy.at("cluster").text, *(each.at("name").text for each in weighted)} & guarded
+        if reached:
+            yield Hit(
+                proxy, f"TCP proxy {proxy.at('stat_prefix').text} leads to {', '.join(sorted(reached))}"
+            )
 
 
 def _guards(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:
