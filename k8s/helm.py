@@ -35,7 +35,7 @@ _GATEWAY: Changes = {
     "        {{- with .Values.service.args }}\n        {{- toYaml . | nindent 8 }}\n        {{- end }}\n"
     "        {{- with .Values.service.envFrom }}\n        envFrom:\n        {{- toYaml . | nindent 8 }}\n        {{- end }}\n",
     "        resources:\n"
-    "          # Measured, see docs/operations.md: about 400 µs of CPU a call.\n"
+    "          # Measured, see docs/operations.md: about 0.2 ms of CPU a call.\n"
     "          requests: {cpu: 250m, memory: 192Mi}\n"
     "          limits: {memory: 512Mi}\n": f"        resources:\n          {_values('resources.service', 10)}\n",
     "        resources:\n"
