@@ -111,7 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="whose tokens are imitated (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    listening, issuer = _listen(options.host, options.port, options.idp)
+    try:
+        listening, issuer = _listen(options.host, options.port, options.idp)
+    except OSError as error:
+        parser.error(f"{options.host}:{options.port}: {error.strerror}; choose another port with --port")
     flows = Flows(issuer, interval=options.interval)
     service = flows.clients.service
     sys.stderr.write(

@@ -1,5 +1,6 @@
 """The demo's issuer as a process and in a thread: on loopback only, and gone when it ends."""
 
+import socket
 import sys
 
 import httpx
@@ -44,3 +45,12 @@ def test_the_module_runs_an_issuer_of_its_own_url():
         supervisor.start(Child(name="issuer", argv=argv, ready=http_ready(discovery)))
 
         assert url == get(discovery).json()["issuer"]
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as left:
+        main(["--port", str(taken.getsockname()[1])])
+    said = capsys.readouterr().err
+
+    assert 2 == left.value.code
+    assert "choose another port with --port" in said
