@@ -35,6 +35,31 @@ def test_the_whole_bootstrap_goes_to_stdout(envoy):
     assert "static_resources" in rendered
 
 
+@pytest.mark.parametrize(
+    ("resource", "options", "expected"),
+    [
+        ("http://localhost:10000/mcp", [], "127.0.0.1"),
+        ("http://127.0.0.1:10000/mcp", [], "127.0.0.1"),
+        ("http://[::1]:10000/mcp", [], "127.0.0.1"),
+        ("http://mcp.example:10000/mcp", [], "0.0.0.0"),
+        ("http://localhost.mcp.example:10000/mcp", [], "0.0.0.0"),
+        ("http://localhost:10000/mcp", ["--listen", ":10000"], "0.0.0.0"),
+        ("http://mcp.example:10000/mcp", ["--listen", "127.0.0.1:10000"], "127.0.0.1"),
+    ],
+)
+def test_what_is_named_as_this_machines_own_is_not_open_to_the_network(envoy, resource, options, expected):
+    ended = envoy(*options, text=FILE.replace("http://localhost:10000/mcp", resource))
+
+    assert (0, expected) == (ended.status, listen_address(yaml.safe_load(ended.out))["address"])
+
+
+def test_a_listener_that_also_serves_a_public_name_is_open_to_the_network(envoy):
+    second = "  other: {resource: http://mcp.example:10000/other, upstream: http://127.0.0.1:8081/mcp, issuers: [main]}\n"
+    ended = envoy(text=FILE.replace("servers:\n", f"servers:\n{second}"))
+
+    assert (0, "0.0.0.0") == (ended.status, listen_address(yaml.safe_load(ended.out))["address"])
+
+
 def test_it_can_be_written_to_a_file_instead(envoy, tmp_path):
     out = tmp_path / "envoy.yaml"
     ended = envoy("-o", out)

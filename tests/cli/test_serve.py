@@ -1,3 +1,4 @@
+import json
 import socket
 from contextlib import ExitStack
 
@@ -7,7 +8,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.commands import command, spawn
 from tests.support.policy_files import NATIVE
-from tests.support.serving import Served, ask, channel
+from tests.support.serving import KEYS, Served, ask, channel
+from tests.support.waiting import eventually
 
 HOST = "127.0.0.1"
 
@@ -163,3 +165,21 @@ def test_calls_beyond_the_limit_of_the_policy_are_refused_and_counted(tmp_path):
 
     assert ({health_pb2.HealthCheckResponse.SERVING}, grpc.StatusCode.RESOURCE_EXHAUSTED) == (said, refused)
     assert 1 == counted
+
+
+WELL = "sessions: {key_file: session.key}\n" + NATIVE.replace(
+    "    audiences:", "    jwks_file: keys.json\n    audiences:"
+)
+SICK = WELL.replace("jwks_file: keys.json", "jwks_uri: http://127.0.0.1:1/keys.json")
+
+
+@pytest.mark.parametrize(("text", "expected"), [(WELL, []), (SICK, [("warning", "keys not fetched")])])
+def test_at_start_only_what_is_wrong_is_logged_above_info(tmp_path, text, expected):
+    (tmp_path / "session.key").write_text(KEY)
+    (tmp_path / "keys.json").write_text(KEYS)
+    with Served(tmp_path, "--grace", "0", workers=1, text=text) as served:
+        assert eventually(lambda: served.events("keys not fetched") or served.get("/readyz").is_success)
+        entries = [json.loads(line) for line in served.log.read_text().splitlines()]
+
+    assert {"level", "event", "timestamp"} <= {key for entry in entries for key in entry}
+    assert expected == [(entry["level"], entry["event"]) for entry in entries if entry["level"] != "info"]

@@ -308,8 +308,22 @@ def test_the_access_log_holds_the_decision_and_no_other_metadata(chain, checks, 
     moved = dataclasses.replace(chain, listen=Address(host="127.0.0.1", port=free_port()))
     with running_envoy(bootstrap(moved), moved.listen.port, own) as envoy:
         envoy.request("POST", "/mcp?secret=1", body=b"{}")
-        (line,) = envoy.access_log(1)
+        checks.answer = external_auth_pb2.CheckResponse(
+            status={"code": 7}, denied_response=external_auth_pb2.DeniedHttpResponse(status={"code": 403})
+        )
+        envoy.request("POST", "/mcp", body=b"{}")
+        envoy.request("GET", "/.well-known/oauth-protected-resource")
+        line, *others = envoy.access_log(3)
 
+    # Only Envoy's own flags have a sign for nothing; what else is empty is left out.
+    assert [] == [
+        (name, value)
+        for each in (line, *others)
+        for name, value in each.items()
+        if value in {None, "", "-"} and name != "flags"
+    ]
+    assert [200, 403] == [line["status"], others[0]["status"]]
+    assert "tool" not in others[0]
     assert ("echo", "allow", 200, "/mcp") == (line["tool"], line["decision"], line["status"], line["path"])
     assert "example.com" not in json.dumps(line)
     assert line["authz_us"] is not None
