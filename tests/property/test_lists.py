@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from authz.core.response import item_reader, message_opener
 from authz.core.response.excerpt import MARKED
 from authz.core.response.list_filter import trim
+from authz.core.wire.bounded_cache import BoundedCache
 
 
 def visible(item):
@@ -27,6 +28,7 @@ def opened_whole(document):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(message_opener, "take_out", lambda _: None)
         patch.setattr(item_reader, "_READ", {})
+        patch.setattr(item_reader, "_LATELY", BoundedCache(0))
         return trimmed(document)
 
 

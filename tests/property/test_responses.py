@@ -203,4 +203,4 @@ def test_many_events_in_one_chunk_are_judged_with_pauses_among_them():
     list(rewriter.headers(SSE, bodyless=False))
     actions = list(rewriter.chunk(b"data: {}\n\n" * 5121))
 
-    assert 10 == sum(isinstance(action, Pause) for action in actions)
+    assert 40 == sum(isinstance(action, Pause) for action in actions)

@@ -108,6 +108,7 @@ class Policy:
         visibility_inputs: what decides about lists.
         read_headers: names of the headers that conditions read; None if they can read all of them.
         hides: whether a denial by some rule looks like an unknown name, whatever the server's own setting.
+        rules_by_item: the rules about items that were judged lately; to be read only.
     """
 
     rules: tuple[Rule, ...]
@@ -117,8 +118,8 @@ class Policy:
     visibility_inputs: VisibilityInputs = field(init=False, repr=False)
     read_headers: frozenset[str] | None = field(init=False, repr=False)
     hides: bool = field(init=False, repr=False)
+    rules_by_item: BoundedCache[Item, Candidates] = field(init=False, repr=False)
     _index: Index = field(init=False, repr=False)
-    _by_item: BoundedCache[Item, Candidates] = field(init=False, repr=False)
     _readings: Readings = field(init=False, repr=False)
     _by_rules: BoundedCache[tuple[bool, tuple[Rule, ...]], Candidates] = field(init=False, repr=False)
 
@@ -131,7 +132,7 @@ class Policy:
         self.hides = any(rule.hide and not rule.shadow for rule in self.rules)
         self._index = Index(self.rules)
         self._readings = Readings(self.rules)
-        self._by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)
+        self.rules_by_item, self._by_rules = BoundedCache(_CACHED_NAMES), BoundedCache(_CACHED_NAMES)
 
     @property
     def claims_read(self) -> frozenset[str] | None:
@@ -141,7 +142,7 @@ class Policy:
 
     def judge(self, context: EvaluationContext, item: Item) -> Verdict:
         """Decide about one item: a call if the context has arguments, a place in a list if it has none."""
-        candidates = self._by_item.get(item)
+        candidates = self.rules_by_item.get(item)
         if candidates is None:
             if isinstance(item, Template):
                 return self.judge_template(context, item)[0]
@@ -183,14 +184,14 @@ class Policy:
         return Verdict(verdict.reason, verdict.rule, verdict.scopes, names)
 
     def _find(self, item: Item) -> Candidates:
-        found = self._by_item.get(item)
+        found = self.rules_by_item.get(item)
         if found is None:
             rules = self._index.about(item)
             ambiguous = item.kind is Kind.RESOURCE and self._readings.is_ambiguous(item.name, rules)
             key = ambiguous, rules
             found = self._by_rules.get(key) or self._by_rules.put(key, group(rules, ambiguous=ambiguous))
             if len(item.name) <= _CACHED_CHARS:
-                self._by_item.put(item, found)
+                self.rules_by_item.put(item, found)
         return found
 
     def _evaluate(self, candidates: Candidates, context: EvaluationContext, item: Item) -> Verdict:

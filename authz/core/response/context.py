@@ -13,6 +13,7 @@ from authz.core.identity.session import Sessions, UnboundSessions
 from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import USES
 from authz.core.policy.context import EvaluationContext
+from authz.core.policy.index import Candidates
 from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
@@ -86,6 +87,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         sessions: binds the session that the response begins, and its events; None refuses every session and event id.
         changed: whether a locked item was last seen changed.
         recognition: takes note of the items in lists.
+        seen: whether what these rules are about stands in the caller's lists, as far as that was asked.
     """
 
     server: Server
@@ -98,6 +100,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sessions: Sessions | UnboundSessions | None = None
     changed: Changed = nothing_changed
     recognition: Recognition | None = None
+    seen: BoundedCache[Candidates | None, bool] = msgspec.field(default_factory=lambda: BoundedCache(256))
 
     @property
     def recognise(self) -> Recognise | None:
@@ -108,9 +111,19 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def visible(self, item: Item) -> bool:
-        """Return whether an item stands in the caller's lists."""
-        verdict = self._judge(item)
-        return verdict is not None and self.server.lists_item(item, verdict)
+        """Return whether an item stands in the caller's lists.
+
+        A list has many names and few sets of rules about them. Where a verdict depends on the caller alone, it is found
+        once for each set; a task and a locked item are judged by themselves.
+        """
+        rules = None if item.kind is Kind.TASK else self.server.policy.rules_by_item.get(item)
+        seen = self.seen.get(rules) if 0 < len(item.name) <= self.longest_name else False
+        if seen is None:
+            verdict = self._judge(item)
+            seen = verdict is not None and self.server.lists_item(item, verdict)
+            if rules is not None and rules.cacheable_by_caller and self.server.lock is None:
+                self.seen.put(rules, seen)
+        return seen
 
     def usable(self, item: Item) -> bool:
         """Return whether the caller may use an item, and so hear of it: the judgement of a call, without arguments."""

@@ -35,7 +35,7 @@ from authz.core.response.held import Held
 from authz.core.response.judgement import ResponseTerms, judge, refused
 from authz.core.wire.sse import Event, Parser, with_data, with_ids, without_data
 
-_EVENTS_AT_ONCE, _BYTES_AT_ONCE = 512, 8192
+_EVENTS_AT_ONCE, _BYTES_AT_ONCE = 128, 8192
 """Events of one chunk that are judged, and bytes that are cut into events, before the thread is given back."""
 
 

@@ -14,6 +14,7 @@ Rules of this module:
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
@@ -21,6 +22,7 @@ from msgspec import UNSET, DecodeError, Raw, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 
 from authz.core.mcp.item import Kind
+from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.raw_json import (
     Written,
     name_at,
@@ -37,6 +39,8 @@ SLICE_ITEMS = 1000
 """Most items that are opened one by one, or judged, before the thread is given back: a few milliseconds."""
 _SLICE_BYTES = 262_144
 _ONE_STEP = 1_048_576
+_SPARSE = 8
+"""Commas for each item that a list may have and still be opened without a count of its items."""
 
 LISTS: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     {
@@ -78,6 +82,14 @@ class ItemGroup(Protocol):
     def meta(self, place: int) -> bytes:
         """Return the `_meta` of an item that can lead to something else; empty if there is none."""
 
+    def kept(self, shown: list[bool], replaced: Mapping[int, Written]) -> bytes:
+        """Return the items that are shown, with a comma between two.
+
+        Args:
+            shown: whether each is.
+            replaced: what is written in the place of some of these.
+        """
+
 
 class CommonItems:
     """Items with the members of the specification and nothing between them."""
@@ -90,15 +102,17 @@ class CommonItems:
         self._items = items
         self._starts: list[int] = []
 
+    def _borders(self) -> list[int]:
+        """Return where each item begins, and where one more would."""
+        if not self._starts:
+            lengths = (len(_ENCODE(item)) + len(",") for item in self._items)
+            self._starts = list(accumulate(lengths, initial=len("[")))
+        return self._starts
+
     def written(self, place: int) -> Raw:
         """Return an item as it was written."""
-        if not self._starts:
-            start = len("[")
-            for item in self._items:
-                self._starts.append(start)
-                start += len(_ENCODE(item)) + len(",")
-            self._starts.append(start)
-        return Raw(self.text[self._starts[place] : self._starts[place + 1] - len(",")])
+        starts = self._borders()
+        return Raw(self.text[starts[place] : starts[place + 1] - len(",")])
 
     def members(self, place: int) -> dict[str, Raw]:
         """Return the members of an item."""
@@ -107,6 +121,19 @@ class CommonItems:
     def meta(self, place: int) -> bytes:
         """Return the `_meta` of an item."""
         return bytes(self._items[place].meta)
+
+    def kept(self, shown: list[bool], replaced: Mapping[int, Written]) -> bytes:
+        """Return the items that are shown, with a comma between two."""
+        if replaced:
+            return _kept(self, shown, replaced)
+        text, starts = self.text, self._borders()
+        borders = zip(starts, starts[1:], shown, strict=False)
+        return b"".join([text[start:end] for start, end, is_shown in borders if is_shown])[: -len(",")]
+
+
+def _kept(items: ItemGroup, shown: list[bool], replaced: Mapping[int, Written]) -> bytes:
+    places = [place for place, is_shown in enumerate(shown) if is_shown]
+    return b",".join(_ENCODE(replaced.get(place) or items.written(place)) for place in places)
 
 
 class OpenedItems:
@@ -144,6 +171,10 @@ class OpenedItems:
         """Return the `_meta` of an item; empty if there is none."""
         return bytes(self._opened[place][1].get("_meta", b""))
 
+    def kept(self, shown: list[bool], replaced: Mapping[int, Written]) -> bytes:
+        """Return the items that are shown, with a comma between two."""
+        return _kept(self, shown, replaced)
+
 
 def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup]:
     """Open a list; the thread may be given back before the next items are asked for.
@@ -160,30 +191,34 @@ def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup]:
         TooWideError: there are too many items, or members of one.
         msgspec.DecodeError: it is no list of objects.
     """
-    common = _read_common(member, text, limit) if len(text) <= _ONE_STEP else None
+    common = _read_lately(member, text, limit) if len(text) <= _ONE_STEP else None
     if common is not None:
         yield common
         return
-    check_items(text, limit)
-    for part in _slices(text):
-        yield _read_common(member, part, limit) or OpenedItems(member, part)
+    for part in _slices(text, limit):
+        yield _read_common(member, part) or OpenedItems(member, part)
 
 
-def _slices(text: bytes) -> Iterator[bytes]:
+def _slices(text: bytes, limit: int) -> Iterator[bytes]:
     """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
-    if len(text) <= _SLICE_BYTES and text.count(b"{") <= SLICE_ITEMS:
+    commas = text.count(b",")
+    if commas >= _SPARSE * limit:
+        check_items(text, limit)
+    if commas < min(limit, SLICE_ITEMS) and len(text) <= _SLICE_BYTES:
         yield text
         return
+    items = open_items(Raw(text))
+    if len(items) > limit:
+        raise TooWideError
     held: list[Raw] = []
     size = 0
-    for item in open_items(Raw(text)):
+    for item in items:
         held.append(item)
         size += memoryview(item).nbytes
         if len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES:
             yield _ENCODE(held)
             held, size = [], 0
-    if held:
-        yield _ENCODE(held)
+    yield _ENCODE(held)
 
 
 _ABOUT = ("title", "description", "icons")
@@ -218,7 +253,24 @@ def _decoder(member: str) -> _Decode:
 _READ: Mapping[str, _Decode] = {member: _decoder(member) for member in _MEMBERS}
 
 
-def _read_common(member: str, text: bytes, limit: int) -> CommonItems | None:
+_LATELY: BoundedCache[tuple[str, int], CommonItems] = BoundedCache(8)
+"""Lists that were read in one step, by member and length: a server writes the same one to all its callers."""
+
+
+def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
+    """Read a list in one step unless it is, to the byte, one that was; None if it has not the common form."""
+    key = (member, len(text))
+    known = _LATELY.get(key)
+    if known is None or known.text != text:
+        known = _read_common(member, text)
+        if known is not None:
+            _LATELY.put(key, known)
+    if known is not None and len(known.names) > limit:
+        raise TooWideError
+    return known
+
+
+def _read_common(member: str, text: bytes) -> CommonItems | None:
     """Read a list in one step; None if it has not the common form."""
     read = _READ.get(member)
     if read is None:
@@ -227,6 +279,4 @@ def _read_common(member: str, text: bytes, limit: int) -> CommonItems | None:
         items = read(text)
     except (DecodeError, RecursionError):
         return None
-    if len(items) > limit:
-        raise TooWideError
     return CommonItems(text, items) if len(_ENCODE(items)) == len(text) else None

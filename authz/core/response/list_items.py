@@ -9,6 +9,7 @@ Rules of this module:
 """
 
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 
 from msgspec import Raw
 from msgspec.json import Encoder
@@ -78,18 +79,11 @@ def cut(
             kept.append(items.text[1:-1])
             continue
         changed = True
-        kept += [
-            bytes(_written(replaced.get(place) or items.written(place)))
-            for place, is_shown in enumerate(shown)
-            if is_shown
-        ]
+        if here:
+            kept.append(items.kept(shown, replaced))
     if changed:
         changes[member] = Raw(b"[" + b",".join(kept) + b"]")
     return Count(kind=LISTS[member][0], kept=count, trimmed=total - count)
-
-
-def _written(item: Written) -> Raw | bytes:
-    return item if isinstance(item, Raw) else _ENCODE(item)
 
 
 def _slices(size: int) -> Iterator[range]:
@@ -107,11 +101,14 @@ def _judged(
     for places in _slices(len(items.names)):
         if shown:
             yield
-        for place in places:
-            name = items.names[place]
-            approved = recognise is None or recognise(member, name, items.written(place))
-            item = resource_or_template(name) if member == TEMPLATES else Item(kind, name)
-            shown.append(approved and visible(item))
+        names = items.names[places.start : places.stop]
+        of_name = resource_or_template if member == TEMPLATES else partial(Item, kind)
+        if recognise is None:
+            shown += [visible(of_name(name)) for name in names]
+            continue
+        for place, name in zip(places, names, strict=True):
+            approved = recognise(member, name, items.written(place))
+            shown.append(approved and visible(of_name(name)))
     return shown
 
 

@@ -7,7 +7,7 @@ Rules of this module:
 
 * What is passed over costs as well: five nanoseconds for each value, in one step that cannot be left. So a document has a
   budget of values (`check_values`), counted in windows between which the thread is given back. What stands in strings
-  does not count. A document of less than two bytes for each value that it may hold is not counted at all.
+  does not count. A short document is not counted: whatever it holds, passing over it does not take longer.
 
 * A container has at most one value more than there are commas in it. Counting commas is the cheapest look at a document
   there is, and settles nearly every one: few hold as many commas as the limit allows values.
@@ -29,6 +29,8 @@ MAX_VALUES = 1_500_000
 """Most JSON values of a document unless the caller says otherwise: passing over them takes some ten milliseconds."""
 LARGE = 524_288
 """Bytes from which the thread is given back between two looks at a document."""
+_SHORT = 4_194_304
+"""Bytes up to which the values of a document are not counted: passing over it takes some ten milliseconds at most."""
 _LONG_WINDOW, _WINDOW = 4_194_304, 262_144
 """Bytes whose punctuation is counted before the thread is given back, and bytes out of which strings are cut."""
 DENSE = 32
@@ -85,7 +87,7 @@ def check_values(document: bytes, limit: int) -> Iterator[None]:
     Raises:
         TooWideError: it does.
     """
-    if len(document) <= 2 * limit or (yield from _values(document, _LONG_WINDOW)) <= limit:
+    if len(document) <= _SHORT or (yield from _values(document, _LONG_WINDOW)) <= limit:
         return
     values, inside = 1, 0
     start = 0

@@ -88,6 +88,49 @@ def test_what_no_request_can_name_is_in_no_list(kind, name, listed):
     assert listed is reader.visible(Item(kind, name))
 
 
+@pytest.mark.parametrize("reachable", [False, True])
+@pytest.mark.parametrize("scopes", [(), ("missing",)])
+@pytest.mark.parametrize("when", [None, 'mcp.tool.name == "a"'])
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_each_name_under_the_same_rules_is_seen_as_if_it_were_the_only_one(reachable, scopes, when):
+    shared = policies.rule(names=dict.fromkeys(Kind, ("*",)), scopes=scopes, when=when)
+    text, server = encoded(), policies.server(shared, reachable=reachable)
+    reader = decoded(text, {"demo": server})
+    items = [Item(kind, name) for name in ("a", "b", "") for kind in (*Kind, *reversed(Kind))]
+
+    alone = [
+        decoded(text, {"demo": policies.server(shared, reachable=reachable)}).visible(item) for item in items
+    ]
+
+    assert alone == [reader.visible(item) for item in items]
+    assert alone == [reader.visible(item) for item in items]
+
+
+def test_a_task_under_the_rules_of_a_listed_tool_is_judged_by_itself():
+    shared = policies.rule(names=dict.fromkeys(Kind, ("*",)), scopes=("missing",))
+    text = encoded()
+    reader = decoded(text, {"demo": policies.server(shared, reachable=True)})
+    both = [Item(Kind.TOOL, "a"), Item(Kind.TASK, "a")]
+
+    assert [True, False] * 3 == [reader.visible(item) for item in both * 3]
+
+
+def test_a_long_list_under_few_rules_is_judged_once_for_each_set_of_them(monkeypatch):
+    rules = policies.rule("allow", "a*", name="few"), policies.rule("deny", "b*", name="others")
+    reader = decoded(encoded(), {"demo": policies.server(*rules)})
+    items = [Item(Kind.TOOL, f"{name}{number}") for name in "abc" for number in range(50)]
+    seen = [reader.visible(item) for item in items]  # looks up which rules are about each
+    judged = []
+    judge = ResponseContext._judge
+    monkeypatch.setattr(
+        ResponseContext, "_judge", lambda self, item: judged.append(item) or judge(self, item)
+    )
+
+    assert [True] * 50 + [False] * 100 == seen
+    assert seen == [reader.visible(item) for item in items]
+    assert ["a0", "b0", "c0"] == [item.name for item in judged]
+
+
 def test_a_stream_that_names_ever_new_things_fills_no_memory():
     reader = decoded(encoded())
     for number in range(20_000):
