@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from authz.core.response import item_reader, message_opener
 from authz.core.response.excerpt import MARKED
+from authz.core.response.item_reader import SLICE_ITEMS
 from authz.core.response.list_filter import trim
 from authz.core.wire.bounded_cache import BoundedCache
 
@@ -124,3 +125,14 @@ def damaged(draw):
 @pytest.mark.requirement("protocol.lists-are-trimmed")
 def test_a_list_is_judged_alike_whichever_way_it_is_read(document):
     assert opened_whole(document) == trimmed(document)
+
+
+@pytest.mark.parametrize("count", [1, SLICE_ITEMS - 1, SLICE_ITEMS, SLICE_ITEMS + 1, 2 * SLICE_ITEMS])
+@pytest.mark.parametrize("form", [b'{"name":"%b"}', b'{"name": "%b"}', b'{"x-vendor":1,"name":"%b"}'])
+@pytest.mark.parametrize("last", [b"a", b"hidden"])
+def test_a_list_of_just_a_slice_or_one_item_more_is_trimmed_alike(count, form, last):
+    listed = [form % b"hidden", *[form % b"a"] * (count - 1), form % last]
+    document = b'{"id":1,"result":{"tools":[' + b",".join(listed) + b"]}}"
+    kept = [each for each in listed if b"hidden" not in each]
+
+    assert b'{"id":1,"result":{"tools":[' + b",".join(kept) + b"]}}" == trimmed(document)[0].document

@@ -218,7 +218,8 @@ def _slices(text: bytes, limit: int) -> Iterator[bytes]:
         if len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES:
             yield _ENCODE(held)
             held, size = [], 0
-    yield _ENCODE(held)
+    if held or not items:
+        yield _ENCODE(held)
 
 
 _ABOUT = ("title", "description", "icons")
