@@ -1,4 +1,4 @@
-"""Puts the repository's root on the path, so that tests import `tests.support`; takes hypothesis off the clock, and listens to Ctrl-C."""
+"""Puts the repository's root on the path, so that tests import `tests.support`; takes hypothesis off the clock, listens to Ctrl-C, and keeps bytecode."""
 
 import os
 import signal
@@ -8,6 +8,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# Some hundred processes are started; where no bytecode is kept, each would compile the whole package for itself.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A busy machine is slow now and then, which says nothing about the code.
 # In CI the examples are the same in every run, so that a failure there can be had again here.
