@@ -7,7 +7,6 @@ import dataclasses
 import json
 import shutil
 import struct
-import sys
 from pathlib import Path
 
 import pytest
@@ -126,27 +125,13 @@ def visit(chromium, script):
 
 
 @pytest.fixture
-def demo(supervisor):
-    """`mcp-authz demo --keep`, and what it printed."""
-    command = Path(sys.executable).with_name("mcp-authz")
-    log = supervisor.log("demo")
-    supervisor.start(
-        Child(
-            name="demo",
-            argv=[command, "demo", "--keep", "--port", str(free_port())],
-            ready=lambda: log.exists() and "Ctrl-C ends the demo." in log.read_text("utf-8"),
-            deadline=180.0,
-        )
-    )
-    return log.read_text("utf-8").splitlines()
+def stack(supervisor, pytestconfig):
+    return shared_stack(pytestconfig)
 
 
-def test_the_page_against_the_demo_is_refused_without_a_token_and_lists_three_of_five_with_it(
-    demo, supervisor, visit
-):
-    url = next(line.split()[2] for line in demo if line.startswith("MCP endpoint"))
-    token = demo[demo.index("3 of 5 tools:") + 1]
-    inspector = _start(supervisor, "0.16", url)
+def test_the_page_is_refused_without_a_token_and_lists_three_of_five_with_it(stack, supervisor, visit):
+    token = stack.token(scope="files:read files:delete")
+    inspector = _start(supervisor, "0.16", stack.gateways["native"].url)
 
     # The issuer is out of the browser's reach here, or it would get the Inspector a token at once: see below.
     refused = visit(inspector, "inspector-0.16-without-token", reachable="localhost")
@@ -154,11 +139,6 @@ def test_the_page_against_the_demo_is_refused_without_a_token_and_lists_three_of
 
     assert {"status": REFUSED, "tools": [], "reasons": ["missing_token"]} == refused
     assert {"status": "Connected", "tools": THREE, "reasons": []} == listed
-
-
-@pytest.fixture
-def stack(supervisor, pytestconfig):
-    return shared_stack(pytestconfig)
 
 
 def test_the_page_gets_itself_a_token_where_the_issuer_registers_and_logs_in_anybody(

@@ -20,12 +20,14 @@ from authz.demo import stack as stack_module
 from authz.demo.ports import free_port
 from authz.demo.scenarios import changes, locked, login, requests, run
 from tests.support.running import shared_stack
-from tests.support.waiting import eventually
+from tests.support.waiting import attempts, eventually
+from tests.support.wire import ask, message
 
 pytestmark = pytest.mark.envoy
 
 _LIMIT = 300.0
 """Seconds after which a test gives up: the whole demo takes some ten, and a minute or two on a busy machine."""
+_KEPT = "Ctrl-C ends the demo."
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def place():
 
 
 @contextlib.contextmanager
-def _demo(place: Path, log: Path, port: int):
+def _demo(place: Path, log: Path, port: int, *options: str):
     """The command as a separate process, killed at the latest after the test; its guard ends the rest."""
     with log.open("wb") as output:
-        argv = [sys.executable, "-m", "authz", "demo", "--port", str(port)]
+        argv = [sys.executable, "-m", "authz", "demo", "--port", str(port), *options]
         environment = {**os.environ, "COLUMNS": "200", "TMPDIR": str(place)}
         process = subprocess.Popen(
             argv, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -66,17 +68,27 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def test_every_row_of_the_table_holds_and_the_command_says_so(tmp_path, place):
-    log = tmp_path / "demo.log"
-    with _demo(place, log, free_port()) as demo:
+def test_every_row_of_the_table_holds_and_what_is_kept_is_as_the_command_says(tmp_path, place):
+    log, port = tmp_path / "demo.log", free_port()
+    with _demo(place, log, port, "--keep") as demo:
+        assert any(demo.poll() is not None or _KEPT in log.read_text("utf-8") for _ in attempts(_LIMIT))
+        written = log.read_text("utf-8")
+        lines = written.splitlines()
+        tokens = [lines[lines.index(f"{count} of 5 tools:") + 1] for count in (3, 4, 5)]
+        seen = [len(ask(port, token, message("tools/list")).tools) for token in tokens]
+        demo.send_signal(signal.SIGINT)
         status = demo.wait(_LIMIT)
-    written = log.read_text("utf-8")
     held, rows = re.search(r"(\d+) of (\d+) held", written).groups()
 
     assert (0, held) == (status, rows), written
     assert int(rows) == len(re.findall(r"^ok +", written, re.MULTILINE))
     assert 50 < int(rows)
+    assert ([3, 4, 5], f"http://localhost:{port}/mcp") == (seen, _url(lines))
     assert [] == list(place.iterdir())
+
+
+def _url(lines: list[str]) -> str:
+    return next(line.split()[2] for line in lines if line.startswith("MCP endpoint"))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
