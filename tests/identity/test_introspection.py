@@ -53,7 +53,13 @@ class Site:
         self._post(self.revoke, token=token)
 
     def _post(self, path, **form):
-        answer = httpx.post(f"{self.url}{path}", data=form, auth=(BATCH, BATCH_SECRET), trust_env=False)
+        answer = httpx.post(
+            f"{self.url}{path}",
+            data=form,
+            auth=(BATCH, BATCH_SECRET),
+            trust_env=False,
+            timeout=DEADLINE,
+        )
         assert answer.status_code == 200, answer.text
         return answer.json() if answer.content else None
 
