@@ -102,3 +102,12 @@ def test_an_undecodable_header_agrees_with_no_absent_name():
     sent = {"mcp-method": "tools/call", "mcp-name": "=?base64?*?="}
 
     assert not headers_agree(sent, "tools/call", {}, required=True)
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "method", [*(name for name, row in METHODS.items() if row.mirror is None), "x/unknown"]
+)
+def test_a_method_that_names_nothing_needs_no_name_and_the_header_of_one_is_not_compared(method, required):
+    for name in ({}, {"mcp-name": "anything"}):
+        assert headers_agree({"mcp-method": method, **name}, method, {}, required=required) is True

@@ -208,6 +208,37 @@ def test_what_no_lock_names_is_neither_remembered_nor_kept(sightings):
     assert [] == sightings.all()
 
 
+def test_what_locks_still_name_is_kept_and_nothing_else(sightings):
+    other = (ListName.PROMPTS, "hello")
+    for server in ("kept", "gone"):
+        for key in (ECHO, other):
+            sightings.note(server, lock(), key, "B")
+    sightings.keep_only({"kept": Lock(digest="e", items={ECHO: frozenset({"A"})})})
+
+    assert [("kept", ECHO, "B")] == sightings.all()
+    assert [("kept", ECHO)] == list(sightings._told)
+
+
+def test_a_change_is_not_told_again_before_half_of_its_time(sightings, told, clock):
+    for seconds in (0, 29, 1):
+        clock[0] += seconds
+        sightings.note("s", lock(keep_seconds=60), ECHO, "B")
+
+    assert [("s", ECHO, "B")] * 2 == told
+
+
+def test_a_change_that_was_forgotten_is_nowhere(sightings, clock):
+    sightings.note("s", lock(keep_seconds=60), ECHO, "B")
+    clock[0] += 61
+
+    assert not sightings.changed("s", lock(keep_seconds=60), ECHO)
+    assert [] == sightings.all()
+
+
+def test_what_has_no_digest_is_told_to_others_as_none():
+    assert "" == UNREADABLE
+
+
 def test_what_another_worker_saw_counts_like_an_own_sighting(sightings, told):
     sightings.learn("s", ECHO, "B")
     assert sightings.changed("s", lock(), ECHO)
