@@ -81,11 +81,12 @@ def dashboard() -> dict[str, Any]:
         panels.append(_row(title, top, len(panels)))
         top += 1
         across = 4 if row[0].kind == "stat" else 3 if len(row) % 3 == 0 else 2
+        high = _HIGH // 2 if row[0].kind == "stat" else _HIGH
         for index, panel in enumerate(row):
-            at = {"h": _HIGH // 2 if panel.kind == "stat" else _HIGH, "w": _WIDE // across}
-            place = {**at, "x": index % across * at["w"], "y": top + index // across * _HIGH}
+            at = {"h": high, "w": _WIDE // across}
+            place = {**at, "x": index % across * at["w"], "y": top + index // across * high}
             panels.append(_panel(panel, place, len(panels)))
-        top += -(-len(row) // across) * _HIGH
+        top += -(-len(row) // across) * high
     return {
         "title": "mcp-authz",
         "uid": "mcp-authz",
