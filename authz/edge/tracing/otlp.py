@@ -9,17 +9,18 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from authz import __version__
-from authz.edge.tracing.attributes import Value, check_attributes, span_name
+from authz.edge.tracing.attributes import check_attributes, span_name
 from authz.edge.tracing.spans import CheckSpan, CheckSteps, Span, WorkSpan
 from authz.edge.tracing.traceparent import SpanParent
 
@@ -49,47 +50,31 @@ class OtlpCollector:
 
     def send(self, spans: Sequence[Span]) -> bool:
         """Send some; return whether they were taken."""
-        made = [each for span in spans for each in self._made(span)]
+        made = [self._check(span) if isinstance(span, CheckSpan) else self._work(span) for span in spans]
         return self._exporter.export(made) is SpanExportResult.SUCCESS
 
     def close(self) -> None:
         """Abandon what is under way."""
         self._exporter.shutdown()
 
-    def _made(self, span: Span) -> Iterator[ReadableSpan]:
-        if isinstance(span, CheckSpan):
-            yield from self._check(span)
-        else:
-            yield self._work(span)
-
-    def _check(self, span: CheckSpan) -> Iterator[ReadableSpan]:
+    def _check(self, span: CheckSpan) -> ReadableSpan:
         steps, parent, decision = span.steps, span.parent, span.decision
-        end = int(span.facts.at * _SECOND) if steps is None else steps.start + int(span.seconds * _SECOND)
-        start = end - int(span.seconds * _SECOND) if steps is None else steps.start
-        own = _own(parent)
+        own, took = _own(parent), int(span.seconds * _SECOND)
+        start = int(span.facts.at * _SECOND) - took
         if steps is not None:
+            start = steps.start
             own = _context(SpanParent(steps.own_trace or own.trace_id, steps.span_id, sampled=True))
-        failed = Status(StatusCode.ERROR, decision.reason.value)
-        yield self._span(
+        return self._span(
             span_name(decision.method),
             own,
             parent,
-            (start, end),
+            (start, start + took),
             kind=SpanKind.SERVER,
             attributes=check_attributes(span, authorization=self._authorization),
+            events=() if steps is None else tuple(_events(steps)),
             links=tuple(Link(_context(link, remote=True)) for link in span.links),
-            status=_UNSET if decision.allowed else failed,
+            status=_UNSET if decision.allowed else Status(StatusCode.ERROR, decision.reason.value),
         )
-        if steps is not None:
-            yield from self._steps(steps, own)
-
-    def _steps(self, steps: CheckSteps, own: SpanContext) -> Iterator[ReadableSpan]:
-        parent = SpanParent(own.trace_id, own.span_id, sampled=True)
-        at = steps.began
-        for name, ended in steps.ends:
-            start, end = (steps.start + int((moment - steps.began) * _SECOND) for moment in (at, ended))
-            yield self._span(name, _own(parent), parent, (start, end))
-            at = ended
 
     def _work(self, span: WorkSpan) -> ReadableSpan:
         kind = SpanKind.CLIENT if span.client else SpanKind.SERVER if span.server else SpanKind.INTERNAL
@@ -109,25 +94,24 @@ class OtlpCollector:
         own: SpanContext,
         parent: SpanParent | None,
         times: tuple[int, int],
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Mapping[str, Value] | None = None,
-        links: Sequence[Link] = (),
-        status: Status = _UNSET,
+        **parts: Any,
     ) -> ReadableSpan:
         return ReadableSpan(
             name=name,
             context=own,
-            parent=None if parent is None else _context(parent, remote=kind is not SpanKind.INTERNAL),
+            parent=None if parent is None else _context(parent, remote=True),
             resource=self._resource,
-            attributes=attributes or {},
-            links=links,
-            kind=kind,
-            status=status,
             start_time=times[0],
             end_time=max(times),
             instrumentation_scope=_SCOPE,
+            **parts,
         )
+
+
+def _events(steps: CheckSteps) -> Iterator[Event]:
+    """Return an event for the end of each step. They are no spans: each would cost as much as the Check's own."""
+    for name, ended in steps.ends:
+        yield Event(name, timestamp=steps.start + int((ended - steps.began) * _SECOND))
 
 
 def _own(parent: SpanParent | None) -> SpanContext:

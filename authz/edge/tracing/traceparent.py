@@ -46,10 +46,8 @@ def read(text: str) -> SpanParent | None:
 
 def sent(metadata: Iterable[tuple[str, Any]]) -> str:
     """Return the `traceparent` in a call's metadata, empty if there is none."""
-    for name, value in metadata:
-        if name == NAME:
-            return value if isinstance(value, str) else ""
-    return ""
+    value = dict(metadata).get(NAME, "")  # faster than a loop in Python; of several the last counts
+    return value if isinstance(value, str) else ""
 
 
 class _Meta(msgspec.Struct):

@@ -31,7 +31,7 @@ from authz.edge.tracing.traceparent import SpanParent
 from authz.edge.tracing.work import WorkInProgress
 
 _T = TypeVar("_T")
-_SAMPLED = tuple("13579bdf")
+_SAMPLED = frozenset("13579bdf")
 """Last digits of a `traceparent` that is sampled."""
 _current: ContextVar[SpanParent | None] = ContextVar("current", default=None)
 """The span that the work of this task is part of."""
@@ -55,10 +55,13 @@ class Tracer:
 
     def begin(self, call: Call) -> Callable[[str], None]:
         """Begin a Check; return what marks the ends of its steps."""
-        sent, parent = traceparent.sent(call.metadata), None
-        if sent:
+        sent = dict(call.metadata).get(traceparent.NAME)
+        parent = None
+        if sent is not None:
             self._share = 0.0
-            parent = traceparent.read(sent) if sent.endswith(_SAMPLED) else None
+            if sent[-1:] not in _SAMPLED:
+                return self.time_stages()
+            parent = traceparent.read(sent)
             if parent is None:
                 return self.time_stages()
         elif random.random() >= self._share:  # noqa: S311 - chooses a sample
@@ -75,9 +78,9 @@ class Tracer:
         seconds: float,
     ) -> None:
         """End a Check that `begin` began and returned `mark` for."""
-        steps = mark if isinstance(mark, CheckSteps) else None
-        if steps is None and decision.allowed:
+        if decision.allowed and mark.__class__ is not CheckSteps:
             return
+        steps = mark if isinstance(mark, CheckSteps) else None
         asked = traceparent.read(traceparent.sent(call.metadata))
         client = traceparent.read(request.headers.get(traceparent.NAME, ""))
         message = traceparent.of_message(request.body)
