@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions image published conformance clients servers protos schema k8s crds helm lock clean
+.PHONY: demo test coverage lint bench chaos fuzz mutants grpc-versions image published conformance clients servers keycloak protos schema k8s crds helm lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
@@ -75,6 +75,10 @@ clients: $(VENV)/dev.stamp
 SERVERS ?=
 servers: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.servers $(SERVERS)
+
+# docs/identity/keycloak.md against a real Keycloak: 160 MB from Maven's repository, once, and some minutes; needs Java and Maven.
+keycloak: $(VENV)/dev.stamp
+	KEYCLOAK=1 $(BIN)/python -m pytest -q -n 0 tests/identity/test_keycloak.py
 
 protos: $(VENV)/dev.stamp
 	$(BIN)/python protos/generate.py
