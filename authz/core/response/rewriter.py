@@ -26,9 +26,10 @@ Rules of this module:
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from authz.core.response.commands import (
     BadGateway,
@@ -47,13 +48,13 @@ from authz.core.response.filter_result import Cause
 from authz.core.response.held import Held
 from authz.core.response.judgement import ResponseTerms, refused
 from authz.core.response.whole_body import CodedBody, ErrorBody, UnreadableBody, WholeBody
+from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.content_coding import DECODERS
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;,\"']*)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
     """The response headers that matter: the status, and two field values, empty when absent, joined by "," when repeated.
 
     `challenged` says whether there is a challenge, by a server or a proxy.
@@ -191,8 +192,23 @@ _READERS: Mapping[tuple[str, bool], Callable[[ResponseTerms, Held], Refusable]] 
 """How a body is read, by its media type and whether its status is a success."""
 
 
+_CHOSEN: BoundedCache[tuple[bool, str, str], _Reader] = BoundedCache(64)
+"""Readers by success, media type and coding as they were written, the same in nearly every answer of a server."""
+_LONGEST_LABEL = 128
+
+
 def _reader(head: ResponseHead) -> _Reader:
-    success, label = 200 <= head.status < 300, head.content_type.lower()
+    key = (200 <= head.status < 300, head.content_type, head.content_encoding)
+    reader = _CHOSEN.get(key)
+    if reader is None:
+        reader = _choose(*key)
+        if len(head.content_type) + len(head.content_encoding) <= _LONGEST_LABEL:
+            _CHOSEN.put(key, reader)
+    return reader
+
+
+def _choose(success: bool, content_type: str, content_encoding: str) -> _Reader:
+    label = content_type.lower()
     if not (success or "json" in label or _EVENT_STREAM in label):
         return _Unjudged
     if any(name not in ("utf-8", "utf8") for name in _CHARSET.findall(label)):
@@ -201,7 +217,7 @@ def _reader(head: ResponseHead) -> _Reader:
     if not success and media.endswith("json"):
         media = _JSON  # application/problem+json
     reader = _READERS.get((media, success), UnreadableBody)
-    coding = head.content_encoding.strip().lower()
+    coding = content_encoding.strip().lower()
     return reader if coding in _UNCODED else _decoding(coding, reader)
 
 

@@ -65,7 +65,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         call_part(decision.method, decision.rule, decision.item),
         _ID,
         decision_id.encode("ascii"),
-        _session_part(decision.session, rewrite=rewrite),
+        _session_part(decision.session, caller, rewrite=rewrite),
     ]
     if decision.event is not ABSENT:
         parts.append(_event_part(decision.event))
@@ -154,7 +154,7 @@ def _call(method: str, rule: str, item: Item | None) -> bytes:
     return serialize(response)
 
 
-def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
+def _session_part(session: SessionHeader, caller: Caller, *, rewrite: bool) -> bytes:
     """Return the part that puts the server's session id in the place of the caller's, and keeps it from the caller.
 
     A server may write an id in any response; the rewriter binds it in the responses that pass through it. In another
@@ -163,6 +163,20 @@ def _session_part(session: SessionHeader, *, rewrite: bool) -> bytes:
     """
     if not isinstance(session, Replace):
         return _OTHER_SESSIONS[isinstance(session, Remove), rewrite]
+    known = caller.cache.replies
+    part = known.get((session, rewrite))
+    if part is None:
+        part = _replaced(session, rewrite=rewrite)
+        if len(part) <= _LONGEST_SESSION:
+            known.put((session, rewrite), part)
+    return part
+
+
+_LONGEST_SESSION = 512
+"""Bytes of the longest part about a session that is kept for a caller."""
+
+
+def _replaced(session: Replace, *, rewrite: bool) -> bytes:
     response = _pb.CheckResponse()
     ok = response.ok_response
     set_headers(ok.headers, ((SESSION, session.server_id),))

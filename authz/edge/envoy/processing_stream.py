@@ -53,6 +53,8 @@ from authz.edge.envoy.response_report import ResponseReport
 FILTER = "envoy.filters.http.ext_proc"
 """Under this name Envoy sends the attributes that it was told to send."""
 
+_VERSIONED = 16
+"""Of so many responses one is looked at for Envoy's version, which takes as long as all other headers."""
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 Replies = Iterator[bytes | Pause]
@@ -125,7 +127,10 @@ class ProcessingStream:
             yield waved(kind, getattr(request, kind), echo=echo)
         elif kind:
             if not self._over:
-                yield from self._guarded(kind, request)
+                try:
+                    yield from _HANDLERS[kind](self, request)
+                except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
+                    yield from self._fail()
             self.complete = not self._waved and _ends(kind, getattr(request, kind))
 
     def expire(self) -> Replies:
@@ -135,12 +140,6 @@ class ProcessingStream:
         try:
             yield from self._carry_out(self._rewriter.expire())
         except Exception:  # noqa: BLE001 - whatever fails, the response ends
-            yield from self._fail()
-
-    def _guarded(self, kind: str, request: Any) -> Replies:
-        try:
-            yield from _HANDLERS[kind](self, request)
-        except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
             yield from self._fail()
 
     def headers(self, request: Any) -> Replies:
@@ -154,7 +153,8 @@ class ProcessingStream:
         self._request_id = reader.request_id
         self._seconds = None if reader.context is None else reader.context.seconds
         self._end_stream = self._readers.begin(reader)
-        self._note_version(request.attributes)
+        if next(self._readers.numbers) % _VERSIONED == 0:
+            self._note_version(request.attributes)
         values = field_values(message.headers)
         head = read_head(values)
         self.report.status = head.status
@@ -173,10 +173,12 @@ class ProcessingStream:
     def body(self, request: Any) -> Replies:
         """Take one response_body."""
         message, rewriter = request.response_body, self._begun()
-        if message.end_of_stream:
-            yield from self._carry_out(chain(rewriter.chunk(message.body), rewriter.end()), ends=True)
-        else:
+        if not message.end_of_stream:
             yield from self._carry_out(rewriter.chunk(message.body))
+        elif message.body:
+            yield from self._carry_out(chain(rewriter.chunk(message.body), rewriter.end()), ends=True)
+        else:  # as Envoy ends most bodies
+            yield from self._carry_out(rewriter.end(), ends=True)
 
     def trailers(self, _request: Any) -> Replies:
         """Take response_trailers, which end a body whose chunks did not."""

@@ -90,7 +90,7 @@ def read_head(values: Mapping[str, str]) -> ResponseHead:
         status=int(values[":status"]),
         content_type=values.get("content-type", ""),
         content_encoding=values.get("content-encoding", ""),
-        challenged=any(name in values for name in CHALLENGES),
+        challenged=CHALLENGES[0] in values or CHALLENGES[1] in values,
     )
 
 

@@ -4,9 +4,10 @@ A response whose Check left nothing has no reader, and no list of it passes. Whe
 because of what the answer says of the server itself (`authz.render.server_answers`).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from authz.core.denial import challenge_in_its_place
@@ -90,6 +91,7 @@ class Readers:
         streams: counts the streams that are open.
         came: is told of each response that was asked for: at which listener its request arrived.
         watch: what else is needed of the service.
+        numbers: numbers the responses.
     """
 
     resolve: Resolve
@@ -99,6 +101,7 @@ class Readers:
     streams: OpenStreams
     came: Callable[[str], None]
     watch: Watch
+    numbers: Iterator[int] = field(default_factory=count)
 
     def find(self, namespaces: Mapping[str, Any]) -> Reader:
         """Find who reads a response by the dynamic metadata that came with it, and count the response."""
@@ -119,7 +122,10 @@ class Readers:
 
     def terms(self, reader: Reader) -> ResponseTerms:
         """Return on which terms a response is judged."""
-        context, challenge = reader.context, self._own_challenge(reader.said)
+        context = reader.context
+        challenge = _own_challenge(
+            self.watch.server_named(reader.said) if context is None else context.server
+        )
         if context is None:
             return ResponseTerms(
                 visible=None,
@@ -143,8 +149,6 @@ class Readers:
             recognise=context.recognise,
         )
 
-    def _own_challenge(self, said: Mapping[str, str]) -> Callable[[int], str] | None:
-        server = self.watch.server_named(said)
-        return (
-            partial(challenge_in_its_place, server) if server is not None and server.forward_token else None
-        )
+
+def _own_challenge(server: Server | None) -> Callable[[int], str] | None:
+    return partial(challenge_in_its_place, server) if server is not None and server.forward_token else None

@@ -52,6 +52,20 @@ def test_a_session_id_is_left_removed_or_replaced_on_its_way_upstream(
     assert downstream == [each.header.value for each in ok.response_headers_to_add]
 
 
+def test_a_caller_gets_each_of_his_sessions_in_either_kind_of_answer():
+    decision = allowed(method="ping")
+
+    def ids(session, rewrite):
+        asked = structs.replace(decision, session=session, rewrite=rewrite)
+        ok = parsed(check_response.allow(asked, post({}), server(), "p", ID)).ok_response
+        return [each.header.value for each in (*ok.headers, *ok.response_headers_to_add)][-2 + rewrite :]
+
+    for _ in range(2):
+        for name in ("s", "t", "u" * 600):
+            assert [name, f"tag.{name}"] == ids(Replace(name, f"tag.{name}"), False)
+            assert [name] == ids(Replace(name, f"tag.{name}"), True)
+
+
 @pytest.mark.parametrize(
     ("headers", "set_"),
     [

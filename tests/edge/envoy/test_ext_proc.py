@@ -11,6 +11,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz.config.envoy_version import ATTRIBUTES
 from authz.core.identity.principal import Caller as AuthenticatedCaller
 from authz.core.mcp.item import Kind
 from authz.core.response.caller_metadata import KEY
@@ -560,6 +561,23 @@ def test_messages_in_any_order_raise_nothing_and_carry_no_hidden_item_through(sc
         assert sum(kind.startswith("request") for kind in kinds(responses)) == sum(
             (request.WhichOneof("request") or "").startswith("request") for request in script[: call.taken]
         )
+
+
+def test_the_version_of_envoy_is_read_from_the_first_response_and_then_from_some():
+    observed = Observed()
+    processor = Processor(resolve=resolve, observe=observed)
+    first = headers(end=True)
+    first.attributes["envoy.filters.http.ext_proc"].update(dict(zip(ATTRIBUTES, (1, 40, 0), strict=True)))
+
+    async def run():
+        seen = []
+        for _ in range(33):
+            await play(processor, FakeCall([first]))
+            seen.append(len(observed.versions))
+        return seen
+
+    assert [1] * 16 + [2] * 16 + [3] == asyncio.run(run())
+    assert [(1, 40, 0)] * 3 == observed.versions
 
 
 SESSION = ("mcp-session-id", b"abc")
