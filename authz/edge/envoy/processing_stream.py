@@ -54,7 +54,7 @@ FILTER = "envoy.filters.http.ext_proc"
 """Under this name Envoy sends the attributes that it was told to send."""
 
 _VERSIONED = 16
-"""Of so many responses one is looked at for Envoy's version, which takes as long as all other headers."""
+"""One response in sixteen is looked at for the version of Envoy, which takes as long as all other headers."""
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 Replies = Iterator[bytes | Pause]
