@@ -19,7 +19,7 @@ from typing import Any
 from bench import core, half_load, lists, lock, memory, report, sessions, sizes
 from bench.load import require
 from bench.rounds import Direct, Measure, Through, rounds, rows
-from bench.stack import RunningStack, running
+from bench.stack import HANDLERS, RunningStack, running
 from bench.workload import IN_ENVOY, REFERENCE, VARIANTS, Variant
 
 ALL, REPORT = "all", "report"
@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--variant", action="append", help=f"only this one and {REFERENCE}; may be repeated")
     add("--peer", action="append", default=[], type=_peer, metavar="NAME=COMMAND",
         help="a further ext_authz server, started as COMMAND with {socket} as the path of its Unix socket")  # fmt: skip
+    add("--bare-python", action="append", dest="peer", type=_bare, metavar="NAME=PATH",
+        help="the bare handler on another Python, with another grpcio; NAME begins with `bare`")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write everything, every sample too")
     add("--svg", type=Path, metavar="FILE", help="draw the part envoy")
     add("--into", type=Path, metavar="FILE.md", help="for report: replace what is between the marks of FILE")
@@ -95,6 +97,14 @@ def _peer(text: str) -> tuple[str, str]:
         msg = "expected NAME=COMMAND with a new name of letters and digits"
         raise argparse.ArgumentTypeError(msg)
     return name, command
+
+
+def _bare(text: str) -> tuple[str, str]:
+    name, path = _peer(text)
+    if not name.startswith(REFERENCE):
+        msg = f"expected NAME=PATH with a name that begins with {REFERENCE}"
+        raise argparse.ArgumentTypeError(msg)
+    return name, f"{path} -m {HANDLERS[REFERENCE]} unix:{{socket}}"
 
 
 def chosen(names: list[str] | None, peers: Mapping[str, str], *, envoy: bool) -> list[Variant]:

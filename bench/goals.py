@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.memory import growth
+from bench.workload import REFERENCE
 
 Parts = Mapping[str, Any]
 """What was measured, by part, as it stands in the JSON document."""
@@ -70,7 +71,16 @@ def _growth(run: str) -> Read:
 
 
 def _rate(variant: str, key: str) -> Read:
-    return _at(key, "envoy", variant=variant, connections=16)
+    """Read a ratio to `bare`, or to the fastest of the bare handlers where there are more of them."""
+    measured, best = _at(key, "envoy", variant=variant, connections=16), max if "rate" in key else min
+
+    def read(parts: Parts) -> float | None:
+        rows = [row for row in parts["envoy"]["rows"] if row["connections"] == 16]
+        bare = [row[key] for row in rows if row["variant"].startswith(REFERENCE) and row[key]]
+        value = measured(parts)
+        return value and value / best(bare, default=1.0)
+
+    return read
 
 
 def _session(variant: str, key: str) -> Read:

@@ -289,6 +289,7 @@ def test_a_token_that_was_remembered_is_an_error_where_none_may_be(stack):
         (["--variant", "nonsense"], "no variant nonsense; there are: envoy alone, native, bare"),
         (["--connections", "0"], "from 1 to 256"),
         (["--peer", "bare=true"], "NAME=COMMAND with a new name"),
+        (["--bare-python", "old=/venv/bin/python"], "a name that begins with bare"),
         (["report"], "at least one RUN.json"),
     ],
 )

@@ -136,6 +136,15 @@ def test_a_goal_that_is_missed_is_said_to_be_missed(parts):
     ] == missed
 
 
+def test_a_goal_against_bare_is_judged_against_the_fastest_of_the_bare_handlers(parts):
+    parts["envoy"]["rows"].append(rate("bare180", 16, rate_ratio=1.25, backend_us_ratio=0.8))
+    cached = {one["goal"].partition(": ")[2]: one["measured"] for one in goals.judged(parts)[:2]}
+
+    assert {"calls/s against bare": 0.95 / 1.25, "CPU a call against bare": 1.1 / 0.8} == pytest.approx(
+        cached
+    )
+
+
 @pytest.mark.parametrize(
     "part", [None, "envoy", "half", "sizes", "core", "sessions", "lists", "lock", "memory"]
 )
