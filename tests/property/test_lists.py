@@ -29,7 +29,7 @@ def opened_whole(document):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(message_opener, "take_out", lambda _: None)
         patch.setattr(item_reader, "_READ", {})
-        patch.setattr(item_reader, "_LATELY", BoundedCache(0))
+        patch.setattr(item_reader, "LATELY", BoundedCache(0))
         return trimmed(document)
 
 

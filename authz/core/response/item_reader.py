@@ -9,8 +9,8 @@ Rules of this module:
   has the length of the text, nothing was dropped, and the text holds nothing else (the argument of `raw_json`). What each
   item was written as then follows from the lengths. Member order does not matter for a length.
 * Every other list is opened item by item (`OpenedItems`), a bounded slice at a time. Both are judged by the same code.
-* A list beyond its limit is refused before its items are judged (see `authz.core.wire.width`). A text of `_ONE_STEP` bytes
-  is decoded without a count: it takes a few milliseconds whatever it holds, because each item has a name.
+* A list beyond its limit is refused before its items are judged (see `authz.core.wire.width`). What is read in one step
+  is short in bytes and in objects; a text that is the very one that was read before is not even counted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,14 +31,15 @@ from authz.core.wire.raw_json import (
     open_members,
     refuse_imitations,
 )
-from authz.core.wire.width import TooWideError, check_items, check_members
+from authz.core.wire.width import LARGE, TooWideError, check_members, count_items, open_in_slices
 
 MAX_ITEMS = 20_000
 """Most items of one list unless the caller says otherwise, and most members of one item."""
-SLICE_ITEMS = 1000
+SLICE_ITEMS = 500
 """Most items that are opened one by one, or judged, before the thread is given back: a few milliseconds."""
 _SLICE_BYTES = 262_144
 _ONE_STEP = 1_048_576
+_MOST_OBJECTS = 32_768
 _SPARSE = 8
 """Commas for each item that a list may have and still be opened without a count of its items."""
 
@@ -140,18 +141,13 @@ class OpenedItems:
     """Items in any form.
 
     Raises:
-        UnfitError: a key occurs twice in one of them or imitates one that is judged, or one has no name.
-        TooWideError: one could have too many members.
-        msgspec.DecodeError: the text is no list of objects.
+        UnfitError: a key imitates one that is judged, or an item has no name.
     """
 
-    def __init__(self, member: str, text: bytes) -> None:
-        """Open them."""
-        if text.count(b",") >= MAX_ITEMS:
-            for item in open_items(Raw(text)):
-                check_members(item, MAX_ITEMS)
+    def __init__(self, member: str, text: bytes, opened: list[tuple[Written, dict[str, Raw]]]) -> None:
+        """Take the items as they were written, with their members."""
         self.text = text
-        self._opened = open_each(Raw(text))
+        self._opened = opened
         name_key = LISTS[member][1]
         self.names = [name_at(members, name_key) for _, members in self._opened]
         refuse_imitations(set().union(*(members for _, members in self._opened)), ITEM_KEYS)
@@ -176,10 +172,10 @@ class OpenedItems:
         return _kept(self, shown, replaced)
 
 
-def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup]:
-    """Open a list; the thread may be given back before the next items are asked for.
+def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup | None]:
+    """Open a list, a group of items at a time; None where the thread may be given back, as it may after each group.
 
-    Before the first items are returned it is certain that the text is a list.
+    Before the first group is returned it is certain that the text is a list.
 
     Args:
         member: the member of the result that holds it.
@@ -196,30 +192,66 @@ def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup]:
         yield common
         return
     for part in _slices(text, limit):
-        yield _read_common(member, part) or OpenedItems(member, part)
+        if part is None:
+            yield None
+        elif len(part) >= LARGE:
+            yield from _open_large(member, part)
+        else:
+            yield _read_common(member, part) or _open(member, part)
 
 
-def _slices(text: bytes, limit: int) -> Iterator[bytes]:
-    """Cut a list into lists that are short in items and in bytes; a short one stays as it is."""
+def _open(member: str, text: bytes) -> OpenedItems:
+    if text.count(b",") >= MAX_ITEMS:
+        for item in open_items(Raw(text)):
+            check_members(item, MAX_ITEMS)
+    return OpenedItems(member, text, open_each(Raw(text)))
+
+
+def _open_large(member: str, text: bytes) -> Iterator[OpenedItems | None]:
+    """Open a list of a single item that is large by itself."""
+    yield None
+    (item,) = open_items(Raw(text))
+    yield None
+    opening = open_in_slices(item, MAX_ITEMS)
+    while True:
+        try:
+            yield next(opening)
+        except StopIteration as done:
+            yield OpenedItems(member, text, [(item, done.value)])
+            return
+
+
+def _slices(text: bytes, limit: int) -> Iterator[bytes | None]:
+    """Cut a list into lists that are short in items and in bytes, or of one item; a short one stays as it is."""
     commas = text.count(b",")
     if commas >= _SPARSE * limit:
-        check_items(text, limit)
+        yield None
+        count_items(text, limit)
     if commas < min(limit, SLICE_ITEMS) and len(text) <= _SLICE_BYTES:
         yield text
         return
+    if len(text) >= LARGE:
+        yield None
     items = open_items(Raw(text))
     if len(items) > limit:
         raise TooWideError
+    if len(text) >= LARGE:
+        yield None
+    yield from map(_ENCODE, _grouped(items))
+
+
+def _grouped(items: list[Raw]) -> Iterator[list[Raw]]:
+    """Cut items into groups, at least one, that are short in items and in bytes; a large item is one by itself."""
     held: list[Raw] = []
     size = 0
     for item in items:
-        held.append(item)
-        size += memoryview(item).nbytes
-        if len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES:
-            yield _ENCODE(held)
+        more = memoryview(item).nbytes
+        if held and (len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES or more >= LARGE):
+            yield held
             held, size = [], 0
-    if held or not items:
-        yield _ENCODE(held)
+        held.append(item)
+        size += more
+    yield held
 
 
 _ABOUT = ("title", "description", "icons")
@@ -254,18 +286,18 @@ def _decoder(member: str) -> _Decode:
 _READ: Mapping[str, _Decode] = {member: _decoder(member) for member in _MEMBERS}
 
 
-_LATELY: BoundedCache[tuple[str, int], CommonItems] = BoundedCache(8)
+LATELY: BoundedCache[tuple[str, int], CommonItems] = BoundedCache(8)
 """Lists that were read in one step, by member and length: a server writes the same one to all its callers."""
 
 
 def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
     """Read a list in one step unless it is, to the byte, one that was; None if it has not the common form."""
     key = (member, len(text))
-    known = _LATELY.get(key)
+    known = LATELY.get(key)
     if known is None or known.text != text:
-        known = _read_common(member, text)
+        known = _read_common(member, text) if text.count(b"{") <= _MOST_OBJECTS else None
         if known is not None:
-            _LATELY.put(key, known)
+            LATELY.put(key, known)
     if known is not None and len(known.names) > limit:
         raise TooWideError
     return known

@@ -55,7 +55,7 @@ _ENCODE = Encoder().encode
 
 def cut(
     member: str,
-    groups: Iterator[ItemGroup],
+    groups: Iterator[ItemGroup | None],
     visible: Visible,
     changes: dict[str, Raw],
     recognise: Recognise | None = None,
@@ -69,8 +69,10 @@ def cut(
     total = count = 0
     changed = False
     for items in groups:
-        if total:
+        if total or items is None:
             yield
+        if items is None:
+            continue
         shown = yield from _judged(member, items, visible, recognise)
         replaced = yield from _replaced(member, items, shown, visible)
         here = sum(shown)

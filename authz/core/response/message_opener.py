@@ -48,9 +48,9 @@ class Opened:
     result: dict[str, Raw] | None
     member: str = ""
     taken: bytes = b""
-    items: Iterator[ItemGroup] | None = None
+    items: Iterator[ItemGroup | None] | None = None
 
-    def read(self, member: str, limit: int) -> Iterator[ItemGroup]:
+    def read(self, member: str, limit: int) -> Iterator[ItemGroup | None]:
         """Return the items of a list of the result, of which there may be as many as the limit; to be asked once."""
         if self.items is not None and member == self.member:
             return self.items
@@ -69,10 +69,10 @@ def open_message(document: bytes, limit: int) -> Generator[None, None, Opened]:
         UnfitError: it is not to be judged.
         msgspec.DecodeError: it is not JSON of the expected shape.
     """
-    return _without_items(document, limit) or (yield from _whole(document, limit))
+    return (yield from _without_items(document, limit)) or (yield from _whole(document, limit))
 
 
-def _without_items(document: bytes, limit: int) -> Opened | None:
+def _without_items(document: bytes, limit: int) -> Generator[None, None, Opened | None]:
     """Open a message without the items of its list; None if it has to be opened whole."""
     excerpt = take_out(document)
     if excerpt is None:
@@ -82,8 +82,10 @@ def _without_items(document: bytes, limit: int) -> Opened | None:
         if opened.result is None or bytes(opened.result.get(excerpt.member, b"")) != MARKED:
             return None
         groups = read_items(excerpt.member, excerpt.items, limit)
-        first = next(groups)
+        while (first := next(groups)) is None:
+            yield
     except (DecodeError, UnfitError, RecursionError):
+        yield from pause(document)
         return None
     return replace(opened, member=excerpt.member, taken=excerpt.items, items=chain((first,), groups))
 

@@ -7,20 +7,19 @@ Rules of this module:
 
 * What is passed over costs as well: five nanoseconds for each value, in one step that cannot be left. So a document has a
   budget of values (`check_values`), counted in windows between which the thread is given back. What stands in strings
-  does not count. A short document is not counted: whatever it holds, passing over it does not take longer.
+  does not count, but for escapes, three for one. A short document is not counted: whatever it holds, passing over it does not take longer.
 
 * A container has at most one value more than there are commas in it. Counting commas is the cheapest look at a document
   there is, and settles nearly every one: few hold as many commas as the limit allows values.
 * Beyond that, an object may be wide only in members that are known to be left alone or to be opened by themselves: their
   commas are taken off. What is looked for is read by `_Members`, which makes no object of what it passes over.
-* A list is counted item by item only if it may have too many. A list with `DENSE` times as many commas as it may have
-  items is refused without a count, because the count alone would take too long.
+* A list is counted item by item only if it may have too many, and no further than to the first that is too many.
 """
 
 from codecs import getincrementaldecoder
 from collections.abc import Generator, Iterator
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, defstruct
 from msgspec.json import Decoder
 
 from authz.core.wire.raw_json import UnfitError, read_members, refuse_equal_keys
@@ -33,8 +32,6 @@ _SHORT = 4_194_304
 """Bytes up to which the values of a document are not counted: passing over it takes some ten milliseconds at most."""
 _LONG_WINDOW, _WINDOW = 4_194_304, 262_144
 """Bytes whose punctuation is counted before the thread is given back, and bytes out of which strings are cut."""
-DENSE = 32
-"""Commas for each item that a list may have, and still be counted: an item of a hundred members is not unusual."""
 
 
 class TooWideError(UnfitError):
@@ -72,13 +69,8 @@ class _Members(Struct, gc=False, rename={"meta": "_meta"}):
     meta: Raw = _NONE
 
 
-class _Item(Struct, gc=False):
-    """An item that is only counted."""
-
-
 _WIDE = tuple(_Members.__struct_fields__)
 _PROBE = Decoder(_Members).decode
-_COUNT = Decoder(list[_Item]).decode
 
 
 def check_values(document: bytes, limit: int) -> Iterator[None]:
@@ -93,8 +85,9 @@ def check_values(document: bytes, limit: int) -> Iterator[None]:
     start = 0
     while start < len(document):
         end = _end_of_window(document, start)
-        parts = _without_escapes(document[start:end]).split(b'"')
-        values += _punctuation(b"".join(parts[inside::2]))
+        window = document[start:end]
+        parts = _without_escapes(window).split(b'"')
+        values += _punctuation(b"".join(parts[inside::2])) + window.count(b"\\") // _ESCAPES
         inside = (inside + len(parts) - 1) % 2
         if values > limit:
             raise TooWideError
@@ -106,11 +99,14 @@ def _values(document: bytes, window: int) -> Generator[None, None, int]:
     """Return at most how many values a document holds: what stands in strings counts as well."""
     values = 1
     for start in range(0, len(document), window):
-        values += _punctuation(document[start : start + window])
+        part = document[start : start + window]
+        values += _punctuation(part) + part.count(b"\\") // _ESCAPES
         yield
     return values
 
 
+_ESCAPES = 3
+"""How many escapes take as long to pass over as one value."""
 _NO_PUNCTUATION = bytes(set(range(256)).difference(b",[{"))
 
 
@@ -142,24 +138,31 @@ def open_in_slices(raw: bytes | Raw, limit: int) -> Generator[None, None, dict[s
         msgspec.DecodeError: it is no object.
     """
     document = bytes(raw)
-    large = len(document) >= LARGE
-    commas = document.count(b",")
-    if commas >= limit:
-        members = _PROBE(document)
-        for name in _WIDE:
-            if large:
-                yield
-            commas -= bytes(getattr(members, name)).count(b",")
-        if commas >= limit:
-            raise TooWideError
-    if large:
-        yield
-    opened, distinct = read_members(document)
-    if not distinct:
-        if large:
+    for _ in _check_members(document, limit):
+        if len(document) >= LARGE:
             yield
-        refuse_equal_keys(document, opened)
-    return opened
+    members, distinct = read_members(document)
+    if not distinct:
+        if len(document) >= LARGE:
+            yield
+        refuse_equal_keys(document, members)
+    return members
+
+
+def _check_members(document: bytes, limit: int) -> Iterator[None]:
+    """Refuse an object that could have more members than `limit`; yield after each look at the document."""
+    commas = document.count(b",")
+    yield
+    if commas < limit:
+        return
+    members = _PROBE(document)
+    yield
+    for name in _WIDE:
+        if part := bytes(getattr(members, name)):
+            commas -= part.count(b",")
+            yield
+    if commas >= limit:
+        raise TooWideError
 
 
 def check_text(document: bytes) -> Iterator[None]:
@@ -184,25 +187,34 @@ def check_members(raw: bytes | Raw, limit: int) -> None:
         TooWideError: it could.
         msgspec.DecodeError: it is no object.
     """
-    document = bytes(raw)
-    commas = document.count(b",")
-    if commas < limit:
-        return
-    members = _PROBE(document)
-    if commas - sum(bytes(getattr(members, name)).count(b",") for name in _WIDE) >= limit:
-        raise TooWideError
+    for _ in _check_members(bytes(raw), limit):
+        pass
 
 
 def check_items(raw: bytes | Raw, limit: int) -> None:
-    """Refuse a list with more items than `limit`, and one that could have an item with too many members.
+    """Refuse a list of objects that has more than `limit`.
 
     Raises:
         TooWideError: it has.
         msgspec.DecodeError: it is no list of objects.
     """
     document = bytes(raw)
-    commas = document.count(b",")
-    if commas < limit:
-        return
-    if commas >= DENSE * limit or len(_COUNT(document)) > limit:
-        raise TooWideError
+    if document.count(b",") >= limit:
+        count_items(document, limit)
+
+
+def count_items(document: bytes, limit: int) -> None:
+    """Read a list up to its end, or to the first item beyond `limit`.
+
+    Raises:
+        TooWideError: there is one.
+        msgspec.DecodeError: it is no list of objects.
+    """
+    left = iter(range(limit))
+
+    def count(_item: object) -> None:
+        if next(left, None) is None:
+            raise TooWideError  # the decoder stops there
+
+    item = defstruct("Item", [], namespace={"__post_init__": count}, gc=False)
+    Decoder(list[item]).decode(document)  # type: ignore[valid-type]
