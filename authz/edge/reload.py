@@ -21,6 +21,7 @@ import structlog
 from authz.config.files import fingerprint
 from authz.config.problems import ConfigError
 from authz.config.settings import Settings
+from authz.edge.heap import unvisited
 from authz.edge.tracing.work import StartSpan, untraced
 
 _LOG = structlog.get_logger("authz.policy")
@@ -101,7 +102,7 @@ class PolicyWatcher:
         self._forced = False
         self._seen = now
         try:
-            with self._span("reload policy", {}):
+            with self._span("reload policy", {}), unvisited():
                 settings = await asyncio.to_thread(self._load)
                 await self._apply(settings)
         except ConfigError as error:

@@ -36,6 +36,7 @@ from authz.edge.envoy.ext_authz import Checker
 from authz.edge.envoy.ext_proc import Processor
 from authz.edge.envoy.response_readers import Watch
 from authz.edge.grpc.socket_path import SocketPath
+from authz.edge.heap import release
 from authz.edge.jwks.introspector import Introspector
 from authz.edge.jwks.problem import IntrospectionFigures, KeyProblem
 from authz.edge.jwks.store import KeyStore, Schedule
@@ -257,7 +258,7 @@ class Service:
         self.audit.terms = settings.audit
         self.streams.shares = settings.stream_shares
         self.locks.put_in_force(settings.digest, _locks(settings))
-        self.snapshots.put_in_force(self._snapshot(settings))
+        release(self.snapshots.put_in_force(self._snapshot(settings)))
         self._callers = KnownCallers()
         self.metrics.policy(settings.digest, settings.tools)
 

@@ -36,11 +36,15 @@ class Snapshots:
         self.current = first
         self._by_digest = {first.digest: first}
 
-    def put_in_force(self, snapshot: PolicySnapshot) -> None:
-        """Decide by another snapshot from now on."""
-        older = [(digest, old) for digest, old in self._by_digest.items() if digest != snapshot.digest]
-        self._by_digest = dict([*older[1 - _KEPT :], (snapshot.digest, snapshot)])
-        self.current = snapshot
+    def put_in_force(self, snapshot: PolicySnapshot) -> list[PolicySnapshot]:
+        """Decide by another snapshot from now on; return those that are not kept any more."""
+        others = [digest for digest in self._by_digest if digest != snapshot.digest]
+        kept = {digest: self._by_digest[digest] for digest in others[1 - _KEPT :]} | {
+            snapshot.digest: snapshot
+        }
+        dropped = [old for digest, old in self._by_digest.items() if kept.get(digest) is not old]
+        self._by_digest, self.current = kept, snapshot
+        return dropped
 
     def find(self, digest: str) -> PolicySnapshot:
         """Return the snapshot with a digest; the one in force if it is not known any more."""
