@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
 from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
-from authz.edge.http.console.tables import TableSection, key_problems, sections, unused
+from authz.edge.http.console.tables import TableSection, key_problems, sections, service_problems, unused
 from authz.edge.jwks.problem import KeyProblem
 from authz.tools.scrape import ScrapeError, scrape
 from authz.tools.terminal import say, table
@@ -120,34 +120,39 @@ def _show_unused(samples: Samples, *, as_data: bool) -> None:
 
 
 class _Readiness(msgspec.Struct):
-    """What `/readyz` says of issuers."""
+    """What `/readyz` says is wrong."""
 
     key_problems: list[KeyProblem] = []
+    reload_problem: str = ""
+    socket_problem: str = ""
 
 
-def _problems(url: str) -> list[KeyProblem]:
-    """Return what keeps a service from judging tokens; nothing if it does not say."""
+def _problems(url: str) -> _Readiness:
+    """Return what is wrong with a service; nothing if it does not say."""
     if url.rstrip("/").endswith("/metrics"):
-        return []
+        return _Readiness()
     try:
         body = scrape(f"{url.rstrip('/')}/readyz", also=_NOT_READY)
-        return msgspec.json.decode(body, type=_Readiness).key_problems
+        return msgspec.json.decode(body, type=_Readiness)
     except (ScrapeError, msgspec.DecodeError):
-        return []
+        return _Readiness()
 
 
 _NOT_READY = frozenset({503})
 
 
-def _show(samples: Samples, problems: list[KeyProblem], seconds: float | None, *, as_data: bool) -> None:
+def _show(samples: Samples, problems: _Readiness, seconds: float | None, *, as_data: bool) -> None:
     summary = summarize(samples)
     if as_data:
-        told = msgspec.to_builtins(problems)
-        data = {"seconds": seconds, **msgspec.to_builtins(summary), "key_problems": told}
+        data = {"seconds": seconds, **msgspec.to_builtins(summary), **msgspec.to_builtins(problems)}
         sys.stdout.write(json.dumps(data, indent=None if seconds else 2) + "\n")
         sys.stdout.flush()
         return
-    for section in [*key_problems(problems), *sections(summary, seconds, problems)]:
+    first = [
+        *service_problems(problems.socket_problem, problems.reload_problem),
+        *key_problems(problems.key_problems),
+    ]
+    for section in [*first, *sections(summary, seconds, problems.key_problems)]:
         _show_section(section)
 
 

@@ -176,6 +176,28 @@ def test_a_problem_with_an_issuer_is_shown_first_with_its_url(monkeypatch, body,
     assert bool(told) is ended.out.startswith("\nPROBLEMS WITH ISSUERS\n")
 
 
+def test_problems_of_the_service_itself_come_before_all_else(monkeypatch):
+    body = {"ready": False, "socket_problem": "the socket /s is gone", "reload_problem": "p:1: a\np:2: b"}
+    pages = {
+        "/readyz": json.dumps(body).encode(),
+        "/metrics": b"# TYPE mcp_authz_policy_info gauge\nmcp_authz_policy_info 1\n",
+    }
+    monkeypatch.setattr(stats, "scrape", lambda url, **_: pages[url.removeprefix("http://127.0.0.1:9002")])
+    shown, data = command("stats"), json.loads(command("stats", "--json").out)
+
+    assert [
+        "PROBLEMS OF THE SERVICE",
+        "of           problem",
+        "socket       the socket /s is gone",
+        "policy file  p:1: a",
+        "policy file  p:2: b",
+    ] == shown.out.splitlines()[1:6]
+    assert [body["socket_problem"], body["reload_problem"]] == [
+        data["socket_problem"],
+        data["reload_problem"],
+    ]
+
+
 def test_rules_that_decided_nothing_are_named(url):
     ended = command("stats", "--url", url, "--unused")
     rows = json.loads(command("stats", "--url", url, "--unused", "--json").out)

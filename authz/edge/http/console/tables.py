@@ -33,10 +33,19 @@ class TableSection:
 
 def key_problems(problems: Iterable[KeyProblem]) -> list[TableSection]:
     """Return a table of what keeps tokens from being judged, if anything does."""
-    rows = [(each.issuer, each.cause, each.url or "-", each.since or "-") for each in problems]
+    rows = [
+        (each.issuer, each.cause, each.url or "-", each.since.replace("T", " ") or "-") for each in problems
+    ]
     if not rows:
         return []
     return [TableSection("problems with issuers", ("issuer", "cause", "url", "since"), rows, alarms=True)]
+
+
+def service_problems(socket: str, reload: str) -> list[TableSection]:
+    """Return a table of what is wrong with the service itself, if anything is."""
+    texts = (("socket", socket), ("policy file", reload))
+    rows = [(name, line) for name, text in texts for line in text.splitlines()]
+    return [TableSection("problems of the service", ("of", "problem"), rows, alarms=True)] if rows else []
 
 
 def sections(
