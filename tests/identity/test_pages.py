@@ -76,6 +76,20 @@ def test_a_page_is_dated_and_its_policy_loads_without_a_warning(provider):
     assert () == settings(policy(provider)).warnings
 
 
+SECTIONS = ["## What to set up", "## The policy file", "## The claims", "## Five mistakes"]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_page_says_what_to_click_the_issuer_block_the_claims_and_the_mistakes_in_that_order(provider):
+    headings = [line for line in text(provider).splitlines() if line.startswith("## ")]
+    steps = text(provider).partition(SECTIONS[0])[2].partition("\n## ")[0]
+
+    assert SECTIONS == [heading for heading in headings if heading in SECTIONS]
+    assert len(re.findall(r"^(?:1\.|### 1\.) ", steps, re.MULTILINE)) == 1
+    assert "issuers:" in policy(provider)
+    assert {"person", "machine"} == {who for who in ("person", "machine") if claims(provider, who)}
+
+
 TOOLS = {
     "auth0": {"person": "echo list_files delete_file", "machine": "echo list_files"},
     "keycloak": {"person": "echo list_files delete_file deploy", "machine": "echo list_files"},

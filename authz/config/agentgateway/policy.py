@@ -58,6 +58,13 @@ _HARMLESS: Mapping[str, frozenset[str]] = MappingProxyType(
         "spec.backend": frozenset({"tls", "tcp", "http"}),
     },
 )
+_INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "spec.backend.mcp.authentication": "name its issuer, audiences and jwks in traffic.jwtAuthentication",
+        "spec.traffic.jwtAuthentication.mcp": "remove it: the service serves the metadata by itself; give --resource URL",
+    }
+)
+"""Keys that are not read and whose meaning can be had in another way."""
 RULES = "spec.backend.mcp.authorization"
 _SCOPES = frozenset({"scope"})
 """The claim that holds scopes; these documents cannot name another."""
@@ -95,7 +102,7 @@ class _PolicyReader(DocumentReader):
                 if key in _HARMLESS.get(path, ()):
                     self.warn(place, "not acted on by mcp-authz")
                 else:
-                    self.report(place, UNREAD, UNREAD_CURE)
+                    self.report(place, UNREAD, _INSTEAD.get(".".join(place), UNREAD_CURE))
         self.at("spec.targetRefs", list)
 
     def cors(self) -> None:

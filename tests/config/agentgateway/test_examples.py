@@ -65,6 +65,19 @@ def test_the_line_that_is_named_has_the_key_that_is_named_or_the_section_that_la
             assert item or any(f"{part}:" in lines[int(number) - 1] for part in parts[-2:]), place
 
 
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("documents-with-authentication-of-the-backend", "in traffic.jwtAuthentication"),
+        ("documents-with-metadata", "give --resource URL"),
+    ],
+)
+def test_what_can_be_had_in_another_way_is_refused_with_that_way(name, cure):
+    _, (problem,) = read(FILES[name])
+
+    assert cure in problem.cure
+
+
 def test_there_are_files_that_load_and_files_that_are_refused():
     loads = [name for name, file in FILES.items() if expected(file)["loads"]]
 

@@ -115,7 +115,6 @@ REFUSED_KEYS = [
     (("spec", "traffic", "jwtAuthentication"), "validationOptions"),
     (("spec", "traffic", "jwtAuthentication", "providers", 0), "requiredClaims"),
     *[(("spec", "backend"), key) for key in ("auth", "ai", "authorization")],
-    (("spec", "backend", "mcp"), "authentication"),
     (("spec", "backend", "mcp"), "guardrails"),
     (("spec", "backend", "mcp", "authorization"), "mode"),
     (("spec", "backend", "mcp", "authorization", "policy"), "matchExpression"),
