@@ -1,6 +1,7 @@
 """`mcp-authz test`: run a policy's cases."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -81,7 +82,7 @@ def run_cases(
         _show(report)
     covered = percent(report.uses)
     if covered < min_coverage:
-        say(f"coverage {covered:.0f} % is below {min_coverage:g} %", err=True)
+        say(f"coverage {math.floor(covered)} % is below {min_coverage:g} %", err=True)
     if report.failed or covered < min_coverage or (strict and report.opinions.disagreements):
         raise typer.Exit(1)
 
@@ -131,7 +132,7 @@ def _show(report: _Report) -> None:
     count = len(report.results)
     covered = sum(use.covered for use in report.uses)
     say(f"{count - len(report.failed)} of {count} cases passed")
-    say(f"{covered} of {len(report.uses)} rules decided a case ({percent(report.uses):.0f} %)")
+    say(f"{covered} of {len(report.uses)} rules decided a case ({math.floor(percent(report.uses))} %)")
     for use in report.uses:
         if not use.covered:
             closest = f", came closest {use.closest} times" if use.closest else ""

@@ -84,7 +84,8 @@ def draft(offered: Mapping[ListName, Iterable[Mapping[str, Any]]], terms: DraftT
     rest = _rest(offered)
     if rest:
         comments[*place, len(rules)] = "what can be read besides: prompts and resources"
-        rules.append({"allow": rest, "scopes": [READ]})
+        named = {} if _REST in usable else {"name": _REST}
+        rules.append({**named, "allow": rest, "scopes": [READ]})
     tree = {
         "issuers": {
             "main": {
@@ -100,6 +101,7 @@ def draft(offered: Mapping[ListName, Iterable[Mapping[str, Any]]], terms: DraftT
     return PolicyDraft(tree=tree, comments={**_HEAD, **comments}, left_out=left_out)
 
 
+_REST = "prompts-and-resources"
 _HEAD: Mapping[tuple[str | int, ...], str] = {
     (
         "issuers",

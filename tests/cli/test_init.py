@@ -85,6 +85,7 @@ def test_two_hundred_tools_prompts_and_resources_are_open_by_what_they_say_of_th
         "prompts": ["a: b", "hello"],
         "resources": ["db:///*/rows", "file:///*", "file:///readme"],
     } == rules(out)[-1]["allow"]
+    assert "prompts-and-resources" == rules(out)[-1]["name"]
     assert "\x1b" not in out.read_text()
     assert_good(out)
 

@@ -80,6 +80,19 @@ def test_coverage_below_the_minimum_fails_and_the_rules_are_named(test, minimum,
     assert ("coverage 50 % is below 51 %\n" if status else "") == ended.err
 
 
+def test_a_share_that_is_not_whole_is_not_called_whole(test):
+    many = [f"tool-{number}" for number in range(300)]
+    rules = "".join(f"      - {{name: {name}, allow: {{tools: [{name}]}}}}\n" for name in many)
+    cases = "".join(
+        f"  - {{name: {name}, claims: {{sub: a}}, tool: {name}, expect: allow}}\n" for name in many
+    )
+
+    ended = test(NATIVE + rules + LOOSE, GOOD + cases, "--min-coverage", 100)
+
+    assert (1, "coverage 99 % is below 100 %\n") == (ended.status, ended.err)
+    assert "301 of 302 rules decided a case (99 %)\n" in ended.out
+
+
 @pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 1)])
 def test_where_the_second_opinion_differs_is_reported_and_fails_only_when_strict(test, options, status):
     ended = test(NATIVE + LOOSE, STRING, *options)

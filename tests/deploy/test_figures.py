@@ -12,6 +12,7 @@ from authz.config.native.model import PolicyFile
 from authz.edge.serve import CALLS_PER_CORE
 from authz.render.model import TRY_SLACK
 from tests.support.manifests import K8S, ROOT, walk
+from tests.support.tracked import tracked
 
 GUIDE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 WORKERS = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
@@ -26,8 +27,8 @@ def default(section, key):
 
 BUDGET, BODY = default("limits", "check_ms") / 1000, default("limits", "body_bytes")
 RENDERED = [
-    *sorted(ROOT.glob("envoy/*.yaml")),
-    *(path for path in sorted(K8S.rglob("*.yaml")) if "templates" not in path.parts),
+    *tracked("envoy/*.yaml"),
+    *(path for path in tracked("k8s/**/*.yaml") if "templates" not in path.parts),
 ]
 """Every file that could hold a part of Envoy's configuration."""
 
