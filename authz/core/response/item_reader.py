@@ -288,6 +288,8 @@ _READ: Mapping[str, _Decode] = {member: _decoder(member) for member in _MEMBERS}
 
 LATELY: BoundedCache[tuple[str, int], CommonItems] = BoundedCache(8)
 """Lists that were read in one step, by member and length: a server writes the same one to all its callers."""
+_KNOWN_ITEMS = 2048
+"""Most items of a list that is kept: with its text at most two megabytes."""
 
 
 def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
@@ -296,7 +298,7 @@ def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
     known = LATELY.get(key)
     if known is None or known.text != text:
         known = _read_common(member, text) if text.count(b"{") <= _MOST_OBJECTS else None
-        if known is not None:
+        if known is not None and len(known.names) <= _KNOWN_ITEMS:
             LATELY.put(key, known)
     if known is not None and len(known.names) > limit:
         raise TooWideError
