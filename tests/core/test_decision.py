@@ -39,7 +39,12 @@ def test_a_denial_by_default_names_nobody_and_nothing():
 
     assert (None, None, None) == (made.principal, made.item, made.request_id)
     assert ("", "", "", (), ()) == (made.server, made.method, made.rule, made.scopes, made.shadows)
-    assert (False, False) == (made.rewrite, made.hide)
+    assert (False, False, False, "") == (made.rewrite, made.hide, made.as_result, made.version)
+
+
+def test_records_call_a_decision_allow_or_deny():
+    assert "deny" == Decision().verdict
+    assert "allow" == Decision(reason=Reason.ALLOWED, allowed=True).verdict
 
 
 @pytest.mark.parametrize("name", Decision.__struct_fields__)
@@ -57,6 +62,7 @@ MAX = 512
     [
         ("echo", "echo"),
         ("größe-名前", "größe-名前"),
+        ("größe und 名前", "größe und 名前"),
         ("a\nb\r\x00\x7f", "a�b���"),
         ("a\x85b", "a�b"),
         ("a\u2028b\u2029", "a�b�"),

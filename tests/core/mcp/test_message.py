@@ -608,15 +608,21 @@ def test_one_message_may_name_only_so_many_things(count, kind):
         (b'{"id":7,"i\\u0064":8}', None),
         (b'{"x":1,"x":2,"id":7}', None),
         (b'{"id":7,"ID":8}', None),
+        (b'{"id":7,"ERROR":8}', None),
+        (b'{"jsonrpc":"2.0"}', None),
         (b'{"id":7,' + b",".join(b'"%d":0' % each for each in range(15)) + b"}", 7),
         (b'{"id":7,' + b",".join(b'"%d":0' % each for each in range(16)) + b"}", None),
         (b'{"x":' * 100_000, None),
         (b'{"id":7,"\xff":8}', None),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_the_id_of_a_refused_request_is_found_where_it_is_certain(body, identity):
     assert identity == peek_id(body)
+
+
+def test_an_id_that_is_longer_than_the_limits_say_is_no_id():
+    assert ["abc", None] == [peek_id(b'{"id":"abc"}', Limits(name=longest)) for longest in (3, 2)]
 
 
 KEYS = st.sampled_from(
