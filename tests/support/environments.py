@@ -27,6 +27,8 @@ def environment(name: str) -> Callable[[], Path]:
 
 
 def _install(requirements: Path, place: Path) -> None:
-    run([sys.executable, "-m", "venv", str(place)], place)
-    quiet = ["--quiet", "--disable-pip-version-check", "--retries=1"]
-    run([place / "bin" / "pip", "install", *quiet, "--require-hashes", "-r", requirements], place)
+    run([sys.executable, "-m", "venv", "--without-pip", str(place)], place)
+    # Our own pip, because a second one takes as long as the packages do; what is imported is compiled when it is.
+    pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install"]
+    quiet = ["--quiet", "--disable-pip-version-check", "--retries=1", "--no-compile"]
+    run([*pip, *quiet, "--require-hashes", "-r", requirements], place)
