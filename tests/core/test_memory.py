@@ -1,4 +1,4 @@
-"""A million conditions leave memory where it was; the engine is C++ and nothing in Python would show a leak there."""
+"""Conditions leave memory where it was; the engine is C++ and nothing in Python would show a leak there."""
 
 import subprocess
 import sys
@@ -64,10 +64,14 @@ def growth(evaluations, leak=0):
     return float(ended.stdout)
 
 
-def test_a_million_evaluations_leave_resident_memory_where_it_was():
-    assert growth(1_000_000) < 0.02
+_STEADY = 0.005
+"""What may be noise. Of 200,000 evaluations that lose half a byte each, as much is seen."""
+
+
+def test_two_hundred_thousand_evaluations_leave_resident_memory_where_it_was():
+    assert growth(200_000) < _STEADY
 
 
 @pytest.mark.parametrize("leak", [100])
 def test_the_measurement_sees_a_leak_of_twenty_bytes_an_evaluation(leak):
-    assert growth(200_000, leak) > 0.02
+    assert growth(50_000, leak) > 4 * _STEADY
