@@ -30,9 +30,9 @@ WRITTEN = json.dumps(TOOL).encode()
 DIGEST = digest_of(read_definition(WRITTEN))
 
 
-def test_ten_thousand_spellings_of_a_definition_have_its_digest():
+def test_two_thousand_spellings_of_a_definition_have_its_digest():
     rng = random.Random(17)
-    written = (spelled(TOOL, rng).encode() for _ in range(10_000))
+    written = (spelled(TOOL, rng).encode() for _ in range(2_000))
 
     assert {DIGEST} == {digest_of(read_definition(each)) for each in written}
 
