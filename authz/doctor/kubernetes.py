@@ -219,7 +219,9 @@ _EXT_AUTH: Mapping[str, Callable[[Any], dict[str, Any]]] = {
         }
     },
     "headersToExtAuth": lambda value: {
-        "allowed_headers": {"patterns": [{"exact": str(name).lower()} for name in value or ()]}
+        "allowed_headers": {
+            "patterns": [{"exact": str(name).lower()} for name in (value if isinstance(value, list) else [])]
+        }
     },
 }
 _EXT_PROC: Mapping[str, Callable[[Any], dict[str, Any]]] = {

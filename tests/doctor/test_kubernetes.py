@@ -108,6 +108,10 @@ CASES = {
         changed(GATEWAY, "recomputeRoute: false", "recomputeRoute: true"),
         ["authz-clears-route"],
     ),
+    "gateway: headers are no list": (
+        changed(GATEWAY, "recomputeRoute: false", "headersToExtAuth: true"),
+        ["authz-headers-hidden"],
+    ),
     "gateway: headers are chosen": (
         changed(GATEWAY, "recomputeRoute: false", "headersToExtAuth: [Authorization]"),
         ["authz-headers-hidden"],
