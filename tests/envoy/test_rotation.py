@@ -121,7 +121,7 @@ def test_a_flood_of_unknown_keys_causes_one_fetch_and_nobody_else_notices(parts,
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_known_keys_outlive_an_issuer_that_fails_and_one_that_it_does_not_bring_is_unknown(parts, gateway, mode):
+def test_known_keys_outlive_an_issuer_that_fails_and_others_are_unknown(parts, gateway, mode):
     token, held = parts.token(), memory(parts, gateway)
     parts.outage(mode)
     refused = answered(gateway, forged(parts.issuer))

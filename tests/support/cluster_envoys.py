@@ -48,7 +48,7 @@ def envoy_gateway(port: int, places: dict[str, Object], *, without: str = "") ->
     egctl = shutil.which("egctl")
     if egctl is None:
         pytest.skip(
-            "needs egctl on the PATH, which takes Go a while: go install github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
+            "needs egctl on the PATH, which Go compiles for some minutes: go install github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
         )
     objects = [one for one in built("overlays/envoy-gateway") if one["kind"] != without]
     file = copied() / f"envoy-gateway-without-{without}.yaml"
