@@ -6,7 +6,7 @@ import pytest
 
 from authz.core.identity.principal import Caller
 from authz.core.policy.policy import VisibilityInputs
-from authz.core.response.caller_metadata import KEY, LISTENER, decode_caller, encode_caller
+from authz.core.response.caller_metadata import KEY, LISTENER, decode_caller, encode_caller, read_of
 from tests.support import core
 
 ASKED = core.post(core.message("tools/list"), {"x-team": "red", "x-other": "1"})
@@ -55,3 +55,12 @@ def test_what_a_check_left_out_is_empty():
     found = decode_caller(json.dumps({key: text[key] for key in text.keys() - {"source", "holder"}}))
 
     assert ("", "", (), None) == (found.source, found.holder, found.groups, found.ends)
+
+
+def test_a_text_is_kept_for_what_of_a_request_it_depends_on():
+    read = VisibilityInputs(claims=frozenset(), headers=frozenset({"x-team"}))
+    seen = read_of(ASKED, read)
+
+    assert (ASKED.scheme, ASKED.host, ASKED.path, ASKED.source, "x-team", "red") == seen
+    assert "" == read_of(core.post(core.message("tools/list")), read)[-1]
+    assert read_of(ASKED, VisibilityInputs(claims=frozenset(), headers=None)) is None
