@@ -62,7 +62,7 @@ class Child:
     argv: Sequence[str | os.PathLike[str]]
     ready: Probe
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    deadline: float = 20.0
+    deadline: float = 60.0
 
 
 class Supervisor:

@@ -14,7 +14,7 @@ from authz.demo.no_tls import NO_TLS
 from authz.demo.scenarios.result import ALL, ScenarioRow, get, join, nothing_arrived, outcome, post
 from authz.demo.stack import Stack
 
-_PATIENCE_SECONDS, _RETRY_SECONDS = 10.0, 0.1
+_PATIENCE_SECONDS, _RETRY_SECONDS = 60.0, 0.1
 _RELOAD_SECONDS = 5.0
 """Limit on a reload: the service checks its file once a second, and the machine is busy."""
 _STATUS_FOR_ALL = """
