@@ -291,7 +291,7 @@ def test_what_is_remembered_of_names_is_bounded_and_forgetting_changes_no_answer
     names = [f"tool-{number}" for number in range(20_000)]
     first = [policy.judge(context(), tool(name)).reason for name in names]
 
-    assert len(policy._by_item) <= 16_384
+    assert len(policy.rules_by_item) <= 16_384
     assert first == [policy.judge(context(), tool(name)).reason for name in names]
 
 
