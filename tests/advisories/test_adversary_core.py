@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from authz.core.authentication import Authenticator
 from authz.core.identity.principal import Caller
-from authz.core.mcp.item import Kind
+from authz.core.mcp.item import Item, Kind
 from authz.core.mcp.methods import METHODS
 from authz.core.policy.expression import Expression
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS
+from authz.core.response.context import KnownCallers, ResponseContext
 from authz.edge.envoy.check_response import allow
 from authz.edge.telemetry.metrics import Metrics
 from tests.support import tokens
@@ -167,6 +168,36 @@ def test_an_answer_kept_for_one_request_is_the_answer_made_anew_for_every_other(
     kept = [_answer(target, keeping, *each) for each in circumstances]
 
     assert [_answer(target, Caller.of(who, "demo"), *each) for each in circumstances] == kept
+
+
+ABSENT_OR_EMPTY = [None, "", "red"]
+
+
+@pytest.mark.parametrize("before", ABSENT_OR_EMPTY)
+@pytest.mark.parametrize("header", ABSENT_OR_EMPTY)
+@pytest.mark.parametrize("condition", ["has(request.headers.team)", 'request.headers["team"] != "red"'])
+@pytest.mark.parametrize("effect", ["allow", "deny"])
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_what_was_kept_for_a_request_shows_nobody_a_list_by_the_headers_of_that_request(
+    effect, condition, before, header
+):
+    """A header that is empty is not one that is absent: a condition can tell them apart, and so must what is kept."""
+    others = () if effect == "allow" else (rule("allow", "echo"),)
+    target = server(*others, rule(effect, "echo", when=condition, name="w"))
+
+    def seen(caller, value):
+        headers = {} if value is None else {"team": value}
+        asked = post(message("tools/list"), headers)
+        decision = check(asked, snapshot(target, identify=lambda *_: caller))
+        left = external_auth_pb2.CheckResponse.FromString(allow(decision, asked, target, "p", "0" * 16))
+        told = {name: value.string_value for name, value in left.dynamic_metadata.fields.items()}
+        reader = ResponseContext.decode(told, KnownCallers().find(told, {"demo": target}), tokens.NOW)
+        return reader.visible(Item(Kind.TOOL, "echo"))
+
+    keeping = Caller.of(principal(), "demo")
+    seen(keeping, before)
+
+    assert seen(Caller.of(principal(), "demo"), header) is seen(keeping, header)
 
 
 _GOOD = tokens.good_keys()

@@ -96,11 +96,14 @@ def read_request_id(metadata: Mapping[str, str]) -> RequestId:
     return found
 
 
-def read_of(request: HttpRequest, inputs: VisibilityInputs) -> tuple[str, ...] | None:
-    """Return what of a request the text of its caller depends on; None if that is any header."""
+def read_of(request: HttpRequest, inputs: VisibilityInputs) -> tuple[str | None, ...] | None:
+    """Return what of a request the text of its caller depends on; None if that is any header.
+
+    A header that is absent is not one that is empty: a condition can ask for it, and fails without it.
+    """
     if inputs.headers is None:
         return None
-    headers = [part for name in inputs.headers for part in (name, request.headers.get(name, ""))]
+    headers = [part for name in inputs.headers for part in (name, request.headers.get(name))]
     return (request.scheme, request.host, request.path, request.source, *headers)
 
 
