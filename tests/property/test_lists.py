@@ -12,6 +12,7 @@ from authz.core.response.excerpt import MARKED
 from authz.core.response.item_reader import SLICE_ITEMS
 from authz.core.response.list_filter import trim
 from authz.core.wire.bounded_cache import BoundedCache
+from authz.core.wire.width import LARGE
 
 
 def visible(item):
@@ -136,3 +137,24 @@ def test_a_list_of_just_a_slice_or_one_item_more_is_trimmed_alike(count, form, l
     kept = [each for each in listed if b"hidden" not in each]
 
     assert b'{"id":1,"result":{"tools":[' + b",".join(kept) + b"]}}" == trimmed(document)[0].document
+
+
+@pytest.mark.parametrize("form", [b'{"name":"%b","title":"%b"}', b'{"x-vendor":1,"name":"%b","title":"%b"}'])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (LARGE // 2 - 9000, LARGE - 9000, LARGE),
+        (9000, LARGE - 9000, LARGE // 2, LARGE // 2),
+        (LARGE // 2, LARGE // 2, LARGE + 9000, 9000),
+    ],
+)
+def test_long_items_that_together_are_a_large_part_of_a_list_are_trimmed_as_short_ones(sizes, form):
+    names = [b"a" * (place + 1) for place in range(len(sizes))]
+    kept = [form % (name, b"x" * size) for name, size in zip(names, sizes, strict=True)]
+    listed = [each for item in kept for each in (item, form % (b"hidden", b""))]
+    document = b'{"id":1,"result":{"tools":[' + b",".join(listed) + b"]}}"
+
+    verdict, asked = trimmed(document)
+
+    assert b'{"id":1,"result":{"tools":[' + b",".join(kept) + b"]}}" == verdict.document
+    assert len(listed) == len(asked)

@@ -241,12 +241,12 @@ def _slices(text: bytes, limit: int) -> Iterator[bytes | None]:
 
 
 def _grouped(items: list[Raw]) -> Iterator[list[Raw]]:
-    """Cut items into groups, at least one, that are short in items and in bytes; a large item is one by itself."""
+    """Cut items into groups, at least one, that are short in items and in bytes; a longer item is one by itself."""
     held: list[Raw] = []
     size = 0
     for item in items:
         more = memoryview(item).nbytes
-        if held and (len(held) >= SLICE_ITEMS or size >= _SLICE_BYTES or more >= LARGE):
+        if held and (len(held) >= SLICE_ITEMS or size + more > _SLICE_BYTES):
             yield held
             held, size = [], 0
         held.append(item)
