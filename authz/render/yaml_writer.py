@@ -80,7 +80,9 @@ class _YamlWriter:
     def _comment(self, path: Path, pad: str) -> Iterator[str]:
         start = f"{pad}# "
         for line in self.comments.get(path, "").splitlines():
-            yield from textwrap.wrap(line, self.width, initial_indent=start, subsequent_indent=start)
+            yield from textwrap.wrap(
+                line, self.width, initial_indent=start, subsequent_indent=start, break_on_hyphens=False
+            )
 
     def _on_one_line(self, value: Tree, path: Path, used: int) -> str | None:
         if not value or not isinstance(value, dict | list):
