@@ -102,8 +102,9 @@ class PolicyWatcher:
         self._forced = False
         self._seen = now
         try:
-            with self._span("reload policy", {}), unvisited():
-                settings = await asyncio.to_thread(self._load)
+            with self._span("reload policy", {}):
+                with unvisited():
+                    settings = await asyncio.to_thread(self._load)
                 await self._apply(settings)
         except ConfigError as error:
             named = {problem.file for problem in error.problems}

@@ -258,8 +258,9 @@ class Service:
         self.audit.terms = settings.audit
         self.streams.shares = settings.stream_shares
         self.locks.put_in_force(settings.digest, _locks(settings))
-        release(self.snapshots.put_in_force(self._snapshot(settings)))
-        self._callers = KnownCallers()
+        dropped = self.snapshots.put_in_force(self._snapshot(settings))
+        self._callers = KnownCallers()  # those known until now hold their servers' rules
+        release(dropped)
         self.metrics.policy(settings.digest, settings.tools)
 
     def _snapshot(self, settings: Settings) -> PolicySnapshot:

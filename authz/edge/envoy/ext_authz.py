@@ -2,7 +2,9 @@
 
 Rules of this module:
 
-* The only broad `except` of the request path is here, around the whole check, and it denies.
+* Whatever fails while a request is judged and answered is a denial: a broad `except` stands around that. What fails after
+  it, while the decision is recorded, fails the call, and Envoy lets nothing through whose call failed: there is no allow
+  without a record.
 * A request is judged on `raw_body`. A `body` that Envoy sanitised is other bytes than the server would get, so it
   counts as incomplete.
 * Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
@@ -121,7 +123,7 @@ class Checker:
         self._count = 0
 
     async def check(self, message: bytes, call: Call) -> bytes:
-        """Answer one Check; there is an answer for every message, and a denial unless the check allowed it."""
+        """Answer one Check: whatever the message, with a denial unless the check allowed it."""
         began = time.perf_counter()
         snapshot, trace = self._snapshots.current, self.trace
         mark = self._time_stages() if trace is None else trace.begin(call)
