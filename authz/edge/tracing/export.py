@@ -1,9 +1,12 @@
 """The queue of spans, and the thread that makes them of what the request path left and sends them.
 
 Nobody waits for it: a span that finds no room is dropped and counted, and so is one that the collector does not take.
+Spans that nobody sampled, as those of denials, can be caused by anyone at no cost. So there are at most
+`UNSAMPLED_PER_SECOND` of them, and they find no room in the second half of the queue: that is for what was sampled.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -16,6 +19,8 @@ INTERVAL = 1.0
 """Seconds between two batches."""
 CLOSE_SECONDS = 5.0
 """Longest time that `close` waits for the last batch."""
+UNSAMPLED_PER_SECOND = 100
+"""Spans that nobody sampled, in the long run; as many may come at once."""
 _BATCH = 512
 _LOG = structlog.get_logger("authz.tracing")
 
@@ -31,7 +36,7 @@ class Collector(Protocol):
 
 
 class SpanQueue:
-    """Sends spans until it is closed; `add` may be called by any thread."""
+    """Sends spans until it is closed; `add` and `admit_unsampled` may be called by any thread."""
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class SpanQueue:
         size: int,
         count: Callable[[str, int], None],
         interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to send.
 
@@ -48,9 +54,11 @@ class SpanQueue:
             size: spans that may wait.
             count: counts spans by what became of them: `exported`, `failed` or `dropped`.
             interval: seconds between two batches.
+            clock: gives seconds.
         """
         self._collector, self._size, self._count, self._interval = collector, size, count, interval
         self._waiting: deque[Span] = deque()
+        self._clock, self._budget, self._filled = clock, float(UNSAMPLED_PER_SECOND), clock()
         self._stop = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -62,6 +70,20 @@ class SpanQueue:
             self._count("dropped", 1)
         else:
             self._waiting.append(span)
+
+    def admit_unsampled(self) -> bool:
+        """Return whether a span that nobody sampled may be made and added; one that may not is counted as dropped.
+
+        Two threads that ask at once can take one place twice, which does no harm.
+        """
+        now = self._clock()
+        budget = min(UNSAMPLED_PER_SECOND, self._budget + (now - self._filled) * UNSAMPLED_PER_SECOND)
+        self._filled = now
+        admitted = budget >= 1 and len(self._waiting) * 2 < self._size
+        self._budget = budget - admitted
+        if not admitted:
+            self._count("dropped", 1)
+        return admitted
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, then stop; give up on a collector that takes nothing for this many seconds."""

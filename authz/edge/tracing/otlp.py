@@ -59,15 +59,16 @@ class OtlpCollector:
 
     def _check(self, span: CheckSpan) -> ReadableSpan:
         steps, parent, decision = span.steps, span.parent, span.decision
-        own, took = _own(parent), int(span.seconds * _SECOND)
-        start = int(span.facts.at * _SECOND) - took
-        if steps is not None:
-            start = steps.start
-            own = _context(SpanParent(steps.own_trace or own.trace_id, steps.span_id, sampled=True))
+        took = int(span.seconds * _SECOND)
+        if steps is None:
+            own, start = _own(parent), int(span.facts.at * _SECOND) - took
+        else:
+            trace, start = steps.own_trace or _trace(parent), steps.start
+            own = _context(SpanParent(trace, steps.span_id, sampled=True))
         return self._span(
             span_name(decision.method),
             own,
-            parent,
+            None if parent is None else _context(parent, remote=True),
             (start, start + took),
             kind=SpanKind.SERVER,
             attributes=check_attributes(span, authorization=self._authorization),
@@ -81,7 +82,8 @@ class OtlpCollector:
         return self._span(
             span.name,
             _own(span.parent),
-            span.parent,
+            # What answers somebody else is part of the asker's span; other work of a Check, in this process.
+            None if span.parent is None else _context(span.parent, remote=span.server),
             (span.start, span.end),
             kind=kind,
             attributes=span.attributes,
@@ -92,14 +94,14 @@ class OtlpCollector:
         self,
         name: str,
         own: SpanContext,
-        parent: SpanParent | None,
+        parent: SpanContext | None,
         times: tuple[int, int],
         **parts: Any,
     ) -> ReadableSpan:
         return ReadableSpan(
             name=name,
             context=own,
-            parent=None if parent is None else _context(parent, remote=True),
+            parent=parent,
             resource=self._resource,
             start_time=times[0],
             end_time=max(times),
@@ -116,8 +118,11 @@ def _events(steps: CheckSteps) -> Iterator[Event]:
 
 def _own(parent: SpanParent | None) -> SpanContext:
     """Return a new span's context, in its parent's trace or in one of its own."""
-    trace = (random.getrandbits(128) or 1) if parent is None else parent.trace_id
-    return _context(SpanParent(trace, random.getrandbits(64) or 1, sampled=True))
+    return _context(SpanParent(_trace(parent), random.getrandbits(64) or 1, sampled=True))
+
+
+def _trace(parent: SpanParent | None) -> int:
+    return (random.getrandbits(128) or 1) if parent is None else parent.trace_id
 
 
 def _context(span: SpanParent, *, remote: bool = False) -> SpanContext:

@@ -1,4 +1,7 @@
-"""The span of one response: what the rewriter made of it. Sampled as Envoy says; one that was refused always makes a span."""
+"""The span of one response: what the rewriter made of it. Sampled as Envoy says.
+
+One that was refused makes a span in any case, as long as there is room for what was not sampled.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +25,10 @@ class ResponseObserver(Protocol):
         """Count a response that was handed over."""
 
     def rewritten(self, outcome: ResponseOutcome) -> None:
-        """Count a message that passed."""
+        """Count a message by what became of it."""
 
     def response_refused(self, server: str, cause: Cause) -> None:
-        """Count a message that was refused."""
+        """Count a message that was refused, by cause."""
 
     def listed(self, server: str, kind: Kind, kept: int, trimmed: int) -> None:
         """Count the items of a list."""
@@ -35,22 +38,33 @@ class ResponseTrace:
     """Notes for the span what it passes on to another observer."""
 
     def __init__(
-        self, observe: ResponseObserver, parent: SpanParent | None, add: Callable[[WorkSpan], None]
+        self,
+        observe: ResponseObserver,
+        parent: SpanParent | None,
+        add: Callable[[WorkSpan], None],
+        admit: Callable[[], bool],
     ) -> None:
-        """Begin the span; the response is here."""
+        """Begin the span; the response is here.
+
+        Args:
+            observe: counts what becomes of the response.
+            parent: the span that it is part of; None if nobody traces it.
+            add: takes the span.
+            admit: says whether there is room for a span that was not sampled.
+        """
         self.envoy_seen, self.rewriter_came = observe.envoy_seen, observe.rewriter_came
-        self._observe, self._parent, self._add = observe, parent, add
+        self._observe, self._parent, self._add, self._admit = observe, parent, add, admit
         self._start = time.time_ns()
         self._outcome, self._cause = "", ""
         self._kept = self._trimmed = 0
 
     def rewritten(self, outcome: ResponseOutcome) -> None:
-        """Count a message that passed."""
+        """Count a message by what became of it."""
         self._outcome = self._outcome if self._cause else outcome.value
         self._observe.rewritten(outcome)
 
     def response_refused(self, server: str, cause: Cause) -> None:
-        """Count a message that was refused."""
+        """Count a message that was refused, by cause."""
         self._cause = self._cause or cause.value
         self._observe.response_refused(server, cause)
 
@@ -68,7 +82,7 @@ class ResponseTrace:
             status: the HTTP status that the server sent, 0 if it is not known.
         """
         sampled = self._parent is not None and self._parent.sampled
-        if not sampled and not self._cause:
+        if not sampled and not (self._cause and self._admit()):
             return
         method = said.get("method", "")
         attributes: dict[str, str | int | bool] = {

@@ -4,9 +4,11 @@ Rules of this module:
 
 * Envoy decides whether a request is sampled, and says so in the `traceparent` of its call. Until an Envoy has sent one, this
   service samples `percent` of the requests by itself.
-* No client gets itself a span: its `traceparent`, in the header or in the message, says where a span belongs and never
+* No `traceparent` of a client causes a span: in the header or in the message, it says where a span belongs and never
   whether there is one.
-* A denial always makes a span, sampled or not; only a sampled one has steps, because it was known beforehand.
+* A denial makes a span, sampled or not; only a sampled one has steps, because it was known beforehand. Anyone can be
+  denied, so those that were not sampled have a budget of their own in the queue (see `export`): junk cannot push out
+  what Envoy sampled.
 * The work that a sampled Check waits for is part of its trace, by way of a context variable that tasks inherit. Fetches of
   keys and reloads make spans always, because they are few; a question about a token does so in a trace, or when it fails.
 * On the request path nothing is formatted, hashed or encoded, and an unsampled allow leaves nothing.
@@ -31,12 +33,14 @@ from authz.edge.tracing.traceparent import SpanParent
 from authz.edge.tracing.work import WorkInProgress
 
 _T = TypeVar("_T")
+_FLAG = slice(54, 55)
+"""Where a `traceparent` says whether it is sampled, in every version: the last digit of its flags."""
 _SAMPLED = frozenset("13579bdf")
-"""Last digits of a `traceparent` that is sampled."""
+"""What then stands there."""
 _current: ContextVar[SpanParent | None] = ContextVar("current", default=None)
 """The span that the work of this task is part of."""
 _ASKED = frozenset({"introspect"})
-"""WorkInProgress that makes a span only in a trace, or if it fails: there is one for each new token."""
+"""Work that makes a span only in a trace, or if it fails: there is one for each new token."""
 
 
 class Tracer:
@@ -44,7 +48,7 @@ class Tracer:
 
     def __init__(self, queue: SpanQueue, *, percent: float) -> None:
         """Leave spans in `queue`, and begin a trace for `percent` of the requests that nobody else traces."""
-        self._add = queue.add
+        self._add, self._admit = queue.add, queue.admit_unsampled
         self._share = percent / 100
         self._close = queue.close
         self.time_stages: Callable[[], Callable[[str], None]] = lambda: lambda _stage: None
@@ -59,7 +63,7 @@ class Tracer:
         parent = None
         if sent is not None:
             self._share = 0.0
-            if sent[-1:] not in _SAMPLED:
+            if sent[_FLAG] not in _SAMPLED:
                 return self.time_stages()
             parent = traceparent.read(sent)
             if parent is None:
@@ -81,6 +85,8 @@ class Tracer:
         if decision.allowed and mark.__class__ is not CheckSteps:
             return
         steps = mark if isinstance(mark, CheckSteps) else None
+        if steps is None and not self._admit():
+            return
         asked = traceparent.read(traceparent.sent(call.metadata))
         client = traceparent.read(request.headers.get(traceparent.NAME, ""))
         message = traceparent.of_message(request.body)
@@ -116,7 +122,7 @@ class Tracer:
             outcome.failed(type(error).__name__)
             raise
         finally:
-            if parent is not None or outcome.has_failed or name not in _ASKED:
+            if parent is not None or name not in _ASKED or (outcome.has_failed and self._admit()):
                 self._add(
                     WorkSpan(
                         name=name,
@@ -133,7 +139,7 @@ class Tracer:
     def response(self, call: Call, observe: ResponseObserver) -> ResponseTrace:
         """Begin to trace a response, of which `observe` takes note."""
         parent = traceparent.read(traceparent.sent(call.metadata))
-        return ResponseTrace(observe, parent, self._add)
+        return ResponseTrace(observe, parent, self._add, self._admit)
 
 
 class _Outcome:

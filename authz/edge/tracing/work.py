@@ -1,4 +1,4 @@
-"""WorkInProgress in the background that a span may show: a fetch of keys, a question to an issuer, a reload.
+"""Work in the background that a span may show: a fetch of keys, a question to an issuer, a reload.
 
 What works does not know whether anybody traces it: it is given a `StartSpan`, which by default does nothing.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class WorkInProgress(Protocol):
-    """WorkInProgress under way."""
+    """Work under way."""
 
     def failed(self, why: str) -> None:
         """Note that it failed; `why` holds nothing secret."""

@@ -2,7 +2,7 @@
 
 import threading
 
-from authz.edge.tracing.export import SpanQueue
+from authz.edge.tracing.export import UNSAMPLED_PER_SECOND, SpanQueue
 from authz.edge.tracing.spans import WorkSpan
 from tests.support.waiting import DEADLINE, eventually
 
@@ -31,13 +31,13 @@ class Collector:
         self.closed = True
 
 
-def queue(collector, size=100):
+def queue(collector, size=100, **parts):
     counts = {}
 
     def count(outcome, number):
         counts[outcome] = counts.get(outcome, 0) + number
 
-    return SpanQueue(collector, size=size, count=count, interval=OFTEN), counts
+    return SpanQueue(collector, size=size, count=count, interval=OFTEN, **parts), counts
 
 
 def test_every_span_is_sent_and_counted_once_the_queue_is_closed():
@@ -87,3 +87,38 @@ def test_a_collector_that_never_answers_does_not_keep_the_service_from_its_end()
 
     assert collector.closed
     collector.may.set()
+
+
+def test_spans_that_nobody_sampled_have_a_budget_by_the_second_and_what_is_beyond_is_counted():
+    now = [0.0]
+    spans, counts = queue(Collector(), size=10_000, clock=lambda: now[0])
+
+    def admitted(asked):
+        return sum(spans.admit_unsampled() for _ in range(asked))
+
+    found = [admitted(3 * UNSAMPLED_PER_SECOND)]
+    now[0] = 0.5
+    found.append(admitted(3 * UNSAMPLED_PER_SECOND))
+    now[0] = 60.0
+    found.append(admitted(3 * UNSAMPLED_PER_SECOND))
+    spans.close()
+
+    assert [UNSAMPLED_PER_SECOND, UNSAMPLED_PER_SECOND // 2, UNSAMPLED_PER_SECOND] == found
+    assert {"dropped": 9 * UNSAMPLED_PER_SECOND - sum(found)} == counts
+
+
+def test_a_flood_of_denials_leaves_half_of_the_queue_to_what_was_sampled():
+    collector = Collector(waits=True)
+    spans, counts = queue(collector, size=10, clock=lambda: 0.0)
+    spans.add(SPAN)
+    assert collector.asked.wait(DEADLINE)
+    for _ in range(20):
+        if spans.admit_unsampled():
+            spans.add(SPAN)
+    assert {"dropped": 15} == counts
+    for _ in range(5):
+        spans.add(SPAN)
+    collector.may.set()
+    spans.close()
+
+    assert {"dropped": 15, "exported": 11} == counts

@@ -22,8 +22,8 @@ ALLOWED = Decision(reason=Reason.ALLOWED, allowed=True, server="demo", method="t
 ENVOY, CLIENT, MESSAGE = (SpanParent(number, number, sampled=True) for number in (1, 2, 3))
 
 
-def text(parent, sampled=True):
-    return f"00-{parent.trace_id:032x}-{parent.span_id:016x}-{int(sampled):02x}"
+def text(parent, sampled=True, version="00", more=""):
+    return f"{version}-{parent.trace_id:032x}-{parent.span_id:016x}-{int(sampled):02x}{more}"
 
 
 class Call:
@@ -32,9 +32,13 @@ class Call:
 
 
 class Queue:
-    def __init__(self):
+    def __init__(self, *, admits=True):
         self.spans = []
         self.add = self.spans.append
+        self.admits = admits
+
+    def admit_unsampled(self):
+        return self.admits
 
     def close(self):
         pass
@@ -66,6 +70,8 @@ def traced(call, decision, asked=None, *, percent=0, steps=("parse", "token")):
         ([text(ENVOY)], 0, DENIED, True),
         ([text(ENVOY, sampled=False)], 100, ALLOWED, None),
         ([text(ENVOY, sampled=False)], 100, DENIED, False),
+        ([text(ENVOY, version="01", more="-later-0")], 0, ALLOWED, True),
+        ([text(ENVOY, sampled=False, version="01", more="-later-1")], 100, ALLOWED, None),
         (["malformed-01"], 100, ALLOWED, None),
         ([], 0, ALLOWED, None),
         ([], 0, DENIED, False),
@@ -81,9 +87,29 @@ def test_envoy_decides_what_is_sampled_and_a_denial_always_makes_a_span(sent, pe
 
 
 @pytest.mark.parametrize("asked", [request(CLIENT), request(message=MESSAGE), request(CLIENT, MESSAGE)])
-def test_no_header_and_no_message_of_a_client_gets_it_a_span(asked):
+def test_no_header_and_no_message_of_a_client_causes_a_span(asked):
     assert [] == traced(Call(), ALLOWED, asked)
     assert [] == traced(Call(text(ENVOY, sampled=False)), ALLOWED, asked)
+
+
+@pytest.mark.parametrize(("sampled", "expected"), [(True, 4), (False, 0)])
+def test_what_was_not_sampled_leaves_nothing_where_the_queue_has_no_room_for_it(sampled, expected):
+    queue, call = Queue(admits=False), Call(text(ENVOY, sampled=sampled))
+    tracer = Tracer(queue, percent=0)
+    mark = tracer.begin(call)
+    tracer.end(mark, call, request(), DENIED, FACTS, 0.1)
+    response = tracer.response(call, Observed())
+    response.response_refused("demo", Cause.NOT_JSON)
+    response.end({}, 200)
+
+    async def fail():
+        for name in ("introspect", "fetch keys"):
+            with tracer.work(name, {}) as work:
+                work.failed("no answer within 2 s")
+
+    asyncio.run(tracer.within(mark, fail()))
+
+    assert expected == len([span for span in queue.spans if sampled or span.name == "introspect"])
 
 
 @pytest.mark.parametrize(
