@@ -74,6 +74,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.caller is None else self.caller.principal
 
     @property
+    def probes(self) -> bool:
+        """Whether the denial asks for the rewriter, for want of which it is one: Envoy runs it on this answer too."""
+        return self.reason is Reason.REWRITER_MISSING
+
+    @property
     def verdict(self) -> str:
         """The word for the decision in records, metadata and metrics."""
         return "allow" if self.allowed else "deny"

@@ -152,8 +152,7 @@ class Service:
 
     def _asked(self, server: str, method: str, listener: str) -> None:
         self.metrics.rewriter_asked(server)
-        if method in _PROMPT:
-            self.presence.asked(listener)
+        self.presence.asked(listener, prompt=method in _PROMPT)
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""

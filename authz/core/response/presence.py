@@ -11,12 +11,15 @@ Rules of this module:
 * Only prompt answers count, lists and new sessions: a call or a stream may be answered in an hour.
 * It is sure that no rewriter is there when it was asked for `enough` of them in a row, the last one was due
   `DUE_SECONDS` ago, and it has come for nothing since the first. One that comes, whatever for, ends that at once.
-* A list that is refused because of it still asks for the rewriter, which costs nobody anything: Envoy runs it on the
-  refusal. So the first refusal brings a rewriter back that is there after all, and no list is let through to find out.
+  Nothing else does: time alone brings no rewriter, and a list that is let through to find out has leaked.
+* A list or stream that is refused because of it still asks for the rewriter, which costs nobody anything: Envoy runs it
+  on the refusal. So the first refusal brings a rewriter back that is there after all.
+* An Envoy that asks for nothing any more may be gone for good: then it is told to no operator, but still refused. Where
+  there is no room for another, the one that was idle for longest is forgotten.
 * Where all of an Envoy's streams come to this process or to its siblings (a Unix socket, loopback), three are enough.
   Replicas share Checks and streams by lot, and do not talk; there a row of twenty is one in a million by chance.
-* Asking, coming and judging belong to the thread that serves. The event loop reads, and tells of a stream that came to a
-  sibling (`heard`): that is one assignment.
+* Asking, coming and judging belong to the thread that serves, which alone adds and forgets Envoys. The event loop reads
+  a copy, and changes single values of an entry that it holds: `came` (`heard`) and `fresh` (`news`).
 """
 
 from collections.abc import Callable
@@ -25,13 +28,14 @@ DUE_SECONDS = 5.0
 """Time in which the rewriter should have come for a list."""
 ALONE, AMONG_REPLICAS = 3, 20
 """How many in a row are enough."""
-FORGET_SECONDS = 900.0
-"""An Envoy that has asked for no list for this long is forgotten; it may be gone for good."""
+IDLE_SECONDS = 900.0
+"""An Envoy that has asked for nothing for this long is told to nobody; it may be gone for good."""
 MOST_ENVOYS = 256
+"""How many are known at once. A listener's address is the operator's, not a sender's."""
 
 
 class _Envoy:
-    """What is known of one listener: the first asks since the rewriter came last, and whether that is news."""
+    """What is known of one listener: when it first asked since the rewriter came, and whether that is news."""
 
     __slots__ = ("asked", "came", "fresh", "last")
 
@@ -49,12 +53,13 @@ class RewriterPresence:
         self._clock, self._enough = clock, enough
         self._envoys: dict[str, _Envoy] = {}
 
-    def asked(self, listener: str) -> None:
-        """Note that the rewriter was asked for a prompt answer."""
+    def asked(self, listener: str, *, prompt: bool = True) -> None:
+        """Note that the rewriter was asked for an answer, or for a refusal; only `prompt` ones count in a row."""
         envoy, now = self._envoy(listener), self._clock()
-        asked = envoy.asked if envoy.asked and envoy.asked[0] > envoy.came else ()
-        envoy.asked = asked if len(asked) == self._enough else (*asked, now)
         envoy.last = now
+        if prompt:
+            asked = envoy.asked if envoy.asked and envoy.asked[0] > envoy.came else ()
+            envoy.asked = asked if len(asked) == self._enough else (*asked, now)
 
     def came(self, listener: str) -> None:
         """Note that the rewriter came."""
@@ -70,10 +75,10 @@ class RewriterPresence:
 
     def news(self) -> list[str]:
         """Return the listeners whose rewriter came since this was asked last; from any thread, but always the same."""
-        listeners = [listener for listener, envoy in self._envoys.copy().items() if envoy.fresh]
-        for listener in listeners:
-            self._envoys[listener].fresh = False
-        return listeners
+        fresh = {listener: envoy for listener, envoy in self._envoys.copy().items() if envoy.fresh}
+        for envoy in fresh.values():  # before they are told, so that one that comes meanwhile is told again
+            envoy.fresh = False
+        return list(fresh)
 
     def missing(self, listener: str) -> bool:
         """Return whether it is sure that no rewriter is there."""
@@ -81,22 +86,26 @@ class RewriterPresence:
         return envoy is not None and self._is_missing(envoy, self._clock())
 
     def missing_at(self) -> list[str]:
-        """Return the listeners without a rewriter; from any thread."""
+        """Return the listeners without a rewriter that were in use lately; from any thread."""
         now = self._clock()
-        return sorted(name for name, envoy in self._envoys.copy().items() if self._is_missing(envoy, now))
+        return sorted(
+            name
+            for name, envoy in self._envoys.copy().items()
+            if envoy.last + IDLE_SECONDS > now and self._is_missing(envoy, now)
+        )
 
     def _is_missing(self, envoy: _Envoy, now: float) -> bool:
         asked = envoy.asked
-        if len(asked) < self._enough or asked[0] <= envoy.came:
-            return False
-        return asked[-1] + DUE_SECONDS <= now and envoy.last + FORGET_SECONDS > now
+        return len(asked) == self._enough and asked[0] > envoy.came and asked[-1] + DUE_SECONDS <= now
 
     def _envoy(self, listener: str) -> _Envoy:
         envoy = self._envoys.get(listener)
         if envoy is None:
-            while (
-                len(self._envoys) >= MOST_ENVOYS
-            ):  # the oldest; a listener's address is the operator's, not a sender's
-                del self._envoys[next(iter(self._envoys))]
+            if len(self._envoys) >= MOST_ENVOYS:
+                del self._envoys[min(self._envoys, key=self._last_use)]
             envoy = self._envoys[listener] = _Envoy()
         return envoy
+
+    def _last_use(self, listener: str) -> float:
+        envoy = self._envoys[listener]
+        return max(envoy.last, envoy.came)

@@ -8,7 +8,6 @@ from google.rpc import code_pb2
 from authz.core.decision import Decision
 from authz.core.denial import DenialResponse, render_denial
 from authz.core.engine import PolicySnapshot
-from authz.core.reasons import Reason
 from authz.core.request import HttpRequest
 from authz.core.response.caller_metadata import LISTENER
 from authz.edge.envoy.check_response import (
@@ -39,8 +38,8 @@ def deny(
 ) -> bytes:
     """Return the response to a denied request, as `core.denial` rendered it.
 
-    A denial for want of a rewriter asks for the rewriter itself: Envoy runs it on this answer too, if it is there, and
-    so the service learns that it is. `listener` is where the request arrived.
+    A denial that probes asks for the rewriter itself, so that the service learns if it is there. `listener` is where the
+    request arrived.
     """
     response = _pb.CheckResponse()
     response.status.code = _PERMISSION_DENIED
@@ -48,9 +47,8 @@ def deny(
     denied.status.code = denial.status
     denied.body = denial.body.decode()
     set_headers(denied.headers, denial.headers)
-    probes = decision.reason is Reason.REWRITER_MISSING
-    describe(response, "deny", decision.reason, decision.server, policy, rewrite=probes)
-    if probes:
+    describe(response, "deny", decision.reason, decision.server, policy, rewrite=decision.probes)
+    if decision.probes:
         response.dynamic_metadata.fields[LISTENER].string_value = listener
     if decision.principal is not None:
         describe_principal(response, decision.principal)

@@ -109,7 +109,8 @@ class Checker:
             write: writes the record of a decision.
             count: counts a decision.
             time_stages: begins to time the stages of a Check, and returns what marks their ends.
-            asked: is told of each answer for which the rewriter is asked: its server, method and listener.
+            asked: is told of each answer for which the rewriter is asked, a refusal that probes too: its server, method
+                and listener.
             withheld: counts a request whose body Envoy did not hand over as it is, by cause.
         """
         self._snapshots = snapshots
@@ -181,11 +182,11 @@ class Checker:
         status = 0
         if decision.allowed and server is not None:
             response = allow(decision, request, server, policy, decision_id)
-            if decision.rewrite:
-                self._asked(decision.server, decision.method, request.listener())
         else:
             response, status = self._deny(decision, request, snapshot, decision_id)
             self._note_withheld(request)
+        if decision.rewrite or decision.probes:
+            self._asked(decision.server, decision.method, request.listener())
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
         )

@@ -6,7 +6,7 @@ from authz.core.response.presence import (
     ALONE,
     AMONG_REPLICAS,
     DUE_SECONDS,
-    FORGET_SECONDS,
+    IDLE_SECONDS,
     MOST_ENVOYS,
     RewriterPresence,
 )
@@ -83,19 +83,34 @@ def test_each_envoy_is_judged_by_itself(presence, clock):
     assert [ENVOY] == presence.missing_at()
 
 
-def test_lists_that_are_refused_keep_it_missing(presence, clock):
+@pytest.mark.parametrize("seconds", [IDLE_SECONDS, 1000 * IDLE_SECONDS])
+def test_no_time_brings_a_rewriter(presence, clock, seconds):
     ask(presence, clock)
-    clock.now += DUE_SECONDS
-    ask(presence, clock, 100)
+    clock.now += seconds
 
     assert presence.missing(ENVOY)
 
 
-def test_an_envoy_that_asks_no_more_is_forgotten(presence, clock):
+@pytest.mark.parametrize("prompt", [True, False])
+def test_it_is_told_for_as_long_as_anything_is_asked_for(presence, clock, prompt):
     ask(presence, clock)
-    clock.now += FORGET_SECONDS
+    told = []
+    for _ in range(5):
+        clock.now += IDLE_SECONDS - 1
+        told.append(presence.missing_at())
+        presence.asked(ENVOY, prompt=prompt)
+    clock.now += IDLE_SECONDS
 
+    assert [[ENVOY]] * 5 == told
     assert [] == presence.missing_at()
+
+
+def test_what_may_be_answered_late_proves_nothing(presence, clock):
+    for _ in range(10 * ALONE):
+        presence.asked(ENVOY, prompt=False)
+    clock.now += DUE_SECONDS
+
+    assert not presence.missing(ENVOY)
 
 
 def test_envoys_that_came_are_news_once(presence):
@@ -105,10 +120,49 @@ def test_envoys_that_came_are_news_once(presence):
     assert [[ENVOY], []] == [presence.news(), presence.news()]
 
 
+def fill(presence, clock, others=range(MOST_ENVOYS)):
+    """Let other Envoys ask and be answered, one after the other."""
+    for each in others:
+        clock.now += 0.001
+        presence.asked(f"10.0.1.1:{each}")
+        presence.came(f"10.0.1.1:{each}")
+
+
 def test_the_number_of_envoys_is_bounded(presence, clock):
     ask(presence, clock)
-    for number in range(MOST_ENVOYS):
-        presence.asked(f"10.0.1.1:{number}")
     clock.now += DUE_SECONDS
+    fill(presence, clock)
 
-    assert [] == presence.missing_at()
+    assert not presence.missing(ENVOY)
+
+
+def test_the_envoy_that_was_idle_for_longest_makes_room(presence, clock):
+    ask(presence, clock)
+    clock.now += DUE_SECONDS
+    for start in range(0, 3 * MOST_ENVOYS, MOST_ENVOYS // 2):
+        fill(presence, clock, range(start, start + MOST_ENVOYS // 2))
+        presence.asked(ENVOY)
+
+    assert presence.missing(ENVOY)
+
+
+class ChangedWhileRead(dict):
+    """Envoys; `change` is called as soon as somebody has a copy of them, as by the other thread."""
+
+    def __init__(self, change):
+        super().__init__()
+        self._change = change
+
+    def copy(self):
+        known = dict(self)
+        self._change()
+        return known
+
+
+def test_an_envoy_that_is_forgotten_while_news_is_told_is_told_and_so_is_one_that_comes_meanwhile(clock):
+    presence = RewriterPresence(clock)
+    presence._envoys = ChangedWhileRead(lambda: fill(presence, clock))
+    presence.came(ENVOY)
+
+    assert [ENVOY] == presence.news()
+    assert f"10.0.1.1:{MOST_ENVOYS - 1}" in presence.news()
