@@ -40,7 +40,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 ) -> None:
     """Count audit records by rule and reason, with who asked for what.
 
-    Exit status: 0, 1 if no record is meant, 2 if the file is unusable.
+    Exit status: 0, 1 if no record matches, 2 if the file is unusable.
 
     Example: mcp-authz audit audit.jsonl --denied --sub alice --since 1h
     """
@@ -61,7 +61,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     else:
         table(("count", "reason", "rule", "server", "what", "who", "last"), map(_cells, found))
     if not found:
-        say("no record is meant", err=True)
+        say("no record matches", err=True)
         raise typer.Exit(_NONE)
 
 
@@ -73,7 +73,7 @@ def _cells(found: AuditGroup) -> tuple[str, ...]:
         found.server or "-",
         _few(found.names),
         _few(found.callers),
-        f"{found.last[:19]}Z",
+        f"{found.last[:10]} {found.last[11:19]}Z",
     )
 
 

@@ -11,6 +11,7 @@ from authz.cli.policy_file import read_settings
 from authz.cli.replay import ClaimsFor
 from authz.config.problems import mistake
 from authz.config.settings import Settings
+from authz.core.servers import Server
 from authz.tools.audit_reader import read_records
 from authz.tools.cases import Cases, check_servers, read_cases
 from authz.tools.changed_rules import Touched
@@ -50,8 +51,8 @@ def diff(
     """Show who gains and who loses access when NEW replaces OLD.
 
     Both policies decide the cases in `tests:` of OLD and those of --cases, and which tools each persona sees listed (tools
-    that either file names in full). With --records, both decide the recorded requests. Audit records hold no claims, arguments or headers:
-    claims come from personas with the same `sub` or from --claims-for. A request whose outcome depends on anything
+    that either file names in full). With --records, both decide the recorded requests. Audit records hold no arguments or headers, and of
+    the claims those that `audit.claims` names; if rules read others, claims come from personas with the same `sub` or from --claims-for. A request whose outcome depends on anything
     unknown is counted as undecidable, never guessed.
     A rule that changed and that no question was about is named: two files are not the same because nothing was asked.
     Exit status: 0 same, 1 different, 2 a file is unusable or nothing could be compared.
@@ -67,6 +68,7 @@ def diff(
     old_side, new_side = (Evaluator(side, now) for side in sides)
     touched = Touched(sides, now)
     left_out: Counter[str] = Counter()
+    servers: dict[str, Server] = {}
     if records:
         servers = {server.name: server for side in reversed(sides) for server in side.directory.servers}
         known = by_subject(given.personas, claims_for or ())
@@ -78,7 +80,7 @@ def diff(
         questions = questions_of_cases(given, sides)
     pairs = ((question, None) for question in _seen(questions, touched))
     found = compare(pairs, left_out, old_side.evaluate, new_side.evaluate)
-    raise typer.Exit(show(found, as_data, touched.untouched, strict=strict))
+    raise typer.Exit(show(found, as_data, servers, touched.untouched, strict=strict))
 
 
 def _together(own: Cases, more: Cases | None) -> Cases:

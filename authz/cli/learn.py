@@ -1,5 +1,6 @@
 """`mcp-authz learn`: the smallest rules that allow what was recorded."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,23 +15,28 @@ from authz.tools.audit_reader import read_records
 from authz.tools.learn import learn as learn_rules
 from authz.tools.terminal import say
 
+_OUT = "--out"
+
 
 def learn(
     config: File,
     records: Annotated[
         str, typer.Argument(metavar="RECORDS", help="Audit records, one JSON object per line; - reads stdin.")
     ],
-    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="Write here, not to stdout.")] = "",
+    out: Annotated[str, typer.Option("-o", _OUT, metavar="FILE", help="Write here, not to stdout.")] = "",
 ) -> None:
     """Write the smallest policy that allows what was recorded, and nothing else.
 
     Each rule of the policy keeps the names that were used through it; rules that ask for the same become one; what was never
-    used is named on stderr. `mcp-authz replay` of the same records then shows every allow again. Record long enough: what
+    used is named on stderr. `mcp-authz replay` of the same records then shows every allow again, as far as it knows the callers' claims. Record long enough: what
     happens once a month is denied by a policy that was learned in a week.
     Exit status: 0 written, 2 a file is unusable.
 
     Example: mcp-authz learn -c policy.yaml audit.jsonl -o smaller.yaml
     """
+    if out and Path(out).exists() and Path(config).exists() and Path(out).samefile(config):
+        cure = "name another file: this one has the comments, and rules that were not used yet"
+        raise mistake(_OUT, f"{out} is the policy itself", cure)
     read_settings(config, "", None)
     documents = read_documents(read_text(config), config, None)
     if len(documents) != 1 or is_kubernetes(documents[0]):

@@ -38,8 +38,8 @@ def replay(
 ) -> None:
     """Decide recorded requests again under a policy file, and show what would change.
 
-    Audit records hold no claims, arguments or headers: claims come from personas with the same `sub` or from
-    --claims-for. A request whose outcome depends on anything unknown is counted as undecidable, never guessed.
+    Audit records hold no arguments or headers, and of the claims those that `audit.claims` names; if rules read others,
+    claims come from personas with the same `sub` or from --claims-for. A request whose outcome depends on anything unknown is counted as undecidable, never guessed.
     Exit status: 0 same, 1 different, 2 a file is unusable or nothing could be compared.
 
     Example: mcp-authz replay -c policy.yaml --claims-for 'alice={"scope": "files:read"}' audit.jsonl
@@ -51,4 +51,4 @@ def replay(
     known = by_subject(personas, claims_for or ())
     pairs = questions_of_records(read_records(records), servers, known, left_out)
     evaluate = Evaluator(settings, time.time()).evaluate
-    raise typer.Exit(show(compare(pairs, left_out, evaluate, evaluate), as_data))
+    raise typer.Exit(show(compare(pairs, left_out, evaluate, evaluate), as_data, servers))

@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 
+from authz.core.servers import Server
 from authz.tools.changed_rules import RuleChange
 from authz.tools.comparison import Comparison, ComparisonRow, as_json
-from authz.tools.evaluate import Answer, Evaluation
+from authz.tools.evaluate import NO_CLAIMS, Answer, Evaluation
+from authz.tools.personas import claims_to_record
 from authz.tools.terminal import plain, say, table
 
 SAME, DIFFERENT, NOTHING = 0, 1, 2
@@ -17,13 +19,19 @@ _MOST = 20
 
 
 def show(
-    found: Comparison, as_data: bool, untouched: Sequence[RuleChange] = (), *, strict: bool = False
+    found: Comparison,
+    as_data: bool,
+    servers: Mapping[str, Server],
+    untouched: Sequence[RuleChange] = (),
+    *,
+    strict: bool = False,
 ) -> int:
     """Print a comparison and return the exit status.
 
     Args:
         found: the comparison.
         as_data: whether to print JSON.
+        servers: by name, those of recorded requests.
         untouched: rules that changed and that no question was about.
         strict: whether such a rule counts as a difference.
 
@@ -41,6 +49,8 @@ def show(
         )
         for line in (*_summary(found), *_untouched(untouched)):
             say(plain(line))
+    for line in _cures(found, servers):
+        say(plain(line), err=True)
     if not found.compared:
         say("nothing could be compared", err=True)
         return NOTHING
@@ -51,6 +61,15 @@ def show(
 def _untouched(changes: Sequence[RuleChange]) -> Iterable[str]:
     for change in changes:
         yield f"not the same: rule {change.name} of {change.server} was {change.what}, and no question was about it"
+
+
+def _cures(found: Comparison, servers: Mapping[str, Server]) -> Iterable[str]:
+    """Yield, for each server with callers whose claims are unknown, where their claims can come from."""
+    for name in dict.fromkeys(row.server for row in found.rows if row.unknown == NO_CLAIMS):
+        read = claims_to_record(servers[name]) if name in servers else None
+        claims = ", ".join(read or ())
+        log = f"let records hold what the rules read (audit: {{claims: [{claims}]}}), or " if claims else ""
+        yield f"to compare more of {name}: {log}describe the callers with --cases or --claims-for"
 
 
 def _rows(found: Comparison) -> list[tuple[str, ...]]:

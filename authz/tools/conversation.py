@@ -25,6 +25,15 @@ ALL_SECONDS, ALL_BYTES = 300.0, 4 * MAX_BYTES
 """The bounds of everything that one server is asked, in both eras."""
 _MAX_VALUES = 4_000_000
 _REFUSED = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
+_UNAVAILABLE = frozenset(
+    {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}
+)
+_TOKEN = "pass a --token that may list everything; --token - reads it from stdin"
+_OTHER_TOKEN = (
+    "the token was refused, or this is not the endpoint: see what `mcp-authz token --decode` says of it"
+)
+_ENDPOINT = "is this the endpoint of an MCP server?"
+_DOWN = "is the server up, and what is in front of it?"
 _META = "io.modelcontextprotocol/"
 _SELF = {"name": "mcp-authz", "version": "1"}
 
@@ -136,11 +145,14 @@ class Conversation(ABC):
             message = _object(document, method)
             if message.get("id") == number and ("result" in message or "error" in message):
                 return message
-        cure = (
-            "pass a --token that may list everything" if refused else "is this the endpoint of an MCP server?"
-        )
-        msg = f"{self.url} answered {method} with status {status} and no result ({cure})"
+        msg = f"{self.url} answered {method} with status {status} and no result ({self._cure(status)})"
         raise CatalogueError(msg)
+
+    def _cure(self, status: int) -> str:
+        if status in _REFUSED:
+            given = "authorization" in self._http.headers
+            return _OTHER_TOKEN if given else _TOKEN
+        return _DOWN if status in _UNAVAILABLE else _ENDPOINT
 
 
 class Legacy(Conversation):

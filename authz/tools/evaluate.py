@@ -23,6 +23,8 @@ from authz.tools.synthetic_caller import caller_of, names_an_issuer
 
 RESPONSE = "response"
 """The method that records give a client's answer to a server's request."""
+NO_CLAIMS = "no claims are known for this caller"
+"""Why an answer is unknown if nothing says what the caller's token holds."""
 _SEVERAL_ITEMS = frozenset({"subscriptions/listen"})
 
 
@@ -92,7 +94,7 @@ class Evaluator:
         if server is None:
             return _denied(Reason.UNKNOWN_ENDPOINT)
         if question.claims is None:
-            return _unknown("no claims are known for this caller")
+            return _unknown(NO_CLAIMS)
         if not names_an_issuer(question.claims, server):
             return _unknown("its claims name no iss, and the server trusts several issuers")
         caller = caller_of(question.claims, server, self._now)

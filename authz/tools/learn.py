@@ -6,7 +6,7 @@ Rules of this module:
   kept with the names that were used through it, and no others; its conditions stay as they are.
 * Rules with the same conditions become one. Denies stay as they are: they never allow.
 * A rule through which nothing was used is left out, and named; so are the names that a rule gives in full and nobody used.
-* The file is changed and not rebuilt: variables, issuers, tests and everything else stay.
+* The file is changed and not rebuilt: variables, issuers, tests and every other value stay; comments are lost.
 """
 
 from collections.abc import Iterable, Mapping
@@ -98,9 +98,17 @@ def _rules(
         if use is None:
             learned.unused.append((server, name))
             continue
-        _note_unused(server, name, rule["allow"], use, learned)
+        _note_unused(server, name, _in_full(rule["allow"], learned.tree.get("define")), use, learned)
         _add(kept, {**rule, "name": name, "allow": _selection(rule["allow"], use)})
     return kept
+
+
+def _in_full(selected: Mapping[str, Any], defined: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a selection with the lists that `define` names in the place of their names."""
+    lists = {name: value for name, value in (defined or {}).items() if isinstance(value, list)}
+    return {
+        key: lists.get(names, names) if isinstance(names, str) else names for key, names in selected.items()
+    }
 
 
 def _selection(selected: Mapping[str, Any], use: _Use) -> dict[str, list[str]]:

@@ -11,11 +11,12 @@ from google.protobuf import json_format
 
 from authz.config.problems import mistake
 from authz.core.identity.claims import claim_at
+from authz.core.identity.hashed_subject import is_hashed
 from authz.core.identity.issuer import ClaimPath, IssuerTerms
 from authz.core.policy.rule import Rule
 from authz.core.servers import Server
 from authz.tools.audit_reader import Record
-from authz.tools.claim_paths import put
+from authz.tools.claim_paths import put, written
 from authz.tools.option_values import json_object
 
 Claims = Mapping[str, Any]
@@ -49,12 +50,14 @@ def claims_of(record: Record, server: Server | None, known: Mapping[str, list[Cl
     """Return the claims of the token behind a record; None if no persona fits, or several do.
 
     A record holds those claims that the policy file named at the time (`audit.claims`). They are enough if the server's
-    rules read no others. Otherwise a persona must say the rest, and it must not contradict the record.
+    rules read no others, and so are none if the rules read none. Otherwise a persona must say the rest, and it must not contradict the record.
     """
     held = json_format.MessageToDict(record.claims) if record.HasField("claims") else {}
     terms = None if server is None else server.issuers.get(record.issuer)
-    if held and server is not None and terms is not None and _suffices(held, terms, server):
-        subject = put(_present(held), terms.subject_claim, record.sub) if record.sub else _present(held)
+    named = bool(record.sub) and not is_hashed(record.sub)
+    alone = held or record.sub not in known
+    if alone and server is not None and terms is not None and _suffices(held, terms, server, named=named):
+        subject = put(_present(held), terms.subject_claim, record.sub) if named else _present(held)
         completed = _completed(record, server, subject)
         if completed is not None:
             return completed
@@ -66,11 +69,38 @@ def claims_of(record: Record, server: Server | None, known: Mapping[str, list[Cl
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _suffices(held: Mapping[str, Any], terms: IssuerTerms, server: Server) -> bool:
-    """Return whether a record holds every claim that the server reads, null for those that the token lacked."""
+def claims_to_record(server: Server) -> list[str] | None:
+    """Name the claims that records must hold so that no persona is needed, as `audit.claims` has them; None for any."""
+    paths: set[ClaimPath] = set()
+    for terms in server.issuers.values():
+        needed = _needed(terms, server)
+        if needed is None:
+            return None
+        paths |= needed - {terms.subject_claim}
+    return sorted(map(written, paths))
+
+
+def _suffices(held: Mapping[str, Any], terms: IssuerTerms, server: Server, *, named: bool) -> bool:
+    """Return whether a record holds every claim that the server reads, null for those that the token lacked.
+
+    Args:
+        held: the claims of the record.
+        terms: those of its issuer.
+        server: the server.
+        named: whether the record says who called, and not only a hash of it.
+    """
+    needed = _needed(terms, server)
+    if needed is None:
+        return False
+    known = {terms.subject_claim} if named else set()
+    return all(claim_at(dict(held), path, _ABSENT) is not _ABSENT for path in needed - known)
+
+
+def _needed(terms: IssuerTerms, server: Server) -> set[ClaimPath] | None:
+    """Return the claims that a server reads of an issuer's tokens, but for those that every record has; None for any."""
     read, rules = server.policy.claims_read, server.policy.rules
     if read is None:
-        return False
+        return None
     by_rule: dict[str, list[ClaimPath | None]] = {
         "scopes": [terms.scopes_claim, terms.permissions_claim],
         "any_scopes": [terms.scopes_claim, terms.permissions_claim],
@@ -81,8 +111,7 @@ def _suffices(held: Mapping[str, Any], terms: IssuerTerms, server: Server) -> bo
     for what, paths in by_rule.items():
         if any(_asks(rule, what) for rule in rules):
             needed |= {path for path in paths if path is not None}
-    known = {terms.subject_claim, ("iss",), ("aud",), ("exp",)}
-    return all(claim_at(dict(held), path, _ABSENT) is not _ABSENT for path in needed - known)
+    return needed - {("iss",), ("aud",), ("exp",)}
 
 
 def _asks(rule: Rule, what: str) -> bool:

@@ -89,7 +89,7 @@ def test_people_get_a_table_of_80_columns(file):
 def test_no_record_that_is_meant_is_an_exit_status_of_its_own(file):
     ended = command("audit", file, "--sub", "nobody")
 
-    assert (1, "no record is meant\n") == (ended.status, ended.err)
+    assert (1, "no record matches\n") == (ended.status, ended.err)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,12 @@ def test_the_hash_of_a_caller_is_what_openssl_makes_with_the_same_key():
     )
 
     assert f"hmac:{made.stdout.split()[-1].decode()[:16]}" == hashed_subject("ann", KEY.encode())
+
+
+def test_at_80_columns_neither_a_reason_nor_a_time_is_cut(tmp_path):
+    parts = {"rule": "deleters", "server": "demo", "tool": "notifications/initialized", "sub": "alice"}
+    file = write(tmp_path, "audit.jsonl", [record(1, "args_not_allowed", **parts)])
+    out = command("audit", file, environment={"COLUMNS": "80"}).out
+
+    assert {"args_not_allowed", "2026-01-31", "01:00:00Z"} <= set(out.split())
+    assert 80 >= max(map(len, out.splitlines()))

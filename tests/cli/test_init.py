@@ -44,8 +44,11 @@ def test_a_server_that_needs_a_token_is_asked_with_one(pytestconfig, out):
     without = command("init", "--server", url, "-o", out)
     with_one = command("init", "--server", url, "-o", out, environment={"MCP_AUTHZ_TOKEN": stack.token()})
 
-    assert (2, 0) == (without.status, with_one.status)
+    bad = command("init", "--server", url, "-o", out, "--force", environment={"MCP_AUTHZ_TOKEN": "x.y.z"})
+
+    assert (2, 0, 2) == (without.status, with_one.status, bad.status)
     assert "pass a --token" in without.err
+    assert "the token was refused, or this is not the endpoint" in bad.err
     assert ["echo", "get_user_info"] == [rule["name"] for rule in rules(out)]
     assert_good(out)
 

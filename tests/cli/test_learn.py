@@ -133,3 +133,19 @@ def test_records_without_an_allow_and_other_forms_of_policy_are_refused(folder):
 
     assert 2 == empty.status
     assert "holds no allow of a tool, prompt, resource or task" in empty.err
+
+
+def test_names_of_a_list_that_define_names_are_told_as_well(folder):
+    policy = folder / "policy.yaml"
+    named = POLICY.replace("tools: [list_files, stat]", "tools: looks")
+    policy.write_text(f"define: {{looks: [list_files, stat]}}\n{named}")
+
+    assert "never used: files, rule readers: stat\n" in learned(folder)[1]
+
+
+def test_the_policy_itself_is_not_overwritten(folder):
+    policy = folder / "policy.yaml"
+    ended = command("learn", "-c", policy, folder / "audit.jsonl", "-o", policy, environment=ENVIRONMENT)
+
+    assert (2, POLICY) == (ended.status, policy.read_text())
+    assert f"--out: {policy} is the policy itself (name another file" in ended.err

@@ -47,7 +47,10 @@ def test_through_a_gateway_a_lock_needs_a_token(pytestconfig, out):
 
     assert (
         2,
-        f"{url} answered initialize with status 401 and no result (pass a --token that may list everything)\n",
+        (
+            f"{url} answered initialize with status 401 and no result "
+            "(pass a --token that may list everything; --token - reads it from stdin)\n"
+        ),
     ) == (
         without.status,
         without.err,

@@ -100,7 +100,30 @@ def test_nothing_to_compare_is_no_sameness(tmp_path):
     )
     ended = command("replay", "-c", file, log)
 
-    assert (2, "nothing could be compared\n") == (ended.status, ended.err)
+    assert (2, "nothing could be compared") == (ended.status, ended.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("rule", "records"),
+    [
+        ("scopes: [files:read]", "let records hold what the rules read (audit: {claims: [scope]}), or "),
+        ('when: "has(jwt.pager)"', "let records hold what the rules read (audit: {claims: [pager]}), or "),
+        ("when: size(jwt) > 3", ""),
+    ],
+)
+def test_callers_without_known_claims_are_told_with_where_claims_can_come_from(tmp_path, rule, records):
+    policy = POLICY.partition("      - name: readers")[0] + f"        {rule}\n"
+    log = write(tmp_path, "audit.jsonl", [{"tool": "echo", "sub": "bob"}])
+    ended = command("replay", "-c", write(tmp_path, "policy.yaml", policy), log)
+
+    cure = f"to compare more of demo: {records}describe the callers with --cases or --claims-for"
+    assert [cure, "nothing could be compared"] == ended.err.splitlines()
+
+
+def test_rules_that_read_no_claims_need_none(tmp_path):
+    policy = POLICY.partition("      - name: readers")[0]
+
+    assert 1 == replayed(tmp_path, [{"tool": "echo", "sub": "bob"}], policy=policy)["same"]
 
 
 def test_personas_of_a_file_of_cases_say_who_is_who(tmp_path):
@@ -273,6 +296,24 @@ def test_recorded_claims_decide_where_they_are_all_that_the_rules_read(tmp_path,
     status = {"same": 0, "different": 1, "undecidable": 2}[outcome]
 
     assert 1 == counts(replayed(tmp_path, [record], status=status, policy=NAMED))[outcome]
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        ({"sub": "alice", "claims": {"pager": "1"}}, "same"),
+        ({"sub": "hmac:ee47639d913ec235", "claims": {"pager": "1"}}, "undecidable"),
+        ({"sub": "hmac:ee47639d913ec235", "claims": {"sub": "alice"}}, "same"),
+    ],
+)
+def test_a_hash_is_not_taken_for_the_subject_that_a_rule_reads(tmp_path, record, outcome):
+    rule = """        when: jwt.sub == "alice"\n"""
+    policy = POLICY.partition("      - name: readers")[0] + rule
+    status = {"same": 0, "undecidable": 2}[outcome]
+
+    assert (
+        1 == counts(replayed(tmp_path, [{"tool": "echo", **record}], status=status, policy=policy))[outcome]
+    )
 
 
 def test_a_persona_that_contradicts_recorded_claims_does_not_describe_the_caller(tmp_path):

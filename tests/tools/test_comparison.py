@@ -41,7 +41,7 @@ def test_answers_are_the_same_different_or_undecidable_and_so_is_the_exit_status
     found = compared(*pairs)
 
     assert counts == tuple(as_json(found)[key] for key in ("compared", "same", "different", "undecidable"))
-    assert status == show(found, as_data)
+    assert status == show(found, as_data, {})
 
 
 def test_another_reason_is_no_difference():
@@ -51,7 +51,7 @@ def test_another_reason_is_no_difference():
 
 
 def test_a_difference_is_shown_with_who_gains_or_loses_what(capsys):
-    show(compared((ALLOW, DENY), (ALLOW, DENY)), as_data=False)
+    show(compared((ALLOW, DENY), (ALLOW, DENY)), as_data=False, servers={})
 
     heading, row, summary = capsys.readouterr().out.splitlines()
     assert ["who", "server", "what"] == heading.split()[:3]

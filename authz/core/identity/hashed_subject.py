@@ -16,3 +16,8 @@ def hashed_subject(subject: str, key: bytes) -> str:
     if not subject or not key:
         return subject
     return _PREFIX + hmac.digest(key, subject.encode(), "sha256").hex()[:_DIGITS]
+
+
+def is_hashed(subject: str) -> bool:
+    """Return whether a record's subject looks like such a hash, so that it may not be what a token says."""
+    return subject.startswith(_PREFIX)

@@ -26,7 +26,9 @@ _LOG = structlog.get_logger("authz.tracing")
 
 
 class Collector(Protocol):
-    """Where spans go."""
+    """Where spans go; `where` is what the log calls it."""
+
+    where: str
 
     def send(self, spans: Sequence[Span]) -> bool:
         """Send some; return whether they were taken. It may take seconds."""
@@ -116,5 +118,7 @@ class SpanQueue:
                 _LOG.info("spans are exported again")
             else:
                 _LOG.warning(
-                    "spans are not exported", cure="see whether the collector takes OTLP over HTTP there"
+                    "spans are not exported",
+                    collector=self._collector.where,
+                    cure="see whether the collector takes OTLP over HTTP there, for which the usual port is 4318",
                 )

@@ -11,6 +11,7 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -30,6 +31,12 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
 
 
+def _without_secrets(endpoint: str) -> str:
+    """Return a URL for the log: neither a password nor a query."""
+    url = urlsplit(endpoint)
+    return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
+
+
 class OtlpCollector:
     """A collector that takes OTLP over HTTP (an `export.Collector`)."""
 
@@ -44,6 +51,7 @@ class OtlpCollector:
             exporter: sends in the place of the SDK's own.
         """
         _quieten()
+        self.where = _without_secrets(endpoint)
         self._authorization = authorization
         self._exporter = exporter or OTLPSpanExporter(endpoint=endpoint)
         self._resource = _resource()

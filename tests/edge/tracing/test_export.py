@@ -13,6 +13,8 @@ OFTEN = 0.01
 class Collector:
     """Takes spans, once it may, if it does."""
 
+    where = "http://collector.example/v1/traces"
+
     def __init__(self, *, takes=True, waits=False):
         self.takes, self.got, self.closed = takes, [], False
         self.asked, self.may = threading.Event(), threading.Event()

@@ -8,6 +8,7 @@ from authz.cli import tracing_settings
 from authz.cli.tracing_settings import with_endpoint
 from authz.config.problems import ConfigError
 from authz.config.settings import TracingTerms
+from authz.edge.tracing.otlp import OtlpCollector
 from tests.support.otlp import otlp_endpoint
 from tests.support.policy_files import NATIVE
 from tests.support.serving import Served, ask
@@ -66,7 +67,14 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else_and_is_told_once(
         assert eventually(lambda: 4 == service.metrics()[failed])
 
         assert 4 == service.decided()
-        assert 1 == len(service.events("spans are not exported"))
+        (told,) = service.events("spans are not exported")
+        assert f"{collector.url}/v1/traces" == told["collector"]
+
+
+def test_the_log_names_a_collector_of_the_environment_without_its_credentials():
+    exporter = OtlpCollector("http://me:secret-4711@collector.example:4318/v1/traces?key=secret-4711")
+
+    assert "http://collector.example:4318/v1/traces" == exporter.where
 
 
 FILE, FLAG, ENVIRONMENT = "http://file:4318", "http://flag:4318/", "http://environment:4318"
