@@ -4,7 +4,8 @@ Rules of this module:
 
 * What is judged is what is read. A client may keep the first of two equal keys, the last, or match keys without
   regard to case, as some readers in Go do. So in an object that is opened a key that occurs twice is refused, and so
-  is one that contains U+0000 or only folds to a key judged there.
+  is one that contains U+0000 or only folds to a key judged there, and one whose value a reader in JavaScript that copies
+  the object takes for more members of it.
 * Equal keys are found so: members are decoded into a dict, which keeps one of two. Without white space and escapes it
   would have at most the length that it has; if it has that very length, nothing was dropped. Compact JSON, the common
   case, ends here. Otherwise the object is decoded again under keys that never equal one another, and the two counts must
@@ -16,7 +17,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Raw
 from msgspec.json import Decoder, Encoder
 
-from authz.core.wire.confusables import imitates
+from authz.core.wire.confusables import misleads
 
 
 class UnfitError(Exception):
@@ -133,12 +134,12 @@ def _size(raw: Raw | bytes) -> int:
 
 
 def refuse_imitations(keys: Collection[str], known: frozenset[str]) -> None:
-    """Look for keys that imitate a known one.
+    """Look for keys that imitate a known one, or that can stand for one in JavaScript.
 
     Raises:
         UnfitError: there is one.
     """
-    if imitates(keys, known):
+    if misleads(keys, known):
         msg = "a key imitates one that is judged"
         raise UnfitError(msg)
 

@@ -356,6 +356,14 @@ REFUSED = {
     "a hidden skill as an entry": message(b'{"skill":{"uri":"hidden"}}'),
     "an entry that is a list": message(b'{"skill":[{"uri":"hidden"}]}'),
     "Skill": message(b'{"Skill":{"uri":"hidden"}}'),
+    "a prototype of the message": b'{"id":1,"result":{},"__proto__":{"result":' + LIST + b"}}",
+    "a prototype of a notification": b'{"method":"x","__proto__":{"result":' + LIST + b"}}",
+    "a prototype of the result": message(b'{"__proto__":{"tools":[{"name":"hidden"}]}}'),
+    "a prototype beside the list": message(b'{"tools":[{"name":"shown"}],"\\u005f_proto__":{"skill":{}}}'),
+    "a prototype of an item": message(b'{"tools":[{"name":"shown","__proto__":{"_meta":{}}}]}'),
+    "a prototype of _meta": message(b'{"tools":[{"name":"shown","_meta":{"__proto__":{"ui":{}}}}]}'),
+    "a prototype of _meta.ui": message(b'{"tools":[{"name":"shown","_meta":{"ui":{"__proto__":{}}}}]}'),
+    "a constructor": message(b'{"tools":[],"constructor":{"prototype":{"tools":[]}}}'),
     "resourceURI": message(b'{"tools":[{"name":"shown","_meta":{"ui":{"resourceURI":"hidden"}}}]}'),
 }
 
