@@ -5,12 +5,13 @@ The caller reports the response as it comes (headers, chunks, end) and carries o
 Rules of this module:
 
 * Every response with a body is judged; nothing follows from the request, and little from the status: there are clients
-  that read the result in a 300 or a 500. Below 200 and from 300 on, a body that is labelled neither as JSON nor as
-  server-sent events passes (the HTML page of a 502), and so does JSON that is no message and holds no list (see
-  `list_filter`). So does a response without a body.
+  that read the result in a 500. Under a status that is no success, JSON passes as well that is no message and holds no
+  list (see `list_filter`), and so does a body that neither is labelled as JSON or server-sent events nor begins as JSON
+  does: the HTML page of a 502. A response without a body passes.
 * The media type selects a reader, compared without regard to case and parameters. A content coding is undone first
-  (see `decoded_body`). One that is not known, a media type that has no reader, or a charset other than UTF-8 makes a body unreadable: it is refused at its first byte, and its headers are
-  held until then, since an empty body is harmless under any label.
+  (see `decoded_body`). A body is unreadable in a coding that is not known, in a charset other than UTF-8 and, under a
+  success, in a media type that has no reader. It is refused at its first byte, and its headers are held until then,
+  since an empty body is harmless under any label.
 * What the server says about itself is not the client's. A redirect is refused, because it leads past the gateway. So is a
   challenge, whose metadata is the server's own: the gateway's takes its place where the server got the caller's token, and
   where it did not, no caller could answer it. A 401 counts as a challenge without one: clients look for metadata then.
@@ -33,10 +34,8 @@ import msgspec
 
 from authz.core.response.commands import (
     BadGateway,
-    Body,
     Challenge,
     Commands,
-    Headers,
     Judged,
     Release,
     ResponseOutcome,
@@ -47,7 +46,7 @@ from authz.core.response.event_stream import EventStream
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import Held
 from authz.core.response.judgement import ResponseTerms, refused
-from authz.core.response.whole_body import CodedBody, ErrorBody, UnreadableBody, WholeBody
+from authz.core.response.whole_body import CodedBody, ErrorBody, OtherBody, UnreadableBody, WholeBody
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.content_coding import DECODERS
 
@@ -157,28 +156,6 @@ class _BodyReader(Protocol):
     def expire(self) -> Commands: ...
 
 
-class _Unjudged:
-    """A status that carries no result, and a body that no client takes for a message: everything passes."""
-
-    def __init__(self, _reading: ResponseTerms, _held: Held) -> None:
-        """Need nothing."""
-
-    def open(self) -> Commands:
-        yield Judged(ResponseOutcome.PASSED)
-        yield Headers(length=None, rewritten=False)
-
-    def chunk(self, data: bytes) -> Commands:
-        if data:
-            yield Body(data)
-
-    def end(self) -> Commands:
-        return iter(())
-
-    def expire(self) -> Commands:
-        yield Judged(ResponseOutcome.EXPIRED)
-        yield Stop()
-
-
 _Reader: TypeAlias = Callable[[ResponseTerms, Held], _BodyReader]
 _JSON, _EVENT_STREAM = "application/json", "text/event-stream"
 _READERS: Mapping[tuple[str, bool], Callable[[ResponseTerms, Held], Refusable]] = MappingProxyType(
@@ -209,15 +186,15 @@ def _reader(head: ResponseHead) -> _Reader:
 
 def _choose(success: bool, content_type: str, content_encoding: str) -> _Reader:
     label = content_type.lower()
+    coding = content_encoding.strip().lower()
     if not (success or "json" in label or _EVENT_STREAM in label):
-        return _Unjudged
+        return OtherBody if coding in _UNCODED else _decoding(coding, OtherBody)
     if any(name not in ("utf-8", "utf8") for name in _CHARSET.findall(label)):
         return UnreadableBody
     media = label.partition(";")[0].strip()
     if not success and media.endswith("json"):
         media = _JSON  # application/problem+json
     reader = _READERS.get((media, success), UnreadableBody)
-    coding = content_encoding.strip().lower()
     return reader if coding in _UNCODED else _decoding(coding, reader)
 
 

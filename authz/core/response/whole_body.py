@@ -11,6 +11,7 @@ from authz.core.response.commands import (
     Headers,
     Judged,
     ResponseOutcome,
+    Stop,
 )
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import Held
@@ -75,6 +76,50 @@ class ErrorBody(WholeBody):
     """JSON under a status that is no success, which need not be a message."""
 
     _error_status = True
+
+
+class OtherBody(ErrorBody):
+    """A body under a status that is no success and a label that is no message's, or none: read if it begins as JSON does.
+
+    Some clients look at no label, and some servers write a false one. Of anything else, such as an HTML page,
+    nothing is held.
+    """
+
+    def __init__(self, reading: ResponseTerms, held: Held) -> None:
+        super().__init__(reading, held)
+        self._begun = self._passes = False
+
+    def chunk(self, data: bytes) -> Commands:
+        """Take the next bytes."""
+        if not self._passes:
+            yield from super().chunk(data)
+            first = b"" if self._begun else data.lstrip(_BEFORE_JSON)[:1]
+            self._begun = self._begun or first != b""
+            self._passes = first not in _HELD
+            if not self._passes:
+                return
+            data, self._body = bytes(self._body), bytearray()
+            self._held.resize(0)
+            yield Judged(ResponseOutcome.PASSED)
+            yield Headers(length=None, rewritten=False)
+        if data:
+            yield Body(data)
+
+    def end(self) -> Commands:
+        """Take the end of the body."""
+        return iter(()) if self._passes else super().end()
+
+    def expire(self) -> Commands:
+        """End what is being sent; what is held goes on."""
+        if self._passes:
+            yield Judged(ResponseOutcome.EXPIRED)
+            yield Stop()
+
+
+_HELD = (b"", b"{", b"[")
+"""What is held: JSON that could be a message, and what has not begun."""
+_BEFORE_JSON = b" \t\n\v\f\r\0\xef\xbb\xbf\xfe\xff"
+"""What some readers pass over in front of JSON: white space, the marks of byte order, and half of a wide character."""
 
 
 class UnreadableBody(WholeBody):

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -145,15 +146,64 @@ def test_a_response_without_a_body_is_released_at_once_and_nothing_follows(head)
     assert [] == [*rewriter.chunk(LIST), *rewriter.end()]
 
 
+NO_MESSAGE = ["", "text/plain", "text/plain; charset=utf-16", "text/html", "application/octet-stream"]
+"""Labels that say that a body is no message, and none."""
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
-def test_another_status_passes_with_its_body_as_it_comes(status):
+@pytest.mark.parametrize("label", NO_MESSAGE)
+def test_a_page_of_another_status_passes_as_it_comes(status, label):
     assert [
-        [PASSED, Headers(length=None, rewritten=False)],
-        [Body(b"<html>")],
+        [],
+        [],
+        [PASSED, Headers(length=None, rewritten=False), Body(b" <html>")],
         [],
         [Body(b"{")],
         [],
-    ] == rewritten(ResponseHead(status=status, content_type="text/html"), b"<html>", b"", b"{")
+    ] == rewritten(ResponseHead(status=status, content_type=label), b" ", b"<html>", b"", b"{")
+
+
+@pytest.mark.parametrize("label", NO_MESSAGE)
+@pytest.mark.parametrize("chunks", [[LIST], [b"\n", b"", b" " + LIST], [LIST[:9], LIST[9:]]], ids=len)
+@pytest.mark.requirement("protocol.lists-are-trimmed")
+def test_a_list_under_an_error_status_is_judged_whatever_its_label(label, chunks):
+    assert CUT == body(rewritten(ResponseHead(status=500, content_type=label), *chunks))
+
+
+@pytest.mark.parametrize("label", NO_MESSAGE)
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        b"[" + LIST + b"]",
+        b"\xef\xbb\xbf" + LIST[:-1],
+        LIST.decode().encode("utf-16"),
+        LIST.decode().encode("utf-16-be"),
+        LIST.decode().encode("utf-32"),
+    ],
+)
+@pytest.mark.requirement("protocol.unjudgeable-list")
+def test_what_begins_as_json_does_is_refused_if_it_cannot_be_judged_whatever_its_label(label, disguised):
+    assert [REFUSED, BadGateway()] == flat(
+        rewritten(ResponseHead(status=500, content_type=label), disguised[:3], disguised[3:])
+    )
+
+
+@pytest.mark.parametrize("label", NO_MESSAGE)
+@pytest.mark.parametrize("chunk", [LIST, b" " * 20])
+def test_what_could_be_a_list_is_held_within_its_bounds_whatever_its_label(label, chunk):
+    bounds = FilterBounds(bytes=len(chunk))
+    reading = ResponseTerms(visible=READING.visible, bounds=bounds)
+    head = ResponseHead(status=500, content_type=label)
+
+    assert [REFUSED, BadGateway()] == flat(rewritten(head, chunk, b" ", reading=reading))
+
+
+@pytest.mark.parametrize(("coding", "expected"), [("gzip", CUT), ("br", b"")])
+@pytest.mark.requirement("protocol.unjudgeable-list")
+def test_a_coding_hides_no_list_under_an_error_status(coding, expected):
+    head = ResponseHead(status=500, content_type="text/plain", content_encoding=coding)
+
+    assert expected == body(rewritten(head, gzip.compress(LIST)))
 
 
 @pytest.mark.parametrize("status", [300, 301, 305, 399, 401, 407])
