@@ -8,7 +8,7 @@ _ASKED = {
     ConditionName.ROLES: "one of roles",
     ConditionName.GROUPS: "one of groups",
     ConditionName.ANY_SCOPES: "one of scopes",
-    ConditionName.ARGUMENTS: "types of arguments",
+    ConditionName.ARGUMENTS: "declared arguments",
     ConditionName.LOCKED: "arguments as locked",
 }
 _BLANK = ("", "", "", "")

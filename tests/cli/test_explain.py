@@ -359,3 +359,18 @@ def test_a_template_is_explained_by_the_expansion_that_decides(tmp_path):
     )
     assert "by      its expansion file:///public/x" in ended.out.splitlines()
     assert "no_rule" == explained(file, "--template", "db:///{row}", claims={}, status=3)["reason"]
+
+
+def test_a_schema_is_shown_as_the_file_has_it_and_what_does_not_fit_is_asked_for(tmp_path):
+    rule = """
+      - name: writers
+        allow: {tools: [write_file]}
+        arguments: {lines: {type: integer, minimum: 1, maximum: 1000}}
+"""
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY.partition("    rules:")[0] + "    rules:" + rule)
+    args = ("--tool", "write_file", "--args", '{"lines": 0}')
+    out = command("explain", "-c", file, "--claims", '{"sub": "a"}', *args).out
+
+    assert 'lines: {"type": "integer", "minimum": 1, "maximum": 1000}' in out
+    assert "- writers must hold: declared arguments lines\n" in out

@@ -112,6 +112,11 @@ def arguments_of(declared: dict[str, Any], *, extra: bool) -> Arguments:
     )
 
 
+def _as_written(value: Any) -> Any:
+    """Return a bound without the fraction that reading it as a number gave it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _schema(model: ValueModel, *, optional: bool | None = None) -> ValueSchema:
     given = model.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
     tests: list[Test] = [
@@ -123,7 +128,9 @@ def _schema(model: ValueModel, *, optional: bool | None = None) -> ValueSchema:
         tests.append(pattern(model.pattern))
     items, members = _items(model.items), _members(model)
     return ValueSchema(
-        text=json.dumps({key: given[key] for key in given if key != "description"}, ensure_ascii=False),
+        text=json.dumps(
+            {key: _as_written(given[key]) for key in given if key != "description"}, ensure_ascii=False
+        ),
         type_=model.type,
         optional=model.optional if optional is None else optional,
         reads_text=model.pattern is not None
