@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
@@ -23,6 +24,7 @@ from bench.workload import FULL, check_request, list_request
 
 _auth: Any = external_auth_pb2
 _proc: Any = external_processor_pb2
+_FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 _PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 _PATHS = ("/mcp", "/other")
 ANSWERS, MIB = 30, 1_048_576
@@ -59,6 +61,7 @@ def body(name: str, size: int) -> bytes:
 
 def _pieces(metadata: Any, document: bytes) -> Iterator[Any]:
     head = _proc.ProcessingRequest()
+    head.protocol_config.response_body_mode = _FULL_DUPLEX
     head.metadata_context.filter_metadata[NAMESPACE].CopyFrom(metadata)
     for name, value in ((":status", b"200"), ("content-type", b"application/json")):
         head.response_headers.headers.headers.add(key=name, raw_value=value)

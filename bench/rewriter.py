@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 
@@ -23,6 +24,7 @@ from bench.workload import Mint, check_request
 
 _auth: Any = external_auth_pb2
 _proc: Any = external_processor_pb2
+_FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 _PIECE = 1 << 16
 """Bytes of a body that Envoy hands over at a time, about."""
 _MIN_LISTS = 3
@@ -61,6 +63,7 @@ async def _rewritten(
 def _messages(metadata: Any, body: bytes) -> list[bytes]:
     """Return what Envoy sends about a response, serialised."""
     head = _proc.ProcessingRequest()
+    head.protocol_config.response_body_mode = _FULL_DUPLEX
     head.metadata_context.filter_metadata[NAMESPACE].CopyFrom(metadata)
     for name, value in ((":status", b"200"), ("content-type", b"application/json")):
         head.response_headers.headers.headers.add(key=name, raw_value=value)

@@ -4,7 +4,9 @@ Rules of this module:
 
 * Whatever fails, the response is replaced with 502 while its headers are held, and ended where it stands after that.
   Then the call is read to its end without answering: closing it early would race with chunks under way. The 502
-  bears the id of the JSON-RPC request once that is known.
+  bears the id of the JSON-RPC request once that is known. The log names the error's type, never its text.
+* A body is judged only where Envoy's first message says that it comes in FULL_DUPLEX_STREAMED, as every supported Envoy's
+  does: no other mode lets the headers wait for it.
 * Once Envoy has said its last of the response, the last reply ends the call (`complete`). Nothing is under way then.
 * A session id in the headers is bound to who reads, whatever the status: some clients take it from any response. One
   that cannot be bound is a failure.
@@ -16,6 +18,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+import structlog
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 
 from authz.config.envoy_version import ATTRIBUTES
@@ -53,11 +56,16 @@ from authz.edge.envoy.response_report import ResponseReport
 FILTER = "envoy.filters.http.ext_proc"
 """Under this name Envoy sends the attributes that it was told to send."""
 
+_LOG = structlog.get_logger("authz.rewriter")
 _VERSIONED = 16
 """One response in sixteen is looked at for the version of Envoy, which takes as long as all other headers."""
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
 Replies = Iterator[bytes | Pause]
+
+
+class BodyModeError(Exception):
+    """Envoy's bodies do not come in the one mode in which they can be judged, or it does not say in which."""
 
 
 class ProcessingStream:
@@ -129,8 +137,8 @@ class ProcessingStream:
             if not self._over:
                 try:
                     yield from _HANDLERS[kind](self, request)
-                except Exception:  # noqa: BLE001 - the response must not pass, whatever it is; its text may quote the body
-                    yield from self._fail()
+                except Exception as error:  # noqa: BLE001 - the response must not pass, whatever it is
+                    yield from self._fail(error)
             self.complete = not self._waved and _ends(kind, getattr(request, kind))
 
     def expire(self) -> Replies:
@@ -139,15 +147,17 @@ class ProcessingStream:
             return
         try:
             yield from self._carry_out(self._rewriter.expire())
-        except Exception:  # noqa: BLE001 - whatever fails, the response ends
-            yield from self._fail()
+        except Exception as error:  # noqa: BLE001 - whatever fails, the response ends
+            yield from self._fail(error)
 
     def headers(self, request: Any) -> Replies:
         """Take response_headers."""
         message = request.response_headers
-        if self._rewriter or not (message.end_of_stream or self._full_duplex()):
-            yield from self._fail()
-            return
+        if self._rewriter is not None:
+            msg = "a response began twice"
+            raise ValueError(msg)
+        if not (message.end_of_stream or self._full_duplex()):
+            raise BodyModeError
         reader = self._readers.find(request.metadata_context.filter_metadata)
         self.report.said, self.report.server = reader.said, reader.server
         self._request_id = reader.request_id
@@ -194,8 +204,7 @@ class ProcessingStream:
         return self._rewriter
 
     def _full_duplex(self) -> bool:
-        """Whether bodies come in the one mode that lets headers wait; an Envoy that does not say so is trusted."""
-        return self._modes is None or self._modes.response_body_mode == _FULL_DUPLEX
+        return self._modes is not None and self._modes.response_body_mode == _FULL_DUPLEX
 
     def _carry_out(self, actions: Commands, *, ends: bool = False) -> Replies:
         """Do what the rewriter says; `ends` says whether the body ends behind it."""
@@ -249,7 +258,8 @@ class ProcessingStream:
             self._over = True
             yield END
 
-    def _fail(self) -> Replies:
+    def _fail(self, error: Exception) -> Replies:
+        _LOG.error("response failed", error=type(error).__name__)  # its text may quote the body
         if self._headers_sent:
             yield from self._end_body()
         elif not self._over:

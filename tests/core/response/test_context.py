@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 from envoy.service.ext_proc.v3 import external_processor_pb2 as proc_pb
 from google.protobuf.json_format import MessageToDict
@@ -175,6 +176,7 @@ def checked(service, method, content=b"", **headers):
 def processed(service, metadata, label, data):
     """What Envoy is told about a response with this metadata: the 502's body, or else the body's pieces."""
     first = proc_pb.ProcessingRequest()
+    first.protocol_config.response_body_mode = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
     for name, value in ((":status", b"200"), ("content-type", label)):
         first.response_headers.headers.headers.add(key=name, raw_value=value)
     first.metadata_context.filter_metadata[NAMESPACE].update(metadata)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
+import structlog
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
@@ -325,6 +326,7 @@ def test_another_status_passes_as_it_comes():
         [headers(JSON, sees=None), body(LIST, end=True)],
         [headers(JSON, mode=MODE.BUFFERED), body(LIST, end=True)],
         [headers(JSON, mode=MODE.NONE)],
+        [headers(JSON, mode=None), body(LIST, end=True)],
         [headers(JSON, status=b"two hundred"), body(LIST, end=True)],
         [headers(JSON), headers(JSON)],
         [body(LIST, end=True), headers(JSON)],
@@ -340,6 +342,7 @@ def test_another_status_passes_as_it_comes():
         "nobody known",
         "another body mode",
         "no body mode",
+        "a mode that is not said",
         "no status",
         "headers twice",
         "body first",
@@ -364,6 +367,22 @@ def broken_caller(_):
     caller = Caller(set())
     caller.visible = broken
     return caller
+
+
+@pytest.mark.parametrize(
+    ("requests", "error"),
+    [
+        ([headers(JSON, ("mcp-session-id", b"secret,")), body(LIST, end=True)], "ValueError"),
+        ([headers(JSON, mode=None), body(LIST, end=True)], "BodyModeError"),
+        ([headers(JSON), headers(JSON)], "ValueError"),
+    ],
+    ids=["a text that quotes", "a mode that is not said", "headers twice"],
+)
+def test_a_failure_leaves_the_type_of_its_error_in_the_log_and_not_its_text(requests, error):
+    with structlog.testing.capture_logs() as logs:
+        exchange(*requests)
+
+    assert [{"event": "response failed", "error": error, "log_level": "error"}] == logs
 
 
 @pytest.mark.parametrize("resolve", [broken, broken_caller])
