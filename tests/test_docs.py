@@ -263,3 +263,20 @@ def test_people_are_told_to_install_this_distribution_and_not_somebody_elses():
 
     assert ("authz/demo/binary.py", NAME) in told
     assert {NAME} == {name for _, name in told}, told
+
+
+def size_of(folder: str) -> int:
+    """Return the lines of Python in a package."""
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tracked(f"{folder}/**/*.py"))
+
+
+def test_the_table_of_sizes_names_every_package_and_is_right_to_a_tenth():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(authz/\w+|bench)` \| \S+ \| ([\d,]+) \|", text, re.MULTILINE)
+    shown = {folder: int(size.replace(",", "")) for folder, size in rows}
+    packages = {f"authz/{file.parent.name}" for file in tracked("authz/*/__init__.py")} - {"authz/proto"}
+
+    assert packages | {"bench"} == shown.keys()
+    assert {} == {
+        folder: size_of(folder) for folder, size in shown.items() if abs(size_of(folder) - size) > size / 10
+    }

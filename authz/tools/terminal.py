@@ -1,4 +1,6 @@
-"""Output for people: text that a sender chose, made safe for a terminal; lines, and tables of cells.
+"""Output for people: lines, and tables of cells.
+
+A table's cells are made safe for a terminal. `say` prints a text as it is: what a sender chose goes through `plain` first.
 
 On a terminal, lines and cells are broken between words to fit it. A word is cut only where no width would hold it. In a pipe,
 each line and each row is one line however long, so that `grep` finds it whole, and nothing is coloured. COLUMNS, where it is
@@ -15,7 +17,7 @@ from itertools import zip_longest
 from textwrap import TextWrapper
 from typing import TextIO
 
-_USUAL = 80
+_DEFAULT_WIDTH = 80
 _GAP = 2
 
 
@@ -44,9 +46,9 @@ def columns(*, err: bool = False) -> int | None:
     if not stream.isatty():
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or _USUAL
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
     except OSError:
-        return _USUAL
+        return _DEFAULT_WIDTH
 
 
 def say(

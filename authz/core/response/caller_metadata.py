@@ -1,7 +1,7 @@
 """What the Check of a request leaves for the rewriter of its response: who called, and what visibility depends on.
 
-The rewriter runs in another gRPC call, perhaps in another process, and sees no request. Dynamic metadata no client can
-set. It is one JSON text under one key, because Envoy's metadata would turn every integer into a double, and holds only those
+The rewriter runs in another gRPC call, perhaps in another process, and sees no request. No client can set dynamic
+metadata. It is one JSON text under one key, because Envoy's metadata would turn every integer into a double, and holds only those
 claims and headers that the server's rules read. The request's id stands beside it, so the text of a caller stays the same
 from call to call, and both sides can remember what they made of it.
 """

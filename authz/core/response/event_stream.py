@@ -37,7 +37,7 @@ from authz.core.wire.sse import Event, Parser, with_data, with_ids, without_data
 
 _EVENTS_AT_ONCE, _BYTES_AT_ONCE = 512, 8192
 """Events of one chunk that are sent on, and bytes that are cut into events, before the thread is given back."""
-_JUDGED = 4
+_JUDGING_COST = 4
 """How many events that are sent on take as long as one that is judged."""
 
 
@@ -60,7 +60,7 @@ class EventStream:
         for start in range(0, len(data), _BYTES_AT_ONCE):
             for each in self._parser.feed(data[start : start + _BYTES_AT_ONCE]):
                 event = with_ids(each, self._reading.bind_event)
-                taken = _JUDGED if b"{" in each.raw else 1
+                taken = _JUDGING_COST if b"{" in each.raw else 1
                 since_pause += taken
                 if since_pause > _EVENTS_AT_ONCE:
                     yield PAUSE

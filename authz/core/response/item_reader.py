@@ -179,7 +179,7 @@ def read_items(member: str, text: bytes, limit: int) -> Iterator[ItemGroup | Non
 
     Args:
         member: the member of the result that holds it.
-        text: it.
+        text: the list as it was written.
         limit: most items that it may have.
 
     Raises:
@@ -293,7 +293,7 @@ _KNOWN_ITEMS = 2048
 
 
 def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
-    """Read a list in one step unless it is, to the byte, one that was; None if it has not the common form."""
+    """Read a list in one step unless it is, to the byte, one that was; None if it is not in the common form."""
     key = (member, len(text))
     known = LATELY.get(key)
     if known is None or known.text != text:
@@ -306,7 +306,7 @@ def _read_lately(member: str, text: bytes, limit: int) -> CommonItems | None:
 
 
 def _read_common(member: str, text: bytes) -> CommonItems | None:
-    """Read a list in one step; None if it has not the common form."""
+    """Read a list in one step; None if it is not in the common form."""
     read = _READ.get(member)
     if read is None:
         return None

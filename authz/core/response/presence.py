@@ -9,8 +9,8 @@ Rules of this module:
 * Each Envoy is judged by itself, by the address at which its listener took the request: one may have a rewriter and
   another none. The address comes back to the rewriter in the Check's metadata.
 * Only prompt answers count, lists and new sessions: a call or a stream may be answered in an hour.
-* It is sure that no rewriter is there when it was asked for `enough` of them in a row, the last one was due
-  `DUE_SECONDS` ago, and it has come for nothing since the first. One that comes, whatever for, ends that at once.
+* It is sure that no rewriter is there when it was asked for `enough` of them in a row, the last was asked for at least
+  `DUE_SECONDS` ago, and it has come for nothing since the first. A rewriter that comes, whatever for, ends that at once.
   Nothing else does: time alone brings no rewriter, and a list that is let through to find out has leaked.
 * A list or stream that is refused because of it still asks for the rewriter, which costs nobody anything: Envoy runs it
   on the refusal. So the first refusal brings a rewriter back that is there after all.

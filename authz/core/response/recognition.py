@@ -37,7 +37,7 @@ class ChangedListError(Exception):
     """A list holds an item that changed, and the lock wants the whole of it refused; the text is fixed."""
 
     def __init__(self) -> None:
-        """Say so."""
+        """Take the fixed text."""
         super().__init__("the server has changed something since it was approved")
 
 

@@ -8,6 +8,9 @@ Rules of this module:
   slots of those dropped before, which makes a long series of misses quadratic.
 * A cache is filled only with what a caller with a verified token asked for, or with what the configuration names. A key
   that a stranger can choose at no cost would let him push everybody else's entries out.
+* On the way of a response, what an MCP server sends is a key too: labels, lengths, and the names, templates and digests of
+  listed items. A server can push out what others left there, and no more: each entry has a longest size, and one that is
+  gone is made again for one response.
 """
 
 from itertools import islice

@@ -76,7 +76,7 @@ class Processor:
             stream.close()
 
     async def _traced(self, call: Call, trace: ResponseTrace) -> bytes | None:
-        """Do the same, and leave a span."""
+        """Handle a call that is traced, and leave its span."""
         stream = ProcessingStream(replace(self._readers, observe=trace))
         try:
             return await _converse(stream, call)

@@ -49,7 +49,7 @@ def headers_reply(
 
 
 _HEADERS: BoundedCache[tuple[object, ...], bytes] = BoundedCache(256)
-"""Replies by what they change. A server chooses its lengths, so others may be pushed out; they are soon made again."""
+"""Replies by what they change. A server chooses its lengths, so it can push others out; each is short, and soon made again."""
 
 
 def _headers_reply(
@@ -128,7 +128,7 @@ def waved(kind: str, message: Any, *, echo: bool) -> bytes:
 
     Args:
         kind: the message's name in `ProcessingRequest`, which is its answer's in `ProcessingResponse`.
-        message: it.
+        message: the message itself.
         echo: whether bodies come in the mode in which what is not sent back is dropped.
     """
     reply = _pb.ProcessingResponse()
