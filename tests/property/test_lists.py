@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from authz.core.response import item_reader, message_opener
 from authz.core.response.excerpt import MARKED
+from authz.core.response.filter_result import ListRejected
 from authz.core.response.item_reader import SLICE_ITEMS
 from authz.core.response.list_filter import trim
+from authz.core.wire import width
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.width import LARGE
 
@@ -31,6 +33,23 @@ def opened_whole(document):
         patch.setattr(message_opener, "take_out", lambda _: None)
         patch.setattr(item_reader, "_READ", {})
         patch.setattr(item_reader, "LATELY", BoundedCache(0))
+        return trimmed(document)
+
+
+SMALL = {
+    item_reader: {"_ONE_STEP": 80, "_SLICE_BYTES": 60, "SLICE_ITEMS": 2, "LARGE": 64, "_KNOWN_ITEMS": 2},
+    message_opener: {"LARGE": 64},
+    width: {"LARGE": 64, "_SHORT": 200, "_WINDOW": 16, "_LONG_WINDOW": 64},
+}
+
+
+def in_small_parts(document):
+    """Judge as a list of megabytes is judged, with every bound so low that a short one goes beyond it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, bounds in SMALL.items():
+            for name, bound in bounds.items():
+                patch.setattr(module, name, bound)
+        patch.setattr(item_reader, "LATELY", BoundedCache(8))
         return trimmed(document)
 
 
@@ -126,6 +145,17 @@ def damaged(draw):
 @pytest.mark.requirement("protocol.lists-are-trimmed")
 def test_a_list_is_judged_alike_whichever_way_it_is_read(document):
     assert opened_whole(document) == trimmed(document)
+
+
+@settings(deadline=None, max_examples=60)
+@given(messages() | damaged())
+@pytest.mark.requirement("protocol.lists-are-trimmed", "security.bounded-bytes")
+def test_a_list_is_judged_alike_in_one_piece_and_in_many(document):
+    """Which flaw of several a refusal names, and how far it came, depends on the pieces; that it is one does not."""
+    (whole, asked), (pieces, asked_in_pieces) = trimmed(document), in_small_parts(document)
+
+    assert type(whole) is type(pieces)
+    assert isinstance(whole, ListRejected) or (whole, set(asked)) == (pieces, set(asked_in_pieces))
 
 
 @pytest.mark.parametrize("count", [1, SLICE_ITEMS - 1, SLICE_ITEMS, SLICE_ITEMS + 1, 2 * SLICE_ITEMS])
