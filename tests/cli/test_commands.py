@@ -78,10 +78,13 @@ def test_an_unknown_command_ends_with_the_one_that_was_meant():
     assert "Did you mean 'serve'?" in ended.err
 
 
+OF_SERVE = ("import_guard", "policy_file", "serve", "serve_flags", "task_settings", "tracing_settings")
+
+
 def test_who_serves_holds_no_other_command_and_none_of_their_tools():
     loaded = loaded_by("serve")
     others = ("authz.tools", "authz.oauth", "authz.render", "authz.demo", "typer", "rich")
-    own = ("", ".import_guard", ".policy_file", ".serve", ".serve_flags", ".task_settings")
+    own = ("", *(f".{name}" for name in OF_SERVE))
 
     assert "authz.edge.http.app" not in loaded
     assert {f"authz.cli{name}" for name in own} == {name for name in loaded if name.startswith("authz.cli")}

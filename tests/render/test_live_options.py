@@ -386,7 +386,7 @@ class _Collector:
     def export(self, request, _context):
         """Take some."""
         for resource in request.resource_spans:
-            for scope in resource.instrumentation_library_spans:  # renamed since, the same on the wire
+            for scope in resource.scope_spans:
                 self.spans += scope.spans
         return ExportTraceServiceResponse()
 
