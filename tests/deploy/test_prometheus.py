@@ -92,6 +92,13 @@ def ask_prometheus(tmp_path_factory):
                 assert 200 == answer.status_code, answer.text
                 return answer.json()["data"]["result"]
 
+            def is_ready():
+                try:
+                    answer = httpx.get(f"http://{address}/-/ready", timeout=DEADLINE, trust_env=False)
+                except httpx.TransportError:
+                    return False
+                return answer.is_success
+
             def has_rates():
                 ask(service.grpc)
                 answer = httpx.post(
@@ -102,11 +109,10 @@ def ask_prometheus(tmp_path_factory):
                     trust_env=False,
                 )
                 assert 503 == answer.status_code
-                rates = ("rate(mcp_authz_decisions_total[30s])", "rate(envoy_http_ext_authz_error[30s])")
-                try:
-                    return all(any(float(each["value"][1]) for each in query(rate)) for rate in rates)
-                except httpx.TransportError:
+                if not is_ready():
                     return False
+                rates = ("rate(mcp_authz_decisions_total[30s])", "rate(envoy_http_ext_authz_error[30s])")
+                return all(any(float(each["value"][1]) for each in query(rate)) for rate in rates)
 
             try:
                 assert eventually(has_rates)
