@@ -181,6 +181,9 @@ HTTP_METHODS: Mapping[str, Method] = MappingProxyType(
 )
 """HTTP methods that carry no message. POST is not here: what it needs is its message's row."""
 
+STREAMS = frozenset(name for name, row in {**METHODS, **HTTP_METHODS}.items() if row.may_stream)
+"""The methods whose response can stay open for as long as the client likes."""
+
 VENDOR = Method()
 """The row of a method that a server's configuration opens by name: a valid token and no rule."""
 

@@ -15,16 +15,15 @@ Rules of this module:
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from authz.core.identity.principal import Principal
 
-METHODS = frozenset({"GET", "subscriptions/listen"})
-"""What opens a stream."""
 EXPECTED_SECONDS = 10.0
 """How long a stream that was admitted may take to begin before it is forgotten."""
 
-_Key: TypeAlias = tuple[str, ...]
+_Caller: TypeAlias = tuple[str, str, str, str]
+_K = TypeVar("_K", _Caller, str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +51,25 @@ class _Load:
     def idle(self) -> bool:
         return not (self.open or self.expected or self.settled)
 
+    def expect(self) -> None:
+        self.expected += 1
+
+    def forget(self) -> None:
+        """Expect one no longer, or remember no longer that it was expected."""
+        if self.settled:
+            self.settled -= 1
+        else:
+            self.expected -= 1
+
+    def begin(self) -> None:
+        self.open += 1
+        if self.expected:
+            self.expected -= 1
+            self.settled += 1
+
+    def end(self) -> None:
+        self.open -= 1
+
 
 class OpenStreams:
     """The streams of one process.
@@ -64,59 +82,55 @@ class OpenStreams:
         """Count from none; `clock` gives seconds."""
         self.shares = shares
         self._clock = clock
-        self._loads: dict[_Key, _Load] = {}
-        self._expected: deque[tuple[float, tuple[_Key, _Key]]] = deque()
+        self._callers: dict[_Caller, _Load] = {}
+        self._servers: dict[str, _Load] = {}
+        self._expected: deque[tuple[float, _Caller, str]] = deque()
 
     def admit(self, caller: Principal, server: str) -> bool:
         """Return whether one more may begin, and expect it if so."""
-        now = self._clock()
+        now, key = self._clock(), _key(caller)
         while self._expected and self._expected[0][0] <= now:
-            self._forget(self._expected.popleft()[1])
-        keys = _keys(caller, server)
-        allowed = (self.shares.per_caller, self.shares.per_server)
-        if any(self._count(key) >= most for key, most in zip(keys, allowed, strict=True)):
+            _, expected, at = self._expected.popleft()
+            _change(self._callers, expected, _Load.forget)
+            _change(self._servers, at, _Load.forget)
+        if _count(self._callers, key) >= self.shares.per_caller:
             return False
-        self._expected.append((now + EXPECTED_SECONDS, keys))
-        for key in keys:
-            self._loads.setdefault(key, _Load()).expected += 1
+        if _count(self._servers, server) >= self.shares.per_server:
+            return False
+        self._expected.append((now + EXPECTED_SECONDS, key, server))
+        _change(self._callers, key, _Load.expect)
+        _change(self._servers, server, _Load.expect)
         return True
 
     def begin(self, caller: Principal, server: str) -> None:
         """Count a stream that has begun, expected or not."""
-        for key in _keys(caller, server):
-            load = self._loads.setdefault(key, _Load())
-            load.open += 1
-            if load.expected:
-                load.expected -= 1
-                load.settled += 1
+        _change(self._callers, _key(caller), _Load.begin)
+        _change(self._servers, server, _Load.begin)
 
     def end(self, caller: Principal, server: str) -> None:
         """Count a stream that has begun as ended."""
-        for key in _keys(caller, server):
-            self._loads[key].open -= 1
-            self._drop_idle(key)
+        _change(self._callers, _key(caller), _Load.end)
+        _change(self._servers, server, _Load.end)
 
     def by_server(self) -> list[tuple[str, int]]:
         """Return how many streams of each server are open; another thread may ask."""
-        return [(key[0], load.open) for key, load in self._loads.copy().items() if len(key) == 1]
-
-    def _count(self, key: _Key) -> int:
-        load = self._loads.get(key)
-        return 0 if load is None else load.open + load.expected
-
-    def _forget(self, keys: tuple[_Key, _Key]) -> None:
-        for key in keys:
-            load = self._loads[key]
-            if load.settled:
-                load.settled -= 1
-            else:
-                load.expected -= 1
-            self._drop_idle(key)
-
-    def _drop_idle(self, key: _Key) -> None:
-        if self._loads[key].idle:
-            del self._loads[key]
+        return [(server, load.open) for server, load in self._servers.copy().items()]
 
 
-def _keys(caller: Principal, server: str) -> tuple[_Key, _Key]:
-    return (caller.issuer, caller.subject), (server,)
+def _key(who: Principal) -> _Caller:
+    """Tell a caller from all others: one whose token names no subject by what stands for it, else by the client."""
+    named = who.subject or who.holder
+    return (who.issuer, who.subject, who.holder, "" if named else who.client)
+
+
+def _count(loads: dict[_K, _Load], key: _K) -> int:
+    load = loads.get(key)
+    return 0 if load is None else load.open + load.expected
+
+
+def _change(loads: dict[_K, _Load], key: _K, change: Callable[[_Load], None]) -> None:
+    """Change the load of a caller or server, and drop an idle one."""
+    load = loads.setdefault(key, _Load())
+    change(load)
+    if load.idle:
+        del loads[key]

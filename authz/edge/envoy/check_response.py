@@ -21,7 +21,7 @@ from authz.core.identity.principal import Caller, Principal
 from authz.core.identity.session import ABSENT, Absent, Remove, Replace, SessionHeader
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.mcp.item import Item
-from authz.core.mcp.methods import HTTP_METHODS, METHODS
+from authz.core.mcp.methods import METHODS, STREAMS
 from authz.core.policy.policy import VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest, RequestId
@@ -279,11 +279,7 @@ _POOLS: Mapping[str, bytes] = {
         for name, method in METHODS.items()
         if method.lists or method.starts_session
     },
-    **{
-        name: _text_part("pool", "streams")
-        for name, method in {**METHODS, **HTTP_METHODS}.items()
-        if method.may_stream
-    },
+    **{name: _text_part("pool", "streams") for name in STREAMS},
 }
 """Parts that name the pool of connections for a response, by method, where it has one of its own in Envoy: streams and
 answers that wait for long must not take the places of lists."""

@@ -11,13 +11,13 @@ from itertools import count
 from typing import Any
 
 from authz.core.denial import challenge_in_its_place
+from authz.core.mcp.methods import STREAMS
 from authz.core.request import RequestId
 from authz.core.response.caller_metadata import KEY, LISTENER, read_request_id
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds
-from authz.core.response.streams import METHODS as STREAMS
 from authz.core.response.streams import OpenStreams
 from authz.core.servers import Server
 from authz.edge.envoy.received import texts

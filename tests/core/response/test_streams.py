@@ -25,6 +25,40 @@ def test_a_caller_has_a_share_over_all_servers():
     ]
 
 
+def nameless(**parts):
+    return changed(principal(), subject="", **parts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (nameless(holder="sid:1"), nameless(holder="sid:2")),
+        (nameless(client="agent"), nameless(client="other")),
+        (nameless(), ANN),
+        (changed(ANN, issuer="https://one.example/"), changed(ANN, issuer="https://other.example/")),
+    ],
+    ids=["sessions", "clients", "a subject and none", "issuers"],
+)
+def test_no_caller_takes_the_share_of_another(one, other):
+    counted = streams(per_caller=1)
+
+    assert [True, False, True] == [
+        counted.admit(one, "a"),
+        counted.admit(one, "a"),
+        counted.admit(other, "a"),
+    ]
+
+
+@pytest.mark.parametrize("who", [ANN, nameless(holder="jti:1")], ids=["a subject", "a token's id"])
+def test_a_caller_has_one_share_through_all_clients(who):
+    counted = streams(per_caller=1)
+
+    assert [True, False] == [
+        counted.admit(changed(who, client="agent"), "a"),
+        counted.admit(changed(who, client="other"), "a"),
+    ]
+
+
 def test_a_server_has_a_share_over_all_callers():
     counted = streams(per_caller=9)
 
@@ -78,7 +112,7 @@ def test_nothing_is_kept_of_streams_that_ended():
     clock.now += EXPECTED_SECONDS
     counted.admit(BOB, "b")
 
-    assert {("b",), (BOB.issuer, "bob")} == set(counted._loads)
+    assert [["b"], [(BOB.issuer, "bob", "", "")]] == [list(counted._servers), list(counted._callers)]
 
 
 LISTEN = post(
