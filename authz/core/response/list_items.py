@@ -166,13 +166,16 @@ def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visi
 
 
 def _without_hidden_interface(raw: Raw, visible: Visible) -> dict[str, Raw]:
+    if raw == _NULL:  # servers write what is absent as null
+        return {}
     check_members(raw, MAX_ITEMS)
     meta = open_object(raw, _META_KEYS)
     kept = {key: raw for key, raw in meta.items() if not _leads_to_hidden(key, raw, visible)}
-    if "ui" in meta:
+    if meta.get("ui", _NULL) != _NULL:
         check_members(meta["ui"], MAX_ITEMS)
         ui = open_object(meta["ui"], _UI_KEYS)
-        if "resourceUri" in ui and not _shown(ui.pop("resourceUri"), visible):
+        uri = ui.pop("resourceUri", _NULL)
+        if uri != _NULL and not _shown(uri, visible):
             kept["ui"] = closed(ui)
     return {} if kept == meta else {"_meta": closed(kept)}
 

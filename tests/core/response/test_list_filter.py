@@ -162,6 +162,9 @@ def test_a_list_is_kept_no_longer_than_we_allow(theirs, ours, sent):
         ),
         (b'{"ui":{"resourceUri":"ui://y"}, "k":1}', b'{"ui":{"resourceUri":"ui://y"}, "k":1}'),
         (b'{"k":1}', b'{"k":1}'),
+        (b"null", b"null"),
+        (b'{"ui":null, "k":1}', b'{"ui":null, "k":1}'),
+        (b'{"ui":{"resourceUri":null}, "k":1}', b'{"ui":{"resourceUri":null}, "k":1}'),
     ],
 )
 @pytest.mark.requirement("protocol.hidden-references")
