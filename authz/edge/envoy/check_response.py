@@ -52,7 +52,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         decision_id: `ID_CHARS` characters.
 
     Raises:
-        ValueError: the decision has no caller, so it is no allow.
+        ValueError: the decision has no caller, so it is no allow; or its id has another length.
     """
     caller = decision.caller
     if caller is None or not decision.allowed:
@@ -63,8 +63,7 @@ def allow(decision: Decision, request: HttpRequest, server: Server, policy: str,
         _caller_part(caller, decision.headers.removed),
         _server_part(server, policy, rewrite=rewrite),
         call_part(decision.method, decision.rule, decision.item),
-        _ID,
-        decision_id.encode("ascii"),
+        id_part(decision_id),
         _session_part(decision.session, caller, rewrite=rewrite),
     ]
     if decision.event is not ABSENT:
@@ -302,7 +301,14 @@ def _request_id_part(request_id: RequestId) -> bytes:
 
 
 def id_part(decision_id: str) -> bytes:
-    """Return the part that names the decision."""
+    """Return the part that names the decision.
+
+    Raises:
+        ValueError: the id has not `ID_CHARS` characters, which the prebuilt part is for.
+    """
+    if len(decision_id) != ID_CHARS:
+        msg = f"a decision's id has {ID_CHARS} characters"
+        raise ValueError(msg)
     return _ID + decision_id.encode("ascii")
 
 

@@ -7,6 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from authz.core.decision import Decision
 from authz.core.denial import DenialResponse
 from authz.core.reasons import Reason
+from authz.edge.envoy.check_response import id_part
 from authz.edge.envoy.denied_response import answer_denial, deny
 from tests.support import core
 
@@ -31,6 +32,12 @@ def test_a_listener_that_is_not_known_is_empty():
     denied = deny(Decision(reason=Reason.REWRITER_MISSING), DenialResponse(503, (), b""), "p", ID)
 
     assert "" == metadata(denied)["listener"]
+
+
+@pytest.mark.parametrize("decision_id", ["", ID[1:], ID + "0"])
+def test_an_id_of_another_length_makes_no_part_that_a_reader_could_take_for_something_else(decision_id):
+    with pytest.raises(ValueError, match="a decision's id has 16 characters"):
+        id_part(decision_id)
 
 
 def test_an_answer_comes_with_the_status_that_the_client_sees():
