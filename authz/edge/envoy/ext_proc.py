@@ -67,22 +67,14 @@ class Processor:
 
     async def process(self, call: Call) -> bytes | None:
         """Handle one call: ProcessingRequests in, ProcessingResponses out. Envoy cancels it in normal operation."""
-        if self._trace is not None:
-            return await self._traced(call, self._trace(call, self._readers.observe))
-        stream = ProcessingStream(self._readers)
+        trace = None if self._trace is None else self._trace(call, self._readers.observe)
+        stream = ProcessingStream(self._readers if trace is None else replace(self._readers, observe=trace))
         try:
             return await _converse(stream, call)
         finally:
             stream.close()
-
-    async def _traced(self, call: Call, trace: ResponseTrace) -> bytes | None:
-        """Handle a call that is traced, and leave its span."""
-        stream = ProcessingStream(replace(self._readers, observe=trace))
-        try:
-            return await _converse(stream, call)
-        finally:
-            stream.close()
-            trace.end(stream.report.said, stream.report.status)
+            if trace is not None:
+                trace.end(stream.report.said, stream.report.status)
 
 
 async def _converse(stream: ProcessingStream, call: Call) -> bytes | None:

@@ -126,25 +126,20 @@ class Readers:
         challenge = _own_challenge(
             self.watch.server_named(reader.said) if context is None else context.server
         )
-        if context is None:
-            return ResponseTerms(
-                visible=None,
-                bounds=self.bounds,
-                request_id=reader.request_id,
-                server=reader.server,
-                held=self.held,
-                challenge=challenge,
-                bind_event=lambda _: None,
-            )
-        return ResponseTerms(
-            visible=context.visible,
-            usable=context.usable,
-            ttl_ms=context.remaining_ms,
+        terms = partial(
+            ResponseTerms,
             bounds=self.bounds,
-            request_id=context.request_id,
+            request_id=reader.request_id,
             server=reader.server,
             held=self.held,
             challenge=challenge,
+        )
+        if context is None:
+            return terms(visible=None, bind_event=lambda _: None)
+        return terms(
+            visible=context.visible,
+            usable=context.usable,
+            ttl_ms=context.remaining_ms,
             bind_event=context.bind_event,
             recognise=context.recognise,
         )
