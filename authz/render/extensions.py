@@ -60,6 +60,7 @@ from envoy_data_plane.xds.type.matcher.v3 import (
 
 from authz.config.envoy_version import ATTRIBUTES
 from authz.render.clusters import AUTHZ, POOLS, REWRITER
+from authz.render.header_names import ANY, SEPARATOR
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
 from authz.render.serialize import any_of
@@ -75,11 +76,11 @@ NATIVE = "envoy.filters.http.mcp"
 RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 
 _REQUEST_MUTATIONS = (
-    "^(x[^a-z0-9]mcp[^a-z0-9](subject|client|scopes|issuer)|mcp[^a-z0-9].+|last[^a-z0-9]event[^a-z0-9]id"
+    f"^(x{SEPARATOR}mcp{SEPARATOR}(subject|client|scopes|issuer)|mcp{SEPARATOR}{ANY}+|last{SEPARATOR}event{SEPARATOR}id"
     "|authorization|accept-encoding)$"
 )
 """Identity, session and event id reach the server only as the service sets them; other spellings are removed. What
-repeats the body is set where Envoy showed other bytes than came. Envoy accepts an expression of up to 100 of RE2's instructions, so common parts are written once."""
+repeats the body is set where Envoy showed other bytes than came."""
 _RESPONSE_MUTATIONS = "^(content-(length|type|encoding|digest)|etag|digest|mcp-session-id|x-mcp-trimmed|(www|proxy)-authenticate)$"
 """Content-type is included because Envoy applies the rules to the processor's own error replies, too."""
 _STREAM_WAIT = 0.25

@@ -46,6 +46,7 @@ from authz.core.reasons import CODE_SERVICE, TABLE, Reason
 from authz.core.transport import IDENTITY_HEADERS, OVERRIDES
 from authz.render.clusters import socket
 from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
+from authz.render.header_names import NO_UNDERSCORE, SEPARATOR
 from authz.render.model import Chain
 from authz.render.routes import route_config
 from authz.render.serialize import any_of
@@ -156,7 +157,7 @@ def _strip(*, shadow: bool) -> TypedExtensionConfig:
 
     Spellings with an underscore are left for the service to refuse, so that there is a record; a shadow refuses nothing.
     """
-    folded = "[^a-z0-9]" if shadow else "[^a-z0-9_]"
+    folded = SEPARATOR if shadow else NO_UNDERSCORE
     spellings = "|".join(name.replace("-", folded) for name in IDENTITY_HEADERS)
     matcher = StringMatcher(safe_regex=RegexMatcher(regex=spellings))
     named = [Mutation(remove=name) for name in (*IDENTITY_HEADERS, *OVERRIDES)]

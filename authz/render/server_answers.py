@@ -30,11 +30,12 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     StringMatcher,
 )
 
+from authz.render.header_names import ANY, SEPARATOR
 from authz.render.serialize import any_of
 
 CHALLENGES = ("www-authenticate", "proxy-authenticate")
 _STATUSES = ("401", "407")
-_REMOVED = "(set[^a-z0-9]cookie2?|access[^a-z0-9]control[^a-z0-9].*|x[^a-z0-9]mcp[^a-z0-9].*|alt[^a-z0-9]svc)"
+_REMOVED = f"(set{SEPARATOR}cookie2?|access{SEPARATOR}control{SEPARATOR}{ANY}*|x{SEPARATOR}mcp{SEPARATOR}{ANY}*|alt{SEPARATOR}svc)"
 
 
 def speaks_of_itself() -> MatcherMatcherListPredicate:
