@@ -3,8 +3,7 @@
 Rules of this module:
 
 * Whatever fails while a request is judged and answered is a denial: a broad `except` stands around that. What fails after
-  it, while the decision is recorded, fails the call, and Envoy lets nothing through whose call failed: there is no allow
-  without a record.
+  it, while the decision is recorded, fails the call, and Envoy lets nothing through whose call failed.
 * A request is judged on `raw_body`. A `body` that Envoy sanitised is other bytes than the server would get, so it
   counts as incomplete.
 * Headers come as a map in which Envoy joined repeated ones with ",", or as a list (`encode_raw_headers: true`). A list
