@@ -4,7 +4,6 @@
 #
 #   docker build -t mcp-authz --build-arg REVISION=$(git rev-parse HEAD) .   # the service
 #   docker build -t mcp-authz-demo --target demo .                           # the demo's MCP server
-#   docker build -t mcp-authz --build-arg REQUIREMENTS=serve-tracing .       # the service with OpenTelemetry's SDK
 #   docker build --target sbom --output type=local,dest=. .                  # the bill of materials (CycloneDX)
 #   docker build --target wheel --output type=local,dest=. .                 # the wheel
 #
@@ -26,9 +25,8 @@ RUN /opt/tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
 
 # --- the service's environment: what `serve` needs, and no pip ---
 FROM build AS service-env
-ARG REQUIREMENTS=serve
 RUN python3 -m venv --without-pip /opt/mcp-authz && \
-    /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r "requirements/${REQUIREMENTS}.txt" && \
+    /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --only-binary :all: --require-hashes -r requirements/serve.txt && \
     /opt/tools/bin/pip --python /opt/mcp-authz/bin/python install --no-index --no-deps /dist/*.whl && \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /opt/mcp-authz/sbom.cdx.json /opt/mcp-authz/bin/python

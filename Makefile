@@ -109,8 +109,7 @@ lock:
 	$(LOCK) pyproject.toml -o requirements/base.txt
 	$(LOCK) --group serve --constraint requirements/base.txt -o requirements/serve.txt
 	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
-	$(LOCK) --extra demo --extra tracing --extra dev --no-emit-package envoy-mcp-authz pyproject.toml -o requirements/dev.txt
-	$(LOCK) --group serve-tracing --constraint requirements/dev.txt -o requirements/serve-tracing.txt
+	$(LOCK) --extra demo --extra dev --no-emit-package envoy-mcp-authz pyproject.toml -o requirements/dev.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
 	for name in $(CLIENT_LOCKS); do $(LOCK) tests/clients/$$name.in -o tests/clients/$$name.txt || exit 1; done
 	for place in tests/node tests/servers/node; do (cd $$place && $(NPM_LOCK)) || exit 1; done

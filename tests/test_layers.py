@@ -16,7 +16,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "proto" not in path.rel
 ARROWS = {
     "core": set(),
     "config": {"core"},
-    "edge": {"tools", "config", "core"},
+    "edge": {"tools", "config", "core", "proto"},
     "render": {"config", "core"},
     "demo": {"config", "render", "core"},
     "oauth": {"edge", "config", "core"},

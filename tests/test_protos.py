@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.support.core import check, message, post, principal, rule, server, sn
 from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ["decision_pb2.py", "decision_pb2.pyi"]
+GENERATED = ["decision_pb2.py", "decision_pb2.pyi", "otlp_pb2.py", "otlp_pb2.pyi"]
 SAMPLES = {str: "text", bool: True, int: 7, tuple[str, ...]: ("one", "two")}
 SAMPLES[Mapping[str, Any] | None] = {"groups": ["a"], "level": None}
 SAMPLES[Mapping[str, str]] = {"iss": "text"}
@@ -46,6 +47,19 @@ def test_the_generated_code_is_what_the_generator_makes_now(made, name):
 def test_the_generator_makes_nothing_else(made):
     assert GENERATED == sorted(path.name for path in made.iterdir())
     assert {*GENERATED, "__init__.py"} == {path.name for path in (ROOT / "authz" / "proto").glob("*.py*")}
+
+
+def test_the_distribution_asks_for_a_protobuf_that_can_run_what_is_generated():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (floor,) = [each[10:] for each in project["project"]["dependencies"] if each.startswith("protobuf>=")]
+    made_for = {
+        line.rpartition(" ")[2]
+        for name in GENERATED
+        for line in (ROOT / "authz" / "proto" / name).read_text().splitlines()
+        if line.startswith("# Protobuf Python Version: ")
+    }
+
+    assert {floor} == made_for
 
 
 def parsed(record):

@@ -15,10 +15,10 @@ from authz.cli import serve_flags
 from authz.cli.policy_file import checked
 from authz.cli.serve_flags import AUDIT
 from authz.cli.task_settings import read_task
-from authz.cli.tracing_settings import CURE, from_environment, is_installed
-from authz.config.addresses import check_address, check_tcp_address, worker_addresses
+from authz.cli.tracing_settings import check_collector
+from authz.config.addresses import check_address, check_tcp_address, is_http, worker_addresses
 from authz.config.problems import mistake
-from authz.config.settings import MAX_WORKERS, Settings
+from authz.config.settings import MAX_WORKERS, AuditTerms, Settings
 from authz.core.identity.session import MIN_KEY
 from authz.edge.grpc.preload import ServerChoice, poll_own_sockets
 from authz.edge.http.listener import BindError
@@ -41,6 +41,8 @@ def serve(arguments: Sequence[str]) -> None:
     """
     flags = serve_flags.parse(arguments)
     checked("--grpc", flags.grpc or "localhost:1", check_address, "")
+    if is_http(flags.audit):
+        check_collector(AUDIT, flags.audit)
     checked("--http", flags.http or "localhost:1", check_tcp_address, "")
     task = Task(
         config=flags.config,
@@ -64,15 +66,13 @@ def serve(arguments: Sequence[str]) -> None:
         _LOG.warning("policy", problem=str(warning))
     if not settings.session_keys:
         _LOG.warning("sessions", problem=NO_KEY, cure="set sessions.key_file, or --session-key-file")
-    if from_environment(os.environ) and not is_installed():
-        _LOG.warning("no spans", problem="OpenTelemetry's SDK is not installed", cure=CURE)
     if open_files() < OPEN_FILES:
         _LOG.warning("few files may be open", limit=open_files(), wanted=OPEN_FILES, cure="ulimit -n")
     _run(
         settings,
         task,
         flags.workers or settings.workers or _usual(settings),
-        _records(settings.audit.file, AUDIT if flags.audit else "audit.file"),
+        _records(settings.audit, AUDIT if flags.audit else "audit.file"),
     )
 
 
@@ -81,14 +81,27 @@ def _usual(settings: Settings) -> int:
     return 1 if settings.grpc.startswith("unix:") else min(cores(), MAX_WORKERS)
 
 
-def _records(path: str, key: str) -> Stream:
-    """Return where audit records go: the file that a key or a flag names, or stdout if none does."""
-    if not path:
+def _records(audit: AuditTerms, key: str) -> Stream:
+    """Return where audit records go: the file or collector that a key or a flag names, or stdout if none does."""
+    if audit.otlp:
+        return _collector(audit.otlp)
+    if not audit.file:
         return FileIO(sys.stdout.fileno(), "wb", closefd=False)
     try:
-        return AuditFile(path)
+        return AuditFile(audit.file)
     except OSError as error:
-        raise mistake(key, f"{path} cannot be written: {error.strerror}") from None
+        raise mistake(key, f"{audit.file} cannot be written: {error.strerror}") from None
+
+
+def _collector(url: str) -> Stream:
+    from authz.edge.otlp.variables import Signal, whole_url  # noqa: PLC0415 - only for a collector
+    from authz.edge.telemetry.otlp_stream import OtlpLogStream  # noqa: PLC0415 - as above
+
+    try:
+        return OtlpLogStream(whole_url(url, Signal.LOGS), os.environ)
+    except OSError as error:
+        variables = "OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE or _CLIENT_KEY"
+        raise mistake(variables, f"names a file that cannot be used: {error}") from None
 
 
 def _run(settings: Settings, task: Task, workers: int, out: Stream) -> None:

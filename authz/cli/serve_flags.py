@@ -15,7 +15,7 @@ _DESCRIPTION = """\
 Run the service that Envoy asks: gRPC (ext_authz, ext_proc, health) and HTTP
 (metadata, metrics, health, console).
 
-Each decision is written to stdout, or to the file of --audit, as one line of
+Each decision is written to stdout, or to where --audit says, as one line of
 JSON; the service's own log goes to stderr. On SIGTERM the service reports
 NOT_SERVING and keeps answering for a grace period; then calls in flight have
 a limited time to finish. A second SIGTERM ends it at once. SIGHUP reloads the
@@ -47,9 +47,9 @@ def _add_addresses_and_workers(add: Callable[..., object]) -> None:
     add("--http", metavar="ADDR", default="", help="HTTP address: host:port.")
     add(
         AUDIT,
-        metavar="FILE",
+        metavar="FILE|URL",
         default="",
-        help="Write audit records to this file, which may be renamed at any time to rotate it; default: the policy file's, else stdout.",
+        help="Write audit records to this file, which may be renamed at any time to rotate it, or send them to this OpenTelemetry collector as logs, as in http://127.0.0.1:4318; default: as the policy file says, else stdout.",
     )
     add(
         "--audit-format",

@@ -8,6 +8,7 @@ import structlog
 
 from authz.cli.policy_file import read_settings
 from authz.cli.tracing_settings import with_endpoint
+from authz.config.addresses import is_http
 from authz.config.problems import ConfigError
 from authz.config.settings import AuditFormat, Settings
 from authz.core.servers import Directory
@@ -37,10 +38,14 @@ def read_task(task: Task, kept: Mapping[str, bytes] | None = None) -> Settings:
         needed = task.rewriter == "required"
         servers = [dataclasses.replace(each, needs_rewriter=needed) for each in settings.directory.servers]
         settings = dataclasses.replace(settings, directory=Directory(tuple(servers)))
-    audit = settings.audit
     audit = dataclasses.replace(
-        audit, file=task.audit or audit.file, format=AuditFormat(task.audit_format or audit.format)
+        settings.audit, format=AuditFormat(task.audit_format or settings.audit.format)
     )
+    if task.audit:
+        is_url = is_http(task.audit)
+        audit = dataclasses.replace(
+            audit, file="" if is_url else task.audit, otlp=task.audit if is_url else ""
+        )
     return dataclasses.replace(
         settings,
         audit=audit,

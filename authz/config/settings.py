@@ -175,13 +175,15 @@ class AuditTerms:
     Attributes:
         claims: paths of the claims that records hold beyond the caller's identity.
         format: how they are written.
-        file: path of the file that gets them, empty for stdout. Read at the start only.
+        file: path of the file that gets them, empty for stdout. Read at the start only, as is `otlp`.
+        otlp: URL of the collector that gets them instead, empty for none.
         subject_key: key under which the caller's `sub` is hashed; empty to leave it as it is.
     """
 
     claims: tuple[tuple[str, ...], ...] = ()
     format: AuditFormat = AuditFormat.JSON
     file: str = ""
+    otlp: str = ""
     subject_key: bytes = field(default=b"", repr=False)
 
 

@@ -105,14 +105,6 @@ def test_the_service_is_built_of_the_pins_that_the_whole_distribution_has():
     assert set() == pins("serve.txt") - pins("base.txt")
 
 
-def test_what_traces_comes_on_top_of_the_same_pins_of_what_serves():
-    more = pins("serve-tracing.txt") - pins("serve.txt")
-
-    assert set() == pins("serve.txt") - pins("serve-tracing.txt")
-    assert "opentelemetry-sdk" in names("serve-tracing.txt")
-    assert set() == {pin.split("==")[0] for pin in more if "==" in pin} - names("dev.txt")
-
-
 def test_the_group_of_what_serves_leaves_out_only_what_other_commands_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     whole = {re.match(r"[\w.-]+", line)[0] for line in project["project"]["dependencies"]}

@@ -17,11 +17,8 @@ import httpx
 import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 
+from authz.proto import otlp_pb2
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap, filters
 from authz.render.model import Chain, Endpoint
@@ -388,14 +385,14 @@ class _Collector:
         for resource in request.resource_spans:
             for scope in resource.scope_spans:
                 self.spans += scope.spans
-        return ExportTraceServiceResponse()
+        return otlp_pb2.Answer()
 
 
 @pytest.fixture
 def collector():
     state, server = _Collector(), grpc.server(ThreadPoolExecutor(2))
     export = grpc.unary_unary_rpc_method_handler(
-        state.export, ExportTraceServiceRequest.FromString, ExportTraceServiceResponse.SerializeToString
+        state.export, otlp_pb2.TraceRequest.FromString, otlp_pb2.Answer.SerializeToString
     )
     service = "opentelemetry.proto.collector.trace.v1.TraceService"
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": export})])

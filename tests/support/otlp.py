@@ -10,12 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from authz.proto import otlp_pb2
 from tests.support.waiting import DEADLINE
 
-_pb: Any = trace_service_pb2
+_PATHS = ("/v1/traces", "/v1/logs")
 _SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+
+
+def values(attributes: Any) -> dict[str, Any]:
+    """Give attributes by name."""
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
 
 
 @dataclass
@@ -43,9 +48,7 @@ class Kept:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {
-            each.key: getattr(each.value, each.value.WhichOneof("value")) for each in self.span.attributes
-        }
+        return values(self.span.attributes)
 
 
 @dataclass
@@ -53,12 +56,17 @@ class OtlpEndpoint:
     """A collector under way.
 
     Attributes:
-        raw: every request as it came, uncompressed.
-        status: what it answers over HTTP.
+        raw: every request with spans as it came, uncompressed.
+        logs: every request with log records.
+        headers: of every request over HTTP.
+        status: what it answers over HTTP, and with which body.
         held: set to answer; cleared, requests over HTTP wait.
     """
 
     raw: list[bytes] = field(default_factory=list)
+    logs: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    answer: bytes = b""
     http_port: int = 0
     grpc_port: int = 0
     status: int = 200
@@ -72,11 +80,21 @@ class OtlpEndpoint:
         """Decode all that came."""
         found = []
         for body in list(self.raw):
-            for resource in _pb.ExportTraceServiceRequest.FromString(body).resource_spans:
+            for resource in otlp_pb2.TraceRequest.FromString(body).resource_spans:
                 named = {each.key: each.value.string_value for each in resource.resource.attributes}
                 for scope in resource.scope_spans:
                     found += [Kept(named.get("service.name", ""), span) for span in scope.spans]
         return found
+
+    def records(self) -> list[Any]:
+        """Decode all log records that came."""
+        return [
+            record
+            for body in list(self.logs)
+            for resource in otlp_pb2.LogsRequest.FromString(body).resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
 
 
 @contextlib.contextmanager
@@ -91,12 +109,17 @@ def otlp_endpoint() -> Iterator[OtlpEndpoint]:
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             kept.held.wait(DEADLINE)
-            if kept.status == 200 and self.path == "/v1/traces":
-                kept.raw.append(body)
-            self.send_response(kept.status if self.path == "/v1/traces" else 404)
+            kept.headers.append({name.lower(): value for name, value in self.headers.items()})
+            status = kept.status if self.path in _PATHS else 404
+            if status == 200:
+                (kept.raw if self.path == _PATHS[0] else kept.logs).append(body)
+            self.send_response(status)
             self.send_header("content-type", "application/x-protobuf")
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(kept.answer)))
+            if status == 503:
+                self.send_header("retry-after", "0")
             self.end_headers()
+            self.wfile.write(kept.answer)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -7,25 +7,49 @@ The client lists the tools, calls one that it may and one that it may not, with 
 """
 
 import sys
+from collections.abc import Sequence
 
 import anyio
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import inject
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from authz.demo import mcp_server
 from authz.demo.client import call
+from authz.proto import otlp_pb2 as pb
+
+
+class _Exporter(SpanExporter):
+    """Sends what the tests read of a span. OpenTelemetry's own exporter cannot be installed beside xds-protos."""
+
+    def __init__(self, collector: str, name: str) -> None:
+        self._url = f"{collector}/v1/traces"
+        named = pb.KeyValue(key="service.name", value=pb.AnyValue(string_value=name))
+        self._resource = pb.Resource(attributes=[named])
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        made = [_message(span) for span in spans]
+        resource = pb.ResourceSpans(resource=self._resource, scope_spans=[pb.ScopeSpans(spans=made)])
+        httpx2.post(self._url, content=pb.TraceRequest(resource_spans=[resource]).SerializeToString())
+        return SpanExportResult.SUCCESS
+
+
+def _message(span: ReadableSpan) -> pb.Span:
+    return pb.Span(
+        trace_id=span.context.trace_id.to_bytes(16),
+        span_id=span.context.span_id.to_bytes(8),
+        parent_span_id=b"" if span.parent is None else span.parent.span_id.to_bytes(8),
+        name=span.name,
+    )
 
 
 def _trace(collector: str, name: str) -> None:
-    provider = TracerProvider(resource=Resource({"service.name": name}))
-    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=f"{collector}/v1/traces")))
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(_Exporter(collector, name)))
     trace.set_tracer_provider(provider)
 
 

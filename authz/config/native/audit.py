@@ -8,6 +8,7 @@ from pydantic import Field
 
 from authz.config.files import Files
 from authz.config.native.claims import ClaimName
+from authz.config.native.issuers import Url
 from authz.config.native.key_files import CURE, read_key
 from authz.config.problems import ConfigError
 from authz.config.settings import AuditFormat, AuditTerms, Settings
@@ -29,6 +30,9 @@ class AuditModel(Section):
     file: Text | None = Field(
         None, description="file that gets the records, relative to this one; default: stdout"
     )
+    otlp: Url | None = Field(
+        None, description="base URL of a collector that gets them as logs, by OTLP over HTTP; default: stdout"
+    )
     subject_key_file: Text | None = Field(
         None, description="file with a key, relative to this one: records hold sub as a hash under it"
     )
@@ -38,9 +42,12 @@ def with_audit(settings: Settings, audit: AuditModel, document: Document, files:
     """Add the section to the settings.
 
     Raises:
-        ConfigError: the key cannot be used, or a claim would tell what the hash hides.
+        ConfigError: the key cannot be used, a claim would tell what the hash hides, or the records have two places to go.
     """
     folder = Path(document.file).parent
+    if audit.file and audit.otlp:
+        message = "the records go to audit.file already"
+        raise ConfigError([document.problem(("audit", "otlp"), message, "leave one of them out")])
     key = b""
     if audit.subject_key_file:
         try:
@@ -54,6 +61,7 @@ def with_audit(settings: Settings, audit: AuditModel, document: Document, files:
         claims=tuple(audit.claims),
         format=AuditFormat(audit.format),
         file=str(folder / audit.file) if audit.file else "",
+        otlp=audit.otlp or "",
         subject_key=key,
     )
     return replace(settings, audit=terms)

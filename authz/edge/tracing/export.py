@@ -25,13 +25,21 @@ _BATCH = 512
 _LOG = structlog.get_logger("authz.tracing")
 
 
+class NotTakenError(Exception):
+    """A batch was not taken; the text says why, and holds nothing secret."""
+
+
 class Collector(Protocol):
     """Where spans go; `where` is what the log calls it."""
 
     where: str
 
-    def send(self, spans: Sequence[Span]) -> bool:
-        """Send some; return whether they were taken. It may take seconds."""
+    def send(self, spans: Sequence[Span]) -> int:
+        """Send some; return how many were taken. It may take seconds.
+
+        Raises:
+            NotTakenError: none was.
+        """
 
     def close(self) -> None:
         """Abandon what is under way, and send nothing more."""
@@ -106,19 +114,29 @@ class SpanQueue:
             self._send(batch)
 
     def _send(self, batch: Sequence[Span]) -> None:
+        problem = ""
         try:
-            sent = self._collector.send(batch)
+            taken = self._collector.send(batch)
+        except NotTakenError as error:
+            taken, problem = 0, str(error)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, tracing must end nothing
-            sent = False
-            _LOG.error("spans cannot be made", error=type(error).__name__)
-        self._count("exported" if sent else "failed", len(batch))
-        if sent == self._failing:  # told once, and not for each batch
-            self._failing = not sent
-            if sent:
-                _LOG.info("spans are exported again")
-            else:
-                _LOG.warning(
-                    "spans are not exported",
-                    collector=self._collector.where,
-                    cure="see whether the collector takes OTLP over HTTP there, for which the usual port is 4318",
-                )
+            taken, problem = 0, type(error).__name__
+            _LOG.error("spans cannot be made", error=problem)
+        for outcome, number in (("exported", taken), ("failed", len(batch) - taken)):
+            if number:
+                self._count(outcome, number)
+        self._tell(taken == len(batch), problem or "the collector rejected some of them")
+
+    def _tell(self, taken: bool, problem: str) -> None:
+        if taken != self._failing:  # told once, and not for each batch
+            return
+        self._failing = not taken
+        if taken:
+            _LOG.info("spans are exported again")
+            return
+        _LOG.warning(
+            "spans are not exported",
+            collector=self._collector.where,
+            problem=problem,
+            cure="see whether the collector takes OTLP over HTTP there, for which the usual port is 4318",
+        )

@@ -1,155 +1,161 @@
-"""Spans as OpenTelemetry's SDK has them, sent by its exporter: OTLP over HTTP, in protobuf.
+"""Spans in OTLP's form, and the collector that takes them.
 
-The only module that imports the SDK, which is an extra of the distribution. Of the SDK it uses what describes a span and what
-sends it, and not its tracer: that would make objects on the request path. The exporter reads the usual variables for
-headers, certificates, timeout and compression (OTEL_EXPORTER_OTLP_HEADERS and so on).
+The messages are made here and not by OpenTelemetry's SDK: its tracer would make objects on the request path, and its exporter
+cannot be installed beside the library of Envoy's messages (see protos/otlp.proto).
 """
 
-import logging
 import os
 import random
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-
-from authz import __version__
+from authz.edge.otlp.resource import Value, key_values, own_resource, own_scope
+from authz.edge.otlp.sender import OtlpError, OtlpSender
+from authz.edge.otlp.variables import Signal
 from authz.edge.tracing.attributes import check_attributes, span_name
+from authz.edge.tracing.export import NotTakenError
 from authz.edge.tracing.spans import CheckSpan, CheckSteps, Span, WorkSpan
 from authz.edge.tracing.traceparent import SpanParent
+from authz.proto import otlp_pb2 as pb
 
 _SECOND = 1_000_000_000
-_SCOPE = InstrumentationScope("mcp-authz", __version__)
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_UNSET = Status(StatusCode.UNSET)
-
-
-def _without_secrets(endpoint: str) -> str:
-    """Return a URL for the log: neither a password nor a query."""
-    url = urlsplit(endpoint)
-    return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
+_SAMPLED, _KNOWN, _REMOTE = 1, 0x100, 0x200
+"""Flags of a span: of W3C, that it is sampled; that it is known where the parent is; that it is in another process."""
+_UNSET = pb.Status()
 
 
 class OtlpCollector:
     """A collector that takes OTLP over HTTP (an `export.Collector`)."""
 
     def __init__(
-        self, endpoint: str, *, authorization: bool = False, exporter: SpanExporter | None = None
+        self, endpoint: str, *, authorization: bool = False, environment: Mapping[str, str] = os.environ
     ) -> None:
         """Send to a URL, which ends in `/v1/traces`; nothing is connected yet.
 
         Args:
             endpoint: the URL.
             authorization: whether spans have the drafted attributes for decisions about agents.
-            exporter: sends in the place of the SDK's own.
-        """
-        _quieten()
-        self.where = _without_secrets(endpoint)
-        self._authorization = authorization
-        self._exporter = exporter or OTLPSpanExporter(endpoint=endpoint)
-        self._resource = _resource()
+            environment: OpenTelemetry's variables.
 
-    def send(self, spans: Sequence[Span]) -> bool:
-        """Send some; return whether they were taken."""
-        made = [self._check(span) if isinstance(span, CheckSpan) else self._work(span) for span in spans]
-        return self._exporter.export(made) is SpanExportResult.SUCCESS
+        Raises:
+            OSError: a certificate that they name cannot be read.
+        """
+        self._sender = OtlpSender(endpoint, Signal.TRACES, environment)
+        self.where, self.problems = self._sender.where, self._sender.problems
+        self._encoder = SpanEncoder(authorization=authorization, environment=environment)
+
+    def send(self, spans: Sequence[Span]) -> int:
+        """Send some; return how many were taken."""
+        try:
+            rejected = self._sender.send(self._encoder.encode(spans))
+        except OtlpError as error:
+            raise NotTakenError(str(error)) from None
+        return max(0, len(spans) - rejected)
 
     def close(self) -> None:
         """Abandon what is under way."""
-        self._exporter.shutdown()
+        self._sender.close()
 
-    def _check(self, span: CheckSpan) -> ReadableSpan:
+
+class SpanEncoder:
+    """Makes export requests of spans."""
+
+    def __init__(self, *, authorization: bool, environment: Mapping[str, str]) -> None:
+        """Encode, with the drafted attributes for decisions about agents or without; `environment` names the service."""
+        self._authorization = authorization
+        self._resource, self._scope = own_resource(environment), own_scope()
+
+    def encode(self, spans: Sequence[Span]) -> bytes:
+        """Return the request that exports some spans."""
+        made = [self._check(span) if isinstance(span, CheckSpan) else _work(span) for span in spans]
+        scoped = pb.ScopeSpans(scope=self._scope, spans=made)
+        resource = pb.ResourceSpans(resource=self._resource, scope_spans=[scoped])
+        return pb.TraceRequest(resource_spans=[resource]).SerializeToString()
+
+    def _check(self, span: CheckSpan) -> pb.Span:
         steps, parent, decision = span.steps, span.parent, span.decision
         took = int(span.seconds * _SECOND)
         if steps is None:
             own, start = _own(parent), int(span.facts.at * _SECOND) - took
         else:
-            trace, start = steps.own_trace or _trace(parent), steps.start
-            own = _context(SpanParent(trace, steps.span_id, sampled=True))
-        return self._span(
+            own, start = (
+                SpanParent(steps.own_trace or _trace(parent), steps.span_id, sampled=True),
+                steps.start,
+            )
+        failed = pb.Status(code=pb.Status.ERROR, message=decision.reason.value)
+        return _span(
             span_name(decision.method),
             own,
-            None if parent is None else _context(parent, remote=True),
+            parent,
             (start, start + took),
-            kind=SpanKind.SERVER,
+            is_remote=True,
+            kind=pb.Span.SERVER,
             attributes=check_attributes(span, authorization=self._authorization),
             events=() if steps is None else tuple(_events(steps)),
-            links=tuple(Link(_context(link, remote=True)) for link in span.links),
-            status=_UNSET if decision.allowed else Status(StatusCode.ERROR, decision.reason.value),
-        )
-
-    def _work(self, span: WorkSpan) -> ReadableSpan:
-        kind = SpanKind.CLIENT if span.client else SpanKind.SERVER if span.server else SpanKind.INTERNAL
-        return self._span(
-            span.name,
-            _own(span.parent),
-            # What answers somebody else is part of the asker's span; other work of a Check, in this process.
-            None if span.parent is None else _context(span.parent, remote=span.server),
-            (span.start, span.end),
-            kind=kind,
-            attributes=span.attributes,
-            status=Status(StatusCode.ERROR, span.problem) if span.failed else _UNSET,
-        )
-
-    def _span(
-        self,
-        name: str,
-        own: SpanContext,
-        parent: SpanContext | None,
-        times: tuple[int, int],
-        **parts: Any,
-    ) -> ReadableSpan:
-        return ReadableSpan(
-            name=name,
-            context=own,
-            parent=parent,
-            resource=self._resource,
-            start_time=times[0],
-            end_time=max(times),
-            instrumentation_scope=_SCOPE,
-            **parts,
+            links=[_link(link) for link in span.links],
+            status=_UNSET if decision.allowed else failed,
         )
 
 
-def _events(steps: CheckSteps) -> Iterator[Event]:
+def _work(span: WorkSpan) -> pb.Span:
+    kind = pb.Span.CLIENT if span.client else pb.Span.SERVER if span.server else pb.Span.INTERNAL
+    return _span(
+        span.name,
+        _own(span.parent),
+        span.parent,
+        (span.start, span.end),
+        # What answers somebody else is part of the asker's span; other work of a Check, in this process.
+        is_remote=span.server,
+        kind=kind,
+        attributes=span.attributes,
+        status=pb.Status(code=pb.Status.ERROR, message=span.problem) if span.failed else _UNSET,
+    )
+
+
+def _span(
+    name: str,
+    own: SpanParent,
+    parent: SpanParent | None,
+    times: tuple[int, int],
+    *,
+    is_remote: bool,
+    attributes: Mapping[str, Value],
+    **parts: Any,
+) -> pb.Span:
+    trace, span_id = _ids(own)
+    return pb.Span(
+        trace_id=trace,
+        span_id=span_id,
+        parent_span_id=b"" if parent is None else _ids(parent)[1],
+        name=name,
+        start_time_unix_nano=times[0],
+        end_time_unix_nano=max(times),
+        attributes=key_values(attributes),
+        flags=_SAMPLED | _KNOWN | (_REMOTE if parent is not None and is_remote else 0),
+        **parts,
+    )
+
+
+def _link(span: SpanParent) -> pb.Span.Link:
+    trace, span_id = _ids(span)
+    return pb.Span.Link(trace_id=trace, span_id=span_id, flags=_KNOWN | _REMOTE | span.sampled)
+
+
+def _events(steps: CheckSteps) -> Iterator[pb.Span.Event]:
     """Return an event for the end of each step. They are no spans: each would cost as much as the Check's own."""
     for name, ended in steps.ends:
-        yield Event(name, timestamp=steps.start + int((ended - steps.began) * _SECOND))
+        yield pb.Span.Event(name=name, time_unix_nano=steps.start + int((ended - steps.began) * _SECOND))
 
 
-def _own(parent: SpanParent | None) -> SpanContext:
-    """Return a new span's context, in its parent's trace or in one of its own."""
-    return _context(SpanParent(_trace(parent), random.getrandbits(64) or 1, sampled=True))
+def _own(parent: SpanParent | None) -> SpanParent:
+    """Return a new span, in its parent's trace or in one of its own."""
+    return SpanParent(_trace(parent), random.getrandbits(64) or 1, sampled=True)
 
 
 def _trace(parent: SpanParent | None) -> int:
     return (random.getrandbits(128) or 1) if parent is None else parent.trace_id
 
 
-def _context(span: SpanParent, *, remote: bool = False) -> SpanContext:
-    flags = _SAMPLED if span.sampled else TraceFlags(TraceFlags.DEFAULT)
-    return SpanContext(span.trace_id, span.span_id, remote, flags)
-
-
-def _resource() -> Resource:
-    """Return what names this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
-    own = {
-        "service.name": "mcp-authz",
-        "service.version": __version__,
-        "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
-    }
-    return Resource(own).merge(OTELResourceDetector().detect())
-
-
-def _quieten() -> None:
-    """Keep the SDK's log lines, which are no JSON, from stderr: the queue tells of a collector that takes nothing."""
-    logger = logging.getLogger("opentelemetry")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
+def _ids(span: SpanParent) -> tuple[bytes, bytes]:
+    """Return the ids of a trace and of a span as OTLP has them."""
+    return span.trace_id.to_bytes(16), span.span_id.to_bytes(8)

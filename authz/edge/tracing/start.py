@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from authz.config.settings import TracingTerms
 from authz.edge.tracing.tracer import Tracer
+
+_LOG = structlog.get_logger("authz.tracing")
 
 
 def start_tracing(terms: TracingTerms, count: Callable[[str, int], None]) -> Tracer | None:
@@ -16,7 +20,13 @@ def start_tracing(terms: TracingTerms, count: Callable[[str, int], None]) -> Tra
     if not terms.endpoint:
         return None
     from authz.edge.tracing.export import SpanQueue  # noqa: PLC0415 - not without a collector
-    from authz.edge.tracing.otlp import OtlpCollector  # noqa: PLC0415 - imports the SDK, which is an extra
+    from authz.edge.tracing.otlp import OtlpCollector  # noqa: PLC0415 - as above
 
-    collector = OtlpCollector(terms.endpoint, authorization=terms.agent_authorization)
+    try:
+        collector = OtlpCollector(terms.endpoint, authorization=terms.agent_authorization)
+    except OSError as error:  # of a variable that a cluster may give to every container
+        _LOG.error("no spans", problem=f"a certificate that OTEL_EXPORTER_OTLP_* names: {error}")
+        return None
+    for problem in collector.problems:
+        _LOG.warning("spans", problem=problem)
     return Tracer(SpanQueue(collector, size=terms.queue, count=count), percent=terms.percent)

@@ -78,3 +78,15 @@ def test_an_unknown_format_is_refused_with_those_there_are(tmp_path):
 
     assert "policy.yaml:11: audit.format: " in problem
     assert "'json' or 'ocsf'" in problem
+
+
+def test_records_go_to_a_collector_that_the_file_names(tmp_path):
+    assert "http://collector:4318" == loaded(tmp_path, "{otlp: 'http://collector:4318'}").otlp
+
+
+def test_records_go_to_one_place(tmp_path):
+    (problem,) = refused(tmp_path, "{otlp: 'http://collector:4318', file: audit.jsonl}")
+
+    assert (
+        "policy.yaml:11: audit.otlp: the records go to audit.file already (leave one of them out)" == problem
+    )

@@ -1,10 +1,9 @@
-"""`mcp-authz serve` with a collector: what arrives there, from which of OpenTelemetry's settings, and what without the SDK."""
+"""`mcp-authz serve` with a collector: what arrives there, and from which of OpenTelemetry's settings."""
 
 import signal
 
 import pytest
 
-from authz.cli import tracing_settings
 from authz.cli.tracing_settings import with_endpoint
 from authz.config.problems import ConfigError
 from authz.config.settings import TracingTerms
@@ -73,8 +72,34 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else_and_is_told_once(
 
 def test_the_log_names_a_collector_of_the_environment_without_its_credentials():
     exporter = OtlpCollector("http://me:secret-4711@collector.example:4318/v1/traces?key=secret-4711")
+    exporter.close()
 
     assert "http://collector.example:4318/v1/traces" == exporter.where
+
+
+def test_variables_that_cannot_be_used_are_named_and_the_service_serves(tmp_path, collector, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "no header secret-4711")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon")
+    with Served(tmp_path, "--grace", "0", "--otlp", collector.url, workers=1) as service:
+        ask(service.grpc, connections=1)
+        told = [each["problem"] for each in service.events("spans")]
+        service.stop()
+
+    assert ["HEADERS", "TIMEOUT"] == [problem.split()[0].rpartition("_")[2] for problem in told]
+    assert "secret-4711" not in str(told)
+    assert ["Check"] == [each.name for each in collector.spans()]
+
+
+def test_a_certificate_of_the_environment_that_is_not_there_costs_spans_and_not_the_service(
+    tmp_path, collector, monkeypatch
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "none.pem"))
+    with Served(tmp_path, "--grace", "0", "--otlp", collector.url, workers=1) as service:
+        ask(service.grpc, connections=1)
+        (told,) = service.events("no spans")
+
+    assert "OTEL_EXPORTER_OTLP_" in told["problem"]
+    assert [] == collector.spans()
 
 
 FILE, FLAG, ENVIRONMENT = "http://file:4318", "http://flag:4318/", "http://environment:4318"
@@ -96,29 +121,6 @@ ALL = {"OTEL_EXPORTER_OTLP_ENDPOINT": ENVIRONMENT}
 )
 def test_a_flag_comes_before_the_file_and_the_file_before_the_environment(file, flag, environment, expected):
     assert expected == with_endpoint(TracingTerms(endpoint=file), flag, environment).endpoint
-
-
-@pytest.mark.parametrize(
-    ("file", "flag", "expected"),
-    [
-        (FILE, "", "observability.otlp: needs OpenTelemetry's SDK"),
-        ("", FLAG, "--otlp: needs OpenTelemetry's SDK"),
-    ],
-)
-def test_without_the_sdk_an_endpoint_that_was_written_is_an_error_with_its_cure(
-    monkeypatch, file, flag, expected
-):
-    monkeypatch.setattr(tracing_settings, "_NEEDED", ("opentelemetry.no_such_sdk",))
-    with pytest.raises(ConfigError, match=expected) as caught:
-        with_endpoint(TracingTerms(endpoint=file), flag, {})
-
-    assert "(pip install 'envoy-mcp-authz[tracing]')" in str(caught.value)
-
-
-def test_without_the_sdk_an_endpoint_of_the_environment_is_left_alone(monkeypatch):
-    monkeypatch.setattr(tracing_settings, "_NEEDED", ("no_such_package.sdk",))
-
-    assert TracingTerms() == with_endpoint(TracingTerms(), "", ALL)
 
 
 @pytest.mark.parametrize("flag", ["collector:4317", "ftp://collector", "http://user:secret@collector"])

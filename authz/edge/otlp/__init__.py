@@ -1,0 +1,1 @@
+"""OTLP over HTTP: how spans and audit records get to an OpenTelemetry collector."""
