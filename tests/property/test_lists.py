@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authz.core.response import item_reader, message_opener
+from authz.core.response import item_reader, list_filter, message_opener
 from authz.core.response.excerpt import MARKED
 from authz.core.response.filter_result import ListRejected
 from authz.core.response.item_reader import SLICE_ITEMS
@@ -28,8 +28,9 @@ def trimmed(document):
 
 
 def opened_whole(document):
-    """Judge without the two short ways."""
+    """Judge without the three short ways."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(list_filter, "is_plain_result", lambda _document, _limit: False)
         patch.setattr(message_opener, "take_out", lambda _: None)
         patch.setattr(item_reader, "_READ", {})
         patch.setattr(item_reader, "LATELY", BoundedCache(0))

@@ -1,10 +1,12 @@
 """What is to be done with an HTTP response: the actions of `rewriter.Rewriter`, to be carried out in order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+import msgspec
 
 from authz.core.reasons import TABLE, Reason
 from authz.core.request import RequestId
@@ -27,8 +29,7 @@ class Release:
     """Send the headers as they are; there is no body."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headers:
+class Headers(msgspec.Struct, frozen=True, kw_only=True):
     """Send the headers.
 
     Attributes:
@@ -49,8 +50,7 @@ class Challenge:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """Send these bytes of the body; never empty."""
 
     data: bytes
@@ -85,7 +85,8 @@ class Pause:
 
 PAUSE = Pause()
 Command: TypeAlias = Challenge | Release | Headers | Body | BadGateway | Stop | Judged | Pause
-Commands: TypeAlias = Iterator[Command]
+Commands: TypeAlias = Iterable[Command]
+"""Commands in order, to be taken once; an empty tuple where there are none, which costs nothing to find out."""
 
 
 def refusal(request_id: RequestId) -> bytes:

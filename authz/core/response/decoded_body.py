@@ -8,8 +8,9 @@ Rules of this module:
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from authz.core.response.commands import PAUSE, Command, Commands, Headers
 from authz.core.response.filter_result import Cause

@@ -46,6 +46,7 @@ class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     recognise: Recognise | None = None
 
 
+PASSED = Judged(ResponseOutcome.PASSED)
 Judgement: TypeAlias = tuple[Judged, bytes | None]
 """What became of a message, and the bytes that may be sent for it: empty when it is withheld, None when refused."""
 
@@ -70,7 +71,7 @@ def _judgement(message: bytes, result: FilterResult, *, known: bool) -> Judgemen
     """Return what follows from the filter's result; of an unknown reader no list is."""
     match result:
         case Untouched():
-            return Judged(ResponseOutcome.PASSED), message
+            return PASSED, message
         case Withheld():
             return Judged(ResponseOutcome.TRIMMED), b""
         case Trimmed() if known:

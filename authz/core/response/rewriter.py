@@ -82,9 +82,16 @@ class Rewriter:
             head: what the headers say.
             bodyless: whether the response ends with them.
         """
-        return self._until_over(self._headers(head, bodyless=bodyless))
+        if bodyless or head.challenged or not 200 <= head.status < 300:
+            return self._until_over(self._unusual(head, bodyless=bodyless))
+        return self._until_over(self._begin(head))
 
-    def _headers(self, head: ResponseHead, *, bodyless: bool) -> Commands:
+    def _begin(self, head: ResponseHead) -> Commands:
+        self._reader = _reader(head)(self._reading, self._held)
+        return self._reader.open()
+
+    def _unusual(self, head: ResponseHead, *, bodyless: bool) -> Commands:
+        """Take headers that may not reach the client as they are, or have no body."""
         cause = _speaks_of_itself(head)
         if cause is Cause.CHALLENGE and head.status in _ANSWERABLE and self._reading.challenge is not None:
             yield Judged(ResponseOutcome.CHALLENGED, cause=cause)
@@ -99,12 +106,11 @@ class Rewriter:
             yield Judged(ResponseOutcome.PASSED)
             yield Release()
             return
-        self._reader = _reader(head)(self._reading, self._held)
-        yield from self._reader.open()
+        yield from self._begin(head)
 
     def chunk(self, data: bytes) -> Commands:
         """Take the next bytes of the body; before the headers, or when nothing may follow, they are dropped."""
-        return self._until_over(self._reader.chunk(data)) if self._reader else iter(())
+        return self._until_over(self._reader.chunk(data)) if self._reader else ()
 
     def end(self) -> Commands:
         """Take the end of the body."""
@@ -114,7 +120,7 @@ class Rewriter:
 
     def expire(self) -> Commands:
         """End a response that is being sent, because its caller's token expired; one that is held goes on."""
-        return self._until_over(self._reader.expire()) if self._reader else iter(())
+        return self._until_over(self._reader.expire()) if self._reader else ()
 
     def close(self) -> None:
         """Release what is held; nothing may follow."""
@@ -123,8 +129,9 @@ class Rewriter:
         self._held.close()
 
     def _until_over(self, actions: Commands) -> Commands:
-        if self._over:
-            return
+        return () if self._over or not actions else self._watched(actions)
+
+    def _watched(self, actions: Commands) -> Commands:
         for action in actions:
             self._over = isinstance(action, Release | BadGateway | Stop)
             yield action

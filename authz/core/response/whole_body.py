@@ -3,10 +3,13 @@
 The headers are held with it. So the length is known, and what is refused is answered with 502 instead of a broken stream.
 """
 
+from collections.abc import Generator
+
 from authz.core.response.commands import (
     PAUSE,
     BadGateway,
     Body,
+    Command,
     Commands,
     Headers,
     Judged,
@@ -15,7 +18,11 @@ from authz.core.response.commands import (
 )
 from authz.core.response.filter_result import Cause
 from authz.core.response.held import Held
-from authz.core.response.judgement import ResponseTerms, judge, refused
+from authz.core.response.judgement import PASSED, Judgement, ResponseTerms, judge, refused
+from authz.core.wire.slices import whole
+
+_AT_ONCE = 65_536
+"""Bytes of the longest body that is judged in one step, which takes less than a millisecond."""
 
 
 class WholeBody:
@@ -30,39 +37,35 @@ class WholeBody:
 
     def open(self) -> Commands:
         """Take the headers."""
-        return iter(())
+        return ()
 
     def chunk(self, data: bytes) -> Commands:
         """Take the next bytes."""
         size = len(self._body) + len(data)
         if size > self._reading.bounds.bytes:
-            yield from self.refuse(Cause.TOO_LARGE)
-        elif not self._held.resize(size):
-            yield from self.refuse(Cause.NO_ROOM)
-        else:
-            self._body += data
+            return self.refuse(Cause.TOO_LARGE)
+        if not self._held.resize(size):
+            return self.refuse(Cause.NO_ROOM)
+        self._body += data
+        return ()
 
     def end(self) -> Commands:
         """Take the end of the body."""
         body, self._body = bytes(self._body), bytearray()
-        judged: Judged = Judged(ResponseOutcome.PASSED)
-        allowed: bytes | None = body
-        if body:
-            judged, allowed = yield from self._held.alone(
-                judge(body, self._reading, error_status=self._error_status), len(body), PAUSE
-            )
-        yield judged
-        if allowed is None or (body and not allowed):
-            yield BadGateway()
-            return
-        yield Headers(length=len(allowed), rewritten=allowed is not body and allowed != body)
-        del body
-        if allowed:
-            yield Body(allowed)
+        if not body:
+            return PASSED, Headers(length=0, rewritten=False)
+        judgement = judge(body, self._reading, error_status=self._error_status)
+        return _sent(body, whole(judgement)) if len(body) <= _AT_ONCE else self._judged(body, judgement)
+
+    def _judged(self, body: bytes, judgement: Generator[None, None, Judgement]) -> Commands:
+        """Judge in slices."""
+        commands = _sent(body, (yield from self._held.alone(judgement, len(body), PAUSE)))
+        del body  # what is sent may be far shorter, and takes long if its reader is slow
+        yield from commands
 
     def expire(self) -> Commands:
         """Go on: a body that is held is one answer and no stream."""
-        return iter(())
+        return ()
 
     def refuse(self, cause: Cause) -> Commands:
         """Refuse the response, which goes no further."""
@@ -70,6 +73,15 @@ class WholeBody:
         self._held.resize(0)
         yield refused(cause)
         yield BadGateway()
+
+
+def _sent(body: bytes, judgement: Judgement) -> tuple[Command, ...]:
+    """Return what follows from the judgement of a body."""
+    judged, allowed = judgement
+    if not allowed:
+        return judged, BadGateway()
+    rewritten = allowed is not body and allowed != body
+    return judged, Headers(length=len(allowed), rewritten=rewritten), Body(allowed)
 
 
 class ErrorBody(WholeBody):
@@ -107,7 +119,7 @@ class OtherBody(ErrorBody):
 
     def end(self) -> Commands:
         """Take the end of the body."""
-        return iter(()) if self._passes else super().end()
+        return () if self._passes else super().end()
 
     def expire(self) -> Commands:
         """End what is being sent; what is held goes on."""
@@ -129,8 +141,7 @@ class UnreadableBody(WholeBody):
 
     def chunk(self, data: bytes) -> Commands:
         """Take the next bytes."""
-        if data:
-            yield from self.refuse(self._cause)
+        return self.refuse(self._cause) if data else ()
 
 
 class CodedBody(UnreadableBody):

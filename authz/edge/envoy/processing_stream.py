@@ -13,10 +13,10 @@ Rules of this module:
 * Messages may come in any order. Request messages are waved through, so that a filter that sends them still works.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
@@ -61,7 +61,8 @@ _VERSIONED = 16
 """One response in sixteen is looked at for the version of Envoy, which takes as long as all other headers."""
 _FULL_DUPLEX: Any = processing_mode_pb2.ProcessingMode.FULL_DUPLEX_STREAMED
 
-Replies = Iterator[bytes | Pause]
+Replies = Iterable[bytes | Pause]
+"""To be taken once, before the next message is answered; an empty tuple where there are none."""
 
 
 class BodyModeError(Exception):
@@ -125,34 +126,42 @@ class ProcessingStream:
 
     def answer(self, message: bytes) -> Replies:
         """Answer one ProcessingRequest, with any number of responses, and PAUSE among them."""
-        request = read(message, begun=self._rewriter is not None)
-        kind = request.WhichOneof("request") or ""
+        kind, part, request = read(message, begun=self._rewriter is not None)
         if self._modes is None and self._rewriter is None and request.HasField("protocol_config"):
             self._modes = request.protocol_config
         if kind.startswith("request"):
             self._waved = True
             echo = self._modes is not None and self._modes.request_body_mode == _FULL_DUPLEX
-            yield waved(kind, getattr(request, kind), echo=echo)
-        elif kind:
-            if not self._over:
-                try:
-                    yield from _HANDLERS[kind](self, request)
-                except Exception as error:  # noqa: BLE001 - the response must not pass, whatever it is
-                    yield from self._fail(error)
-            self.complete = not self._waved and _ends(kind, getattr(request, kind))
+            return (waved(kind, part, echo=echo),)
+        if not kind:
+            return ()
+        self.complete = not self._waved and (kind == "response_trailers" or part.end_of_stream)
+        return () if self._over else self._guarded(_HANDLERS[kind], part, request)
 
     def expire(self) -> Replies:
         """Answer that the caller's token expired."""
-        if self._rewriter is None or self._over:
-            return
+        over = self._rewriter is None or self._over
+        return () if over else self._guarded(ProcessingStream._expire, None, None)
+
+    def _expire(self, _part: None, _request: None) -> Replies:
+        return self._carry_out(self._begun().expire())
+
+    def _guarded(self, handler: "_Handler", part: Any, request: Any) -> Replies:
+        """Answer; whatever fails, the response must not pass, or ends."""
         try:
-            yield from self._carry_out(self._rewriter.expire())
-        except Exception as error:  # noqa: BLE001 - whatever fails, the response ends
+            replies = handler(self, part, request)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            return self._fail(error)
+        return self._each(replies) if replies else ()
+
+    def _each(self, replies: Replies) -> Replies:
+        try:
+            yield from replies
+        except Exception as error:  # noqa: BLE001 - whatever it is
             yield from self._fail(error)
 
-    def headers(self, request: Any) -> Replies:
+    def headers(self, message: Any, request: Any) -> Replies:
         """Take response_headers."""
-        message = request.response_headers
         if self._rewriter is not None:
             msg = "a response began twice"
             raise ValueError(msg)
@@ -172,7 +181,7 @@ class ProcessingStream:
         self._length = values.get(LENGTH, "")
         self._validators = [name for name in VALIDATORS if name in values]
         self._rewriter = Rewriter(self._readers.terms(reader))
-        yield from self._carry_out(self._rewriter.headers(head, bodyless=message.end_of_stream))
+        return self._carry_out(self._rewriter.headers(head, bodyless=message.end_of_stream))
 
     def _note_version(self, attributes: Mapping[str, Any]) -> None:
         """Note Envoy's version, if its configuration sends it."""
@@ -180,17 +189,16 @@ class ProcessingStream:
         if all(name in given for name in ATTRIBUTES):
             self._readers.observe.envoy_seen(tuple(int(given[name].number_value) for name in ATTRIBUTES))
 
-    def body(self, request: Any) -> Replies:
+    def body(self, message: Any, _request: Any) -> Replies:
         """Take one response_body."""
-        message, rewriter = request.response_body, self._begun()
+        rewriter = self._begun()
         if not message.end_of_stream:
-            yield from self._carry_out(rewriter.chunk(message.body))
-        elif message.body:
-            yield from self._carry_out(chain(rewriter.chunk(message.body), rewriter.end()), ends=True)
-        else:  # as Envoy ends most bodies
-            yield from self._carry_out(rewriter.end(), ends=True)
+            return self._carry_out(rewriter.chunk(message.body))
+        if message.body:
+            return self._carry_out(chain(rewriter.chunk(message.body), rewriter.end()), ends=True)
+        return self._carry_out(rewriter.end(), ends=True)  # as Envoy ends most bodies
 
-    def trailers(self, _request: Any) -> Replies:
+    def trailers(self, _part: Any, _request: Any) -> Replies:
         """Take response_trailers, which end a body whose chunks did not."""
         yield from self._carry_out(self._begun().end())
         if not self._over:
@@ -208,6 +216,9 @@ class ProcessingStream:
 
     def _carry_out(self, actions: Commands, *, ends: bool = False) -> Replies:
         """Do what the rewriter says; `ends` says whether the body ends behind it."""
+        return self._carried_out(actions, ends=ends) if actions or ends else ()
+
+    def _carried_out(self, actions: Commands, *, ends: bool) -> Replies:
         gathered = bytearray()
         try:
             for action in actions:
@@ -217,15 +228,17 @@ class ProcessingStream:
                     case Body() if len(gathered) + len(action.data) < PIECE:
                         gathered += action.data
                     case _:
-                        yield from pieces(gathered)
-                        gathered.clear()
+                        if gathered:
+                            yield from pieces(gathered)
+                            gathered.clear()
                         yield from self._reply(action)
         except Exception:  # the caller ends the response
             yield from pieces(gathered)  # it was judged before the rest failed
             raise
         ends = ends and not self._over
         self._over = self._over or ends
-        yield from pieces(gathered, last=ends)
+        if gathered or ends:
+            yield from pieces(gathered, last=ends)
 
     def _reply(self, action: Command) -> Replies:
         match action:
@@ -269,12 +282,9 @@ class ProcessingStream:
         self.report.judged(refused, headers_sent=self._headers_sent)
 
 
-def _ends(kind: str, message: Any) -> bool:
-    """Whether a message is Envoy's last about its response."""
-    return kind == "response_trailers" or bool(message.end_of_stream)
-
-
-_HANDLERS: Mapping[str, Callable[[ProcessingStream, Any], Replies]] = MappingProxyType(
+_Handler: TypeAlias = Callable[[ProcessingStream, Any, Any], Replies]
+"""Takes the part of the response that a message is about, and the message."""
+_HANDLERS: Mapping[str, _Handler] = MappingProxyType(
     {
         "response_headers": ProcessingStream.headers,
         "response_body": ProcessingStream.body,

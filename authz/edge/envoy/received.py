@@ -59,13 +59,17 @@ def _part_reader() -> Any:
 _read_part = _part_reader()
 
 
-def read(message: bytes, *, begun: bool) -> Any:
-    """Return a message: all of it, or, once the response has begun, the body or the trailers that it is about."""
-    if begun:
-        part = _read_part(message)
-        if part.WhichOneof("request"):
-            return part
-    return _read(message)
+def read(message: bytes, *, begun: bool) -> tuple[str, Any, Any]:
+    """Return what a message is about: the name and value of its part of the request or response, and all of the message.
+
+    Once the response has begun, of a message about its body or its trailers nothing else is read.
+    """
+    whole = _read_part(message) if begun else _read(message)
+    kind = whole.WhichOneof("request")
+    if kind is None and begun:
+        whole = _read(message)
+        kind = whole.WhichOneof("request")
+    return ("", None, whole) if kind is None else (kind, getattr(whole, kind), whole)
 
 
 def field_values(headers: Any) -> dict[str, str]:
@@ -96,5 +100,5 @@ def read_head(values: Mapping[str, str]) -> ResponseHead:
 
 def texts(metadata: Any) -> dict[str, str]:
     """Return the texts that matter of ext_authz's metadata, a `google.protobuf.Struct`."""
-    fields = metadata.fields
-    return {name: text for name in _TEXTS if name in fields and (text := fields[name].string_value)}
+    value = metadata.fields.get
+    return {name: text for name in _TEXTS if (found := value(name)) and (text := found.string_value)}

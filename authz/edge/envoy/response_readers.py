@@ -105,7 +105,8 @@ class Readers:
 
     def find(self, namespaces: Mapping[str, Any]) -> Reader:
         """Find who reads a response by the dynamic metadata that came with it, and count the response."""
-        said = texts(namespaces[NAMESPACE]) if NAMESPACE in namespaces else {}
+        metadata = namespaces.get(NAMESPACE)
+        said = {} if metadata is None else texts(metadata)
         reader = Reader(said, self.resolve(said))
         if reader.asked:
             self.came(said.get(LISTENER, ""))

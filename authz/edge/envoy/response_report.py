@@ -20,6 +20,8 @@ class ResponseReport:
         status: the status that the server sent.
     """
 
+    __slots__ = ("_observe", "_recorded", "_write", "said", "server", "status")
+
     def __init__(self, observe: ResponseObserver, write: Callable[[ResponseFacts], None]) -> None:
         """Count in `observe`, and give the record to `write`."""
         self.said: Mapping[str, str] = {}
