@@ -95,10 +95,8 @@ class Parser:
     def _complete(self) -> Iterator[Event]:
         if (event := self._byte_order_mark()) is not None:
             yield event
-        while not self.overflowed and (eol := _EOL.search(self._buffer, self._scan)):
-            if not self._lines and (
-                idle := _IDLE.match(self._buffer)
-            ):  # after the search: no line is read twice
+        while eol := _EOL.search(self._buffer, self._scan):
+            if idle := _IDLE.match(self._buffer):  # after the search: no line is read twice
                 yield self._take(idle.end())
             elif eol.start() == self._line:
                 yield self._take(eol.end())

@@ -179,6 +179,10 @@ def test_a_method_is_a_non_empty_string_of_bounded_length(method):
     refused(Reason.BAD_MESSAGE, message(method))
 
 
+def test_a_method_may_be_as_long_as_a_name():
+    refused(Reason.UNKNOWN_METHOD, message("x" * 2048))
+
+
 @pytest.mark.requirement("protocol.one-kind-of-message")
 @pytest.mark.parametrize(
     "extra", [{"result": {}}, {"error": {}}, {"result": None}, {"result": {}, "error": {}}]

@@ -23,6 +23,10 @@ def bytewise(stream):
     return [stream[i : i + 1] for i in range(len(stream))]
 
 
+def halves(stream):
+    return [stream[: len(stream) // 2], stream[len(stream) // 2 :]]
+
+
 STREAMS = {
     "nothing": (b"", []),
     "LF": (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
@@ -111,6 +115,36 @@ def test_a_leading_comment_is_not_held_for_what_follows():
     assert [Event(raw=b": ping\r\n", data=b"")] == parser.feed(b": ping\r\n")
 
 
+def test_a_blank_line_that_a_stream_begins_with_is_not_held_for_what_follows():
+    parser = Parser(max_bytes=100)
+
+    assert [Event(raw=b"\n", data=b"")] == parser.feed(b"\n")
+
+
+def test_an_empty_chunk_between_cr_and_lf_does_not_part_them():
+    assert [b"a\nb"] == data(b"data: a\r", b"", b"\ndata: b\n\n")
+
+
+def test_what_is_held_is_the_event_that_is_not_complete():
+    parser = Parser(max_bytes=100)
+    parser.feed(b"data: a\n\ndata: b")
+
+    assert len(b"data: b") == parser.held
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("split", [lambda stream: [stream], halves], ids=["whole", "halves"])
+def test_an_event_may_have_fewer_than_32768_lines_and_the_next_as_many_again(eol, split):
+    event = (b"x" + eol) * 32_767
+    parser = Parser(max_bytes=1 << 20)
+
+    assert [event + eol] * 2 == [e.raw for chunk in split((event + eol) * 2) for e in parser.feed(chunk)]
+    parser.feed(event)
+    assert not parser.overflowed
+    parser.feed(b"x" + eol)
+    assert parser.overflowed
+
+
 def test_an_event_of_just_the_bound_fits():
     parser = Parser(max_bytes=9)
 
@@ -129,6 +163,8 @@ def test_an_event_beyond_the_bound_ends_the_parser_but_not_the_events_before(str
     assert [b"a"] == found
     assert parser.overflowed
     assert [] == parser.feed(b"\n\ndata: b\n\n")
+    assert [] == parser.feed(b"held")
+    assert 0 == parser.held
     assert parser.close() is None
 
 
@@ -214,6 +250,8 @@ def test_new_data_is_what_a_client_then_reads(eol, new):
         (b"id:1\r\ndata: a\r\n\r\n", b"id:T1\r\ndata: a\r\n\r\n"),
         (b"data: a\rid: 1\rid: 2\r\r", b"data: a\rid: T1\rid: T2\r\r"),
         (b"id:  1\n\n", b"id: T 1\n\n"),
+        (b"data: a\nid: 1\n\n", b"data: a\nid: T1\n\n"),
+        (b"data: a\r\nid: 1X\r\n\r\n", b"data: a\r\nid: T1X\r\n\r\n"),
         (b"id: no\ndata: a\n\n", b"data: a\n\n"),
         (b"id: 1", b"id: T1"),
         (b"id\ndata: a\n\n", b"id\ndata: a\n\n"),
@@ -227,6 +265,22 @@ def test_ids_are_changed_line_by_line_and_every_other_byte_stays(raw, written):
     change = with_ids(event, lambda value: None if value == b"no" else b"T" + value)
 
     assert (written, event.data) == (change.raw, change.data)
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b"id: 1\n\n", True),
+        (b"data: a\nid:1\n\n", True),
+        (b"data: a\rid:\r\r", True),
+        (b"data: a\n\n", False),
+        (b"data: a\n\n id: 1\n", False),
+        (b"data: id: 1\n\n", False),
+        (b"xid: 1\n\n", False),
+    ],
+)
+def test_a_stream_can_be_resumed_after_an_event_with_an_id(raw, named):
+    assert named is Event(raw=raw, data=b"").named
 
 
 @given(st.lists(st.sampled_from([b"data: a", b"data", b": c", b"event: e", b"retry: 1", b""]), max_size=8))
