@@ -26,6 +26,8 @@ from authz.proto.otlp_pb2 import Answer
 _RETRY = frozenset({429, 502, 503, 504})
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds before the collector is asked again, which double each time."""
+_SHORTEST_WAIT = 0.2
+"""The same if it says less: nobody may be asked in a loop."""
 _MAX_ANSWER = 65_536
 
 
@@ -101,6 +103,10 @@ class OtlpSender:
         text = "closed"
         raise OtlpAwayError(text)
 
+    def pause(self) -> None:
+        """Wait before the next request to a collector that is away; not if the sender is closed."""
+        self._closed.wait(_FIRST_WAIT)
+
     def close(self) -> None:
         """Abandon what is under way, and ask nobody again."""
         self._closed.set()
@@ -122,7 +128,9 @@ class OtlpSender:
 def _after(response: httpx.Response) -> float | None:
     """Return the seconds of `retry-after`; None if it says none, or a date."""
     said = response.headers.get("retry-after", "")
-    return min(float(said), _LONGEST_WAIT) if said.isdecimal() and len(said) < 10 else None
+    return (
+        min(max(float(said), _SHORTEST_WAIT), _LONGEST_WAIT) if said.isdecimal() and len(said) < 10 else None
+    )
 
 
 def _rejected(response: httpx.Response) -> int:

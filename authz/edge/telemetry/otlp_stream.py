@@ -79,6 +79,7 @@ class OtlpLogStream:
                 rejected = self._sender.send(request)
             except OtlpAwayError as error:
                 self._note_away(str(error))
+                self._sender.pause()
                 if self._sender.is_closed:
                     raise OSError from None
             except OtlpError as error:

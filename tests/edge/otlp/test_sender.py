@@ -117,3 +117,11 @@ def test_a_sender_that_is_closed_asks_nobody_again(collector, sender):
 def test_a_certificate_that_is_not_there_is_an_error_of_the_start(sender, tmp_path, name):
     with pytest.raises(OSError):
         sender(**{name: str(tmp_path / "none.pem")})
+
+
+def test_a_collector_that_says_at_once_is_not_asked_in_a_loop(collector, sender):
+    collector.status = 503  # with `retry-after: 0`
+    with pytest.raises(OtlpAwayError):
+        sender(TIMEOUT="500").send(REQUEST)
+
+    assert len(collector.headers) <= 3
