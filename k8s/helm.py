@@ -66,7 +66,8 @@ _NETWORK: Changes = {
     "    ports: [{protocol: TCP, port: 8080}]\n": f"  {_values('network.servers', 2)}\n",
     "  # The issuers' keys: a network policy cannot name hosts.\n"
     "  - ports: [{protocol: TCP, port: 443}]\n": "  # The issuers' keys: a network policy cannot name hosts.\n"
-    f"  {_values('network.issuers', 2)}\n",
+    f"  {_values('network.issuers', 2)}\n"
+    "  {{- with .Values.network.collector }}\n  {{- toYaml . | nindent 2 }}\n  {{- end }}\n",
 }
 _CERTIFICATE: Changes = {
     **_KEPT,

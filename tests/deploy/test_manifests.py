@@ -77,13 +77,28 @@ def test_the_schemas_see_a_misspelt_field():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in BUILT if name not in ("base", "service", "overlays/auth0")]
+    "name",
+    [name for name in BUILT if name not in ("base", "service", "overlays/auth0", "overlays/collector")],
 )
 def test_each_custom_resource_fits_its_schema_without_unknown_fields(name):
     foreign = [one for one in built(name) if not own(one)]
 
     assert foreign
     assert {} == {one["metadata"]["name"]: found for one in foreign if (found := problems(one))}
+
+
+def test_the_collector_is_reached_beside_all_that_was_reached_before():
+    (before,) = [one for one in of_kind(built("base"), "NetworkPolicy") if _guards_gateway(one)]
+    (after,) = [one for one in of_kind(built("overlays/collector"), "NetworkPolicy") if _guards_gateway(one)]
+    *kept, more = after["spec"]["egress"]
+
+    assert before["spec"]["egress"] == kept
+    assert [4318, 4317] == [port["port"] for port in more["ports"]]
+    assert before["spec"]["ingress"] == after["spec"]["ingress"]
+
+
+def _guards_gateway(policy):
+    return "mcp-gateway" == policy["metadata"]["name"]
 
 
 @pytest.mark.parametrize("missing", ["policy/session.key", "overlays/auth0/auth0.env"])

@@ -23,6 +23,7 @@ BUILT = (
     "base",
     "service",
     "overlays/auth0",
+    "overlays/collector",
     "overlays/envoy-gateway",
     "overlays/istio",
     "overlays/monitoring",
@@ -30,7 +31,7 @@ BUILT = (
     "overlays/tls-gateway",
 )
 """Everything that can be built; the last ones are the base with one component, made here."""
-COMPONENTS = ("monitoring", "tls-envoy", "tls-gateway")
+COMPONENTS = ("collector", "monitoring", "tls-envoy", "tls-gateway")
 PODS = ("Deployment",)
 
 Object = dict[str, Any]
