@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from authz.config.files import Files
+from authz.config.leftovers import Leftovers
 from authz.config.native.audit import with_audit
 from authz.config.native.build import build
 from authz.config.native.define import with_lists
@@ -59,12 +60,25 @@ def load(
     Raises:
         ConfigError: the file cannot be used; no part of it is.
     """
-    files = Files(kept)
+    reading = _Reading(os.environ if environment is None else environment, Files(kept), Leftovers())
     with _uncollected():
-        settings = _load(
-            path, os.environ if environment is None else environment, options or LoadOptions(), files
-        )
-    return replace(settings, files=files.content)
+        try:
+            settings = _load(path, options or LoadOptions(), reading)
+        except ConfigError as error:
+            error.__traceback__ = error.__context__ = None  # they hold what is to be freed
+            raise
+        finally:
+            reading.leftovers.free()
+    return replace(settings, files=reading.files.content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What reading a file and its candidate shares."""
+
+    environment: Mapping[str, str]
+    files: Files
+    leftovers: Leftovers
 
 
 @contextmanager
@@ -79,18 +93,20 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _load(
-    path: str, environment: Mapping[str, str], options: LoadOptions, files: Files, main: str = ""
-) -> Settings:
+def _load(path: str, options: LoadOptions, reading: _Reading, main: str = "") -> Settings:
     """Read a file, or with `main` the candidate that the main file names."""
+    files, leftovers = reading.files, reading.leftovers
     text = files.read_text(path)
-    documents = read_documents(text, path, environment)
+    documents = read_documents(text, path, reading.environment)
+    leftovers.values += [document.value for document in documents]
+    leftovers.entries += [document.places for document in documents]
     if any(is_foreign(document) for document in documents):
         settings = _agentgateway(path, documents, text, options, files)
         return with_key_files(settings, SESSION_KEY, options.session_keys, files)
     _no_options(options)
     document, definitions = with_lists(_only(documents, path))
     file = validate(PolicyFile, document)
+    leftovers.values += [document.value, file]
     locks = read_server_locks(file, document, files)
     settings = with_sessions(
         build(file, document, text, locks, definitions), file.sessions, file.streams, document, files
@@ -105,9 +121,8 @@ def _load(
     if main:
         message, cure = f"is itself the candidate of {main}", "remove this key"
         raise ConfigError([document.problem(("candidate",), message, cure)])
-    return _with_candidate(
-        settings, _load(_beside(path, file.candidate), environment, LoadOptions(), files, path), document
-    )
+    candidate = _load(_beside(path, file.candidate), LoadOptions(), reading, path)
+    return _with_candidate(settings, candidate, document)
 
 
 def _agentgateway(

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from authz.config.leftovers import free_nodes
 from authz.config.problems import ConfigError, Problem, mistake
 from authz.config.yaml_nodes import compose, too_deep
 
@@ -89,8 +90,12 @@ def read_documents(
     Raises:
         ConfigError: the text is not valid YAML, repeats a key, or names an unset variable.
     """
-    nodes = compose(text, file, _MAX_DEPTH)
-    documents = [_DocumentBuilder(file, environment, max_nodes).build(node) for node in nodes]
+    documents = []
+    for node in compose(text, file, _MAX_DEPTH):
+        try:
+            documents.append(_DocumentBuilder(file, environment, max_nodes).build(node))
+        finally:
+            free_nodes(node)
     return [document for document in documents if document.value is not None]
 
 

@@ -6,7 +6,8 @@ both are one call in C:
 * The collector of cycles visits what was built since it last looked, for 200 ms. Settings hold no cycles, so references
   alone free them; what a reload builds is put where the collector does not look. So is whatever else exists by then: a
   cycle that others drop while a policy is loaded is never freed, a few objects in each reload.
-* The last reference to a policy frees all of it, for 70 ms. Its rules are let go of one by one instead.
+* The last reference to a policy frees all of it, for 70 ms. Its rules are let go of one by one instead. What its file was
+  read into is freed likewise (`authz.config.leftovers`).
 """
 
 import gc
