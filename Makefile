@@ -125,7 +125,7 @@ $(VENV)/demo.stamp: $(VENV)/bin/python requirements/demo.txt pyproject.toml
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
-	$(BIN)/pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install -q --no-compile --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install -q --no-deps -e .
 	touch $@
 
