@@ -48,6 +48,7 @@ SECURITY = (
     "authz/core/response/list_items.py",
     "authz/core/response/message_opener.py",
     "authz/core/response/notifications.py",
+    "authz/core/response/plain_result.py",
     "authz/core/response/recognition.py",
     "authz/core/response/rewriter.py",
     "authz/core/response/streams.py",
@@ -63,7 +64,10 @@ SECURITY = (
 )
 
 ALSO = {
-    "authz/core/authentication.py": ("tests/core/test_anonymous.py",),
+    "authz/core/authentication.py": (
+        "tests/core/test_anonymous.py",
+        "tests/core/identity/test_introspection.py",
+    ),
     "authz/core/denial.py": (
         "tests/core/test_challenges.py",
         "tests/core/test_hiding.py",
@@ -71,38 +75,75 @@ ALSO = {
         "tests/core/policy/test_failure.py",
         "tests/core/response/test_streams.py",
     ),
+    "authz/core/servers.py": (
+        "tests/config/native/test_locks.py",
+        "tests/core/response/test_context.py",
+        "tests/advisories/test_adversary_core.py",
+    ),
+    "authz/core/transport.py": ("tests/core/test_header_names.py",),
     "authz/core/identity/issuer.py": ("tests/core/identity/test_introspection.py",),
     "authz/core/identity/jwks.py": ("tests/core/identity/test_ed25519.py",),
+    "authz/core/identity/jws.py": ("tests/core/identity/test_introspection.py",),
+    "authz/core/identity/principal.py": ("tests/core/identity/test_token.py",),
     "authz/core/identity/token.py": ("tests/core/identity/test_introspection.py",),
     "authz/core/mcp/envelope.py": ("tests/core/mcp/test_message.py",),
-    "authz/core/mcp/uri_template.py": ("tests/core/policy/test_templates.py",),
     "authz/core/mcp/item.py": ("tests/core/mcp/test_message.py", "tests/core/response/test_list_filter.py"),
-    "authz/core/policy/index.py": ("tests/core/policy/test_readings.py", "tests/core/policy/test_policy.py"),
-    "authz/core/policy/sightings.py": ("tests/core/policy/test_lock.py",),
+    "authz/core/mcp/methods.py": ("tests/core/mcp/test_message.py",),
+    "authz/core/mcp/uri.py": ("tests/core/policy/test_readings.py", "tests/property/test_uris.py"),
+    "authz/core/mcp/uri_template.py": (
+        "tests/core/policy/test_templates.py",
+        "tests/core/response/test_recognition.py",
+    ),
+    "authz/core/policy/context.py": ("tests/config/native/test_argument_schemas.py",),
     "authz/core/policy/expansions.py": (
         "tests/core/policy/test_templates.py",
         "tests/core/policy/test_readings.py",
     ),
-    "authz/core/policy/value_schema.py": ("tests/core/policy/test_arguments.py",),
-    "authz/core/policy/rule.py": ("tests/core/policy/test_arguments.py",),
-    "authz/core/response/event_stream.py": ("tests/core/response/test_rewriter.py",),
-    "authz/core/response/judgement.py": ("tests/core/response/test_rewriter.py",),
-    "authz/core/response/whole_body.py": ("tests/core/response/test_rewriter.py",),
-    "authz/core/response/list_filter.py": ("tests/core/response/test_notifications.py",),
+    "authz/core/policy/expression.py": (
+        "tests/core/policy/test_condition.py",
+        "tests/core/policy/test_context.py",
+    ),
+    "authz/core/policy/index.py": (
+        "tests/core/policy/test_readings.py",
+        "tests/core/policy/test_policy.py",
+        "tests/core/response/test_context.py",
+    ),
+    "authz/core/policy/policy.py": (
+        "tests/core/policy/test_templates.py",
+        "tests/core/policy/test_explain.py",
+    ),
+    "authz/core/policy/rule.py": (
+        "tests/core/policy/test_condition.py",
+        "tests/core/policy/test_arguments.py",
+        "tests/config/native/test_argument_schemas.py",
+    ),
+    "authz/core/policy/sightings.py": ("tests/core/policy/test_lock.py",),
+    "authz/core/policy/value_schema.py": ("tests/config/native/test_argument_schemas.py",),
+    "authz/core/response/caller_metadata.py": ("tests/core/response/test_context.py",),
     "authz/core/response/decoded_body.py": ("tests/core/response/test_rewriter.py",),
+    "authz/core/response/event_stream.py": ("tests/core/response/test_rewriter.py",),
     "authz/core/response/item_reader.py": (
         "tests/core/response/test_list_filter.py",
         "tests/property/test_lists.py",
+        "tests/property/test_responses.py",
+    ),
+    "authz/core/response/judgement.py": ("tests/core/response/test_rewriter.py",),
+    "authz/core/response/list_filter.py": (
+        "tests/core/response/test_notifications.py",
+        "tests/core/response/test_rewriter.py",
+    ),
+    "authz/core/response/list_items.py": (
+        "tests/core/response/test_list_filter.py",
+        "tests/core/response/test_recognition.py",
     ),
     "authz/core/response/message_opener.py": (
         "tests/core/response/test_list_filter.py",
-        "tests/core/response/test_rewriter.py",
+        "tests/property/test_lists.py",
     ),
-    "authz/core/response/list_items.py": ("tests/core/response/test_list_filter.py",),
-    "authz/core/response/caller_metadata.py": ("tests/core/response/test_context.py",),
-    "authz/edge/envoy/denied_response.py": ("tests/edge/envoy/test_check_response.py",),
-    "authz/core/transport.py": ("tests/core/test_header_names.py",),
+    "authz/core/response/whole_body.py": ("tests/core/response/test_rewriter.py",),
+    "authz/core/wire/raw_json.py": ("tests/core/response/test_list_filter.py",),
     "authz/edge/envoy/check_response.py": ("tests/edge/envoy/test_ext_authz.py",),
+    "authz/edge/envoy/denied_response.py": ("tests/edge/envoy/test_check_response.py",),
 }
 """Tests beside the mirroring file that are about the module as well."""
 

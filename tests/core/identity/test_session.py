@@ -12,6 +12,7 @@ from authz.core.identity.session import (
     ABSENT,
     MIN_KEY,
     REMOVE,
+    BoundIds,
     Replace,
     Sessions,
     UnboundSessions,
@@ -337,3 +338,38 @@ def test_a_modern_request_goes_up_without_an_event_id():
     request = post(modern("tools/list"), {**mirrored("tools/list"), "last-event-id": "7"})
 
     assert REMOVE == check(request, snapshot(server())).event
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("event", [None, "e"])
+def test_of_the_ids_that_nobody_verified_those_are_removed_that_were_sent(session, event):
+    removed = BoundIds.removed(session, event)
+
+    assert (ABSENT if session is None else REMOVE, ABSENT if event is None else REMOVE) == (
+        removed.session,
+        removed.event,
+    )
+
+
+def test_where_nothing_is_bound_an_id_is_what_was_sent():
+    assert ("s", "e") == (
+        UnboundSessions().admit(caller(), "s"),
+        UnboundSessions().admit_event(caller(), "e"),
+    )
+
+
+@pytest.mark.parametrize("length", [1, 10])
+def test_an_id_of_an_event_may_be_as_long_as_the_longest(length):
+    sessions = Sessions([NEW], longest=length)
+    bound = sessions.bind_event(caller(), b"x" * length)
+
+    assert bound is not None
+    assert "x" * length == sessions.admit_event(caller(), bound.decode())
+    assert sessions.bind_event(caller(), b"x" * (length + 1)) is None
+
+
+@pytest.mark.parametrize("event", [b"7", b"a b", b"!", b"a~", b"9/9"])
+def test_a_plain_id_is_bound_as_it_is_and_any_other_in_base64(event):
+    assert event.decode() == to_text(event)
+    assert to_text(b" " + event).startswith("~")
+    assert to_text(b"~" + event).startswith("~")

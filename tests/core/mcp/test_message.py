@@ -262,8 +262,24 @@ LOOKALIKES = {
         "Ref",
         "Notifications",
         "InputResponses",
+        "Cursor",
+        "RequestState",
+        "Argument",
+        "Context",
+        "Level",
+        "ProtocolVersion",
+        "Capabilities",
+        "ClientInfo",
     ],
-    "_meta": [VERSION_KEY.upper(), VERSION_KEY.lower(), f"{VERSION_KEY}\0", "ProgressToken"],
+    "_meta": [
+        VERSION_KEY.upper(),
+        VERSION_KEY.lower(),
+        f"{VERSION_KEY}\0",
+        CAPABILITIES_KEY.upper(),
+        "io.modelcontextprotocol/clientinfo",
+        "io.modelcontextprotocol/loglevel",
+        "ProgressToken",
+    ],
     "ref": ["Type", "Name", "URI", "name\0", "type\0"],
     "notifications": ["ResourceSub\u017fcriptions", "resourcesubscriptions", "TaskIds", "ta\u017f\u212aIds"],
 }
@@ -289,6 +305,26 @@ def test_a_key_that_only_looks_like_a_known_one_is_refused_at_every_level(level,
     headers = mirrored("subscriptions/listen") if level == "notifications" else {}
 
     refused(Reason.BAD_MESSAGE, nested(level, key), headers)
+
+
+KNOWN_KEYS = {
+    "params": [
+        *("cursor", "requestState", "argument", "context", "level", "protocolVersion", "capabilities"),
+        *("clientInfo", "task", "inputResponses", "uri", "taskId"),
+    ],
+    "_meta": [
+        *("io.modelcontextprotocol/clientInfo", "io.modelcontextprotocol/logLevel", CAPABILITIES_KEY),
+        "progressToken",
+    ],
+    "ref": ["uri", "taskIds", "resourceSubscriptions"],
+}
+
+
+@pytest.mark.parametrize(
+    ("level", "key"), [(level, key) for level, keys in KNOWN_KEYS.items() for key in keys]
+)
+def test_a_key_of_the_specification_is_accepted_where_it_has_no_say(level, key):
+    accepted(nested(level, key))
 
 
 @pytest.mark.parametrize("level", LOOKALIKES)
@@ -673,3 +709,74 @@ def test_what_is_accepted_says_the_same_to_a_reader_that_ignores_case(body):
     if isinstance(outcome, Message) and outcome.method:
         methods = {value for key, value in body.items() if key.casefold() == "method"}
         assert {outcome.method} == methods
+
+
+def test_more_values_than_the_limits_are_too_complex_and_answered_with_the_id():
+    outcome = refused(
+        Reason.TOO_COMPLEX,
+        message("ping", {"a": [1, 2, 3]}),
+        {"mcp-protocol-version": LEGACY},
+        limits=Limits(nodes=8),
+    )
+
+    assert (None, 1, "", LEGACY) == (outcome.code, outcome.request_id, outcome.method, outcome.version)
+
+
+@pytest.mark.parametrize(
+    ("body", "version"), [(b"[]", ""), (b"1", ""), (b"{", LEGACY), ({"jsonrpc": "2.0"}, LEGACY)]
+)
+def test_what_could_not_be_read_names_no_method(body, version):
+    outcome = read(body, {"mcp-protocol-version": LEGACY})
+
+    assert isinstance(outcome, MessageRejected)
+    assert ("", version) == (outcome.method, outcome.version)
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [(..., ""), ([1], ""), (1, ""), ("x" * 2049, ""), ("x" * 2048, "x" * 2048), ("ping", "ping")],
+)
+def test_a_refusal_before_the_method_was_looked_at_tells_it_only_if_it_may_be_one(method, told):
+    body = {**message(method), **FOREIGN}
+    sent = {key: value for key, value in body.items() if value is not ...}
+
+    assert told == refused(Reason.TOO_COMPLEX, json.dumps(sent, ensure_ascii=False).encode()).method
+
+
+@pytest.mark.parametrize("version", ["", LEGACY])
+def test_a_clients_response_mirrors_no_method_and_is_no_task(version):
+    body = {"jsonrpc": "2.0", "id": 7, "result": {}}
+    headers = {"mcp-protocol-version": version}
+    response = accepted(body, headers)
+
+    assert (version or "2025-03-26", False) == (response.version, response.task)
+    outcome = refused(Reason.HEADER_MISMATCH, body, {**headers, "mcp-method": "tools/call"})
+    assert version == outcome.version
+
+
+@pytest.mark.parametrize("task", [{}, {"ttl": 1}, 0])
+def test_a_call_that_asks_for_a_task_says_so(task):
+    assert accepted(message("tools/call", {"name": "x", "task": task})).task
+    assert not accepted(message("tools/call", {"name": "x", "task": None})).task
+    assert not accepted(message("tools/call", {"name": "x"})).task
+
+
+def test_what_only_looks_like_arguments_is_none_where_the_method_has_none():
+    assert {} == accepted(message("resources/read", {"uri": "x", "arguments": {"a": 1}})).arguments
+
+
+def test_a_name_that_is_no_uri_may_look_like_an_ambiguous_one():
+    name = "db:///%73ecret"
+    outcome = refused(Reason.AMBIGUOUS_URI, message("resources/read", {"uri": name}))
+
+    assert (None, "resources/read") == (outcome.code, outcome.method)
+    assert name == accepted(message("tools/call", {"name": name})).items[0].name
+
+
+def test_metadata_of_an_unknown_version_are_incomplete_before_they_are_unsupported():
+    meta = {VERSION_KEY: "2099-01-01"}
+    outcome = refused(
+        Reason.BAD_MESSAGE, message("tools/list", {"_meta": meta}), {"mcp-protocol-version": "2099-01-01"}
+    )
+
+    assert INVALID_PARAMS == outcome.code

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.mcp.uri import bare, is_canonical, pattern_reading, reading
+from authz.core.mcp import uri as uris
+from authz.core.mcp.uri import (
+    READINGS,
+    are_clear,
+    bare,
+    canonical,
+    is_canonical,
+    pattern_reading,
+    reading,
+    remembered_reading,
+)
 from tests.support.work import counted
 
 ORDINARY = [
@@ -57,6 +67,13 @@ NOT_CANONICAL = {
     "a host in capitals": "https://Example.com/a",
     "a host in capitals after a user": "https://u@Example.com/a",
     "the host of a file in capitals": "file://HOST/a",
+    "a host of http in capitals": "http://Example.com/a",
+    "a host of ws in capitals": "ws://Example.com/a",
+    "a host of wss in capitals": "wss://Example.com/a",
+    "a host of ftp in capitals": "ftp://Example.com/a",
+    "a host in capitals after two at signs": "https://u@v@Example.com/a",
+    "a host in capitals before a query": "https://Example.com?a",
+    "a host in capitals before a fragment": "https://Example.com#a",
 }
 
 
@@ -112,6 +129,12 @@ TWO_MEANINGS = {
     "too long beyond ASCII": "db:///" + "é" * 520,
     "one ligature that stands for eighteen letters": "db:///" + "\ufdfa" * 500,
     "marks without end": "db:///e" + "\u0301" * 31,
+    "an escaped slash in the path beside a query": "db:///a%2Fb?c",
+    "no UTF-8 in a query": "db:///a?b=%E9",
+    "a control character in a query": "db:///a?b=%00",
+    "an escape of JavaScript's in a query": "db:///a?b=%25u002e",
+    "fewer ligatures that stand for eighteen letters": "db:///" + "\ufdfa" * 5,
+    "a slash that turns into a backslash and back": "db:///a\uff3cb\uff0f",
 }
 
 
@@ -223,3 +246,132 @@ def test_the_work_is_linear_in_the_length(piece):
     _, long = counted(lambda: reading("db:///" + piece * 2000))
 
     assert 12 * max(short, 50) > long
+
+
+CANONICAL = [
+    ("db:///%73ecret/%e2%82%ac", "db:///secret/%E2%82%AC"),
+    ("DB:///Secret", "db:///Secret"),
+    ("HTTPS://User@Example.COM/A%7eb", "https://User@example.com/A~b"),
+    ("https://U@v@Example.com", "https://U@v@example.com"),
+    ("https://EXAMPLE.com", "https://example.com"),
+    ("Greeting://Alice", "greeting://Alice"),
+    ("MAILTO:A@Example.com", "mailto:A@Example.com"),
+    ("http:Host", "http:Host"),
+    ("no scheme %41%2f", "no scheme A%2F"),
+    ("", ""),
+    ("x:%2D%2E%5F%7E%30%5A%25%2f", "x:-._~0Z%25%2F"),
+    *[(f"{scheme}://H", f"{scheme}://h") for scheme in ("http", "https", "ws", "wss", "ftp", "file")],
+]
+
+
+@pytest.mark.parametrize(("written", "spelled"), CANONICAL)
+def test_a_uri_is_told_in_its_canonical_spelling(written, spelled):
+    assert spelled == canonical(written)
+    assert is_canonical(spelled)
+    assert spelled == canonical(spelled)
+
+
+@given(st.text("aZ%2fF:/@.~-\u00e9", max_size=20))
+def test_what_is_canonical_is_its_own_canonical_spelling(text):
+    assert not is_canonical(text) or text == canonical(text)
+
+
+def test_uris_are_clear_where_each_has_a_reading():
+    assert are_clear([])
+    assert are_clear(["db:///a", "db:///b"])
+    assert not are_clear(["db:///a", "db:///%61"])
+    assert not are_clear(["db:///%61", "db:///a"])
+    assert not are_clear(["db:///%61"])
+
+
+def test_uris_are_clear_only_up_to_a_length_of_all_together():
+    assert are_clear(["x" * 16_384, "y" * 16_384])
+    assert not are_clear(["x" * 16_384, "y" * 16_385])
+    assert not are_clear(["x" * 32_769])
+
+
+@pytest.mark.parametrize("uri", ["db:///Remembered", "db:///%61bc"])
+def test_a_reading_is_remembered_and_the_same(uri):
+    first = remembered_reading(uri)
+
+    assert reading(uri) == first
+    assert (first,) == READINGS.get(uri)
+    assert first == remembered_reading(uri)
+
+
+def test_a_reading_is_not_made_again_while_it_is_remembered(monkeypatch):
+    expected = remembered_reading("db:///again")
+    monkeypatch.setattr(uris, "reading", lambda _: "another")
+
+    assert expected == remembered_reading("db:///again")
+    assert "another" == remembered_reading("db:///again/and/again")
+
+
+def test_only_short_uris_are_remembered():
+    for length, kept in ((4096, True), (4097, False)):
+        uri = "db:///" + "k" * (length - len("db:///"))
+        remembered_reading(uri)
+
+        assert kept is (READINGS.get(uri) is not None)
+
+
+@pytest.mark.parametrize(
+    ("read", "left"),
+    [
+        ("db:/a", {"db:/a"}),
+        ("db:/a;p/b", {"db:/a/b"}),
+        ("db:/a;p?q/r", {"db:/a", "db:/a/r"}),
+        ("db:/a?q;p/r", {"db:/a", "db:/a?q/r"}),
+        ("https:/u@h/a/", {"https:/h/a"}),
+        ("db:/a#b", {"db:/a", "db:/a#b"}),
+        ("db:/a/;/", {"db:/a"}),
+        ("db:/X/", {"db:/X"}),
+    ],
+)
+def test_what_is_cut_off_is_cut_in_each_order_in_which_a_server_may_cut(read, left):
+    assert left == bare(read)
+
+
+@pytest.mark.parametrize(
+    ("text", "legible"),
+    [
+        ("db:///" + "é" * 512, False),
+        ("db:///" + "é" * 506, True),
+        ("db:///" + "é" * 507, False),
+        ("db:///e" + "\u0327" * 30, True),
+        ("db:///e" + "\u0327" * 31, False),
+        ("db:///" + ("e" + "\u0327" * 20) * 3, True),
+        ("db:///" + "a" * 2000, True),
+        ("db:///u002e", True),
+        ("db:///50%25u", True),
+        ("db:///50%25u002e", False),
+        ("db:///50%25u00", True),
+    ],
+)
+def test_what_is_costly_to_fold_or_escaped_as_javascript_does_has_no_reading(text, legible):
+    assert legible is (reading(text) is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("\u2057", "\u2032" * 4),  # the quadruple prime
+        ("\u33af", None),  # a unit that is written in six characters
+        ("xx\u33af", "xxrad\u2215s2"),
+        ("\ufdfb", None),
+        ("\ufdfba", None),
+        ("\ufdfb-\ufdfb-\ufdfb", None),
+    ],
+)
+def test_a_text_may_grow_four_times_when_it_is_folded(text, folded):
+    assert folded == reading(text)
+
+
+def test_a_star_that_a_uri_holds_is_a_star():
+    assert "db:/a*b" == reading("db:///a*b")
+
+
+def test_an_exact_name_is_read_to_its_end_with_its_query():
+    assert ("db:/a?b/c",) == pattern_reading("db:///A?B//c")
+    assert ("db:/a?", "/c") == pattern_reading("db:///A?*//c")
+    assert ("db:/a",) == pattern_reading("db:///a")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz.core.wire.confusables import collide, fold, imitates
+from authz.core.wire.confusables import Budget, OverBudgetError, collide, fold, imitates, misleads
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that is busy with other tests is no failure."""
@@ -71,3 +71,85 @@ def test_every_change_of_case_of_a_known_key_imitates_it(key, bits):
     changed = "".join(c.swapcase() if bits >> at & 1 else c for at, c in enumerate(key))
 
     assert (changed != key) is imitates([changed], KNOWN)
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "prototype"])
+def test_a_key_that_stands_for_others_in_javascript_misleads_though_it_looks_like_none(name):
+    assert misleads(["method", name], KNOWN)
+    assert not imitates(["method", name], KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("keys", "misled"),
+    [
+        ([], False),
+        (["method", "uri"], False),
+        (["method", "vendor"], False),
+        (["vendor"], False),
+        (["Method"], True),
+        (["method", "Uri", "vendor"], True),
+        (["\uff55ri", "vendor"], True),
+    ],
+)
+def test_keys_mislead_where_one_imitates(keys, misled):
+    assert misled is misleads(keys, KNOWN)
+    assert misled is imitates(keys, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("keys", "suspect"),
+    [
+        (["é" * 128], False),
+        (["é" * 129], True),
+        (["é" + "a" * 128], True),
+        (["é", "a" * 129], False),
+        (["a" * 500], False),
+        (["é" * 128, "b"], False),
+        (["a", "é" * 129], True),
+    ],
+)
+def test_a_key_beyond_ascii_that_is_too_long_to_normalise_is_taken_for_an_imitation(keys, suspect):
+    assert suspect is imitates(keys, KNOWN)
+    assert suspect is collide(keys)
+    assert suspect is misleads(keys, KNOWN, Budget(nodes=0, characters=1000))
+
+
+def test_keys_are_told_apart_with_a_budget_as_without():
+    for keys in (["Method", "é"], ["met\u0068od", "é"], ["é", "É"], ["a", "é", "b"], ["\u212aey", "key"]):
+        assert imitates(keys, KNOWN) is imitates(keys, KNOWN, Budget(nodes=0, characters=100))
+        assert collide(keys) is collide(keys, Budget(nodes=0, characters=100))
+
+
+def test_only_keys_beyond_ascii_are_paid_for_and_each_once():
+    budget = Budget(nodes=0, characters=5)
+    assert not imitates(["a" * 100, "ééé"], KNOWN, budget)
+    assert 2 == budget.characters
+    assert not imitates(["ééé", "éü"], KNOWN, budget)
+    assert 0 == budget.characters
+    assert not imitates(["ééé", "éü"], KNOWN, budget)
+    with pytest.raises(OverBudgetError):
+        imitates(["ñ"], KNOWN, budget)
+
+
+def test_known_keys_are_not_paid_for():
+    assert not imitates(["café", "x"], KNOWN | {"café"}, Budget(nodes=0, characters=0))
+    assert not misleads(["café"], KNOWN | {"café"}, Budget(nodes=0, characters=0))
+
+
+def test_a_walk_is_paid_for_before_it_is_made_and_not_beyond_what_is_left():
+    budget = Budget(nodes=5, characters=0)
+    budget.visit(3)
+    budget.visit(2)
+    budget.visit(0)
+    with pytest.raises(OverBudgetError):
+        budget.visit(1)
+    with pytest.raises(OverBudgetError):
+        Budget(nodes=5, characters=0).visit(6)
+
+
+def test_what_was_folded_is_folded_the_same_from_memory():
+    budget = Budget(nodes=0, characters=10)
+
+    assert ("é", "é") == (budget.fold("É"), budget.fold("É"))
+    assert {"É": "é"} == budget.folded
+    assert 9 == budget.characters
