@@ -341,6 +341,8 @@ def test_what_is_cut_off_is_cut_in_each_order_in_which_a_server_may_cut(read, le
         ("db:///e" + "\u0327" * 30, True),
         ("db:///e" + "\u0327" * 31, False),
         ("db:///" + ("e" + "\u0327" * 20) * 3, True),
+        ("\u0327" * 30, True),
+        ("\u0327" * 31, False),
         ("db:///" + "a" * 2000, True),
         ("db:///u002e", True),
         ("db:///50%25u", True),
@@ -365,6 +367,10 @@ def test_what_is_costly_to_fold_or_escaped_as_javascript_does_has_no_reading(tex
 )
 def test_a_text_may_grow_four_times_when_it_is_folded(text, folded):
     assert folded == reading(text)
+
+
+def test_white_space_and_slashes_of_a_query_are_read_as_those_of_a_path():
+    assert "db:/a?b/cd" == reading("db:///a?b//c d") == reading("db:///a?b/%20cd")
 
 
 def test_a_star_that_a_uri_holds_is_a_star():

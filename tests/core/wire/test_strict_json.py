@@ -151,7 +151,8 @@ def marked(data, **limits):
     [
         *("0", "-1", "9007199254740992", "-9007199254740992", "1152921504606846976", "-9223372036854775808"),
         *("0.1", "1.50", "-0.0", "1e23", "1E2", "5e-324", "1.7976931348623157e308", "0.30000000000000004"),
-        *("12345678901234567e-2", "9007199254740994.0"),
+        *("12345678901234567e-2", "9007199254740994.0", "100000000000000000000000.0", "0.00001", "1E-5"),
+        "0.5" + "0" * 61,
     ],
 )
 def test_a_number_that_a_double_holds_is_that_number(literal):
@@ -165,6 +166,7 @@ def test_a_number_that_a_double_holds_is_that_number(literal):
         *("9007199254740993", "-9007199254740993", "1152921504606847000", "9223372036854775807"),
         *("9223372036854775808", "18446744073709551616", "1" * 5000),
         *("0.30000000000000000001", "9007199254740993.0", "1e400", "-1e400", "1e-999", "4.9e-324"),
+        *("0.5" + "0" * 62, "1e-" + "9" * 20, "0e" + "9" * 20),
         *("0.1" + "0" * 100, "1e" + "9" * 60, "123456789012345678e-2", "0." + "1" * 400 + "e9"),
     ],
 )
@@ -174,11 +176,20 @@ def test_a_number_that_a_double_does_not_hold_is_marked_and_keeps_its_text(liter
 
 
 def test_more_fractions_than_are_looked_at_are_marked_unseen():
-    few, many = ([0.5, 123456789012345.25] * half for half in (2048, 2049))
-    text = ["." * 5000]
+    few = [0.5, 123456789012345.25] * 2048
+    many, text = [*few, 0.25], ["." * 5000]
 
     assert [few, text] == marked(json.dumps([few, text]).encode(), nodes=5000)
     assert {strictjson.InexactNumber} == set(map(type, marked(json.dumps(many).encode(), nodes=5000)))
+
+
+@pytest.mark.parametrize("fraction", ["123456789012345.25", "1e2", "1E2"])
+def test_fractions_are_counted_in_every_form_and_not_in_texts(fraction):
+    few, many = ("[" + ",".join([fraction] * count) + "]" for count in (4096, 4097))
+    beside = f'[{few},"{fraction * 1000}"]'
+
+    assert json.loads(beside) == marked(beside.encode(), nodes=5000)
+    assert [strictjson.InexactNumber(fraction)] * 4097 == marked(many.encode(), nodes=5000)
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
@@ -203,6 +214,38 @@ def test_values_and_keys_are_counted_outside_of_texts(data, nodes, keys):
     for fewer in ({"nodes": nodes - 2, "keys": keys}, {"nodes": nodes, "keys": keys - 1}):
         with pytest.raises(OverBudgetError):
             marked(data, **fewer)
+
+
+@pytest.mark.parametrize(
+    ("data", "nodes", "keys"),
+    [
+        (b'",:[{"', 1, 0),
+        (b'["\\\\","[,{,,,,"]', 3, 0),
+        (b'["\\\"","[,{,,,,"]', 3, 0),
+        (b'{"a":"::::"}', 1000, 1),
+    ],
+)
+def test_what_stands_in_a_text_is_no_value_and_no_key(data, nodes, keys):
+    assert json.loads(data) == marked(data, nodes=nodes, keys=keys)
+
+
+@pytest.mark.parametrize("limits", [{"nodes": 1000, "keys": 1}, {"nodes": 2, "keys": 1000}])
+def test_values_and_keys_have_a_limit_each(limits):
+    with pytest.raises(OverBudgetError):
+        marked(b'{"a":1,"b":2}', **limits)
+
+
+@pytest.mark.parametrize(
+    ("data", "depth"),
+    [(b"1", 0), (b'"["', 0), (b'"[[]]{"', 0), (b"[[],[[]]]", 3), (b'{"a":[],"b":[{}]}', 3), (b'["[[["]', 1)],
+)
+@pytest.mark.requirement("security.bounded-depth")
+def test_a_depth_is_reached_whatever_stands_beside_and_passed_by_none(data, depth):
+    assert json.loads(data) == marked(data, max_depth=depth) == loads(data, max_depth=depth)
+    if depth:
+        for read in (loads, marked):
+            with pytest.raises(StrictJSONError):
+                read(data, max_depth=depth - 1)
 
 
 @given(values)
