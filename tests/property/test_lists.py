@@ -11,9 +11,10 @@ from authz.core.response import item_reader, list_filter, message_opener
 from authz.core.response.excerpt import MARKED
 from authz.core.response.filter_result import ListRejected
 from authz.core.response.item_reader import SLICE_ITEMS
-from authz.core.response.list_filter import trim
+from authz.core.response.list_filter import FilterBounds, filter_in_slices, trim
 from authz.core.wire import width
 from authz.core.wire.bounded_cache import BoundedCache
+from authz.core.wire.slices import whole
 from authz.core.wire.width import LARGE
 
 
@@ -153,10 +154,10 @@ def test_a_list_is_judged_alike_whichever_way_it_is_read(document):
 @pytest.mark.requirement("protocol.lists-are-trimmed", "security.bounded-bytes")
 def test_a_list_is_judged_alike_in_one_piece_and_in_many(document):
     """Which flaw of several a refusal names, and how far it came, depends on the pieces; that it is one does not."""
-    (whole, asked), (pieces, asked_in_pieces) = trimmed(document), in_small_parts(document)
+    (at_once, asked), (pieces, asked_in_pieces) = trimmed(document), in_small_parts(document)
 
-    assert type(whole) is type(pieces)
-    assert isinstance(whole, ListRejected) or (whole, set(asked)) == (pieces, set(asked_in_pieces))
+    assert type(at_once) is type(pieces)
+    assert isinstance(at_once, ListRejected) or (at_once, set(asked)) == (pieces, set(asked_in_pieces))
 
 
 @pytest.mark.parametrize("count", [1, SLICE_ITEMS - 1, SLICE_ITEMS, SLICE_ITEMS + 1, 2 * SLICE_ITEMS])
@@ -189,3 +190,68 @@ def test_long_items_that_together_are_a_large_part_of_a_list_are_trimmed_as_shor
 
     assert b'{"id":1,"result":{"tools":[' + b",".join(kept) + b"]}}" == verdict.document
     assert len(listed) == len(asked)
+
+
+READERS = {
+    "sees what is not hidden": {"visible": visible},
+    "sees hidden things alone": {"visible": lambda item: not visible(item)},
+    "sees everything": {"visible": lambda _item: True},
+    "sees nothing": {"visible": lambda _item: False},
+    "sees what was approved": {"visible": visible, "recognise": lambda _member, name, _item: name != "a"},
+    "may be shown one": {"visible": visible, "bounds": FilterBounds(items=1)},
+    "keeps it shortly": {"visible": visible, "ttl_ms": 1},
+}
+SEEN_AGAIN = [
+    b'{"id":1,"result":{"%b":[%b],"ttlMs":5,"cacheScope":"public"}}' % (member, listed)
+    for member in (b"tools", b"prompts", b"tasks")
+    for listed in (
+        b'{"name":"aaaaaa"},{"name":"hidden"}',
+        b'{"name":"hidden"},{"name":"aaaaaa"}',
+        b'{"name":"aaaaaa"},{"Name":"hidden"}',
+        b'{"name":"a","_meta":{"ui":{"resourceUri":"ui://hidden"}}}',
+        b'{"name":"b","_meta":{"ui":{"resourceUri":"ui://hidde"}}} ',
+    )
+]
+"""Lists of the same lengths, among which one that is remembered could be taken for another."""
+
+
+def judged(document, options):
+    """Give what one reader gets of a message."""
+    return whole(filter_in_slices(document, **{"ttl_ms": None, **options}))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(READERS)), st.sampled_from(SEEN_AGAIN)), min_size=2, max_size=12
+    )
+)
+def test_a_list_that_was_read_for_one_reader_is_judged_anew_for_every_other(asked):
+    """What is remembered of a list is what the server wrote; no verdict about it is."""
+    for reader, document in asked:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item_reader, "LATELY", BoundedCache(0))
+            alone = judged(document, READERS[reader])
+
+        assert alone == judged(document, READERS[reader])
+
+
+def test_readers_who_come_in_turn_while_a_list_is_judged_in_slices_get_their_own():
+    """The thread is given to another response between two slices, and both have the list from memory."""
+    listed = b",".join(
+        b'{"name":"%b%d"}' % (b"hidden" if place % 3 else b"a", place) for place in range(1500)
+    )
+    document = b'{"id":1,"result":{"tools":[' + listed + b"]}}"
+    readers = [READERS[name] for name in sorted(READERS) if name != "may be shown one"]
+    alone = [judged(document, options) for options in readers]
+    running = [filter_in_slices(document, **{"ttl_ms": None, **options}) for options in readers]
+    results = {}
+    while len(results) < len(running):
+        for place, each in enumerate(running):
+            if place not in results:
+                try:
+                    next(each)
+                except StopIteration as done:
+                    results[place] = done.value
+
+    assert alone == [results[place] for place in range(len(running))]

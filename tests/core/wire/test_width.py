@@ -122,7 +122,7 @@ def test_values_are_counted_outside_of_texts(small, document, values):
 
 @pytest.mark.parametrize("window", range(4, 12))
 @pytest.mark.parametrize(
-    "text", ['"', "\\", '\\"', 'a\\"b', '\\\\"', "[,{", '",[{"', "x" * 9 + "\\" * 3 + '"[,{']
+    "text", ['"', "\\", '\\"', 'a\\"b', '\\\\"', "[,{", 'X"', 'XX"[,{', '",[{"', "x" * 9 + "\\" * 3 + '"[,{']
 )
 def test_where_a_window_ends_does_not_matter(small, monkeypatch, window, text):
     monkeypatch.setattr(width, "_ESCAPES", 1000)
@@ -133,7 +133,7 @@ def test_where_a_window_ends_does_not_matter(small, monkeypatch, window, text):
         assert 8 == counted_values(document)
 
 
-TEXTS = st.text('ab"\\[,{', max_size=12)
+TEXTS = st.text('aX"\\[,{', max_size=12)
 
 
 @given(st.lists(TEXTS, max_size=6), st.integers(2, 9))
