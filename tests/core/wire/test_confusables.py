@@ -105,6 +105,7 @@ def test_keys_mislead_where_one_imitates(keys, misled):
         (["é", "a" * 129], False),
         (["a" * 500], False),
         (["é" * 128, "b"], False),
+        (["é" * 128, "a" * 129], False),
         (["a", "é" * 129], True),
     ],
 )

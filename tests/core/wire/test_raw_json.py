@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.wire.raw_json import UnfitError, open_each, open_members
+from authz.core.wire.raw_json import (
+    UnfitError,
+    closed,
+    name_at,
+    open_each,
+    open_items,
+    open_members,
+    open_object,
+    read_members,
+    refuse_imitations,
+    text,
+)
 
 SPACE = st.sampled_from(["", "", "", " ", "\n", "\t ", "\r\n"])
 VALUES = st.sampled_from(
@@ -67,3 +78,61 @@ def test_a_list_opens_as_each_of_its_objects_would_and_each_is_kept_as_written(m
 def test_what_is_no_list_of_objects_is_refused(text):
     with pytest.raises(msgspec.DecodeError):
         open_each(msgspec.Raw(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("document", "certain"),
+    [
+        ("{}", True),
+        ('{"a":1}', True),
+        ('{"é":[1, 2],"😀":"x"}', True),
+        ('{"a":1,"b":{"a":1,"a":2}}', True),
+        ("{ }", False),
+        ('{"a": 1}', False),
+        ('{"a":1 }', False),
+        ('{"\\u0061":1}', False),
+        ('{"a":1,"a":1}', False),
+        ('{"a":1,"a":2,"bc":3}', False),
+    ],
+)
+def test_that_no_key_occurs_twice_is_certain_at_once_only_of_what_is_written_shortly(document, certain):
+    assert (json.loads(document).keys(), certain) == (
+        read_members(document.encode())[0].keys(),
+        read_members(document.encode())[1],
+    )
+
+
+@pytest.mark.parametrize(
+    "document", ['{"Name":1}', '{"name":1,"NAME":2}', '{"a":1,"constructor":2}', '{"na\\u0000":1}']
+)
+def test_an_object_with_a_key_that_imitates_a_judged_one_is_not_opened(document):
+    assert {"name"} == open_object(b'{"name":1}', frozenset({"name"})).keys()
+    assert {"other"} == open_object(b'{"other":1}', frozenset({"name"})).keys()
+    with pytest.raises(UnfitError) as caught:
+        open_object(document.encode(), frozenset({"name"}))
+
+    assert "a key imitates one that is judged" == str(caught.value)
+    refuse_imitations(["other"], frozenset({"name"}))
+
+
+def test_what_is_refused_is_told_in_words_of_ours():
+    with pytest.raises(UnfitError, match=r"^a key occurs twice in one object$"):
+        open_members(b'{"a":1,"a":2}')
+    with pytest.raises(UnfitError, match=r"^what should be judged has no name$"):
+        name_at({}, "name")
+
+
+def test_a_name_is_a_text_and_nothing_else():
+    members = open_members(b'{"name":"\\u0061","n":1,"none":null}')
+
+    assert "a" == name_at(members, "name") == text(members["name"])
+    for key in ("n", "none"):
+        with pytest.raises(msgspec.DecodeError):
+            name_at(members, key)
+
+
+def test_an_object_is_written_again_with_each_member_as_it_was():
+    members = open_members(b'{"b" : 1.50, "a":[1, 2]}')
+
+    assert b'{"b":1.50,"a":[1, 2]}' == bytes(closed(members))
+    assert [b"1", b"{ }"] == [bytes(item) for item in open_items(msgspec.Raw(b"[1, { }]"))]
