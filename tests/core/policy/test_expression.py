@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.core.policy.expression import CALLER_NAMES, VARIABLES, ArgumentPaths, Expression, Truth, activate
+from authz.core.policy.expression import (
+    CALLER_NAMES,
+    VARIABLES,
+    WORST_CASE,
+    ArgumentPaths,
+    Expression,
+    Truth,
+    activate,
+    in_network,
+    is_ip,
+    read_network,
+)
 from tests.support.core import condition
 
 EMPTY = {
@@ -152,3 +163,92 @@ def test_an_expression_that_finds_no_memory_is_an_error_and_raises_nothing():
     )
 
     assert Truth.ERROR is expression.value(activate({}))
+
+
+ADDRESSES = ["10.1.2.3", "::1", "2001:db8::1", "::ffff:10.1.2.3", "fe80::1%" + "z" * 56]
+NO_ADDRESSES = [
+    "",
+    "10.1.2",
+    "10.1.2.3/8",
+    "010.1.2.3",
+    "x",
+    "10.1.2.3 ",
+    "fe80::1%" + "z" * 57,
+    "1" * 10_000,
+]
+
+
+def test_an_address_is_told_from_every_other_text():
+    assert [64, 65] == [len(ADDRESSES[-1]), len(NO_ADDRESSES[-2])]
+    assert all(is_ip(text) is True for text in ADDRESSES)
+    assert all(is_ip(text) is False for text in NO_ADDRESSES)
+
+
+@pytest.mark.parametrize(
+    ("network", "text", "inside"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.9.9.9/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", True),
+        ("10.0.0.0/8", "::ffff:11.1.2.3", False),
+        ("10.0.0.0/8", "2001:db8::1", False),
+        ("2001:db8::/32", "2001:db8::1", True),
+        ("2001:db8::/32", "2001:db9::1", False),
+        ("::/0", "10.1.2.3", False),
+        ("::/0", "::ffff:10.1.2.3", False),
+        ("0.0.0.0/0", "::ffff:10.1.2.3", True),
+    ],
+)
+def test_an_address_is_in_a_network_also_when_it_is_written_as_another_kind(network, text, inside):
+    assert inside is in_network(network, text)
+    assert Truth(str(inside).lower()) is value(f'cidr("{network}").containsIP(client)', client=text)
+    assert Truth.TRUE is value("isIP(client)", client=text)
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES)
+def test_what_is_no_address_is_neither_in_a_network_nor_outside(text):
+    with pytest.raises(ValueError, match=r"^this is no IP address$") as caught:
+        in_network("10.0.0.0/8", text)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    for test in ('cidr("10.0.0.0/8").containsIP(client)', '!cidr("10.0.0.0/8").containsIP(client)'):
+        assert Truth.ERROR is value(test, client=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("10.0.0.0/33", "write one as 10.0.0.0/8 or 2001:db8::/32"),
+        ("", "write one as 10.0.0.0/8 or 2001:db8::/32"),
+        ("example.com", "write one as 10.0.0.0/8 or 2001:db8::/32"),
+        ("::ffff:10.0.0.0/104", "write it as an IPv4 network, as addresses of it are"),
+    ],
+)
+def test_what_is_no_network_says_what_to_write(text, cure):
+    with pytest.raises(ValueError, match=f"^{cure}$"):
+        read_network(text)
+
+
+@pytest.mark.parametrize(
+    ("paths", "kept", "names", "below"),
+    [
+        ([], set(), set(), {}),
+        ([("a",)], {("a",)}, {"a"}, {"a": None}),
+        ([("a", "b")], {("a", "b")}, {"a"}, {"a": {("b",)}}),
+        ([("a", "b"), ("a",)], {("a",)}, {"a"}, {"a": None}),
+        ([("a", "b", "c"), ("a", "b"), ("a", "d")], {("a", "b"), ("a", "d")}, {"a"}, {"a": {("b",), ("d",)}}),
+        ([("a", "b"), ("c",)], {("a", "b"), ("c",)}, {"a", "c"}, {"a": {("b",)}, "c": None}),
+        ([("__proto__",), ("a",)], {("__proto__",), ("a",)}, {"a"}, {"a": None, "__proto__": None}),
+    ],
+)
+def test_the_places_that_are_read_are_kept_without_what_lies_inside_of_others(paths, kept, names, below):
+    read = ArgumentPaths.of(paths)
+
+    assert (kept, names) == (read.paths, read.names)
+    assert below == {name: None if each is None else each.paths for name, each in read.below.items()}
+
+
+def test_a_tool_that_nobody_approved_is_taken_for_the_worst():
+    assert {"readOnly": False, "destructive": True, "idempotent": False, "openWorld": True} == WORST_CASE
