@@ -85,7 +85,7 @@ class Key:
 
     kid: str | None
     algorithms: frozenset[str]
-    material: Any = field(repr=False, compare=False)
+    material: Any = field(repr=False)
 
     def verify(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
         """Return whether `signature` over `signing_input` is this key's under `alg`; False for an `alg` not its own."""
@@ -256,7 +256,7 @@ def is_canonical_point(encoded: bytes) -> bool:
     if y >= _P:
         return False
     x_square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
-    return x_square != 0 and pow(x_square, (_P - 1) // 2, _P) == 1
+    return pow(x_square, (_P - 1) // 2, _P) == 1
 
 
 def _y(encoded: bytes) -> int:

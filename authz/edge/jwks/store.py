@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -299,7 +299,7 @@ class KeyStore:
         source.age = self._schedule.age(max_age)
         source.confirmed, source.failures, source.problem = self._clock(), 0, None
         self._observer.fetched(issuer, "ok")
-        if source.keys is None or _material(keys) != _material(source.keys):
+        if source.keys is None or keys.keys != source.keys.keys:
             source.keys = keys
             source.missed.clear()
             _LOG.info("keys replaced", issuer=issuer, usable=len(keys.keys), skipped=len(keys.skipped))
@@ -308,8 +308,3 @@ class KeyStore:
 
 def _in_flight(source: _Source) -> bool:
     return source.flight is not None and not source.flight.done()
-
-
-def _material(keys: KeySet) -> dict[str | None, tuple[Any, ...]]:
-    """Return what makes two key sets equal if they verify the same. `Key` itself compares without its material."""
-    return {kid: (key.algorithms, key.material) for kid, key in keys.keys.items()}

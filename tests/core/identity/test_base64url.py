@@ -15,3 +15,8 @@ def test_what_decodes_is_the_canonical_spelling(text):
     data = unbase64url(text)
 
     assert data is None or text == b64(data)
+
+
+def test_the_last_character_of_a_spelling_may_be_any_of_the_alphabet():
+    for character in "AXZaxz09-_":
+        assert b64(unbase64url("AAA" + character)) == "AAA" + character

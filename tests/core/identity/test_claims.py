@@ -191,6 +191,18 @@ def test_a_caller_in_more_groups_than_its_token_lists_is_not_taken_for_one_witho
     assert "more groups than the token lists" in judge(elsewhere, groups_claim=("groups",)).detail
     assert R.ALLOWED is reason(elsewhere)
     assert R.ALLOWED is reason(elsewhere, groups_claim=("teams",))
+    assert ("/a",) == judge({**elsewhere, "groups": ["/a"]}, groups_claim=("groups",)).groups
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1, "ext.for is neither a string nor a list of strings"),
+        ("x", "ext.for names none of the configured audiences"),
+    ],
+)
+def test_an_audience_that_stands_elsewhere_is_named_by_its_path(value, said):
+    assert said == judge({"ext": {"for": value}}, audience_claim=("ext", "for")).detail
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,23 @@ def test_half_of_all_numbers_are_a_point_and_none_above_the_prime_is():
     assert (False, [Skip.MALFORMED]) == admitted("OKP", crv="Ed25519", x=text(little(P + 2)))
 
 
+D = -121665 * pow(121666, -1, P) % P
+
+
+def decodes(y):
+    """Whether the decoding of RFC 8032, section 5.1.3, finds an x, by the candidate root and not by a criterion."""
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+
+    return x != 0 and v * x * x % P in {u, -u % P}
+
+
+def test_the_points_are_those_that_the_decoding_of_rfc_8032_finds():
+    numbers = [*range(1, 60), *(P - y for y in range(1, 60)), *(pow(3, y, P) for y in range(50))]
+
+    assert [decodes(y) for y in numbers] == [is_canonical_point(little(y)) for y in numbers]
+
+
 def test_every_key_that_is_generated_is_admitted():
     for _ in range(32):
         encoded = Ed25519PrivateKey.generate().public_key().public_bytes_raw()

@@ -57,7 +57,9 @@ def test_a_key_verifies_what_its_type_and_curve_can_and_its_alg_allows(private, 
         ({"kty": "rsa"}, Skip.TYPE),
         ({"kty": None}, Skip.TYPE),
         ({"kty": ["RSA"]}, Skip.TYPE),
-        ({"d": "AQAB"}, Skip.PRIVATE),
+        ({"kty": ["EC"], "crv": "P-256"}, Skip.TYPE),
+        ({"kty": "EC", "crv": ["P-256"]}, Skip.TYPE),
+        *[({part: "AQAB"}, Skip.PRIVATE) for part in ("d", "p", "q", "dp", "dq", "qi", "oth")],
         ({"k": "c2VjcmV0"}, Skip.PRIVATE),
         ({"use": "enc"}, Skip.USE),
         ({"use": ["sig"]}, Skip.USE),
@@ -81,9 +83,12 @@ def test_a_key_verifies_what_its_type_and_curve_can_and_its_alg_allows(private, 
         ({"e": "AQ"}, Skip.MALFORMED),
         ({"e": "Aw"}, Skip.WEAK),
         ({"e": b64((2**16).to_bytes(3, "big"))}, Skip.MALFORMED),
+        ({"e": b64((2**16 - 1).to_bytes(2, "big"))}, Skip.WEAK),
+        ({"e": b64((2**64 + 1).to_bytes(9, "big"))}, Skip.WEAK),
         ({"e": b64((2**80 + 1).to_bytes(11, "big"))}, Skip.WEAK),
         (huge(2048) | {"n": b64(((1 << 2048) - 2).to_bytes(256, "big"))}, Skip.WEAK),
         (huge(2040), Skip.WEAK),
+        (huge(2048) | {"n": b64(((1 << 8192) + 1).to_bytes(1025, "big"))}, Skip.WEAK),
         (huge(16384), Skip.WEAK),
     ],
 )
@@ -242,5 +247,31 @@ def test_no_made_up_signature_verifies_and_none_raises(alg, signature):
         assert not key_set(jwk(private)).find(KID).verify(alg, b"header.payload", signature)
 
 
-def test_a_large_key_is_a_key():
-    assert [KID] == list(key_set(huge(4096)).keys)
+@pytest.mark.parametrize("bits", [2048, 4096, 8192])
+@pytest.mark.parametrize("exponent", [2**16 + 1, 2**64 - 1])
+def test_a_large_key_is_a_key(bits, exponent):
+    large = huge(bits) | {"e": b64(exponent.to_bytes(8, "big").lstrip(b"\0"))}
+
+    assert [KID] == list(key_set(large).keys)
+
+
+def test_a_set_has_at_most_a_hundred_entries_unless_the_caller_says_otherwise():
+    assert 100 == len(key_set(*[{}] * 100).skipped)
+    with pytest.raises(KeySetError, match=r"^too many keys in the set$"):
+        key_set(*[{}] * 101)
+
+
+def test_two_keys_are_one_only_if_they_verify_the_same():
+    """Keys that were fetched again are kept if they are equal, so another key of the same name must not be."""
+    one, same, other = (key_set(jwk(rsa_key(serial=serial))) for serial in (0, 0, 1))
+
+    assert one == same
+    assert one.keys == same.keys
+    assert one.keys != other.keys
+    assert one.keys != key_set(jwk(rsa_key(), alg="RS256")).keys
+
+
+def test_the_causes_are_the_published_words():
+    expected = {"malformed", "type", "private", "use", "algorithm", "weak", "duplicate_kid", "no_kid"}
+
+    assert expected == {cause.value for cause in Skip}
