@@ -6,18 +6,26 @@ Rules of this module:
 * A stage's files live under one root. Absolute paths of the steps below `_MOVED` are moved there; the base image is
   the interpreter that runs the tests, so its version may be another than the image's.
 * COPY takes what `.dockerignore` lets through, and nothing else.
+* What a lock file decides is had from the index once a checkout: the environment `_TOOLS`, by the step that makes it, and
+  the wheels of the service, which pip then finds in a directory and checks against the lock file as it would any other.
 """
 
 import fnmatch
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.installed import installed
+
+_TOOLS = "/opt/tools"
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _MOVED = ("/opt", "/src", "/dist")
 """Directories that the steps make; everything else is the base image's."""
 
@@ -112,6 +120,7 @@ class Build:
     done: list[str] = field(default_factory=list)
     cwd: Path = Path("/")
     arguments: dict[str, str] = field(default_factory=dict)
+    from_wheels: dict[str, str] = field(default_factory=dict)
 
     def stage(self, stages: dict[str, Stage], name: str) -> None:
         """Carry out a stage, and first what it begins from."""
@@ -132,14 +141,42 @@ class Build:
 
     def run(self, step: Step) -> None:
         """RUN, by a shell that stops at the first error."""
+        if step.rest.startswith(f"python3 -m venv {_TOOLS} "):
+            self._have_tools(step)
+            self._have_wheels()
+        else:
+            self._shell(self.moved(step.rest))
+
+    def _have_tools(self, step: Step) -> None:
+        # It reads a grammar for three seconds at each start, to say of an IRI whether it is one.
+        make = f"{step.rest} && {_TOOLS}/bin/pip uninstall --yes rfc3987-syntax"
+        self._have(_TOOLS, "build.txt", lambda place: self._shell(make.replace(_TOOLS, place)))
+
+    def _have_wheels(self) -> None:
+        pip = f"{_TOOLS}/bin/pip download --only-binary :all: --require-hashes --no-deps"
+        lock = "serve.txt"
+        download = self.moved(f"{pip} -r requirements/{lock} --dest ")
+        self._have("/dist/wheels", lock, lambda place: self._shell(download + place))
+        self.from_wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.moved("/dist/wheels")}
+
+    def _have(self, path: str, lock: str, fill: Callable[[str], None]) -> None:
+        """Let a path lead to what was installed for a lock file; `fill` is given a directory, quoted."""
+        files = [self.source / "Dockerfile", self.source / "requirements" / lock]
+        name = f"image-{Path(path).name}-{_PYTHON}"
+        place = installed(name, files, lambda place: fill(shlex.quote(str(place))))
+        inside = self.inside(path)
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.symlink_to(place, target_is_directory=True)
+
+    def _shell(self, command: str) -> None:
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON"))
         }
         environment["PATH"] = f"{Path(sys.executable).resolve().parent}:{environment['PATH']}"
-        environment |= self.arguments
+        environment |= self.arguments | self.from_wheels
         environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1"}  # both only save time
         done = subprocess.run(
-            ["sh", "-ec", self.moved(step.rest)],
+            ["sh", "-ec", command],
             cwd=self.cwd,
             env=environment,
             capture_output=True,
@@ -147,7 +184,7 @@ class Build:
             check=False,
         )
         if done.returncode:
-            msg = f"{step.rest}\n{done.stdout}\n{done.stderr}"
+            msg = f"{command}\n{done.stdout}\n{done.stderr}"
             raise StepError(msg)
 
     def copy(self, step: Step) -> None:
