@@ -42,8 +42,10 @@ def fix(
     diagnosis = diagnose(source, settings, ignored)  # of Kubernetes documents nothing is closed
     for _ in range(_ROUNDS):
         chosen = _independent(diagnosis.findings)
+        if not chosen:
+            break
         text = _rewritten(diagnosis.source, [edit for finding in chosen for edit in finding.hit.edits])
-        if not chosen or text == diagnosis.source.text:
+        if text == diagnosis.source.text:
             break
         closed += chosen
         diagnosis = diagnose(read_text(text, source.file), settings, ignored)

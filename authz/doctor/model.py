@@ -1,9 +1,10 @@
 """A check, what it finds, and the change that closes it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from functools import wraps
+from typing import Any, Self, TypeVar
 
 from authz.config.settings import Settings
 from authz.doctor.inventory import Inventory
@@ -92,12 +93,30 @@ class CheckCase:
         settings: the policy's; None if no policy was given.
         repeated: paths of keys that appear twice.
         more: whether the file has documents that Envoy does not read.
+        found: what several checks ask, by the function that finds it (`once`).
     """
 
     inventory: Inventory
     settings: Settings | None = None
     repeated: tuple[Path, ...] = ()
     more: bool = False
+    found: dict[Callable[["CheckCase"], Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+_Found = TypeVar("_Found")
+
+
+def once(find: Callable[[CheckCase], _Found]) -> Callable[[CheckCase], _Found]:
+    """Let a function look at a case only once, for every check that asks; what it returns must not be changed."""
+
+    @wraps(find)
+    def kept(case: CheckCase) -> _Found:
+        if find not in case.found:
+            case.found[find] = find(case)
+        found: _Found = case.found[find]
+        return found
+
+    return kept
 
 
 Find = Callable[[CheckCase], Iterator[Hit]]

@@ -31,6 +31,11 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+@lru_cache(4096)
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: f"_{found[0]}", name).lower()
+
+
 def spelled(value: object, name: str) -> str:
     """Return the spelling of a field that a mapping uses; the proto's spelling if it uses neither."""
     return camel(name) if isinstance(value, dict) and name not in value and camel(name) in value else name
@@ -73,18 +78,17 @@ class Node:
         while waiting:
             node = waiting.pop()
             yield node
-            inner = [child for _, child in node.members()] or list(node.items())
-            waiting += reversed(inner)
+            value, path = node.value, node.path
+            if isinstance(value, dict):
+                waiting += [Node(child, (*path, key)) for key, child in reversed(value.items())]
+            elif isinstance(value, list):
+                waiting += [Node(value[index], (*path, index)) for index in reversed(range(len(value)))]
 
     @property
     def key(self) -> str:
         """The last step of the path in lower_snake; empty for an element of a list."""
         last = self.path[-1] if self.path else 0
-        return (
-            re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: f"_{found[0]}", last).lower()
-            if isinstance(last, str)
-            else ""
-        )
+        return _snake(last) if isinstance(last, str) else ""
 
     @property
     def present(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from authz.doctor.filters import Filter
 from authz.doctor.in_force import authz_settings, content, exemption
-from authz.doctor.model import CheckCase
+from authz.doctor.model import CheckCase, once
 from authz.doctor.node import Node
 from authz.doctor.places import Meeting, meeting
 from authz.doctor.routes import ChainRoute, Scope, routes, scopes
@@ -25,13 +25,18 @@ def bodies(case: CheckCase) -> Iterator[Node]:
     return (node for node in settings if node.present)
 
 
-def authz_overrides(case: CheckCase) -> Iterator[tuple[Scope, Node]]:
-    """Yield each level that overrides ext_authz, with the message by which it does so."""
-    for chain in case.inventory.guarded:
-        for scope in scopes([chain]):
-            yield from ((scope, content(entry)) for entry in authz_settings(scope.node, chain))
+@once
+def authz_overrides(case: CheckCase) -> list[tuple[Scope, Node]]:
+    """Return each level that overrides ext_authz, with the message by which it does so."""
+    return [
+        (scope, content(entry))
+        for chain in case.inventory.guarded
+        for scope in scopes([chain])
+        for entry in authz_settings(scope.node, chain)
+    ]
 
 
+@once
 def guarded_routes(case: CheckCase) -> list[ChainRoute]:
     """Return the routes to servers that ext_authz authorizes."""
     found = (
@@ -40,6 +45,7 @@ def guarded_routes(case: CheckCase) -> list[ChainRoute]:
     return [route for route in found if not exemption(route).present]
 
 
+@once
 def mcp_routes(case: CheckCase) -> list[ChainRoute]:
     """Return the guarded routes that lead to MCP servers: those that the policy's requests meet, or all without one."""
     found = guarded_routes(case)
@@ -47,6 +53,7 @@ def mcp_routes(case: CheckCase) -> list[ChainRoute]:
     return found if met is None else [route for route in found if met.path(route)]
 
 
+@once
 def policy_meets(case: CheckCase) -> Meeting | None:
     """Return what the policy's requests meet in the guarded chains; None without a policy."""
     if case.settings is None or not case.settings.directory.servers:

@@ -226,6 +226,8 @@ def _comments(text: str) -> Iterator[tuple[int, bool, str]]:
 
     Only the gaps between tokens are searched, because a "#" inside a value does not start a comment.
     """
+    if "#" not in text:
+        return
     end = 0
     for token in yaml.scan(text, Loader=LOADER):
         start = token.start_mark

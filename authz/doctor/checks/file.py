@@ -47,7 +47,7 @@ def _repeated(case: CheckCase) -> Iterator[Hit]:
     for path in case.repeated:
         yield Hit(Node(None, path), f"{path[-1]} appears twice", (Put(path, root.at(*path).value),))
     for node in root.walk():
-        names = {name for name, _ in node.members()}
+        names = node.value if isinstance(node.value, dict) else {}
         twins = sorted(name for name in names if camel(name) != name and camel(name) in names)
         yield from (Hit(node.at(name), f"{name} and {camel(name)}") for name in twins)
 

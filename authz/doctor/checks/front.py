@@ -14,7 +14,8 @@ from authz.doctor import expected
 from authz.doctor.data import load_data
 from authz.doctor.filters import Filter
 from authz.doctor.in_force import content, levels, runs, setting
-from authz.doctor.model import CheckCase, Edit, Find, Hit, Put
+from authz.doctor.inventory import FilterChain
+from authz.doctor.model import CheckCase, Edit, Find, Hit, Put, once
 from authz.doctor.node import Node
 from authz.doctor.parts import mcp_routes
 from authz.doctor.routes import ChainRoute, routes
@@ -48,22 +49,31 @@ class InFront:
 
 def in_front(case: CheckCase, *kinds: str) -> Iterator[InFront]:
     """Yield the filters in front, or those of some kinds."""
+    return (each for each in _all_in_front(case) if not kinds or each.filter.kind in kinds)
+
+
+@once
+def _all_in_front(case: CheckCase) -> list[InFront]:
     parts = (ChainRoute(_ANY_ROUTE, Node(None), chain) for chain in case.inventory.guarded if chain.partial)
-    for route in (*mcp_routes(case), *_leading_in(case), *parts):
-        authz = route.chain.authz
-        for each in route.chain.filters:
-            before = (authz is None or each.index < authz.index) and each is not route.chain.rewriter
-            if before and (not kinds or each.kind in kinds) and runs(each, route):
-                yield InFront(each, route)
+    return [
+        InFront(each, route)
+        for route in (*mcp_routes(case), *_leading_in(case), *parts)
+        for each in route.chain.filters
+        if _is_before(each, route.chain) and runs(each, route)
+    ]
 
 
-def _leading_in(case: CheckCase) -> Iterator[ChainRoute]:
-    """Yield the routes of other chains that lead to a guarded one through an internal listener."""
+def _is_before(each: Filter, chain: FilterChain) -> bool:
+    return (chain.authz is None or each.index < chain.authz.index) and each is not chain.rewriter
+
+
+@once
+def _leading_in(case: CheckCase) -> list[ChainRoute]:
+    """Return the routes of other chains that lead to a guarded one through an internal listener."""
     inner = {chain.listener.at("name").text for chain in case.inventory.guarded if chain.authz} - {""}
     doors = {name for name, cluster in case.inventory.clusters.items() if _internal(cluster) & inner}
-    for route in routes(chain for chain in case.inventory.chains if chain.whole and not chain.authz):
-        if route.clusters & doors and not route.serves_metadata:
-            yield route
+    others = routes(chain for chain in case.inventory.chains if chain.whole and not chain.authz)
+    return [route for route in others if route.clusters & doors and not route.serves_metadata]
 
 
 def _internal(cluster: Node) -> set[str]:
