@@ -3,12 +3,12 @@
 import json
 
 import pytest
-import yaml
 
 from authz.doctor.page import page
 from tests.support.chains import EXAMPLES_DIR
 from tests.support.commands import command
 from tests.support.policy_files import NATIVE, POLICY
+from tests.support.yaml_text import read_yaml
 
 OURS = (EXAMPLES_DIR / "standalone.yaml").read_text("utf-8")
 OPEN = OURS.replace("failure_mode_allow: false", "failure_mode_allow: true", 1)
@@ -61,7 +61,7 @@ def test_findings_can_be_had_as_json(doctor):
     assert ("error", "authz-fail-open", LINE, True) == tuple(
         finding[key] for key in ("severity", "id", "line", "fixable")
     )
-    assert {"failure_mode_allow": False} == yaml.safe_load(finding["cure"])
+    assert {"failure_mode_allow": False} == read_yaml(finding["cure"])
     assert {"path", "message", "detail", "risk"} < finding.keys()
 
 
@@ -86,7 +86,7 @@ def test_fix_writes_the_corrected_file_and_says_on_stderr_what_it_closed(doctor)
     file, ended = doctor(OPEN, "--fix")
 
     assert (0, f"closed {file}:{LINE}: {HEADLINE}\n") == (ended.status, ended.err)
-    assert yaml.safe_load(OURS) == yaml.safe_load(ended.out)
+    assert read_yaml(OURS) == read_yaml(ended.out)
 
 
 def test_fix_names_what_a_person_must_do_and_ends_with_1(doctor):
@@ -108,7 +108,7 @@ def test_fix_keeps_comments_with_what_they_stood_beside(doctor):
     )
 
 
-@pytest.mark.parametrize("text", [OURS, "# mine\n" + OURS, json.dumps(yaml.safe_load(OURS))])
+@pytest.mark.parametrize("text", [OURS, "# mine\n" + OURS, json.dumps(read_yaml(OURS))])
 def test_fix_leaves_a_file_as_it_is_in_which_nothing_is_to_be_closed(doctor, text):
     assert text == doctor(text, "--fix")[1].out
 
@@ -122,11 +122,11 @@ def test_fix_can_write_to_a_file(doctor, tmp_path):
 
 
 def test_json_is_read_with_its_lines_and_written_back_as_json(doctor):
-    _, told = doctor(json.dumps(yaml.safe_load(OPEN), indent=1), "--json")
-    _, fixed = doctor(json.dumps(yaml.safe_load(OPEN)), "--fix")
+    _, told = doctor(json.dumps(read_yaml(OPEN), indent=1), "--json")
+    _, fixed = doctor(json.dumps(read_yaml(OPEN)), "--fix")
 
     assert json.loads(told.out)["findings"][0]["line"] > 10
-    assert yaml.safe_load(OURS) == json.loads(fixed.out)
+    assert read_yaml(OURS) == json.loads(fixed.out)
 
 
 LIMITS = "limits: {body_bytes: 2097152, check_ms: 2000}\n"

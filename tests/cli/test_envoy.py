@@ -5,6 +5,7 @@ from authz.cli import envoy_merge
 from tests.support.commands import command
 from tests.support.policy_files import NATIVE, POLICY
 from tests.support.shop import shop
+from tests.support.yaml_text import read_yaml
 
 FILE = NATIVE.replace(
     "    resource: https://mcp.example/mcp\n",
@@ -28,7 +29,7 @@ def listen_address(rendered):
 
 def test_the_whole_bootstrap_goes_to_stdout(envoy):
     ended = envoy()
-    rendered = yaml.safe_load(ended.out)
+    rendered = read_yaml(ended.out)
 
     assert (0, "") == (ended.status, ended.err)
     assert 10000 == listen_address(rendered)["port_value"]
@@ -50,14 +51,14 @@ def test_the_whole_bootstrap_goes_to_stdout(envoy):
 def test_what_is_named_as_this_machines_own_is_not_open_to_the_network(envoy, resource, options, expected):
     ended = envoy(*options, text=FILE.replace("http://localhost:10000/mcp", resource))
 
-    assert (0, expected) == (ended.status, listen_address(yaml.safe_load(ended.out))["address"])
+    assert (0, expected) == (ended.status, listen_address(read_yaml(ended.out))["address"])
 
 
 def test_a_listener_that_also_serves_a_public_name_is_open_to_the_network(envoy):
     second = "  other: {resource: http://mcp.example:10000/other, upstream: http://127.0.0.1:8081/mcp, issuers: [main]}\n"
     ended = envoy(text=FILE.replace("servers:\n", f"servers:\n{second}"))
 
-    assert (0, "0.0.0.0") == (ended.status, listen_address(yaml.safe_load(ended.out))["address"])
+    assert (0, "0.0.0.0") == (ended.status, listen_address(read_yaml(ended.out))["address"])
 
 
 def test_it_can_be_written_to_a_file_instead(envoy, tmp_path):
@@ -76,13 +77,13 @@ def test_the_filters_alone_have_no_listener_of_their_own(envoy):
     bootstrap, filters = envoy("--part", "bootstrap").out, envoy("--part", "filters").out
 
     assert bootstrap == envoy().out
-    assert "static_resources" not in yaml.safe_load(filters)
+    assert "static_resources" not in read_yaml(filters)
     assert "envoy.filters.http.ext_authz" in filters
-    assert "admin" not in yaml.safe_load(filters)
+    assert "admin" not in read_yaml(filters)
 
 
 def test_the_addresses_can_be_given(envoy):
-    rendered = yaml.safe_load(
+    rendered = read_yaml(
         envoy(
             "--listen", "127.0.0.1:18000", "--service", "unix:/run/a.sock", "--admin", "127.0.0.1:18001"
         ).out
@@ -101,7 +102,7 @@ def test_kubernetes_documents_with_a_backend_are_rendered(envoy):
     ended = envoy("--listen", ":10000", text=POLICY + backend)
 
     assert 0 == ended.status
-    assert "mcp.internal" in str(yaml.safe_load(ended.out)["static_resources"]["clusters"])
+    assert "mcp.internal" in str(read_yaml(ended.out)["static_resources"]["clusters"])
 
 
 BAD = [
@@ -183,19 +184,19 @@ RENDERED = {
 def plain(tmp_path_factory):
     file = tmp_path_factory.mktemp("plain") / "policy.yaml"
     file.write_text(HTTPS)
-    return str(yaml.safe_load(command("envoy", "-c", file, "--listen", ":443").out))
+    return str(read_yaml(command("envoy", "-c", file, "--listen", ":443").out))
 
 
 @pytest.mark.parametrize(("options", "expected"), RENDERED.values(), ids=RENDERED)
 def test_what_an_option_names_is_in_what_is_rendered_and_not_without_it(envoy, plain, options, expected):
-    asked = str(yaml.safe_load(envoy("--listen", ":443", *options, text=HTTPS).out))
+    asked = str(read_yaml(envoy("--listen", ":443", *options, text=HTTPS).out))
 
     assert [] == [words for words in expected if words not in asked]
     assert [] == [words for words in expected if words in plain and "inner.example" not in words]
 
 
 def test_with_tls_to_clients_the_port_of_https_resources_is_the_default(envoy):
-    assert 8443 == listen_address(yaml.safe_load(envoy(*TLS, text=HTTPS).out))["port_value"]
+    assert 8443 == listen_address(read_yaml(envoy(*TLS, text=HTTPS).out))["port_value"]
 
 
 def test_a_shadow_is_warned_of_on_stderr_and_at_the_top_of_the_file(envoy):
@@ -296,7 +297,7 @@ def test_a_merge_writes_the_file_and_prints_what_changes_for_others(envoy, hers,
 def test_a_merge_to_stdout_keeps_the_table_apart_from_it(envoy, hers):
     ended = envoy("--merge", hers, "--isolate")
 
-    assert 2 == len(yaml.safe_load(ended.out)["static_resources"]["listeners"])
+    assert 2 == len(read_yaml(ended.out)["static_resources"]["listeners"])
     assert ended.err.startswith("what changes")
     assert "%2F" not in ended.err
 
@@ -336,8 +337,8 @@ def test_a_merge_that_is_refused_writes_nothing(envoy, hers, tmp_path):
 
 
 def test_at_a_terminal_one_is_asked_which_of_several_managers_is_meant(envoy, hers, tmp_path, monkeypatch):
-    tree = yaml.safe_load(HERS)
-    second = yaml.safe_load(HERS)["static_resources"]["listeners"][0] | {"name": "edge"}
+    tree = read_yaml(HERS)
+    second = read_yaml(HERS)["static_resources"]["listeners"][0] | {"name": "edge"}
     tree["static_resources"]["listeners"].append(second)
     hers.write_text(yaml.safe_dump(tree, sort_keys=False))
     monkeypatch.setattr(envoy_merge, "_at_a_terminal", lambda: True)
@@ -345,7 +346,7 @@ def test_at_a_terminal_one_is_asked_which_of_several_managers_is_meant(envoy, he
         "typer.prompt", lambda text, **_: {"public": "x", "edge": "edge"}[text.split("(")[1].split(",")[0]]
     )
     ended = envoy("--merge", hers, "-o", tmp_path / "out.yaml")
-    merged = yaml.safe_load((tmp_path / "out.yaml").read_text())["static_resources"]["listeners"]
+    merged = read_yaml((tmp_path / "out.yaml").read_text())["static_resources"]["listeners"]
 
     assert 0 == ended.status
     assert [4, 8] == [

@@ -18,9 +18,10 @@ from tests.support.commands import command
 from tests.support.helm import CHART, KUBERNETES, helm, rendered, template
 from tests.support.manifests import K8S, built, container, copied, named, of_kind, walk
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import read_yaml
 
 TEMPLATES = {file.name: file.read_text("utf-8") for file in sorted((CHART / "templates").iterdir())}
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+VALUES = read_yaml((CHART / "values.yaml").read_text("utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 
 
@@ -182,8 +183,8 @@ def test_issuers_stand_in_place_of_the_policys_own(key, tmp_path):
 
     policy = named(rendered(*key, "--values", values), "ConfigMap", "mcp-policy")["data"]["policy.yaml"]
 
-    shipped = yaml.safe_load((K8S / "policy/policy.yaml").read_text("utf-8"))
-    assert shipped | {"issuers": ours} == yaml.safe_load(policy)
+    shipped = read_yaml((K8S / "policy/policy.yaml").read_text("utf-8"))
+    assert shipped | {"issuers": ours} == read_yaml(policy)
 
 
 def test_a_policy_with_other_issuers_keeps_its_large_numbers(own, key, tmp_path):

@@ -4,15 +4,16 @@ What the renderer and the policy's defaults say is in force; manifests, examples
 """
 
 import re
+from functools import cache
 
 import pytest
-import yaml
 
 from authz.config.native.model import PolicyFile
 from authz.edge.serve import CALLS_PER_CORE
 from authz.render.model import TRY_SLACK
 from tests.support.manifests import K8S, ROOT, walk
 from tests.support.tracked import tracked
+from tests.support.yaml_text import read_all_yaml, read_yaml
 
 GUIDE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 WORKERS = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
@@ -34,23 +35,23 @@ RENDERED = [
 
 
 def documents(path):
-    return [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each is not None]
+    return [each for each in read_all_yaml(path.read_text(encoding="utf-8")) if each is not None]
 
 
+@cache
 def values():
-    """Yield each value of those files: the file, the path in it, and the value."""
-    for path in RENDERED:
-        for document in documents(path):
-            for place, value in walk(document):
-                yield path.relative_to(ROOT), place, value
-
-
-VALUES = list(values())
+    """Return each value of those files: the file, the path in it, and the value."""
+    return [
+        (path.relative_to(ROOT), place, value)
+        for path in RENDERED
+        for document in documents(path)
+        for place, value in walk(document)
+    ]
 
 
 def found(pattern):
     """Return the values at paths that match, by place; there is at least one."""
-    hits = {f"{file}: {place}": value for file, place, value in VALUES if re.search(pattern, place)}
+    hits = {f"{file}: {place}": value for file, place, value in values() if re.search(pattern, place)}
     assert hits, pattern
     return hits
 
@@ -177,7 +178,7 @@ def test_the_guide_to_sizing_has_the_figures_of_the_manifests():
 
 
 def test_the_charts_values_are_those_of_the_manifests():
-    chart = yaml.safe_load((K8S / "chart/values.yaml").read_text(encoding="utf-8"))
+    chart = read_yaml((K8S / "chart/values.yaml").read_text(encoding="utf-8"))
     parts = containers(PODS["gateway.yaml"])
     scaler = next(
         one for one in documents(K8S / "base/scaling.yaml") if one["kind"] == "HorizontalPodAutoscaler"

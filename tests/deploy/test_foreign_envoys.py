@@ -6,7 +6,6 @@ What each cannot do without the patch is shown first.
 import json
 
 import pytest
-import yaml
 
 from authz.demo.stack import Stack
 from tests.support import cluster_envoys
@@ -15,6 +14,7 @@ from tests.support.real_envoy import free_port, running_envoy
 from tests.support.running import EVERYTHING, arrived, socket_of
 from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
+from tests.support.yaml_text import read_yaml
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_envoy_gateways_own_policies_alone_refuse_every_call_as_they_cannot_hand
     port = free_port()
     text = cluster_envoys.envoy_gateway(port, gateway_places(stack), without="EnvoyPatchPolicy")
 
-    found = {path.rpartition(".")[2] for path, _ in walk(yaml.safe_load(text))}
+    found = {path.rpartition(".")[2] for path, _ in walk(read_yaml(text))}
     with running_envoy(text, port, tmp_path) as running:
         answer = asked(stack, running, stack.token(), call())
 

@@ -11,7 +11,6 @@ import jsonschema
 import kubernetes_validate
 import promql_parser
 import pytest
-import yaml
 
 from authz.config.load import load
 from tests.support.commands import command
@@ -33,6 +32,7 @@ from tests.support.manifests import (
 from tests.support.real_envoy import validate
 from tests.support.services import exposed
 from tests.support.tracked import tracked
+from tests.support.yaml_text import read_yaml
 
 KUBERNETES = ("1.30", "1.34")
 """The oldest version that the manifests need, and a later one."""
@@ -289,10 +289,10 @@ def test_envoy_accepts_its_config_map_whose_limits_are_the_policys(name, tmp_pat
 
     done = validate(text, tmp_path)
 
-    found = {path.rpartition(".")[2]: value for path, value in walk(yaml.safe_load(text))}
+    found = {path.rpartition(".")[2]: value for path, value in walk(read_yaml(text))}
     assert (0, settings.max_body) == (done.returncode, found["max_request_bytes"]), done.stderr
     assert {server.path for server in settings.directory.servers} <= {
-        v for p, v in walk(yaml.safe_load(text)) if p.endswith("match.path")
+        v for p, v in walk(read_yaml(text)) if p.endswith("match.path")
     }
 
 
@@ -309,18 +309,14 @@ def test_what_is_said_twice_of_the_services_container_is_the_same():
 def test_each_gateway_hands_over_bodies_up_to_the_limit_of_the_policy():
     limit = load(str(copied() / "policy/policy.yaml"), environment={}).max_body
     security = named(built("overlays/envoy-gateway"), "SecurityPolicy", "mcp")["spec"]["extAuth"]
-    [provider] = yaml.safe_load((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))[
-        "extensionProviders"
-    ]
+    [provider] = read_yaml((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))["extensionProviders"]
 
     assert limit == security["bodyToExtAuth"]["maxRequestBytes"]
     assert limit == provider["envoyExtAuthzGrpc"]["includeRequestBodyInCheck"]["maxRequestBytes"]
 
 
 def test_the_lines_for_istios_mesh_configuration_name_fields_that_it_has():
-    [provider] = yaml.safe_load((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))[
-        "extensionProviders"
-    ]
+    [provider] = read_yaml((K8S / "overlays/istio/meshconfig.yaml").read_text("utf-8"))["extensionProviders"]
     grpc, body = (
         proto_fields("EnvoyExternalAuthorizationGrpcProvider"),
         proto_fields("EnvoyExternalAuthorizationRequestBody"),

@@ -8,7 +8,6 @@ import subprocess
 
 import httpx
 import pytest
-import yaml
 
 from authz.demo.ports import free_port
 from tests.deploy.test_dashboard import queries
@@ -17,6 +16,7 @@ from tests.support.manifests import walk
 from tests.support.real_envoy import running_envoy
 from tests.support.serving import Served, ask
 from tests.support.waiting import DEADLINE, eventually
+from tests.support.yaml_text import read_all_yaml, read_yaml
 
 WITH_DATA = {"Workers up", "Denied", "Policy's age", "By reason", "Rules that nothing came to", "A Check"} | {
     "Audit records lost",
@@ -44,9 +44,7 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 def kept():
     """What the manifests have Prometheus keep of Envoy's statistics."""
     text = (ROOT / "k8s/components/monitoring/scrape.yaml").read_text("utf-8")
-    [rule] = [
-        rule for path, rule in walk(list(yaml.safe_load_all(text))) if path.endswith("metricRelabelings.0")
-    ]
+    [rule] = [rule for path, rule in walk(list(read_all_yaml(text))) if path.endswith("metricRelabelings.0")]
     return json.dumps(
         {"source_labels": rule["sourceLabels"], "regex": rule["regex"], "action": rule["action"]}
     )
@@ -136,7 +134,7 @@ def test_each_statistic_of_envoy_that_is_asked_for_is_kept(ask_prometheus):
 
 
 def test_each_alert_can_be_asked_and_only_the_one_about_an_envoy_without_its_service_fires(ask_prometheus):
-    rules = yaml.safe_load((ROOT / "k8s/components/monitoring/alerts.yaml").read_text("utf-8"))
+    rules = read_yaml((ROOT / "k8s/components/monitoring/alerts.yaml").read_text("utf-8"))
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
 
     fires = [rule["alert"] for rule in alerts if ask_prometheus(rule["expr"])]

@@ -1,7 +1,7 @@
 """Whatever a file says, the doctor answers; what it writes, it does not change again."""
 
 import contextlib
-import copy
+import functools
 import json
 
 from hypothesis import given, settings
@@ -15,7 +15,6 @@ from authz.doctor.source import read_text
 from tests.support.holes import ours
 from tests.support.yaml_text import write_yaml
 
-OURS = ours()
 KEYS = st.sampled_from(
     [
         "@type",
@@ -132,14 +131,16 @@ def places(value, path=()):
         yield from places(item, (*path, key))
 
 
-PLACES = sorted(places(OURS), key=str)
+@functools.cache
+def places_of_ours():
+    return sorted(places(ours()), key=str)
 
 
 @st.composite
 def broken(draw):
     """Ours, with anything put in the place of a few values, or values taken out."""
-    tree = copy.deepcopy(OURS)
-    for *around, last in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
+    tree = ours()
+    for *around, last in draw(st.lists(st.sampled_from(places_of_ours()), min_size=1, max_size=4)):
         target = tree
         for step in around:
             known = isinstance(target, dict) and step in target

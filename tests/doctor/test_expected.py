@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 import authz.doctor
 from authz.doctor import expected
@@ -15,6 +14,7 @@ from authz.render.bootstrap import bootstrap
 from authz.render.sample import sample
 from tests.support.chains import SIDECAR
 from tests.support.holes import Tree
+from tests.support.yaml_text import read_yaml
 
 KEPT = Path(authz.doctor.__file__).with_name("expected.yaml")
 ROWS = {id_: row for rows in load_data("catalog.yaml").values() for id_, row in rows.items()}
@@ -22,7 +22,7 @@ ROWS = {id_: row for rows in load_data("catalog.yaml").values() for id_, row in 
 
 @pytest.fixture(scope="module")
 def tree():
-    return Tree(yaml.safe_load(bootstrap(SIDECAR)))
+    return Tree(read_yaml(bootstrap(SIDECAR)))
 
 
 def test_the_data_is_what_the_renderer_writes_today():

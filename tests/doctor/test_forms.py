@@ -5,7 +5,6 @@ import json
 
 import httpx
 import pytest
-import yaml
 
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
@@ -16,7 +15,7 @@ from tests.support.chains import SIDECAR
 from tests.support.holes import AUTHZ, EXT, LUA, NAMED, PROC, Tree, ours
 from tests.support.real_envoy import free_port, running_envoy
 from tests.support.waiting import DEADLINE
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 TYPE = "type.googleapis.com/envoy."
 LISTENER, ROUTES, CLUSTER = (
@@ -88,7 +87,7 @@ def test_an_old_version_is_found_in_a_config_dump(dump):
 
 @pytest.mark.envoy
 def test_a_bootstrap_that_gets_everything_by_xds_is_not_called_clean(dump):
-    assert ["not-seen"] == found(yaml.safe_load(dump[1]))
+    assert ["not-seen"] == found(read_yaml(dump[1]))
 
 
 def test_a_listener_alone_is_looked_at_and_its_clusters_are_not_seen(tree):
@@ -134,7 +133,7 @@ def test_routes_by_rds_are_seen_when_they_are_in_the_same_file(tree):
 
 
 def test_the_filters_part_is_looked_at_as_a_whole():
-    part = yaml.safe_load(filters(SIDECAR))
+    part = read_yaml(filters(SIDECAR))
     broken = copy.deepcopy(part)
     broken["http_connection_manager"]["normalize_path"] = False
     broken["http_filters"][1]["typed_config"]["failure_mode_allow"] = True

@@ -1,17 +1,16 @@
 """A rewriter in pools: what holds for the one that decides holds for each."""
 
 import pytest
-import yaml
 
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.source import read_text
 from authz.render.bootstrap import bootstrap
 from tests.support.chains import SIDECAR
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 
 def rendered():
-    return yaml.safe_load(bootstrap(SIDECAR))
+    return read_yaml(bootstrap(SIDECAR))
 
 
 def pool(tree, number):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import yaml
 
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
@@ -23,7 +22,7 @@ from tests.support.running import another_gateway, shared_stack
 from tests.support.tokens import A_DAY
 from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 pytestmark = pytest.mark.envoy
 
@@ -52,7 +51,7 @@ def stage(pytestconfig):
     )
     stack.supervisor.start(gateway.service())
     assert gateway.envoy().argv
-    base = yaml.safe_load((stack.supervisor.logs / "doctor.yaml").read_text("utf-8"))
+    base = read_yaml((stack.supervisor.logs / "doctor.yaml").read_text("utf-8"))
     del base["admin"]
     return Stage(
         base=base,
@@ -228,7 +227,7 @@ def test_what_gets_through_a_hole_no_longer_does_once_it_is_closed(stage, case, 
     root = planted(stage, case)
     broken = read_text(write_yaml(root), "envoy.yaml")
     found = {finding.check.id for finding in diagnose(broken).findings}
-    mended = yaml.safe_load(fix(broken)[1].source.text)
+    mended = read_yaml(fix(broken)[1].source.text)
 
     with serving(root, tmp_path / "broken") as port:
         assert eventually(lambda: case.through(stage, port))

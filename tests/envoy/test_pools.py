@@ -6,14 +6,13 @@ import threading
 
 import httpx
 import pytest
-import yaml
 
 from tests.support.legacy import without_body
 from tests.support.raw_server import response, stream_head
 from tests.support.running import another_gateway
 from tests.support.waiting import DEADLINE, eventually
 from tests.support.wire import ask, call, message, request
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 pytestmark = pytest.mark.envoy
 
@@ -33,7 +32,7 @@ def narrow(stack, raw):
     stack.supervisor.start(gateway.service())
     envoy = gateway.envoy()
     file = stack.supervisor.logs / f"{gateway.name}.yaml"
-    tree = yaml.safe_load(file.read_text("utf-8"))
+    tree = read_yaml(file.read_text("utf-8"))
     pools = [cluster for cluster in tree["static_resources"]["clusters"] if "rewriter_" in cluster["name"]]
     for pool in pools:
         pool["circuit_breakers"]["thresholds"][0]["max_requests"] = ROOM

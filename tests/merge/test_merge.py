@@ -13,6 +13,7 @@ from authz.render.options import Rate, RenderOptions
 from tests.support.real_envoy import validate
 from tests.support.shared_shop import chain_for
 from tests.support.shop import shop
+from tests.support.yaml_text import read_yaml
 
 SHOP = shop()
 FORMS = pytest.mark.parametrize("isolate", [False, True], ids=["merged", "isolated"])
@@ -58,7 +59,7 @@ def test_line_ends_of_the_file_are_kept(text):
 
     assert text.removesuffix("\n") == without_merged(out, "f").removesuffix("\n")
     assert out == merged(out).text
-    assert yaml.safe_load(merged().text) == yaml.safe_load(out)
+    assert read_yaml(merged().text) == read_yaml(out)
 
 
 def test_every_line_of_the_file_is_kept_in_its_order():
@@ -68,7 +69,7 @@ def test_every_line_of_the_file_is_kept_in_its_order():
 
 
 def test_filters_come_last_before_the_router_and_are_off_for_every_other_route():
-    tree = yaml.safe_load(merged().text)
+    tree = read_yaml(merged().text)
     names = [each["name"].rpartition(".")[2] for each in manager(tree)["http_filters"]]
     table = manager(tree)["route_config"]
     judged = {
@@ -92,7 +93,7 @@ def test_filters_come_last_before_the_router_and_are_off_for_every_other_route()
 
 
 def test_filters_that_could_change_what_is_judged_are_off_on_the_mcp_routes():
-    routes = manager(yaml.safe_load(merged().text))["route_config"]["virtual_hosts"][0]["routes"]
+    routes = manager(read_yaml(merged().text))["route_config"]["virtual_hosts"][0]["routes"]
     mcp = next(each for each in routes if each.get("name") == "mcp-tools")
     off = {name for name, entry in mcp["typed_per_filter_config"].items() if entry.get("disabled")}
 
@@ -102,7 +103,7 @@ def test_filters_that_could_change_what_is_judged_are_off_on_the_mcp_routes():
 
 
 def test_isolated_the_owners_manager_gets_routes_and_nothing_else():
-    before, after = (yaml.safe_load(text) for text in (SHOP, merged(isolate=True).text))
+    before, after = (read_yaml(text) for text in (SHOP, merged(isolate=True).text))
     routes = manager(after)["route_config"]["virtual_hosts"][0]
     del routes["routes"][:2]
 
@@ -117,7 +118,7 @@ def test_isolated_the_owners_manager_gets_routes_and_nothing_else():
 
 def test_a_host_that_reaches_no_virtual_host_gets_one_that_ends_in_404():
     text = merged(shop(domains="shop.example.com"), "tools.example.com:10000").text
-    added = manager(yaml.safe_load(text))["route_config"]["virtual_hosts"][-1]
+    added = manager(read_yaml(text))["route_config"]["virtual_hosts"][-1]
 
     assert (["tools.example.com:10000"], "none") == (added["domains"], added["routes"][-1]["name"])
 
@@ -133,7 +134,7 @@ def test_an_ext_authz_of_the_owner_keeps_its_name_and_ours_gets_another():
     out = merged(text).text
     found = diagnose(read_text(out, "f"), chain_for("shop.example.com")[1]).findings
 
-    assert "mcp-authz" in [each["name"] for each in manager(yaml.safe_load(out))["http_filters"]]
+    assert "mcp-authz" in [each["name"] for each in manager(read_yaml(out))["http_filters"]]
     assert [] == [each.check.id for each in found if each.check.severity is not Severity.HINT]
 
 
@@ -155,9 +156,9 @@ def test_the_table_names_the_paths_that_are_taken_and_by_whom_they_were_served()
 
 
 def second(text, name="second", stat="second"):
-    tree = yaml.safe_load(text)
+    tree = read_yaml(text)
     (listener,) = tree["static_resources"]["listeners"]
-    other = yaml.safe_load(yaml.safe_dump(listener))
+    other = read_yaml(yaml.safe_dump(listener))
     other["name"] = name
     manager({"static_resources": {"listeners": [other]}})["stat_prefix"] = stat
     tree["static_resources"]["listeners"].append(other)
@@ -166,7 +167,7 @@ def second(text, name="second", stat="second"):
 
 def test_of_several_listeners_one_is_chosen_by_name_or_by_stat_prefix():
     for name in ("edge", "stats"):
-        tree = yaml.safe_load(merged(second(SHOP, "edge", "stats"), listener=name).text)
+        tree = read_yaml(merged(second(SHOP, "edge", "stats"), listener=name).text)
         assert ["router", 7] == [
             manager(tree)["http_filters"][-1]["name"][-6:],
             len(manager(tree, 1)["http_filters"]) - 1,
@@ -200,7 +201,7 @@ def test_what_cannot_be_done_safely_is_refused_by_name_and_line(text, options, s
 
 
 def test_routes_that_come_by_rds_are_refused_with_the_line():
-    tree = yaml.safe_load(SHOP)
+    tree = read_yaml(SHOP)
     config = manager(tree)
     del config["route_config"]
     config["rds"] = {"route_config_name": "shop", "config_source": {"ads": {}}}

@@ -21,6 +21,7 @@ from tests.support.real_envoy import check_service, free_port, running_envoy
 from tests.support.shared_shop import chain_for
 from tests.support.shop import HOSTS, ISSUER, Asked, answered, backend, shop
 from tests.support.tokens import current, token
+from tests.support.yaml_text import read_yaml
 
 pytestmark = pytest.mark.envoy
 
@@ -246,7 +247,7 @@ def starts(answers):
 def test_a_fault_is_named_and_the_fixed_file_serves_the_shop_and_guards_mcp(running, name, tmp_path):
     port, good, before, forms, settings, checks, driven = running
     id_, plant = FAULTS[name]
-    tree = copy.deepcopy(yaml.safe_load(forms[name.startswith("isolated")]))
+    tree = copy.deepcopy(read_yaml(forms[name.startswith("isolated")]))
     plant(Shop(tree))
     broken = read_text(yaml.safe_dump(tree, sort_keys=False), "shop.yaml")
     _, after = fix(broken, settings)

@@ -16,6 +16,7 @@ import yaml
 
 from tests.support.manifests import Object, built, copied, named, of_kind
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import read_yaml
 
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _MANAGER = "envoy.filters.network.http_connection_manager"
@@ -103,7 +104,7 @@ def istio(port: int, places: dict[str, Object]) -> str:
 
 def _provider() -> Object:
     text = (copied() / "overlays/istio/meshconfig.yaml").read_text("utf-8")
-    [provider] = yaml.safe_load(text)["extensionProviders"]
+    [provider] = read_yaml(text)["extensionProviders"]
     policy = named(built("overlays/istio"), "AuthorizationPolicy", "mcp")
     assert provider["name"] == policy["spec"]["provider"]["name"]
     return provider["envoyExtAuthzGrpc"]

@@ -1,8 +1,6 @@
 """A bootstrap that somebody else wrote, and what its owner does with `--part filters`: the four steps it names."""
 
-import yaml
-
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 FOREIGN = """
 static_resources:
@@ -47,7 +45,7 @@ static_resources:
 
 def pasted(filters: str) -> str:
     """The foreign bootstrap with the rendered pieces in their places."""
-    part, foreign = yaml.safe_load(filters), yaml.safe_load(FOREIGN)
+    part, foreign = read_yaml(filters), read_yaml(FOREIGN)
     resources = foreign["static_resources"]
     config = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     config.update(part["http_connection_manager"])

@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.manifests import K8S, ROOT, Object
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import read_all_yaml
 
 CHART = K8S / "chart"
 KUBERNETES = "1.34.0"
@@ -35,4 +35,4 @@ def rendered(*options: str | Path) -> tuple[Object, ...]:
     """The chart's objects with these options."""
     done = template(*options)
     assert 0 == done.returncode, done.stderr
-    return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
+    return tuple(one for one in read_all_yaml(done.stdout) if one)

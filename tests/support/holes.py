@@ -11,12 +11,12 @@ import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
-
-import yaml
 
 from authz.render.bootstrap import bootstrap
 from tests.support.chains import STANDALONE
+from tests.support.yaml_text import read_yaml
 
 EXT = "type.googleapis.com/envoy.extensions"
 AUTHZ_PER_ROUTE = f"{EXT}.filters.http.ext_authz.v3.ExtAuthzPerRoute"
@@ -121,7 +121,12 @@ class Hole:
 
 def ours() -> dict[str, Any]:
     """Give a bootstrap of ours on which nothing is found, not even a hint."""
-    return yaml.safe_load(bootstrap(STANDALONE))
+    return read_yaml(_ours())
+
+
+@cache
+def _ours() -> str:
+    return bootstrap(STANDALONE)
 
 
 HOLES: list[Hole] = []

@@ -10,6 +10,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,6 +112,7 @@ async def endless_headers(connection: Connection) -> None:
         await connection.write(b"x-filler: " + b"x" * 60_000 + b"\r\n")
 
 
+@cache
 def gzip_bomb() -> Answer:
     """64 MiB of spaces around an otherwise acceptable document, packed."""
     return page(gzip.compress(b" " * (64 * MIB), 1), content_encoding="gzip")

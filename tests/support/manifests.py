@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.waiting import DEADLINE
+from tests.support.yaml_text import read_all_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
@@ -68,7 +69,7 @@ def built(name: str) -> tuple[Object, ...]:
     """The objects of a base or overlay."""
     done = kustomize(copied() / name)
     assert 0 == done.returncode, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(read_all_yaml(done.stdout))
 
 
 def of_kind(objects: tuple[Object, ...], *kinds: str) -> list[Object]:

@@ -2,9 +2,8 @@
 
 import functools
 
-import yaml
-
 from authz.render.bootstrap import bootstrap
+from tests.support.yaml_text import read_yaml
 
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 CORS = "envoy.filters.http.cors"
@@ -13,7 +12,7 @@ CORS = "envoy.filters.http.cors"
 @functools.cache
 def tree(chain):
     """The rendered bootstrap, read as Envoy reads it."""
-    return yaml.safe_load(bootstrap(chain))
+    return read_yaml(bootstrap(chain))
 
 
 def manager(chain):

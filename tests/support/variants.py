@@ -13,8 +13,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from authz.demo.binary import envoy_binary
 from authz.demo.gateway import Gateway, Ports
 from authz.demo.ports import free_port
@@ -25,7 +23,7 @@ from tests.support.certificates import Authority, Pair
 from tests.support.commands import command
 from tests.support.rendered import found
 from tests.support.waiting import DEADLINE
-from tests.support.yaml_text import write_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 NAMES = (
     "orders.example.com",
@@ -103,7 +101,7 @@ class Variant(Gateway):
         files = self.security.files if self.security else {}
         for old, new in {**dict.fromkeys(NAMES, "localhost"), **files}.items():
             text = text.replace(old, str(new))
-        tree = yaml.safe_load(text)
+        tree = read_yaml(text)
         (listener,) = tree["static_resources"]["listeners"]
         _move(listener["address"], f"127.0.0.1:{self.ports.envoy}")
         if "admin" in tree:
