@@ -68,7 +68,7 @@ _SECURITY = {
     "security.one-spelling": ("SEC-11", "A resource is judged in one spelling of its URI."),
     "security.no-list-without-rewriter": (
         "SEC-14",
-        "An Envoy that surely has no rewriter gets no list.",
+        "No list passes an Envoy whose rewriter has not come, or comes no more.",
     ),
     "security.hidden-is-unknown": (
         "SEC-12",

@@ -26,7 +26,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         caller: who asks, once the token was verified.
         request_id: the JSON-RPC id to answer with; None if there is none or it is unknown.
         version: the MCP protocol version that the request declares, empty when it declares none.
-        rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open.
+        rewrite: whether the response must pass the rewriter: it can hold a list, begin a session or stay open, or shows
+            whether there is a rewriter.
         session: what becomes of the session id on its way upstream.
         event: what becomes of the id of the last event on its way upstream (`Last-Event-ID`).
         headers: what becomes of the client's other headers on their way upstream.
@@ -72,11 +73,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def principal(self) -> Principal | None:
         """The caller's identity, once the token was verified."""
         return None if self.caller is None else self.caller.principal
-
-    @property
-    def probes(self) -> bool:
-        """Whether the denial asks for the rewriter, for want of which it is one: Envoy runs it on this answer too."""
-        return self.reason is Reason.REWRITER_MISSING
 
     @property
     def verdict(self) -> str:

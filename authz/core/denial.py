@@ -40,8 +40,8 @@ from authz.core.tool_refusal import tool_refusal
 
 _WELL_KNOWN = "/.well-known/"
 METADATA_PATH = f"{_WELL_KNOWN}oauth-protected-resource"
-RETRY_AFTER = "10"
-"""Seconds after which a client may try again to open a stream."""
+RETRY_AFTER = {Reason.TOO_MANY_STREAMS: "10", Reason.REWRITER_MISSING: "1"}
+"""Seconds after which a client may try again."""
 STEP_UP_SINCE = "2025-11-25"
 """First protocol version whose clients answer a 403 insufficient_scope challenge by asking for more scope."""
 _KEEPS_ITS_SESSION = re.compile(r"python-httpx2/|\bmcp(?:-python)?(?:-sdk)?/2\.")
@@ -81,8 +81,8 @@ def render_denial(
         limits: the bounds by which the message was read, for the rule of form that it breaks.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    if decision.reason is Reason.TOO_MANY_STREAMS:
-        headers.append(("retry-after", RETRY_AFTER))
+    if decision.reason in RETRY_AFTER:
+        headers.append(("retry-after", RETRY_AFTER[decision.reason]))
     challenge = _challenge(decision, server, request)
     if challenge:
         headers.append(("www-authenticate", challenge))

@@ -55,7 +55,9 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
         stream_grace: seconds for which a response may stay open after its caller's token has expired.
         admit_stream: says whether a caller may open one more stream at a server, and counts on it if so.
         changed: says whether a locked item was last seen changed.
-        rewriter_missing: says whether it is sure that the Envoy at an address trims no lists.
+        refuses_lists: says whether a list for a subject must not pass the Envoy at an address, because it is not sure that
+            it would be trimmed.
+        wants_rewriter: says whether a refusal should ask for the rewriter there, to find out.
         rewrite_every_answer: whether the answer to every request passes the rewriter, so that none outlives its token.
         candidate: the snapshot whose decisions are compared with these and never applied; None for none.
     """
@@ -70,7 +72,8 @@ class PolicySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     stream_grace: float
     admit_stream: Callable[[Principal, str], bool] = lambda _caller, _server: True
     changed: Changed = nothing_changed
-    rewriter_missing: Callable[[str], bool] = lambda _listener: False
+    refuses_lists: Callable[[str, str], bool] = lambda _listener, _subject: False
+    wants_rewriter: Callable[[str, str], bool] = lambda _listener, _subject: False
     rewrite_every_answer: bool = False
     candidate: "PolicySnapshot | None" = None
 
@@ -176,15 +179,35 @@ def _judge(
             return verdict, item
     row = message.row
     names_others = row.lists or row.may_stream  # a stream can redeliver a list
-    if names_others and server.needs_rewriter and snapshot.rewriter_missing(request.listener()):
+    if names_others and _untrimmed(request, server, caller, snapshot):
         verdict = Verdict(Reason.REWRITER_MISSING)
     elif row.may_stream and not snapshot.admit_stream(caller.principal, server.name):
         verdict = Verdict(Reason.TOO_MANY_STREAMS)
+    elif row.shows_rewriter and _untrimmed(request, server, caller, snapshot):
+        verdict = _SHOWS_REWRITER
     return verdict, item
+
+
+def _untrimmed(request: HttpRequest, server: Server, caller: Caller, snapshot: PolicySnapshot) -> bool:
+    """Return whether it is not sure that a list for this caller would be trimmed."""
+    return server.needs_rewriter and snapshot.refuses_lists(request.listener(), caller.principal.subject)
+
+
+def probes(decision: Decision, request: HttpRequest, snapshot: PolicySnapshot) -> bool:
+    """Return whether a denial asks for the rewriter, so that the service learns if it is there: Envoy runs it here too."""
+    if decision.reason is Reason.REWRITER_MISSING:
+        return True
+    server = snapshot.servers.get(decision.server)
+    if server is None or not server.needs_rewriter:
+        return False
+    subject = "" if decision.principal is None else decision.principal.subject
+    return snapshot.wants_rewriter(request.listener(), subject)
 
 
 _NAMES_NOTHING = Verdict(Reason.ALLOWED)
 """The verdict about a method that names nothing: a valid token is enough."""
+_SHOWS_REWRITER = Verdict(Reason.ALLOWED)
+"""The same, where the answer goes to the rewriter to see if there is one."""
 
 
 def _decide(
@@ -210,7 +233,7 @@ def _decide(
             caller=caller,
             request_id=message.request_id,
             version=message.version,
-            rewrite=_must_rewrite(message, bound, server, snapshot),
+            rewrite=verdict is _SHOWS_REWRITER or _must_rewrite(message, bound, server, snapshot),
             session=bound.session,
             event=bound.event,
             headers=headers,

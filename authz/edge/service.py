@@ -18,17 +18,16 @@ from msgspec import structs
 from authz.config.addresses import is_local
 from authz.config.settings import Settings
 from authz.core.authentication import Authenticator
+from authz.core.decision import Decision
 from authz.core.engine import PolicySnapshot
 from authz.core.identity.jwks import KeySet
 from authz.core.identity.principal import TokenRejected
 from authz.core.identity.session import MIN_KEY, Sessions
-from authz.core.mcp.methods import METHODS
 from authz.core.policy.lock import Lock
 from authz.core.reasons import Reason
 from authz.core.response.context import KnownCallers, ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import FilterBounds
-from authz.core.response.presence import ALONE, AMONG_REPLICAS, RewriterPresence
 from authz.core.response.streams import OpenStreams
 from authz.core.servers import Server
 from authz.edge.envoy.denied_response import answer_denial
@@ -41,6 +40,7 @@ from authz.edge.jwks.introspector import Introspector
 from authz.edge.jwks.problem import IntrospectionFigures, KeyProblem
 from authz.edge.jwks.store import KeyStore, Schedule
 from authz.edge.lock_watch import LockWatch
+from authz.edge.rewriters import Rewriters
 from authz.edge.snapshots import Snapshots
 from authz.edge.telemetry.audit_log import AuditLog
 from authz.edge.telemetry.denial_ring import DenialRing
@@ -52,10 +52,6 @@ from authz.edge.tracing.work import StartSpan, untraced
 
 _SHARE_FOR_KEYS = 0.8
 """Part of a decision's time that the search for an unknown key may take; the rest is for deciding and answering."""
-_PROMPT = frozenset(
-    name for name, row in METHODS.items() if (row.lists or row.starts_session) and not row.may_stream
-)
-"""Methods that a server answers at once, so that the rewriter of the answer is soon there."""
 _LOG = structlog.get_logger("authz.policy")
 
 
@@ -65,7 +61,7 @@ class Service:
     Attributes:
         denials: the last ones, for the console; None if there is no console.
         tracer: traces what is done; None if nobody asked for that.
-        presence: whether Envoys trim the lists for which they were told to.
+        rewriters: whether Envoys trim the lists for which they were told to.
         socket: the path of the Unix socket at which this worker listens; None for a TCP port.
     """
 
@@ -80,14 +76,12 @@ class Service:
         """
         self.audit = audit
         self._session_key = secrets.token_bytes(MIN_KEY) if session_key is None else session_key
-        self.presence = RewriterPresence(
-            time.monotonic, enough=ALONE if is_local(settings.grpc) else AMONG_REPLICAS
-        )
+        self.rewriters = Rewriters(alone=is_local(settings.grpc))
         self.streams = OpenStreams(settings.stream_shares, time.monotonic)
         self.metrics = Metrics(
             KeyGauges(self._key_figures),
             LockGauge(self._changed_items),
-            EnvoyGauges(self.presence.missing_at),
+            EnvoyGauges(self.rewriters.presence.missing_at),
             ServiceGauges(lambda: self.settings, self.streams.by_server),
             IntrospectionGauges(self._introspection_figures),
         )
@@ -123,6 +117,7 @@ class Service:
             withheld=self.metrics.body_withheld,
         )
         checker.trace = self.tracer
+        checker.find_rewriter = self.rewriters.find
         return checker
 
     @property
@@ -141,7 +136,7 @@ class Service:
             ),
             held=HeldBytes(settings.held),
             streams=self.streams,
-            came=self.presence.came,
+            came=self.rewriters.presence.came,
             watch=Watch(self._server_named, self.audit.write_response),
             trace=None if self.tracer is None else self.tracer.response,
         )
@@ -150,9 +145,9 @@ class Service:
         """Return the server that a Check's metadata names, under the policy that decided."""
         return self.snapshots.find(metadata.get("policy", "")).servers.get(metadata.get("server", ""))
 
-    def _asked(self, server: str, method: str, listener: str) -> None:
-        self.metrics.rewriter_asked(server)
-        self.presence.asked(listener, prompt=method in _PROMPT)
+    def _asked(self, decision: Decision, listener: str) -> None:
+        self.metrics.rewriter_asked(decision.server)
+        self.rewriters.asked(decision, listener)
 
     async def apply(self, settings: Settings) -> None:
         """Put other settings in force; addresses stay as they are."""
@@ -268,7 +263,8 @@ class Service:
             self._without_candidate(settings, self.metrics.remembered),
             # A candidate has its own terms for issuers, so its own cache; its look-ups are not counted.
             admit_stream=self.streams.admit,
-            rewriter_missing=self.presence.missing,
+            refuses_lists=self.rewriters.refuses,
+            wants_rewriter=self.rewriters.wants,
             candidate=None
             if candidate is None
             else self._without_candidate(candidate, lambda _outcome: None),

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from authz.core import engine
+from authz.core.engine import probes
 from authz.core.identity.principal import ANONYMOUS, Caller
 from authz.core.identity.session import ABSENT, REMOVE, Replace
 from authz.core.mcp.item import Item, Kind
@@ -308,7 +309,7 @@ def test_a_yes_that_comes_too_late_is_a_no():
 
 def _without_rewriter(*listeners, **of_server):
     open_server = server(ALLOW_ALL, **of_server)
-    return replace(snapshot(open_server), rewriter_missing=lambda at: at in listeners)
+    return replace(snapshot(open_server), refuses_lists=lambda at, _subject: at in listeners)
 
 
 def _at(request, listener):
@@ -332,6 +333,45 @@ def test_nothing_that_can_name_hidden_items_passes_an_envoy_without_a_rewriter(r
 
     assert expected is reason(_at(request_, "10.0.0.1:80"), context)
     assert Reason.ALLOWED is reason(_at(request_, "10.0.0.2:80"), context)
+
+
+@pytest.mark.parametrize(
+    ("request_", "rewrite"),
+    [
+        (post(modern("server/discover"), mirrored("server/discover")), True),
+        (post(PING), True),
+        (call(), False),
+        (post(message("completion/complete", {"ref": {"type": "ref/prompt", "name": "x"}})), False),
+    ],
+)
+def test_an_answer_that_comes_at_once_shows_whether_there_is_a_rewriter_where_that_is_not_known(
+    request_, rewrite
+):
+    context = _without_rewriter("10.0.0.1:80")
+    asks = [check(_at(request_, at), context).rewrite for at in ("10.0.0.1:80", "10.0.0.2:80")]
+
+    assert [rewrite, False] == asks
+    assert not check(
+        _at(request_, "10.0.0.1:80"), _without_rewriter("10.0.0.1:80", needs_rewriter=False)
+    ).rewrite
+
+
+@pytest.mark.parametrize(
+    ("request_", "at", "expected"),
+    [
+        (call("other"), "10.0.0.1:80", True),
+        (post(PING, {"authorization": ...}), "10.0.0.1:80", True),
+        (call("other"), "10.0.0.2:80", False),
+        (replace(call("other"), path="/elsewhere"), "10.0.0.1:80", False),
+    ],
+)
+def test_a_refusal_asks_for_the_rewriter_where_one_is_wanted(request_, at, expected):
+    context = replace(snapshot(server()), wants_rewriter=lambda listener, _subject: listener == "10.0.0.1:80")
+    request = _at(request_, at)
+
+    assert expected is probes(check(request, context), request, context)
+    tolerant = replace(context, directory=snapshot(server(needs_rewriter=False)).directory)
+    assert not probes(check(request, tolerant), request, tolerant)
 
 
 def test_a_server_that_needs_no_rewriter_sends_its_lists_whole():

@@ -1,6 +1,6 @@
 """What somebody takes out of a running Envoy is told by log, metric, console, stats and /readyz, with its cure.
 
-Envoy is started again for each change, and a rewriter is missed only after five seconds: these tests take their time.
+Envoy is started again for each change, and a rewriter that has come before is missed only after two seconds: these tests take their time.
 """
 
 import html
@@ -14,11 +14,16 @@ import yaml
 from tests.support.commands import command
 from tests.support.running import EVERYTHING, TOOLS, another_gateway, metrics
 from tests.support.waiting import DEADLINE, eventually
-from tests.support.wire import ask, call, message
+from tests.support.wire import LEGACY_HEADERS, ask, call, legacy, message
 
 pytestmark = pytest.mark.envoy
 
 LIST = message("tools/list")
+INITIALIZE = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,29 +116,57 @@ def told(stack, gateway, name):
     return found
 
 
-@pytest.mark.requirement("security.no-list-without-rewriter")
-def test_without_the_rewriter_lists_are_refused_until_it_is_back(stack, gateway, envoy):
-    port, token, everything = gateway.ports.envoy, stack.token(), stack.token(**EVERYTHING)
-    envoy()
-    assert 200 == ask(port, token, LIST).status
-    envoy(without_the_rewriter)
-    for _ in range(3):  # until then nothing is sure
-        ask(port, token, LIST)
-    assert eventually(lambda: ask(port, token, LIST).status == 503)
+def names_none(answers):
+    return not any(tool.encode() in answer.body for answer in answers for tool in TOOLS)
 
-    refused = [ask(port, token, LIST) for _ in range(5)]
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+def test_without_the_rewriter_no_list_passes_from_the_first_request_on_until_it_is_there(
+    stack, gateway, envoy
+):
+    port, token, everything = gateway.ports.envoy, stack.token(), stack.token(**EVERYTHING)
+    envoy(without_the_rewriter)
+    start = legacy("initialize", INITIALIZE)
+    refused = []
+    for each in (token, everything, token):  # what a client does before it lists brings no rewriter
+        assert (401, 200) == (
+            ask(port, None, LIST).status,
+            ask(port, each, start, change=LEGACY_HEADERS).status,
+        )
+        refused += [ask(port, each, LIST) for _ in range(2)]
     assert {503} == {answer.status for answer in refused}
+    assert names_none(refused)
     error = json.loads(refused[0].body)["error"]
     assert (50300, "rewriter_missing") == (error["code"], error["data"]["reason"])
-    assert not any(tool.encode() in answer.body for answer in refused for tool in TOOLS)
+    assert "1" == refused[0].headers["retry-after"]
     assert 200 == ask(port, token, call()).status
     found = told(stack, gateway, "rewriter_missing")
     assert [f"127.0.0.1:{port}"] == found["where"]
     assert "put the filter mcp-rewrite behind ext_authz again" in found["cure"]
 
     envoy()
-    answers = [ask(port, everything, LIST).status for _ in range(3)]
-    assert [503, 200, 200] == answers
+    assert eventually(lambda: 200 == ask(port, everything, LIST).status)
+    assert eventually(lambda: not problems(gateway))
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+def test_after_it_was_taken_out_of_a_running_envoy_a_caller_gets_no_second_list(stack, gateway, envoy):
+    port, callers = gateway.ports.envoy, [stack.token(sub=name) for name in ("ann", "ben", "eve")]
+    envoy()
+    assert eventually(lambda: [200, 200] == [ask(port, each, LIST).status for each in callers[:2]])
+    envoy(without_the_rewriter)
+    for each in callers[:2]:
+        ask(port, each, LIST)
+
+    assert eventually(lambda: 503 == ask(port, callers[0], LIST).status)
+    assert eventually(lambda: 503 == ask(port, callers[1], LIST).status)
+    later = [ask(port, each, LIST) for each in callers]
+    assert {503} == {answer.status for answer in later}
+    assert names_none(later)
+    envoy()
+    for each in callers:
+        ask(port, each, LIST)
+    assert {200} == {ask(port, each, LIST).status for each in callers}
     assert eventually(lambda: not problems(gateway))
 
 

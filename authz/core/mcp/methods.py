@@ -10,6 +10,8 @@ Rules of this file:
   a subscription. It is then trimmed to what the caller may use.
 * `starts_session` marks the method whose response can begin a session, `may_stream` those whose response can stay open for as long
   as the client likes.
+* `shows_rewriter` marks methods whose answer comes at once and holds nothing to trim: it goes to the rewriter only where it
+  is not known whether there is one, so that this is known before a list is asked for.
 * `eras`: 2026-07-28 dropped the handshake and with it some methods; a method of the other era is unknown.
 * `GET` and `DELETE` are rows too, because the streamable transport uses them without a message: a GET stream can
   redeliver the response of an earlier list request (Last-Event-ID), so it counts as a list.
@@ -71,6 +73,7 @@ class Method:
         mirror: the param that a modern client repeats in the `Mcp-Name` header, None if there is none (SEP-2243).
         lists: whether the response can name items beside those that were asked for.
         starts_session: whether the response can begin a session.
+        shows_rewriter: whether the response goes to the rewriter where it is not known whether there is one.
         may_stream: whether the response can stay open, so that the caller's token can expire meanwhile.
         arguments: whether it has arguments that rules may read; on any other method they would be a caller's invention.
         notification: whether it is sent without an id and without an answer.
@@ -81,6 +84,7 @@ class Method:
     mirror: str | None = None
     lists: bool = False
     starts_session: bool = False
+    shows_rewriter: bool = False
     may_stream: bool = False
     arguments: bool = False
     notification: bool = False
@@ -142,8 +146,8 @@ def _rows() -> dict[str, Method]:
     task, uri = _one(Kind.TASK, "taskId"), _one(Kind.RESOURCE, "uri")
     return {
         "initialize": Method(eras=legacy, starts_session=True),
-        "server/discover": Method(eras=modern),
-        "ping": Method(eras=legacy),
+        "server/discover": Method(eras=modern, shows_rewriter=True),
+        "ping": Method(eras=legacy, shows_rewriter=True),
         "logging/setLevel": Method(eras=legacy),
         "tools/list": Method(lists=True),
         "tools/call": Method(extract_items=_one(Kind.TOOL, "name"), mirror="name", arguments=True),

@@ -30,6 +30,7 @@ class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         held: the budget for what is held of all responses.
         challenge: from the status of a challenge by the server to the gateway's own; None where the server did not get
             the caller's token, so that no caller can answer its challenge.
+        own: whether it is the service that answers, with a denial, so that a challenge is its own.
         bind_event: from the server's id of an event to the reader's, None for none; leaves ids as they are by default.
         recognise: takes note of each item of a list before it is judged; None where nothing was approved.
     """
@@ -42,6 +43,7 @@ class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     server: str = ""
     held: HeldBytes = msgspec.field(default_factory=HeldBytes)
     challenge: Callable[[int], str] | None = None
+    own: bool = False
     bind_event: Callable[[bytes], bytes | None] = lambda event: event
     recognise: Recognise | None = None
 

@@ -15,6 +15,7 @@ Rules of this module:
 * What the server says about itself is not the client's. A redirect is refused, because it leads past the gateway. So is a
   challenge, whose metadata is the server's own: the gateway's takes its place where the server got the caller's token, and
   where it did not, no caller could answer it. A 401 counts as a challenge without one: clients look for metadata then.
+  A denial of the service, which comes by here to show the rewriter, keeps its own (`own`).
 * What is held is counted in one budget for all responses of a process (`held`). A response that finds no room there is
   refused; what others hold is kept. Of all that is held, one large body is judged at a time, since judging takes several
   times its size.
@@ -92,7 +93,8 @@ class Rewriter:
 
     def _unusual(self, head: ResponseHead, *, bodyless: bool) -> Commands:
         """Take headers that may not reach the client as they are, or have no body."""
-        cause = _speaks_of_itself(head)
+        own = self._reading.own
+        cause = None if own else _speaks_of_itself(head)
         if cause is Cause.CHALLENGE and head.status in _ANSWERABLE and self._reading.challenge is not None:
             yield Judged(ResponseOutcome.CHALLENGED, cause=cause)
             yield Challenge(self._reading.challenge(head.status))
@@ -100,7 +102,7 @@ class Rewriter:
             yield refused(cause)
             yield BadGateway()
             return
-        elif head.challenged:
+        elif head.challenged and not own:
             yield Challenge("")
         if bodyless:
             yield Judged(ResponseOutcome.PASSED)

@@ -25,7 +25,17 @@ from authz.core.mcp.methods import METHODS, STREAMS
 from authz.core.policy.policy import VisibilityInputs
 from authz.core.reasons import Reason
 from authz.core.request import HttpRequest, RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER, REQUEST_ID, encode_caller, read_of
+from authz.core.response.caller_metadata import (
+    KEY,
+    LISTENER,
+    LISTS,
+    POOL,
+    REQUEST_ID,
+    STREAMS_POOL,
+    SUBJECT,
+    encode_caller,
+    read_of,
+)
 from authz.core.servers import Server
 from authz.core.transport import IDENTITY_HEADERS, LAST_EVENT_ID
 from authz.core.wire.bounded_cache import BoundedCache
@@ -274,11 +284,11 @@ def _text_part(key: str, text: str) -> bytes:
 
 _POOLS: Mapping[str, bytes] = {
     **{
-        name: _text_part("pool", "lists")
+        name: _text_part(POOL, LISTS)
         for name, method in METHODS.items()
-        if method.lists or method.starts_session
+        if method.lists or method.starts_session or method.shows_rewriter
     },
-    **{name: _text_part("pool", "streams") for name in STREAMS},
+    **{name: _text_part(POOL, STREAMS_POOL) for name in STREAMS},
 }
 """Parts that name the pool of connections for a response, by method, where it has one of its own in Envoy: streams and
 answers that wait for long must not take the places of lists."""
@@ -331,7 +341,7 @@ def describe(
 
 def describe_principal(response: Any, principal: Principal) -> None:
     """Leave who called in dynamic metadata."""
-    _set_metadata(response, {"sub": clip(principal.subject), "client": clip(principal.client)})
+    _set_metadata(response, {SUBJECT: clip(principal.subject), "client": clip(principal.client)})
 
 
 def _set_metadata(response: Any, texts: Mapping[str, str]) -> None:

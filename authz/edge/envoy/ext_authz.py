@@ -25,7 +25,7 @@ import structlog
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.decision import Decision, Facts
-from authz.core.engine import PolicySnapshot, check, is_late
+from authz.core.engine import PolicySnapshot, check, is_late, probes
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
 from authz.core.request import Deadline, HttpRequest
@@ -47,8 +47,11 @@ FindKey = Callable[[TokenRejected, float], Coroutine[Any, Any, bool] | None]
 """Begins to ask an issuer for what a rejected token wants: the key that it names, or whether it is active. None if that would
 be in vain. Takes when the Check began."""
 
-Deny = Callable[[Decision, HttpRequest, PolicySnapshot, str], tuple[bytes, int]]
-"""Returns the response to a denied request and its HTTP status; takes the decision's id."""
+FindRewriter = Callable[[HttpRequest, str], Coroutine[Any, Any, bool] | None]
+"""Looks for the rewriter that a request of a subject lacks. None if that would be in vain."""
+
+Deny = Callable[[Decision, HttpRequest, PolicySnapshot, str, bool], tuple[bytes, int]]
+"""Returns the response to a denied request and its HTTP status; takes the decision's id and whether to ask for the rewriter."""
 
 Write = Callable[[Decision, Facts, float], None]
 """Writes the record of a decision; takes the seconds that it took."""
@@ -85,6 +88,7 @@ class Checker:
 
     Attributes:
         trace: traces Checks, and times their stages; None to trace none.
+        find_rewriter: looks for a rewriter before a list is refused for want of one.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class Checker:
         write: Write,
         count: Count,
         time_stages: Callable[[], Callable[[str], None]],
-        asked: Callable[[str, str, str], None] = lambda _server, _method, _listener: None,
+        asked: Callable[[Decision, str], None] = lambda _decision, _listener: None,
         withheld: Callable[[str], None] = lambda _cause: None,
     ) -> None:
         """Decide by the policy in force, and record every decision.
@@ -108,8 +112,7 @@ class Checker:
             write: writes the record of a decision.
             count: counts a decision.
             time_stages: begins to time the stages of a Check, and returns what marks their ends.
-            asked: is told of each answer for which the rewriter is asked, a refusal that probes too: its server, method
-                and listener.
+            asked: is told of each answer for which the rewriter is asked, a refusal too: the decision and the listener.
             withheld: counts a request whose body Envoy did not hand over as it is, by cause.
         """
         self._snapshots = snapshots
@@ -118,6 +121,7 @@ class Checker:
         self._time_stages = time_stages
         self._asked, self._withheld = asked, withheld
         self.trace: CheckTrace | None = None
+        self.find_rewriter: FindRewriter = lambda _request, _subject: None
         self.unary: Mapping[str, Unary] = MappingProxyType({f"/{SERVICE}/Check": self.check})
         self._start = secrets.token_hex(ID_CHARS // 2 - 4)
         self._count = 0
@@ -132,7 +136,7 @@ class Checker:
             request = read_request(_read(message))
             mark("parse")
             decision = decide(request, snapshot, began, mark)
-            if decision.reason in _MISSING and await self._found_key(decision, began, call, mark):
+            if decision.reason in _MISSING and await self._found(decision, request, began, call, mark):
                 decision = decide(request, snapshot, began, mark)
             mark("policy")
             response, facts = self._answer(snapshot, decision, request)
@@ -160,10 +164,15 @@ class Checker:
         ):
             self._withheld("absent")
 
-    async def _found_key(
-        self, decision: Decision, began: float, call: Call, mark: Callable[[str], None]
+    async def _found(
+        self, decision: Decision, request: HttpRequest, began: float, call: Call, mark: Callable[[str], None]
     ) -> bool:
-        search = None if decision.rejection is None else self._find_key(decision.rejection, began)
+        """Search for what a decision lacked, and return whether it is there now."""
+        if decision.rejection is not None:
+            search = self._find_key(decision.rejection, began)
+        else:
+            subject = "" if decision.principal is None else decision.principal.subject
+            search = self.find_rewriter(request, subject)
         if search is not None and self.trace is not None:
             search = self.trace.within(mark, search)
         return search is not None and await call.run_in_loop(search)
@@ -180,12 +189,13 @@ class Checker:
         server = snapshot.directory.by_name.get(decision.server)
         status = 0
         if decision.allowed and server is not None:
-            response = allow(decision, request, server, policy, decision_id)
+            response, asks = allow(decision, request, server, policy, decision_id), decision.rewrite
         else:
-            response, status = self._deny(decision, request, snapshot, decision_id)
+            asks = probes(decision, request, snapshot)
+            response, status = self._deny(decision, request, snapshot, decision_id, asks)
             self._note_withheld(request)
-        if decision.rewrite or decision.probes:
-            self._asked(decision.server, decision.method, request.listener())
+        if asks:
+            self._asked(decision, request.listener())
         return response, Facts(
             decision_id=decision_id, policy=policy, at=time.time(), status=status, source=request.source
         )
@@ -203,15 +213,19 @@ def decide(
 
 
 def _listener(attributes: Any) -> str:
-    """Return the address of Envoy at which a request arrived."""
-    at = attributes.destination.address.socket_address
-    return f"{at.address}:{at.port_value}" if at.address else ""
+    """Return the address of Envoy at which a request arrived, "" for none."""
+    at = attributes.destination.address
+    if at.HasField("socket_address"):
+        return f"{at.socket_address.address}:{at.socket_address.port_value}"
+    if at.HasField("pipe"):
+        return f"unix:{at.pipe.path}"
+    return f"internal:{at.envoy_internal_address.server_listener_name}" if at.WhichOneof("address") else ""
 
 
 _DENIED = Decision()
 
-_MISSING = frozenset({Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE})
-"""Refusals for want of what an issuer can still say: a key, or whether a token is active."""
+_MISSING = frozenset({Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE, Reason.REWRITER_MISSING})
+"""Refusals for want of what an issuer can still say, a key or whether a token is active, or a sibling: that a rewriter came."""
 
 _NOTHING = HttpRequest(method="", host="", path="", headers={})
 

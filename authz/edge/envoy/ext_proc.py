@@ -44,13 +44,13 @@ class Processor:
         bounds: FilterBounds = DEFAULT_BOUNDS,
         held: HeldBytes | None = None,
         streams: OpenStreams | None = None,
-        came: Callable[[str], None] = lambda _listener: None,
+        came: Callable[[str, str], None] = lambda _listener, _subject: None,
         watch: Watch | None = None,
         trace: Callable[[Call, ResponseObserver], ResponseTrace] | None = None,
     ) -> None:
         """Judge for the callers that `resolve` finds, hold what `held` has room for, and count in `streams`.
 
-        `came` is told of each response that Envoy hands over: at which listener its request arrived. `trace` begins to
+        `came` is told of each response that comes by the way of lists: at which listener its request arrived, from whom. `trace` begins to
         trace a response; None traces none.
         """
         self._trace = trace

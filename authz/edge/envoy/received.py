@@ -14,7 +14,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from authz.core.identity.session import HEADER as SESSION
-from authz.core.response.caller_metadata import KEY, LISTENER, REQUEST_ID
+from authz.core.response.caller_metadata import KEY, LISTENER, POOL, REQUEST_ID, SUBJECT
 from authz.core.response.rewriter import ResponseHead
 
 CHALLENGES = ("www-authenticate", "proxy-authenticate")
@@ -26,7 +26,7 @@ LENGTH = "content-length"
 _WANTED = frozenset(
     {":status", "content-type", "content-encoding", LENGTH, SESSION, *CHALLENGES, *VALIDATORS}
 )
-_TEXTS = ("decision", "decision_id", "server", "policy", "method", REQUEST_ID, KEY, LISTENER)
+_TEXTS = ("decision", "decision_id", "server", "policy", "method", REQUEST_ID, KEY, LISTENER, POOL, SUBJECT)
 _read: Any = external_processor_pb2.ProcessingRequest.FromString
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from authz.core.denial import challenge_in_its_place
 from authz.core.mcp.methods import STREAMS
 from authz.core.request import RequestId
-from authz.core.response.caller_metadata import KEY, LISTENER, read_request_id
+from authz.core.response.caller_metadata import KEY, LISTENER, LISTS, POOL, SUBJECT, read_request_id
 from authz.core.response.context import ResponseContext
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms
@@ -89,7 +89,8 @@ class Readers:
         bounds: how much of a message is read.
         held: what all responses hold.
         streams: counts the streams that are open.
-        came: is told of each response that was asked for: at which listener its request arrived.
+        came: is told of each response that was asked for and came by the way of lists: at which listener its request
+            arrived, and from whom.
         watch: what else is needed of the service.
         numbers: numbers the responses.
     """
@@ -99,7 +100,7 @@ class Readers:
     bounds: FilterBounds
     held: HeldBytes
     streams: OpenStreams
-    came: Callable[[str], None]
+    came: Callable[[str, str], None]
     watch: Watch
     numbers: Iterator[int] = field(default_factory=count)
 
@@ -109,7 +110,8 @@ class Readers:
         said = {} if metadata is None else texts(metadata)
         reader = Reader(said, self.resolve(said))
         if reader.asked:
-            self.came(said.get(LISTENER, ""))
+            if said.get(POOL) == LISTS:
+                self.came(said.get(LISTENER, ""), said.get(SUBJECT, ""))
             self.observe.rewriter_came(reader.server)
         return reader
 
@@ -134,6 +136,7 @@ class Readers:
             server=reader.server,
             held=self.held,
             challenge=challenge,
+            own=reader.said.get("decision") == "deny",
         )
         if context is None:
             return terms(visible=None, bind_event=lambda _: None)

@@ -109,9 +109,13 @@ class Recalled(msgspec.Struct, tag=True, frozen=True):
 
 
 class Came(msgspec.Struct, tag=True, frozen=True):
-    """The rewriters of these listeners came to a worker, and so to the service: each of its workers is told."""
+    """The rewriters of listeners came to a worker, and so to the service: each of its workers is told.
 
-    listeners: list[str]
+    Attributes:
+        callers: for whom they came, by listener.
+    """
+
+    callers: dict[str, list[str]]
 
 
 class End(msgspec.Struct, tag=True, frozen=True):

@@ -38,6 +38,7 @@ from authz.edge.workers.ipc import (
     WorkerChannel,
 )
 from authz.edge.workers.metrics_merge import merge, summed
+from authz.edge.workers.rewriter_news import RewriterExchange
 from authz.edge.workers.sightings import SightingExchange
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
@@ -69,7 +70,7 @@ class WorkerSlot:
         audit: AuditPipe,
         files: Callable[[], Mapping[str, bytes]],
         sightings: SightingExchange,
-        relay: Callable[[Came], None],
+        came: RewriterExchange,
     ) -> None:
         """Start a process.
 
@@ -80,15 +81,16 @@ class WorkerSlot:
             audit: takes its audit log.
             files: returns the files of the policy in force.
             sightings: passes on what workers see of locked items.
-            relay: tells every worker what one of them says about rewriters.
+            came: passes on which rewriters came.
         """
         self.started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.up = False
         self.restarts = 0
         self._number, self._task, self._command, self._audit = number, task, command, audit
-        self._files, self._relay = files, relay
+        self._files, self._came = files, came
         self._sightings = sightings
         sightings.join(self.tell)
+        came.join(self.tell)
         self._process: asyncio.subprocess.Process | None = None
         self._channel: WorkerChannel | None = None
         self._status: asyncio.Future[WorkerStatus] | None = None
@@ -205,11 +207,12 @@ class WorkerSlot:
             case Sighting():
                 self._sightings.tell(message, self.tell)
             case Came():
-                self._relay(message)
+                self._came.tell(message)
             case Started(problem=""):
                 self.up = self._served = True
                 for sighting in self._sightings.known():
                     self.tell(sighting)
+                self.tell(self._came.known())
                 self._settle("")
                 _LOG.info("worker serves", worker=self._number, pid=pid)
             case Started(problem):

@@ -31,9 +31,10 @@ from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.telemetry.line_writer import Stream
 from authz.edge.workers.audit_pipe import AuditPipe
-from authz.edge.workers.ipc import MAX_BYTES, Came, Task
+from authz.edge.workers.ipc import MAX_BYTES, Task
 from authz.edge.workers.metrics_merge import merge
 from authz.edge.workers.process import WorkerSlot
+from authz.edge.workers.rewriter_news import RewriterExchange
 from authz.edge.workers.sightings import SightingExchange
 
 START_SECONDS = 60.0
@@ -135,15 +136,11 @@ class WorkerSupervisor:
             "mcp_authz_audit_dropped", "Audit records that were not written.", registry=None
         )
         audit = AuditPipe(out, self._dropped.inc)
-        sightings = SightingExchange()
+        sightings, came = SightingExchange(), RewriterExchange()
         self._slots = [
-            WorkerSlot(number, task, command, audit, self._files, sightings, self._relay)
+            WorkerSlot(number, task, command, audit, self._files, sightings, came)
             for number, task in enumerate(tasks)
         ]
-
-    def _relay(self, message: Came) -> None:
-        for slot in self._slots:
-            slot.tell(message)
 
     async def wait_started(self) -> None:
         """Wait until every worker serves, or until the service is told to end.

@@ -8,7 +8,6 @@ import asyncio
 import structlog
 
 from authz.config.settings import Settings
-from authz.core.response.presence import RewriterPresence
 from authz.edge.http.listener import BindError
 from authz.edge.http.status import WorkerReport
 from authz.edge.reload import WatchedFile
@@ -28,9 +27,8 @@ from authz.edge.workers.ipc import (
     Task,
     WorkerChannel,
 )
+from authz.edge.workers.rewriter_news import RewriterNews
 
-NEWS_SECONDS = 0.5
-"""How often a worker tells which rewriters came; much less than what a rewriter may take."""
 _LOG = structlog.get_logger("authz.worker")
 
 
@@ -49,8 +47,11 @@ class SupervisorControl:
         self._own = WorkerReport(service, shutdown)
         self._sightings = service.locks.sightings
         service.locks.share_by(lambda server, key, digest: self._channel.send(Sighting(server, *key, digest)))
-        self._listening = asyncio.create_task(self._listen(service.presence, shutdown))
-        self._telling = asyncio.create_task(self._tell(service.presence))
+        self._listening = asyncio.create_task(self._listen(shutdown))
+        news = RewriterNews(service.rewriters.presence, lambda callers: self._channel.send(Came(callers)))
+        service.rewriters.wait_for_word = news.wait
+        self._telling = asyncio.create_task(news.tell())
+        self._news = news
 
     async def end(self) -> None:
         """Send the last report: its counts outlive the worker."""
@@ -59,14 +60,7 @@ class SupervisorControl:
             self._telling.cancel()
             await self._report()
 
-    async def _tell(self, presence: RewriterPresence) -> None:
-        """Tell the siblings which rewriters came here: a Check and its list can reach different workers."""
-        while True:
-            await asyncio.sleep(NEWS_SECONDS)
-            if listeners := presence.news():
-                self._channel.send(Came(listeners))
-
-    async def _listen(self, presence: RewriterPresence, shutdown: ShutdownSignal) -> None:
+    async def _listen(self, shutdown: ShutdownSignal) -> None:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Ask):
                 await self._report()
@@ -76,8 +70,7 @@ class SupervisorControl:
                 key = (message.section, message.name)
                 self._sightings.learn(message.server, key, message.digest)
             elif isinstance(message, Came):
-                for listener in message.listeners:
-                    presence.heard(listener)
+                self._news.hear(message.callers)
             elif isinstance(message, End) and not shutdown.begun.is_set():
                 # Not a second request, which would cut the drain short: a service manager signals workers and supervisor.
                 shutdown.request()

@@ -1,18 +1,23 @@
-"""When it is sure that an Envoy has no rewriter, and what ends that."""
+"""When a list may pass an Envoy, for whom it may not, what ends that, and when its rewriter is told as missing."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from authz.core.response.presence import (
     ALONE,
     AMONG_REPLICAS,
     DUE_SECONDS,
     IDLE_SECONDS,
+    MOST_CALLERS,
     MOST_ENVOYS,
+    NEVER_CAME,
     RewriterPresence,
 )
 from tests.support.clock import ManualClock
 
-ENVOY, OTHER = "10.0.0.1:10000", "10.0.0.2:10000"
+ENVOY, OTHER, NO_ENVOY = "10.0.0.1:10000", "10.0.0.2:10000", ""
+ANN, BEN, EVE = "ann", "ben", "eve"
 
 
 @pytest.fixture
@@ -25,99 +30,194 @@ def presence(clock):
     return RewriterPresence(clock)
 
 
-def ask(presence, clock, times=ALONE, listener=ENVOY):
-    for _ in range(times):
+@pytest.fixture
+def proved(presence):
+    """The presence of an Envoy whose rewriter has come."""
+    presence.came(ENVOY, "somebody")
+    return presence
+
+
+def ask(presence, clock, *callers, listener=ENVOY):
+    for caller in callers:
         clock.now += 0.1
-        presence.asked(listener)
+        presence.asked(listener, caller)
 
 
-def test_a_rewriter_that_never_comes_is_missing_once_the_last_of_three_lists_is_due(presence, clock):
-    ask(presence, clock)
-    before = presence.missing(ENVOY)
+def refused(presence, *callers, listener=ENVOY):
+    return [caller for caller in callers if presence.refuses(listener, caller)]
+
+
+def test_no_list_passes_before_the_rewriter_has_come_and_none_is_refused_after(presence):
+    before = refused(presence, ANN, BEN)
+    presence.came(ENVOY, ANN)
+
+    assert ([ANN, BEN], []) == (before, refused(presence, ANN, BEN))
+
+
+def test_no_time_brings_a_rewriter(presence, clock):
+    ask(presence, clock, ANN)
+    clock.now += 1000 * IDLE_SECONDS
+
+    assert presence.refuses(ENVOY, ANN)
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_one_that_came_to_a_sibling_is_as_good(presence, clock, heard):
+    ask(presence, clock, ANN, BEN)
+    presence.heard(ENVOY, [ANN] if heard else [])
     clock.now += DUE_SECONDS
 
-    assert [False, True] == [before, presence.missing(ENVOY)]
-    assert [ENVOY] == presence.missing_at()
+    assert ([] if heard else [ANN]) == refused(presence, ANN)
 
 
-@pytest.mark.parametrize(("enough", "times", "expected"), [
-    (ALONE, 2, False), (ALONE, 3, True), (AMONG_REPLICAS, 19, False), (AMONG_REPLICAS, 20, True),
-])  # fmt: skip
-def test_among_replicas_it_takes_a_longer_row(clock, enough, times, expected):
-    presence = RewriterPresence(clock, enough=enough)
-    ask(presence, clock, times)
+def test_a_caller_whose_list_is_not_brought_in_time_is_refused_alone_until_one_of_his_is(proved, clock):
+    ask(proved, clock, EVE)
+    in_time = refused(proved, EVE, ANN)
     clock.now += DUE_SECONDS
+    late = refused(proved, EVE, ANN)
+    proved.came(ENVOY, ANN)
+    other_came = refused(proved, EVE, ANN)
+    proved.came(ENVOY, EVE)
 
-    assert expected is presence.missing(ENVOY)
+    assert ([], [EVE], [EVE], []) == (in_time, late, other_came, refused(proved, EVE, ANN))
 
 
-@pytest.mark.parametrize("sign", [RewriterPresence.came, RewriterPresence.heard])
-def test_one_that_comes_here_or_to_a_sibling_ends_it_at_once(presence, clock, sign):
-    ask(presence, clock)
+def test_once_it_did_not_come_for_two_callers_nobody_gets_a_list(proved, clock):
+    ask(proved, clock, ANN, BEN)
+    in_time = refused(proved, ANN, BEN, EVE)
     clock.now += DUE_SECONDS
-    sign(presence, ENVOY)
+    late = refused(proved, ANN, BEN, EVE)
+    proved.came(ENVOY, EVE)
 
-    assert not presence.missing(ENVOY)
-    ask(presence, clock)
-    clock.now += DUE_SECONDS
-    assert presence.missing(ENVOY)
+    assert ([], [ANN, BEN, EVE]) == (in_time, late)
+    assert [ANN, BEN] == refused(proved, ANN, BEN, EVE)
 
 
-def test_clients_that_hang_up_count_for_nothing_while_the_rewriter_comes_for_others(presence, clock):
+@pytest.mark.parametrize("times", [1, 100])
+def test_however_often_one_caller_hangs_up_nobody_else_is_refused(proved, clock, times):
     seen = []
-    for _ in range(50):
-        ask(presence, clock, 2)
-        presence.came(ENVOY)
+    for _ in range(times):
+        ask(proved, clock, EVE)
         clock.now += DUE_SECONDS
-        seen.append(presence.missing(ENVOY))
+        seen += refused(proved, ANN)
 
-    assert [False] * 50 == seen
+    assert [] == seen
 
 
-def test_each_envoy_is_judged_by_itself(presence, clock):
-    ask(presence, clock)
-    ask(presence, clock, listener=OTHER)
-    presence.came(OTHER)
+def test_who_waits_among_too_many_makes_room_for_the_next(proved, clock):
+    for number in range(MOST_CALLERS + 1):
+        proved.asked(ENVOY, f"caller-{number}")
+    proved.came(ENVOY, "somebody")
     clock.now += DUE_SECONDS
 
-    assert [ENVOY] == presence.missing_at()
+    assert ["caller-1"] == refused(proved, "caller-0", "caller-1")
 
 
-@pytest.mark.parametrize("seconds", [IDLE_SECONDS, 1000 * IDLE_SECONDS])
-def test_no_time_brings_a_rewriter(presence, clock, seconds):
-    ask(presence, clock)
-    clock.now += seconds
+@pytest.mark.parametrize(
+    ("callers", "times", "expected"),
+    [
+        ([ANN, BEN], AMONG_REPLICAS // 2 - 1, []),
+        ([ANN, BEN], AMONG_REPLICAS // 2, [ANN, EVE]),
+        ([ANN], AMONG_REPLICAS, []),
+    ],
+)
+def test_among_replicas_a_long_row_is_needed_and_no_single_caller_is_accused(clock, callers, times, expected):
+    presence = RewriterPresence(clock, alone=False)
+    presence.came(ENVOY, "somebody")
+    ask(presence, clock, *callers * times)
+    clock.now += DUE_SECONDS
 
-    assert presence.missing(ENVOY)
+    assert expected == refused(presence, ANN, EVE)
+
+
+def test_among_replicas_no_list_passes_before_the_rewriter_has_come_either(clock):
+    assert RewriterPresence(clock, alone=False).refuses(ENVOY, ANN)
+
+
+def test_what_comes_from_no_envoy_is_refused_by_rows_only(presence, clock):
+    unseen = refused(presence, ANN, listener=NO_ENVOY)
+    ask(presence, clock, ANN, BEN, listener=NO_ENVOY)
+    clock.now += DUE_SECONDS
+    two = refused(presence, ANN, listener=NO_ENVOY)
+    ask(presence, clock, ANN, listener=NO_ENVOY)
+    clock.now += DUE_SECONDS
+
+    assert ([], [], [ANN]) == (unseen, two, refused(presence, ANN, listener=NO_ENVOY))
+
+
+def test_each_envoy_is_judged_by_itself(presence):
+    presence.came(OTHER, ANN)
+
+    assert (True, False) == (presence.refuses(ENVOY, ANN), presence.refuses(OTHER, ANN))
+
+
+def test_what_may_be_answered_late_proves_nothing(proved, clock):
+    for caller in (ANN, BEN) * ALONE:
+        proved.asked(ENVOY, caller, prompt=False)
+    clock.now += DUE_SECONDS
+
+    assert ([], []) == (refused(proved, ANN, BEN), proved.missing_at())
+
+
+def test_a_refusal_of_something_else_asks_once_in_a_while_and_only_until_it_is_known(presence, clock):
+    first = [presence.wants(ENVOY, ANN) for _ in range(3)]
+    clock.now += DUE_SECONDS
+    later = presence.wants(ENVOY, ANN)
+    presence.came(ENVOY, ANN)
+    clock.now += DUE_SECONDS
+
+    assert ([True, False, False], True, False) == (first, later, presence.wants(ENVOY, ANN))
+    assert not presence.wants(NO_ENVOY, ANN)
+
+
+@pytest.mark.parametrize(
+    ("came", "times", "told"),
+    [
+        (False, NEVER_CAME - 1, []),
+        (False, NEVER_CAME, [ENVOY]),
+        (True, ALONE - 1, []),
+        (True, ALONE, [ENVOY]),
+    ],
+)
+def test_it_is_told_as_missing_after_a_few_in_a_row_the_last_of_which_is_due(
+    presence, clock, came, times, told
+):
+    if came:
+        presence.came(ENVOY, ANN)
+    ask(presence, clock, *[ANN] * times)
+    before = presence.missing_at()
+    clock.now += DUE_SECONDS
+
+    assert ([], told) == (before, presence.missing_at())
+    presence.came(ENVOY, BEN)
+    assert [] == presence.missing_at()
 
 
 @pytest.mark.parametrize("prompt", [True, False])
 def test_it_is_told_for_as_long_as_anything_is_asked_for(presence, clock, prompt):
-    ask(presence, clock)
+    ask(presence, clock, *[ANN] * ALONE)
     told = []
     for _ in range(5):
         clock.now += IDLE_SECONDS - 1
         told.append(presence.missing_at())
-        presence.asked(ENVOY, prompt=prompt)
+        presence.asked(ENVOY, ANN, prompt=prompt)
     clock.now += IDLE_SECONDS
 
     assert [[ENVOY]] * 5 == told
     assert [] == presence.missing_at()
 
 
-def test_what_may_be_answered_late_proves_nothing(presence, clock):
-    for _ in range(10 * ALONE):
-        presence.asked(ENVOY, prompt=False)
-    clock.now += DUE_SECONDS
+def test_what_came_is_news_once_and_only_where_there_is_somebody_to_tell(presence):
+    presence.came(ENVOY, ANN)
+    untold = presence.news()
+    woken = []
+    presence.on_news = lambda: woken.append(1)
+    for listener, caller in ((ENVOY, ANN), (OTHER, ANN), (ENVOY, BEN), (ENVOY, ANN)):
+        presence.came(listener, caller)
 
-    assert not presence.missing(ENVOY)
-
-
-def test_envoys_that_came_are_news_once(presence):
-    presence.asked(OTHER)
-    presence.came(ENVOY)
-
-    assert [[ENVOY], []] == [presence.news(), presence.news()]
+    assert {} == untold
+    assert {ENVOY: {ANN, BEN}, OTHER: {ANN}} == presence.news()
+    assert ({}, 4) == (presence.news(), len(woken))
 
 
 def fill(presence, clock, others=range(MOST_ENVOYS)):
@@ -128,41 +228,112 @@ def fill(presence, clock, others=range(MOST_ENVOYS)):
         presence.came(f"10.0.1.1:{each}")
 
 
-def test_the_number_of_envoys_is_bounded(presence, clock):
-    ask(presence, clock)
-    clock.now += DUE_SECONDS
-    fill(presence, clock)
+def test_an_envoy_that_is_forgotten_has_to_show_its_rewriter_again(proved, clock):
+    fill(proved, clock)
 
-    assert not presence.missing(ENVOY)
+    assert proved.refuses(ENVOY, ANN)
 
 
-def test_the_envoy_that_was_idle_for_longest_makes_room(presence, clock):
-    ask(presence, clock)
-    clock.now += DUE_SECONDS
+def test_the_envoy_that_was_idle_for_longest_makes_room(proved, clock):
     for start in range(0, 3 * MOST_ENVOYS, MOST_ENVOYS // 2):
-        fill(presence, clock, range(start, start + MOST_ENVOYS // 2))
-        presence.asked(ENVOY)
+        fill(proved, clock, range(start, start + MOST_ENVOYS // 2))
+        proved.asked(ENVOY, ANN, prompt=False)
 
-    assert presence.missing(ENVOY)
-
-
-class ChangedWhileRead(dict):
-    """Envoys; `change` is called as soon as somebody has a copy of them, as by the other thread."""
-
-    def __init__(self, change):
-        super().__init__()
-        self._change = change
-
-    def copy(self):
-        known = dict(self)
-        self._change()
-        return known
+    assert not proved.refuses(ENVOY, ANN)
 
 
-def test_an_envoy_that_is_forgotten_while_news_is_told_is_told_and_so_is_one_that_comes_meanwhile(clock):
-    presence = RewriterPresence(clock)
-    presence._envoys = ChangedWhileRead(lambda: fill(presence, clock))
-    presence.came(ENVOY)
+CALLERS = st.sampled_from([ANN, BEN, EVE])
+STEPS = st.lists(
+    st.tuples(
+        CALLERS, st.sampled_from(["list", "hang up", "other"]), st.sampled_from([0.0, 0.3, DUE_SECONDS])
+    ),
+    max_size=60,
+)
 
-    assert [ENVOY] == presence.news()
-    assert f"10.0.1.1:{MOST_ENVOYS - 1}" in presence.news()
+
+class Envoy:
+    """An Envoy that has a rewriter or none, and passes lists as it is told to.
+
+    What becomes of a list is what can: it is trimmed, its client hangs up before the answer, or it leaks.
+    """
+
+    def __init__(self, *, has_rewriter):
+        self.clock = ManualClock(1000.0)
+        self.presence = RewriterPresence(self.clock)
+        self.has_rewriter = has_rewriter
+        self.leaked: list[tuple[str, float]] = []
+        self.refused: list[tuple[str, float]] = []
+
+    def request(self, caller, does):
+        if (
+            does == "other"
+        ):  # a refusal for another reason, on which Envoy runs the rewriter where it is asked to
+            if self.presence.wants(ENVOY, caller) and self.has_rewriter:
+                self.presence.came(ENVOY, caller)
+            return
+        refuses = self.presence.refuses(ENVOY, caller)
+        self.presence.asked(ENVOY, caller)
+        if refuses:
+            self.refused.append((caller, self.clock.now))
+        elif not self.has_rewriter:
+            self.leaked.append((caller, self.clock.now))
+        if self.has_rewriter and (
+            refuses or does == "list"
+        ):  # nobody can hang up between a refusal and its answer
+            self.presence.came(ENVOY, caller)
+
+    def run(self, steps):
+        for caller, does, seconds in steps:
+            self.clock.now += seconds
+            self.request(caller, does)
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@given(STEPS)
+def test_without_a_rewriter_nothing_ever_passes(steps):
+    envoy = Envoy(has_rewriter=False)
+    envoy.run(steps)
+
+    assert [] == envoy.leaked
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@given(STEPS, STEPS)
+def test_after_it_was_taken_away_lists_pass_to_two_callers_at_most_and_to_others_no_longer_than_it_is_due(
+    before, after
+):
+    envoy = Envoy(has_rewriter=True)
+    envoy.run(before)
+    envoy.has_rewriter = False
+    envoy.run(after)
+    firsts: dict[str, float] = {}
+    for caller, at in envoy.leaked:
+        firsts.setdefault(caller, at)
+
+    assert all(at < firsts[caller] + DUE_SECONDS for caller, at in envoy.leaked)
+    if len(firsts) > 2:
+        _, second, third = sorted(firsts.values())
+        assert third < second + DUE_SECONDS
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@given(STEPS)
+def test_where_there_is_a_rewriter_the_next_list_after_a_refusal_passes(steps):
+    envoy = Envoy(has_rewriter=True)
+    for caller, does, seconds in steps:
+        envoy.clock.now += seconds
+        count = len(envoy.refused)
+        envoy.request(caller, does)
+        if len(envoy.refused) > count:
+            assert not envoy.presence.refuses(ENVOY, caller)
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@given(STEPS)
+def test_whatever_one_caller_does_others_are_refused_no_list_for_it(steps):
+    envoy = Envoy(has_rewriter=True)
+    envoy.request(ANN, "list")
+    first = len(envoy.refused)
+    envoy.run([(caller, does if caller == EVE else "list", seconds) for caller, does, seconds in steps])
+
+    assert {EVE} >= {caller for caller, _ in envoy.refused[first:]}

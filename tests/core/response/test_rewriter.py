@@ -4,11 +4,13 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authz.core.mcp.item import Kind
 from authz.core.response.commands import (
     BadGateway,
     Body,
+    Challenge,
     Headers,
     Judged,
     Release,
@@ -212,6 +214,17 @@ def test_a_redirect_and_a_challenge_are_refused_with_their_headers(status):
 
     assert [[REFUSED, BadGateway()], [], []] == rewritten(head, LIST)
     assert [REFUSED, BadGateway()] == list(Rewriter(READING).headers(head, bodyless=True))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_service_keeps_the_challenge_of_its_own_denial(status):
+    head = ResponseHead(status=status, content_type="application/json", challenged=True)
+    denial = b'{"jsonrpc":"2.0","id":1,"error":{"code":50100,"message":"no"}}'
+    steps = flat(rewritten(head, denial, reading=replace(READING, own=True)))
+
+    assert denial == body([steps])
+    assert not any(isinstance(action, BadGateway | Challenge) for action in steps)
+    assert CUT == body(rewritten(head, LIST, reading=replace(READING, own=True)))
 
 
 ERRORS = [400, 404, 499, 500, 503]

@@ -1,4 +1,4 @@
-"""A denial for Envoy: the status is the rendered one's, and only a want of the rewriter asks for the rewriter."""
+"""A denial for Envoy: the status is the rendered one's, and one that is to show the rewriter asks for it."""
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
@@ -19,19 +19,17 @@ def metadata(response):
 
 
 @pytest.mark.parametrize(
-    ("reason", "rewrite", "listener"),
-    [(Reason.REWRITER_MISSING, True, "127.0.0.1:10000"), (Reason.NO_RULE, False, None)],
+    ("listener", "rewrite", "pool"),
+    [("127.0.0.1:10000", True, "lists"), ("", True, "lists"), (None, False, None)],
 )
-def test_only_a_denial_for_want_of_the_rewriter_asks_for_it_and_says_where(reason, rewrite, listener):
-    said = metadata(deny(Decision(reason=reason), DenialResponse(503, (), b""), "p", ID, "127.0.0.1:10000"))
+def test_a_denial_that_is_to_show_the_rewriter_asks_for_it_by_the_way_of_lists_and_says_where(
+    listener, rewrite, pool
+):
+    said = metadata(
+        deny(Decision(reason=Reason.NO_RULE), DenialResponse(403, (), b""), "p", ID, listener),
+    )
 
-    assert (rewrite, listener) == (said["rewrite"], said.get("listener"))
-
-
-def test_a_listener_that_is_not_known_is_empty():
-    denied = deny(Decision(reason=Reason.REWRITER_MISSING), DenialResponse(503, (), b""), "p", ID)
-
-    assert "" == metadata(denied)["listener"]
+    assert (rewrite, listener, pool) == (said["rewrite"], said.get("listener"), said.get("pool"))
 
 
 @pytest.mark.parametrize("decision_id", ["", ID[1:], ID + "0"])

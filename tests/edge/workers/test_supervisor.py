@@ -12,8 +12,9 @@ from prometheus_client import generate_latest
 from authz.config.settings import Drain
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.workers import process, supervisor
-from authz.edge.workers.ipc import Task
+from authz.edge.workers.ipc import Came, Task
 from authz.edge.workers.process import KEYS_SECONDS
+from authz.edge.workers.rewriter_news import RewriterExchange
 from authz.edge.workers.supervisor import StartError, WorkerSupervisor
 from tests.support.policy_files import NATIVE, settings
 from tests.support.serving import alive
@@ -47,8 +48,8 @@ async def main():
             came = CounterMetricFamily("mcp_authz_heard", "Rewriters.", heard)
             channel.send(Report(WorkerStatus(ready=True, policy=f"{os.getpid()} {task.hold:g}"), [counted, came]))
             if task.config == "tell":
-                channel.send(Came(["10.0.0.1:80"]))
-        if isinstance(message, Came) and task.config != "tell":
+                channel.send(Came({"10.0.0.1:80": ["ann"]}))
+        if isinstance(message, Came) and message.callers and task.config != "tell":
             heard += 1
         if isinstance(message, End) and task.config != "deaf":
             return
@@ -254,3 +255,14 @@ def test_what_one_worker_says_of_rewriters_is_told_to_the_others():
         return await until(heard)
 
     assert play(scenario, task("tell"), task()) >= 1.0
+
+
+def test_a_worker_that_starts_later_is_told_where_rewriters_came():
+    joined, told = [], []
+    exchange = RewriterExchange()
+    exchange.join(joined.append)
+    for listener, caller in (("10.0.0.1:80", "ann"), ("10.0.0.2:80", "ben"), ("10.0.0.1:80", "eve")):
+        told.append(Came({listener: [caller]}))
+        exchange.tell(told[-1])
+
+    assert (told, Came({"10.0.0.1:80": [], "10.0.0.2:80": []})) == (joined, exchange.known())

@@ -2,11 +2,9 @@
 
 import asyncio
 import socket
-import time
 
 import pytest
 
-from authz.core.response.presence import ALONE, DUE_SECONDS
 from authz.edge.shutdown import ShutdownSignal
 from authz.edge.workers.ipc import Ask, Came, End, Report, WorkerChannel
 from authz.edge.workers.worker import SupervisorControl
@@ -89,24 +87,39 @@ def test_a_worker_whose_supervisor_is_gone_ends_quietly():
     assert play(scenario)
 
 
-def test_a_worker_tells_which_rewriters_came_and_hears_of_its_siblings():
-    async def run():
-        ours, theirs = [await WorkerChannel.open(end) for end in socket.socketpair()]
-        control = SupervisorControl(theirs)
-        with service() as running:
-            control.begin(running, ShutdownSignal())
-            for _ in range(ALONE):
-                running.presence.asked("elsewhere")
-            running.presence.came("here")
-            told = await asyncio.wait_for(ours.receive(), DEADLINE)
-            ours.send(Came(["elsewhere"]))
-            ours.send(Ask())  # answered after the message before it
-            await ours.receive()
-            running.presence._clock = lambda: time.monotonic() + DUE_SECONDS
-            missing = running.presence.missing_at()
+async def with_sibling(scenario):
+    """Play a scenario with a worker's supervisor and its service."""
+    ours, theirs = [await WorkerChannel.open(end) for end in socket.socketpair()]
+    control = SupervisorControl(theirs)
+    with service() as running:
+        control.begin(running, ShutdownSignal())
+        try:
+            return await asyncio.wait_for(scenario(ours, running), DEADLINE)
+        finally:
             await control.end()
-        await theirs.aclose()
-        await ours.aclose()
-        return told, missing
+            await theirs.aclose()
+            await ours.aclose()
 
-    assert (Came(["here"]), []) == asyncio.run(run())
+
+def test_a_worker_tells_at_once_which_rewriters_came_and_hears_of_its_siblings():
+    async def scenario(supervisor, running):
+        await asyncio.to_thread(running.rewriters.presence.came, "here", "ann")
+        told = await supervisor.receive()
+        before = running.rewriters.presence.refuses("elsewhere", "ann")
+        supervisor.send(Came({"elsewhere": ["ann"]}))
+        supervisor.send(Ask())  # answered after the message before it
+        await supervisor.receive()
+        return told, before, running.rewriters.presence.refuses("elsewhere", "ann")
+
+    assert (Came({"here": ["ann"]}), True, False) == asyncio.run(with_sibling(scenario))
+
+
+@pytest.mark.parametrize(("listener", "found"), [("elsewhere", True), ("nowhere", False)])
+def test_a_list_that_would_be_refused_waits_a_moment_for_word_of_a_sibling(listener, found):
+    async def scenario(supervisor, running):
+        search = asyncio.create_task(running.rewriters.wait_for_word(listener, "ann"))
+        for callers in ({"another": []}, {"elsewhere": []}):
+            supervisor.send(Came(callers))
+        return await search
+
+    assert found is asyncio.run(with_sibling(scenario))
