@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.rule import DenialStyle, Effect, Pattern, Rule, Selector
+from authz.core.policy.rule import Arguments, DenialStyle, Effect, Groups, Misfit, Pattern, Rule, Selector
+from authz.core.policy.value_schema import ValueSchema
 from tests.support.work import counted
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -107,3 +108,34 @@ def test_a_rule_is_applied_unless_it_says_that_it_is_a_shadow():
 
     assert (False, None, None) == (plain.shadow, plain.denial, plain.hide)
     assert (frozenset(), frozenset(), frozenset()) == (plain.scopes, plain.any_scopes, plain.roles)
+
+
+READS, READS_NOT = ValueSchema("x", "string", reads_text=True), ValueSchema("x", "string")
+
+
+@pytest.mark.parametrize(
+    ("types", "reads"),
+    [
+        ({}, False),
+        ({"a": "string"}, False),
+        ({"a": READS_NOT}, False),
+        ({"a": READS}, True),
+        ({"a": READS, "b": READS_NOT, "c": "string"}, True),
+        ({"a": "string", "b": READS_NOT, "c": READS}, True),
+    ],
+)
+def test_arguments_read_text_where_one_of_them_is_matched_with_a_pattern(types, reads):
+    assert reads is Arguments(types).reads_text
+
+
+@pytest.mark.parametrize("names", [["a*"], ["/a/*", "b*"], ["/a", "*"], ["/a/*/b", "/c"], ["/a*/*", "/b"]])
+def test_a_star_of_a_group_stands_only_behind_its_last_slash(names):
+    with pytest.raises(ValueError, match=r"^a group is compared whole"):
+        Groups.of(names)
+
+
+def test_a_misfit_is_told_by_its_place_and_keyword():
+    assert ("/a/*: type", "the arguments: required") == (
+        str(Misfit("/a/*", "type")),
+        str(Misfit("", "required")),
+    )
