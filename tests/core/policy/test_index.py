@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind
-from authz.core.policy.index import Index
+from authz.core.policy.index import Index, group
+from authz.core.policy.rule import Arguments
 from tests.support.core import rule
 
 TEXTS = st.text("ab*", min_size=1, max_size=5)
@@ -66,3 +67,46 @@ def test_every_rule_about_a_name_is_found_once_whether_by_its_text_or_by_a_patte
 
 def test_the_ends_of_a_pattern_do_not_overlap_in_the_name():
     assert () == Index([rule("allow", "aa*aa")]).about(Item(Kind.TOOL, "aaa"))
+
+
+CACHEABLE = [
+    # conditions, whether the verdict is the same for all names, whether it is for all calls of one name
+    ({}, True, True),
+    ({"scopes": ["a"], "roles": ["b"], "issuers": ["i"]}, True, True),
+    ({"when": '"a" in roles && jwt.x == 1'}, True, True),
+    ({"when": "'a' in roles && 'b' in scopes && client != '' && server != ''"}, True, True),
+    ({"when": 'mcp.method == "tools/call"'}, False, True),
+    ({"when": "tool.readOnly"}, False, True),
+    ({"when": 'client != "" && mcp.method != "" && tool.readOnly'}, False, True),
+    ({"when": 'request.headers["x-a"] == ""'}, False, False),
+    ({"args": "args.a == 1"}, False, False),
+    ({"arguments": Arguments({"a": "string"})}, False, False),
+    ({"locked": object()}, False, False),
+]
+
+
+@pytest.mark.parametrize(("parts", "by_caller", "by_item"), CACHEABLE)
+def test_a_verdict_is_remembered_only_for_what_it_does_not_depend_on(parts, by_caller, by_item):
+    plain, other = rule("allow", "a"), rule("deny", "a", **parts)
+    for rules in ((other,), (plain, other), (other, plain)):
+        found = group(rules, ambiguous=False)
+
+        assert (by_caller, by_item) == (found.cacheable_by_caller, found.cacheable_by_item)
+
+
+@pytest.mark.parametrize("ambiguous", [True, False])
+def test_rules_are_grouped_by_what_they_do_and_shadows_beside_them(ambiguous):
+    rules = tuple(rule(effect, "a", name=effect) for effect in ("allow", "deny", "require"))
+    shadow = rule("deny", "a", name="shadow", shadow=True)
+    plain, shadowed = group(rules, ambiguous=ambiguous), group((*rules, shadow), ambiguous=ambiguous)
+
+    assert plain.with_shadows is None
+    for found, denies in (
+        (plain, [rules[1]]),
+        (shadowed, [rules[1]]),
+        (shadowed.with_shadows, [rules[1], shadow]),
+    ):
+        assert ambiguous is found.ambiguous
+        assert ([rules[0]], denies, [rules[2]]) == tuple(
+            [each for each, _ in ordered] for ordered in (found.allows, found.denies, found.requires)
+        )

@@ -91,6 +91,24 @@ def test_a_shadow_rule_makes_no_uri_ambiguous():
     assert Reason.ALLOWED is verdict("db:///Secret/x", *rules)
 
 
+def test_a_uri_that_a_shadow_rule_selects_is_judged_as_without_it():
+    rules = (GUARDED[0], resources("deny", "db:///secret/*", name="d", shadow=True))
+
+    assert Reason.ALLOWED is verdict("db:///secret/x", *rules)
+
+
+def test_what_is_left_without_a_query_may_be_allowed_by_another_rule():
+    rules = (resources("allow", "https://h/*"), resources("allow", "https://h/secret", name="other"))
+
+    assert Reason.ALLOWED is verdict("https://h/secret?a", *rules)
+
+
+def test_what_is_left_without_a_query_may_meet_the_deny_that_was_judged_already():
+    rules = (resources("allow", "https://h/*"), resources("deny", "https://h/*", roles=["guest"], name="d"))
+
+    assert Reason.ALLOWED is verdict("https://h/a?b", *rules)
+
+
 def test_a_policy_without_rules_that_is_open_refuses_what_is_not_canonical():
     policy, who = Policy((), open_without_allows=True), context(principal())
 
