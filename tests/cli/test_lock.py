@@ -75,7 +75,7 @@ def answering(make, *, events=False):
         body = json.loads(request.partition(b"\r\n\r\n")[2] or b"{}")
         method, number = body.get("method", ""), body.get("id")
         if number is None:
-            return [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"]
+            return [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"]
         result = (
             {"protocolVersion": "2025-06-18", "capabilities": {}}
             if method == "initialize"

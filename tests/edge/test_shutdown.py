@@ -57,8 +57,8 @@ class Served:
         await self.shutdown.begun.wait()
         await drain(server, self.health, self.shutdown, terms)
 
-    async def status(self):
-        answer = await self.stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
+    async def status(self, seconds=DEADLINE):
+        answer = await self.stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
         return answer.status
 
     async def under_way(self):
@@ -89,11 +89,14 @@ async def status_becomes(served, wanted):
 
 
 async def refused(served):
-    """Call until a call does not begin any more; with which code depends on the moment."""
+    """Call until a call does not begin any more; with which code depends on the moment.
+
+    One that arrives in the moment in which grpc.aio stops is neither begun nor refused: it runs into its own deadline.
+    """
     async with asyncio.timeout(DEADLINE):
         while True:
             try:
-                await served.status()
+                await served.status(DEADLINE / 12)
             except grpc.aio.AioRpcError:
                 return
 

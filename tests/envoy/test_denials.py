@@ -88,7 +88,7 @@ def test_a_well_known_path_that_is_nobodys_is_not_found(port, path):
 @pytest.mark.requirement("security.exact-bytes")
 def test_bytes_that_envoy_shows_as_others_reach_the_server_as_they_were_judged(raw, raw_port, reader):
     """Envoy shows the byte FF as an exclamation mark, and so that is what was judged."""
-    raw.script = [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"]
+    raw.script = [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"]
     more = [("mcp-param-city", "caf\xff"), ("x-other", "caf\xff")]
 
     assert 202 == ask(raw_port, reader, call("echo"), more=more).status

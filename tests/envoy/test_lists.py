@@ -179,7 +179,7 @@ JUDGED = {
     "an error in plain text": response(FULL, "text/plain", "404 Not Found"),
     "media type in capitals": response(FULL, "Application/JSON ; charset=UTF-8"),
     "coding identity": response(FULL, "application/json", "200 OK", "content-encoding: identity"),
-    "chunked": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    "chunked": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     + chunked(FULL, 7),
     "until the end": stream_head("application/json") + FULL,
     "another id": response(FULL.replace(b'"id":1', b'"id":"zzz"')),

@@ -255,7 +255,7 @@ def _events(end: bytes, *, several: bool = False) -> Callable[[random.Random, by
 
 
 def _chunks(rng: random.Random, body: bytes) -> Pieces:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     return [head, *(b"%x\r\n%b\r\n" % (len(part), part) for part in _cut(rng, body)), b"0\r\n\r\n"]
 
 

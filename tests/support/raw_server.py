@@ -17,6 +17,8 @@ class RawServer:
     """An MCP server that answers each request with the steps in `script`, and keeps the requests in `seen`.
 
     The script is the same for every request, or made for each from its bytes. `sent` counts the bytes of all answers.
+    Each connection is closed after its answer, so an answer that has an end must say `connection: close`: on a busy
+    machine an Envoy that was not told sends the next request into the closed connection, and answers 503.
     """
 
     port: int
