@@ -9,13 +9,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/demo.stamp
 	$(BIN)/mcp-authz demo
 
+# Many tests wait for processes of their own, so one more than two cores keeps both busy; `make test PROCESSES=5` for four.
+PROCESSES ?= 3
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n $(PROCESSES) --dist worksteal
 
 # Branches of the package that ran in any process of the tests; status 2 below the floor of pyproject.toml.
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal
+	$(BIN)/coverage run -m pytest -q -n $(PROCESSES) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

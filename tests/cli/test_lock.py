@@ -163,7 +163,7 @@ def test_no_lock_is_made_of_one_era_when_the_other_would_be_too_much(out, monkey
 
 
 def test_what_comes_where_nothing_is_answered_is_not_read(out):
-    endless = [b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n", b"x" * 1000]
+    endless = [b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\nconnection: close\r\n\r\n", b"x" * 1000]
     answer = answering(lambda method, cursor: PAGES[cursor] if method == "tools/list" else None)
     with raw_server() as server:
         server.script = lambda request: endless if b'"id"' not in request else answer(request)
