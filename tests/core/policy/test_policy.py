@@ -324,3 +324,67 @@ def test_what_was_judged_before_for_a_caller_changes_no_later_verdict(conditions
     together = [policy.judge(changed(about, caller=caller), item) for about, item in asked * 2]
 
     assert alone * 2 == together
+
+
+READS = [
+    # conditions of the rules; claims and headers that decide about lists; headers and claims that are read at all
+    ([{}], set(), set(), set(), set()),
+    ([{"when": "jwt.a == 1"}], {"a"}, set(), set(), {"a"}),
+    ([{"when": "'x' in roles"}], set(), set(), set(), set()),
+    ([{"when": "request.path == 'x'"}], set(), set(), set(), set()),
+    ([{"when": 'request.headers["x-a"] == ""'}], set(), {"x-a"}, {"x-a"}, set()),
+    ([{"args": 'request.headers["x-a"] == args.a'}], set(), set(), {"x-a"}, set()),
+    ([{"args": "jwt.a == args.a"}], set(), set(), set(), {"a"}),
+    ([{"when": "jwt[client] == 1"}], None, set(), set(), None),
+    ([{"when": "request.headers[client] == ''"}], set(), None, None, set()),
+    ([{"args": "request.headers[client] == '' && jwt[client] == args.a"}], set(), set(), None, None),
+    ([{"when": "jwt.a == 1", "args": "jwt.b == args.b"}], {"a"}, set(), set(), {"a", "b"}),
+    (
+        [{"when": "jwt.a == 1"}, {}, {"when": 'jwt.b == 1 && request.headers["x-a"] == ""'}],
+        {"a", "b"},
+        {"x-a"},
+        {"x-a"},
+        {"a", "b"},
+    ),
+    (
+        [{"when": "jwt.a == 1"}, {"when": "jwt[client] == 1"}, {"when": "jwt.b == 1"}],
+        None,
+        set(),
+        set(),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("conditions", "claims", "headers", "all_headers", "all_claims"), READS)
+def test_a_policy_knows_which_claims_and_headers_it_reads(
+    conditions, claims, headers, all_headers, all_claims
+):
+    """What it does not know of would not come with the caller to where lists are trimmed."""
+    policy = Policy(
+        tuple(rule("allow", "a", name=f"r{place}", **each) for place, each in enumerate(conditions))
+    )
+
+    assert (claims, headers) == (policy.visibility_inputs.claims, policy.visibility_inputs.headers)
+    assert (all_headers, all_claims) == (policy.read_headers, policy.claims_read)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(256, True), (257, False)])
+@pytest.mark.parametrize(("when", "remembered"), [("true", True), ("request.path == 'x'", False)])
+def test_a_verdict_is_remembered_with_the_caller_unless_the_name_is_long_or_it_depends_on_the_request(
+    length, kept, when, remembered
+):
+    policy, about, item = Policy((rule("allow", "a*", when=when),)), context(), tool("a" * length)
+    policy.judge(about, item)
+
+    assert kept is (policy.rules_by_item.get(item) is not None)
+    assert (kept and remembered) is bool(len(about.caller.cache.verdicts))
+
+
+def test_a_verdict_that_depends_on_the_caller_alone_is_one_for_all_names():
+    policy, about = Policy((rule("allow", "a*"),)), context()
+
+    assert (
+        policy.judge(about, tool("ab")) is policy.judge(about, tool("ab")) is policy.judge(about, tool("ac"))
+    )
+    assert policy.judge(context(), tool("ab")) is not policy.judge(about, tool("ab"))
