@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from authz.core import engine
-from tests.support import tokens
+from tests.support import policy_files, tokens
 from tests.support.commands import command
 from tests.support.core import modern
 from tests.support.operators import POLICY, write
@@ -231,26 +231,9 @@ def test_a_request_may_come_on_stdin(file, monkeypatch):
     assert "everyone" == explained(file, "--request", "-", claims={})["rule"]
 
 
-KUBERNETES = """\
-apiVersion: agentgateway.dev/v1alpha1
-kind: AgentgatewayPolicy
-metadata: {name: guard, namespace: mcp}
-spec:
-  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
-  traffic:
-    jwtAuthentication:
-      providers:
-        - issuer: https://issuer.example/
-          audiences: [https://mcp.example/mcp]
-          jwks: {inline: 'KEYS'}
-  backend:
-    mcp:
-      authorization:
-        action: Allow
-        policy:
-          matchExpressions:
-            - mcp.tool.name == "echo" && jwt.scope.contains("files:read")
-"""
+KUBERNETES = policy_files.POLICY.replace(
+    "remote: {url: https://issuer.example/jwks.json}", "inline: 'KEYS'"
+).replace('"echo"', '"echo" && jwt.scope.contains("files:read")')
 
 
 @pytest.mark.parametrize(

