@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authz.cli.policy_file import checked
 from authz.config.addresses import check_http_url
-from authz.edge.http.console.summary import PREFIX, Samples, difference, samples_of, summarize
+from authz.edge.http.console.samples import PREFIX, Samples, difference, samples_of
+from authz.edge.http.console.summary import summarize
 from authz.edge.http.console.tables import TableSection, key_problems, sections, service_problems, unused
 from authz.edge.jwks.problem import KeyProblem
 from authz.tools.scrape import ScrapeError, scrape

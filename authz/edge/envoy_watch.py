@@ -25,7 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from authz.config.envoy_version import OLDEST
 from authz.config.envoy_version import read as read_version
 from authz.core.reasons import TABLE, Group, Reason
-from authz.edge.http.console.summary import Samples, samples_of
+from authz.edge.http.console.samples import Samples, samples_of
 from authz.edge.http.status import ServiceStatus
 from authz.edge.telemetry.envoy_signs import EnvoyProblem, Sign, problem
 

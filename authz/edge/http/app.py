@@ -92,7 +92,8 @@ class _Endpoints:
     async def console(self, request: Request) -> Response:
         """Return a page about the service for people."""
         from authz.edge.http.console.page import Seen, headers, page  # noqa: PLC0415 - loaded on the first visit
-        from authz.edge.http.console.summary import samples_of, summarize  # noqa: PLC0415 - as above
+        from authz.edge.http.console.samples import samples_of  # noqa: PLC0415 - as above
+        from authz.edge.http.console.summary import summarize  # noqa: PLC0415 - as above
 
         asked = request.query_params
         seen = Seen(

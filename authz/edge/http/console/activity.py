@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from authz.edge.http.console.summary import Samples
+from authz.edge.http.console.samples import Samples
 
 HOUR, MINUTE = 3600.0, 60.0
 _APART = 4.0

@@ -1,26 +1,13 @@
-"""Summarize a service's metrics for `mcp-authz stats` and the console: samples are added up over labels that are not shown.
-
-Rules of this module:
-
-* It reads samples as Prometheus does, and knows nothing about the process that counted them.
-* A quantile of a histogram is interpolated linearly inside its bucket, as PromQL's `histogram_quantile` does it; one that
-  lies beyond the last bound is that bound.
-* Between two readings, a counter contributes its difference. One that fell was restarted, so all of it is new.
-"""
+"""The summary of a service's metrics for `mcp-authz stats` and the console: what was counted, by the labels that are shown."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 
 import msgspec
-from prometheus_client.core import Metric
 
-PREFIX = "mcp_authz_"
-Labels = frozenset[tuple[str, str]]
-Samples = Mapping[tuple[str, Labels], float]
+from authz.edge.http.console.samples import Samples, SampleSums, quantile
+
 _STAGES = ("parse", "token", "policy", "respond")
 """In the order in which a Check passes them."""
-_COUNTING = ("_total", "_bucket", "_sum", "_count")
 
 
 class Decisions(msgspec.Struct, frozen=True):
@@ -161,29 +148,9 @@ class MetricsSummary(msgspec.Struct, frozen=True, kw_only=True):
     loaded: float | None = None
 
 
-def samples_of(metrics: Iterable[Metric]) -> Samples:
-    """Return the samples of this service's metrics by name and labels."""
-    return {
-        (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
-        for metric in metrics
-        for sample in metric.samples
-        if sample.name.startswith(PREFIX)
-    }
-
-
-def difference(now: Samples, before: Samples) -> Samples:
-    """Return what was counted between two readings; gauges as they are now."""
-    counted = dict(now)
-    for key, value in now.items():
-        earlier = before.get(key, 0.0)
-        if key[0].endswith(_COUNTING) and earlier <= value:
-            counted[key] = value - earlier
-    return counted
-
-
 def summarize(samples: Samples) -> MetricsSummary:
     """Return the summary of samples."""
-    read = _SummaryReader(samples)
+    read = SampleSums(samples)
     cache = read.by("token_cache_total", "outcome")
     looked_up = sum(cache.values())
     return MetricsSummary(
@@ -192,10 +159,11 @@ def summarize(samples: Samples) -> MetricsSummary:
         decisions=_decisions(read),
         tools=_tools(read),
         checks=[
-            read.timing("check_seconds", "server", name) for name in read.by("check_seconds_count", "server")
+            _timing(read, "check_seconds", "server", name)
+            for name in read.by("check_seconds_count", "server")
         ],
         stages=[
-            read.timing("stage_seconds", "stage", name)
+            _timing(read, "stage_seconds", "stage", name)
             for name in sorted(read.by("stage_seconds_count", "stage"), key=_stage_order)
         ],
         token_cache=cache,
@@ -225,62 +193,20 @@ def summarize(samples: Samples) -> MetricsSummary:
     )
 
 
-class _SummaryReader:
-    def __init__(self, samples: Samples) -> None:
-        self._samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
-        for (name, labels), value in samples.items():
-            self._samples[name].append((dict(labels), value))
-
-    def sums(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-        """Return a metric summed by some of its labels, largest first."""
-        sums: dict[tuple[str, ...], float] = defaultdict(float)
-        for given, value in self._samples.get(name, ()):
-            sums[tuple(given.get(label, "") for label in labels)] += value
-        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
-
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """Return a metric summed by one label."""
-        return {value: count for (value,), count in self.sums(name, label).items()}
-
-    def timing(self, name: str, label: str, value: str) -> TimingSummary:
-        """Return the timing that a histogram has for one value of a label."""
-        buckets = [
-            (float(bound), count)
-            for (bound, given), count in self.sums(f"{name}_bucket", "le", label).items()
-            if given == value
-        ]
-        count = self.by(f"{name}_count", label).get(value, 0.0)
-        total = self.by(f"{name}_sum", label).get(value, 0.0)
-        mean = total / count if count else None
-        return TimingSummary(value, count, mean, quantile(buckets, 0.5), quantile(buckets, 0.99))
-
-
-def quantile(buckets: Iterable[tuple[float, float]], part: float) -> float | None:
-    """Return a quantile of a histogram, None if it is empty.
-
-    Args:
-        buckets: upper bound and cumulative count of each, the last bound infinite.
-        part: from 0 to 1.
-    """
-    rows = sorted(buckets)
-    if not rows or not rows[-1][1]:
-        return None
-    wanted = part * rows[-1][1]
-    lower, below = 0.0, 0.0
-    for bound, count in rows:
-        if count >= wanted and count > below:
-            return (
-                lower if math.isinf(bound) else lower + (bound - lower) * (wanted - below) / (count - below)
-            )
-        lower, below = bound, count
-    return lower
+def _timing(read: SampleSums, name: str, label: str, value: str) -> TimingSummary:
+    """Return the timing that a histogram has for one value of a label."""
+    buckets = read.buckets(name, label, value)
+    count = read.by(f"{name}_count", label).get(value, 0.0)
+    total = read.by(f"{name}_sum", label).get(value, 0.0)
+    mean = total / count if count else None
+    return TimingSummary(value, count, mean, quantile(buckets, 0.5), quantile(buckets, 0.99))
 
 
 def _stage_order(stage: str) -> tuple[int, str]:
     return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES), stage)
 
 
-def _workers(read: _SummaryReader) -> Workers | None:
+def _workers(read: SampleSums) -> Workers | None:
     states = read.by("workers", "state")
     if not states:
         return None
@@ -288,7 +214,7 @@ def _workers(read: _SummaryReader) -> Workers | None:
     return Workers(states.get("configured", 0.0), states.get("up", 0.0), restarts)
 
 
-def _decisions(read: _SummaryReader) -> list[Decisions]:
+def _decisions(read: SampleSums) -> list[Decisions]:
     rows = read.sums("decisions_total", "server", "decision", "reason", "rule")
     return [
         Decisions(server, decision, reason, rule, count)
@@ -297,20 +223,20 @@ def _decisions(read: _SummaryReader) -> list[Decisions]:
     ]
 
 
-def _unused(read: _SummaryReader) -> list[RuleName]:
+def _unused(read: SampleSums) -> list[RuleName]:
     used = {key for key, count in read.sums("decisions_total", "server", "rule").items() if count}
     used |= {key for key, count in read.sums("shadow_disagreements_total", "server", "rule").items() if count}
     rules = sorted(read.sums("rule_info", "server", "rule", "effect"))
     return [RuleName(*names) for names in rules if names[:2] not in used]
 
 
-def _tools(read: _SummaryReader) -> list[Tool]:
+def _tools(read: SampleSums) -> list[Tool]:
     rows = read.sums("tool_decisions_total", "server", "tool", "decision")
     names = dict.fromkeys((server, tool) for (server, tool, _), count in rows.items() if count)
     return [Tool(*name, rows.get((*name, "allow"), 0.0), rows.get((*name, "deny"), 0.0)) for name in names]
 
 
-def _issuers(read: _SummaryReader) -> list[IssuerSummary]:
+def _issuers(read: SampleSums) -> list[IssuerSummary]:
     keys, ages = read.by("jwks_keys", "issuer"), read.by("jwks_age_seconds", "issuer")
     fetches, skipped = read.sums("jwks_fetches_total", "issuer", "outcome"), read.by("jwks_skipped", "issuer")
     return [
@@ -326,7 +252,7 @@ def _issuers(read: _SummaryReader) -> list[IssuerSummary]:
     ]
 
 
-def _introspections(read: _SummaryReader) -> list[Introspections]:
+def _introspections(read: SampleSums) -> list[Introspections]:
     counts = read.sums("introspections_total", "issuer", "outcome")
     under_way = read.sums("introspection_questions", "issuer", "state")
     remembered = read.by("introspection_remembered", "issuer")
@@ -349,7 +275,7 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _lists(read: _SummaryReader) -> list[Items]:
+def _lists(read: SampleSums) -> list[Items]:
     rows = read.sums("list_items_total", "server", "kind", "outcome")
     names = dict.fromkeys((server, kind) for server, kind, _ in rows)
     return [Items(*name, rows.get((*name, "kept"), 0.0), rows.get((*name, "trimmed"), 0.0)) for name in names]

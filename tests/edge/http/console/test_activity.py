@@ -6,7 +6,7 @@ from authz.core.decision import Decision
 from authz.core.reasons import Reason
 from authz.edge.http.console.activity import HOUR, Activity
 from authz.edge.http.console.chart import bars
-from authz.edge.http.console.summary import samples_of
+from authz.edge.http.console.samples import samples_of
 from authz.edge.telemetry.metrics import Metrics
 
 

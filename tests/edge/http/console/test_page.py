@@ -11,7 +11,8 @@ from authz.core.decision import Decision
 from authz.core.reasons import Reason
 from authz.edge.http.console.activity import Activity
 from authz.edge.http.console.page import Seen, headers, page
-from authz.edge.http.console.summary import samples_of, summarize
+from authz.edge.http.console.samples import samples_of
+from authz.edge.http.console.summary import summarize
 from authz.edge.http.memory import Denial, Why, WorkerMemory
 from authz.edge.http.status import WorkerStatus
 from authz.edge.jwks.problem import KeyProblem

@@ -6,14 +6,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz.core.decision import Decision
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
+from authz.edge.http.console.samples import difference, samples_of
 from authz.edge.http.console.summary import (
     Decisions,
     IssuerSummary,
     Items,
     Shadow,
-    difference,
-    quantile,
-    samples_of,
     summarize,
 )
 from authz.edge.http.console.tables import age, duration, sections
@@ -92,22 +90,6 @@ def test_a_counter_that_fell_began_anew():
     (row,) = summarize(difference(now, before)).decisions
 
     assert ("missing_token", 2.0) == (row.reason, row.count)
-
-
-@pytest.mark.parametrize(
-    ("buckets", "part", "expected"),
-    [
-        ([], 0.5, None),
-        ([(1.0, 0), (math.inf, 0)], 0.5, None),
-        ([(1.0, 10), (math.inf, 10)], 0.5, 0.5),
-        ([(1.0, 10), (2.0, 20), (math.inf, 20)], 0.75, 1.5),
-        ([(1.0, 0), (2.0, 4), (math.inf, 4)], 0.5, 1.5),
-        ([(1.0, 1), (2.0, 1), (math.inf, 100)], 0.99, 2.0),
-        ([(math.inf, 3), (1.0, 3)], 1.0, 1.0),
-    ],
-)
-def test_a_quantile_lies_on_a_line_through_its_bucket(buckets, part, expected):
-    assert expected == quantile(buckets, part)
 
 
 @pytest.mark.parametrize(
