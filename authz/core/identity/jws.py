@@ -43,7 +43,7 @@ class JoseHeader(msgspec.Struct, frozen=True):
     typ: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, which would cost more than the rest of it
 class Jws:
     """A token in strict compact form (RFC 7515 section 7.1) whose header may be acted upon; nothing is verified.
 

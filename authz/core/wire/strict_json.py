@@ -132,7 +132,14 @@ _WRITE = msgspec.json.Encoder().encode
 
 
 def _is_doubtful(data: bytes) -> bool:
-    """Return whether there is a number of many digits, or with an exponent, which msgspec takes long to read."""
+    """Return whether there may be a number of many digits, or with an exponent, which msgspec takes long to read.
+
+    Hosts and ids look like one as well (`.example`, `a10e5b`), so what stands in strings is left out at a second look.
+    """
+    return _looks_doubtful(data) and _looks_doubtful(_outside_strings(_drop_escapes(data)))
+
+
+def _looks_doubtful(data: bytes) -> bool:
     shapes = data.translate(_SHAPES)
     return _EXPONENT in shapes or _MANY_DIGITS in shapes
 

@@ -8,7 +8,8 @@ Of a header in a response Envoy reads `value` only; one set through `raw_value` 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -43,10 +44,39 @@ from authz.core.wire.bounded_cache import BoundedCache
 ID_CHARS = 16
 """Length of a decision's id."""
 
+LONGEST_PREBUILT = 96
+"""Bytes of the longest text that is put into a prebuilt message."""
+
 _ENCODE_ID = msgspec.json.Encoder().encode
 _pb: Any = external_auth_pb2
 _OVERWRITE: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _OVERWRITE_ONLY: Any = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS
+
+
+class Prebuilt:
+    """Makes a message from its one text, which is not empty: around texts of one length the same bytes stand."""
+
+    __slots__ = ("_around", "_build")
+
+    def __init__(self, build: Callable[[str], bytes]) -> None:
+        """Build with `build`, once for each length up to `LONGEST_PREBUILT`."""
+        self._build = build
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+
+    def __call__(self, text: str) -> bytes:
+        """Return the message with this text."""
+        data = text.encode()
+        size = len(data)
+        if size > LONGEST_PREBUILT:
+            return self._build(text)
+        before, behind = self._around.get(size) or self._around.setdefault(size, self._find(size))
+        return before + data + behind
+
+    def _find(self, size: int) -> tuple[bytes, bytes]:
+        """Return what stands around a text of `size` bytes: where two messages with such texts do not differ."""
+        one, other = self._build("a" * size), self._build("b" * size)
+        start = next(at for at in range(len(one)) if one[at] != other[at])
+        return one[:start], one[start + size :]
 
 
 def allow(decision: Decision, request: HttpRequest, server: Server, policy: str, decision_id: str) -> bytes:
@@ -96,15 +126,19 @@ def _caller_part(caller: Caller, spoofed: Sequence[str]) -> bytes:
 
 
 def _identity(principal: Principal, spoofed: Sequence[str]) -> bytes:
-    response = _pb.CheckResponse()
-    ok = response.ok_response
     values = (principal.subject, principal.client, " ".join(principal.scopes), principal.issuer)
-    given = {name: _quote(value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value}
-    set_headers(ok.headers, given.items())
+    parts = [part(_quote(value)) for part, value in zip(_IDENTITY, values, strict=True) if value]
     # A header that is set overwrites what the client sent; one that is not set must be taken away.
-    ok.headers_to_remove.extend(spoofed)
-    ok.headers_to_remove.extend(name for name in IDENTITY_HEADERS if name not in given)
-    describe_principal(response, principal)
+    absent = [name for name, value in zip(IDENTITY_HEADERS, values, strict=True) if not value]
+    if absent or spoofed:
+        parts.append(_removal((*spoofed, *absent)))
+    parts += [part(clip(text)) for part, text in zip(_WHO, values, strict=False) if text]
+    return b"".join(parts)
+
+
+def _removal(names: Sequence[str]) -> bytes:
+    response = _pb.CheckResponse()
+    response.ok_response.headers_to_remove.extend(names)
     return serialize(response)
 
 
@@ -223,8 +257,13 @@ def _event_part(event: SessionHeader) -> bytes:
 
 def _judged_part(values: Mapping[str, str]) -> bytes:
     """Return the part that sends values on as they were judged, where Envoy may hold other bytes than it showed."""
+    return b"".join(_header_part(*pair) for pair in values.items())
+
+
+def _header_part(name: str, value: str) -> bytes:
+    """Return the part that sets one header upstream."""
     response = _pb.CheckResponse()
-    set_headers(response.ok_response.headers, values.items())
+    set_headers(response.ok_response.headers, ((name, value),))
     return serialize(response)
 
 
@@ -282,6 +321,10 @@ def _text_part(key: str, text: str) -> bytes:
     return serialize(response)
 
 
+_IDENTITY = [Prebuilt(partial(_header_part, name)) for name in IDENTITY_HEADERS]
+_WHO = [Prebuilt(partial(_text_part, name)) for name in ("sub", "client")]
+"""Parts for subject and client in dynamic metadata, for access logs."""
+
 _POOLS: Mapping[str, bytes] = {
     **{
         name: _text_part(POOL, LISTS)
@@ -296,18 +339,12 @@ answers that wait for long must not take the places of lists."""
 _ID = _text_part("decision_id", "." * ID_CHARS)[:-ID_CHARS]
 
 
-_LONGEST_ID = 40
-"""Most bytes of a request id whose part is prebuilt: those of a UUID in quotes, and two."""
-_REQUEST_ID = tuple(_text_part(REQUEST_ID, "." * size)[: -size or None] for size in range(_LONGEST_ID + 1))
-"""What comes before a request id in its part, by the id's length."""
+_REQUEST_ID = Prebuilt(partial(_text_part, REQUEST_ID))
 
 
 def _request_id_part(request_id: RequestId) -> bytes:
     """Return the part with the request's id, which the error bears that takes an answer's place."""
-    text = _ENCODE_ID(request_id)
-    return (
-        _REQUEST_ID[len(text)] + text if len(text) <= _LONGEST_ID else _text_part(REQUEST_ID, text.decode())
-    )
+    return _REQUEST_ID(_ENCODE_ID(request_id).decode())
 
 
 def id_part(decision_id: str) -> bytes:

@@ -365,3 +365,18 @@ def test_the_short_cut_leaves_every_doubtful_spelling_to_the_long_way(text):
     doubtful = strictjson._is_doubtful(text.encode())
 
     assert doubtful or strictjson._UNREAD is strictjson._canonical(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        ('{"iss":"https://issuer.example.com/","sub":"a10e5b","jti":"12345678901234567890"}', False),
+        ('{"a\\"1e5":"\\\\"}', False),
+        ('{"a":"1e5","b":1e5}', True),
+        ('{"a":"\\"","b":12345678901234567890}', True),
+        ('"1e5', False),
+        ('1e5"', True),
+    ],
+)
+def test_only_numbers_are_doubtful_and_not_what_looks_like_one_in_a_string(text, doubtful):
+    assert doubtful is strictjson._is_doubtful(text.encode())

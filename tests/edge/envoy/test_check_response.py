@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
@@ -373,3 +374,13 @@ def test_an_allow_has_a_status_of_its_own():
     response = parsed(check_response.allow(allowed(method="ping"), post({}), server(), "p", ID))
 
     assert (True, 0) == (response.HasField("status"), response.status.code)
+
+
+@pytest.mark.parametrize(
+    "build", [partial(check_response._header_part, "x"), partial(check_response._text_part, "sub")]
+)
+def test_a_prebuilt_message_is_the_one_that_would_be_built(build):
+    prebuilt = check_response.Prebuilt(build)
+    texts = ["é.%" * size for size in range(1, 40)] + ["." * size for size in range(1, 140)]
+
+    assert list(map(build, texts)) == list(map(prebuilt, texts)) == list(map(prebuilt, texts))
