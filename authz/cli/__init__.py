@@ -31,10 +31,19 @@ def _say(text: str) -> None:
     importlib.import_module("authz.tools.terminal").say(text, err=True)
 
 
+def _serve(arguments: Sequence[str]) -> None:
+    """Serve; what is wrong at the start is marked as an error, because warnings of the policy stand beside it."""
+    try:
+        importlib.import_module("authz.cli.serve").serve(arguments)
+    except ConfigError as error:
+        _say("\n".join(f"error: {problem}" for problem in error.problems))
+        sys.exit(2)
+
+
 def _run(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["serve"]:
         importlib.import_module("authz.cli.import_guard")
-        importlib.import_module("authz.cli.serve").serve(arguments[1:])
+        _serve(arguments[1:])
         return
     try:
         commands = importlib.import_module("authz.cli.commands")

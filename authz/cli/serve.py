@@ -151,7 +151,7 @@ def _together(settings: Settings, file: WatchedFile, task: Task, workers: int, o
 def _fail(error: Exception) -> NoReturn:
     from authz.tools.terminal import say  # noqa: PLC0415 - nothing that runs needs it
 
-    say(str(error), err=True)
+    say(f"error: {error}", err=True)
     sys.exit(2)
 
 

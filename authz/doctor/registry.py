@@ -9,6 +9,7 @@ from typing import Any
 from authz.doctor.checks import (
     clusters,
     connection_manager,
+    denials,
     exemptions,
     ext_authz,
     ext_proc,
@@ -31,6 +32,7 @@ _MODULES = (
     server_answers,
     filter_order,
     front,
+    denials,
     routes,
     exemptions,
     streams,

@@ -67,7 +67,7 @@ def test_a_bad_file_ends_the_start_before_an_address_is_touched(tmp_path, taken,
     ended = command("serve", "-c", file, "--grpc", grpc, "--http", http)
 
     assert 2 == ended.status
-    assert ended.err.replace(str(file), "FILE").startswith(expected)
+    assert ended.err.replace(str(file), "FILE").startswith(f"error: {expected}")
     assert 1 == len(ended.err.splitlines())
     assert not ended.out
 
@@ -81,7 +81,7 @@ def test_an_address_in_use_ends_the_start_and_is_named(tmp_path, taken, free, wh
     kind = which.removeprefix("--").replace("grpc", "gRPC").replace("http", "HTTP")
 
     assert 2 == ended.status
-    assert f"{kind} cannot listen on {taken[0]}: " in ended.err.splitlines()[-1]
+    assert f"error: {kind} cannot listen on {taken[0]}: " in ended.err.splitlines()[-1]
     assert "Traceback" not in ended.err
     assert "serving" not in ended.err
     assert is_free(free)
@@ -111,7 +111,7 @@ def test_a_flag_that_cannot_be_ends_the_start_and_is_named(tmp_path, options, ex
     file.write_text(NATIVE)
     ended = command("serve", "-c", file, *options)
 
-    assert (2, expected) == (ended.status, ended.err)
+    assert (2, f"error: {expected}") == (ended.status, ended.err)
 
 
 KEY = "q3kV9uWmZ7tR1xC5bN8yL2pA6sD4fG0h"

@@ -6,7 +6,8 @@ import yaml
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
 from authz.doctor.source import read_text
-from tests.support.chains import _policy
+from authz.render.bootstrap import bootstrap
+from tests.support.chains import SEVERAL, _policy
 from tests.support.shared_holes import AUTHZ, HINT, JWT, SHARED_HOLES, beside
 
 EACH = pytest.mark.parametrize("hole", SHARED_HOLES, ids=lambda hole: hole.name)
@@ -82,3 +83,21 @@ def test_without_a_policy_every_opt_out_is_an_error():
 
     assert "route-unguarded" in found
     assert AUTHZ in source(beside()).text
+
+
+def test_a_route_that_sends_one_servers_path_to_anothers_endpoint_is_named():
+    tree = yaml.safe_load(bootstrap(SEVERAL))
+    policy = _policy("several-servers")
+    untouched = ids(diagnose(source(tree), policy).findings)
+    (listener,) = tree["static_resources"]["listeners"]
+    table = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]
+    found = {each["name"]: each for host in table["virtual_hosts"] for each in host["routes"]}
+    found["mcp-files"]["route"] |= {"cluster": "mcp-search", "prefix_rewrite": "/mcp"}
+    added = [
+        each for each in diagnose(source(tree), policy).findings if each.check.id == "route-rewrites-path"
+    ]
+
+    assert "route-rewrites-path" not in untouched
+    assert ["route mcp-files sends it to /mcp, which is another server's"] == [
+        each.hit.detail for each in added if "mcp-files" in each.hit.detail
+    ]

@@ -46,9 +46,9 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(pytestconfig):
     stack = shared_stack(pytestconfig)
-    gateway = another_gateway(
-        stack, "doctor", edit=lambda text: text.replace('origins: ["*"]', f"origins: [{ORIGIN}]")
-    )
+    # So that the service does not stand in the way of what gets through where nobody trims lists.
+    terms = f"origins: [{ORIGIN}]\n    rewriter: optional"
+    gateway = another_gateway(stack, "doctor", edit=lambda text: text.replace('origins: ["*"]', terms))
     stack.supervisor.start(gateway.service())
     assert gateway.envoy().argv
     base = read_yaml((stack.supervisor.logs / "doctor.yaml").read_text("utf-8"))
@@ -102,6 +102,16 @@ def by_another_tools_name(stage, port):
 
 def as_a_success(stage, port):
     return asked(stage, port, stage.user, CALL).status // 100 == 2
+
+
+def without_a_token_as_a_success(stage, port):
+    return asked(stage, port, None, CALL).status == 200
+
+
+def another_answer_than_the_services(stage, port):
+    """Whether a call without a token is answered without the service's words."""
+    answer = asked(stage, port, None, CALL)
+    return answer.status != 401 or b"missing_token" not in answer.body
 
 
 def asked(stage, port, token, body, **changes):
@@ -191,6 +201,12 @@ def planted(stage, case):
     return tree.root
 
 
+def ours_alone(stage):
+    root = copy.deepcopy(stage.base)
+    root["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = free_port()
+    return root
+
+
 UNJUDGED = [
     ("nothing catches other paths", "GET /nowhere HTTP/1.1", None),
     ("nothing catches other hosts", "GET /mcp HTTP/1.1", "other.example.com"),
@@ -236,11 +252,26 @@ def test_what_gets_through_a_hole_no_longer_does_once_it_is_closed(stage, case, 
         assert not case.through(stage, port)
 
 
-def test_through_a_closed_configuration_of_ours_nothing_of_this_gets(stage, tmp_path):
-    root = copy.deepcopy(stage.base)
-    root["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = free_port()
+REPLACED = [
+    ("a mapper makes denials look well", without_a_token_as_a_success),
+    ("a mapper hides what was denied", another_answer_than_the_services),
+    ("pages take the place of denials", another_answer_than_the_services),
+]
 
-    with serving(root, tmp_path / "ours") as port:
+
+@pytest.mark.parametrize(("hole", "replaced"), REPLACED, ids=[row[0] for row in REPLACED])
+def test_a_denial_that_the_doctor_says_is_replaced_does_not_reach_the_client(stage, hole, replaced, tmp_path):
+    root = planted(stage, Case(hole, None))
+    found = {finding.check.id for finding in diagnose(read_text(write_yaml(root), "envoy.yaml")).findings}
+    with serving(root, tmp_path / "broken") as port:
+        assert replaced(stage, port)
+    assert set(NAMED[hole].finds) == found
+    with serving(ours_alone(stage), tmp_path / "mended") as port:
+        assert not replaced(stage, port)
+
+
+def test_through_a_closed_configuration_of_ours_nothing_of_this_gets(stage, tmp_path):
+    with serving(ours_alone(stage), tmp_path / "ours") as port:
         assert [] == [
             case.hole for case in CASES if case.through != as_a_success and case.through(stage, port)
         ]

@@ -693,5 +693,97 @@ def the_rewriter_comes_by_ecds(tree):
     tree.filters[at] = {"name": PROC, "config_discovery": {"config_source": source, "type_urls": types}}
 
 
+@hole("log-token", by_hand=("log-token",))
+def the_access_log_holds_tokens(tree):
+    line = tree.manager["access_log"][0]["typed_config"]["log_format"]["json_format"]
+    line["who"] = "%REQ(X-User?Authorization):40%"
+
+
+@hole("log-token", by_hand=("log-token",))
+def a_collector_of_logs_gets_tokens(tree):
+    tree.manager["access_log"].append(
+        {
+            "name": "envoy.access_loggers.http_grpc",
+            "typed_config": {
+                "@type": f"{EXT}.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+                "common_config": {
+                    "log_name": "all",
+                    "transport_api_version": "V3",
+                    "grpc_service": {"envoy_grpc": {"cluster_name": "authz"}},
+                },
+                "additional_request_headers_to_log": ["user-agent", "Authorization"],
+            },
+        }
+    )
+
+
+@hole("denial-status", by_hand=("denial-status",))
+def a_mapper_makes_denials_look_well(tree):
+    tree.manager["local_reply_config"]["mappers"].append(
+        {
+            "filter": {
+                "status_code_filter": {
+                    "comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "errors"}}
+                }
+            },
+            "status_code": 200,
+        }
+    )
+
+
+@hole("denial-status", by_hand=("denial-status",))
+def a_mapper_hides_what_was_denied(tree):
+    tree.manager["local_reply_config"]["mappers"].append(
+        {"filter": {"response_flag_filter": {"flags": ["UAEX", "UF"]}}, "status_code": 404}
+    )
+
+
+@hole("denial-replaced", by_hand=("denial-replaced",))
+def pages_take_the_place_of_denials(tree):
+    policy = {
+        "@type": f"{EXT}.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+        "status_code": 200,
+        "body": {"inline_string": "sorry"},
+    }
+    matcher = {
+        "matcher_list": {
+            "matchers": [
+                {
+                    "predicate": {
+                        "single_predicate": {
+                            "input": {
+                                "name": "status",
+                                "typed_config": {
+                                    "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"
+                                },
+                            },
+                            "value_match": {"exact": "4xx"},
+                        }
+                    },
+                    "on_match": {"action": {"name": "sorry", "typed_config": policy}},
+                }
+            ]
+        }
+    }
+    config = {
+        "@type": f"{EXT}.filters.http.custom_response.v3.CustomResponse",
+        "custom_response_matcher": matcher,
+    }
+    tree.filters.insert(0, {"name": "envoy.filters.http.custom_response", "typed_config": config})
+
+
+@hole("route-retries", by_hand=("route-retries",))
+def failed_calls_are_sent_again(tree):
+    tree.route("mcp-demo")["route"]["retry_policy"] = {"retry_on": "connect-failure,5xx", "num_retries": 2}
+
+
+@hole("route-rewrites-path", by_hand=("route-rewrites-path",))
+def a_pattern_writes_the_path(tree):
+    tree.route("mcp-demo")["route"]["regex_rewrite"] = {
+        "pattern": {"regex": "^/(.*)$"},
+        "substitution": "/v2/\\1",
+    }
+
+
 NAMED = {each.name: each for each in HOLES}
 """Holes by what was done; of several with one name the last."""

@@ -233,3 +233,20 @@ def the_port_is_cut_from_host(tree):
 def a_route_says_who_calls(tree):
     added = {"header": {"key": "X-Mcp-Subject", "value": "root"}}
     tree.route("mcp-demo")["request_headers_to_add"] = [added]
+
+
+@wrong("route-retries")
+def the_host_repeats_what_failed(tree):
+    host = next(each for each in tree.hosts if any(route["name"] == "api" for route in each["routes"]))
+    host["retry_policy"] = {"retry_on": "5xx,reset"}
+
+
+@wrong("denial-replaced")
+def pages_stand_for_errors_of_all_routes(tree):
+    matcher = {"matcher_tree": {"input": {}, "exact_match_map": {"map": {}}}}
+    add(
+        tree,
+        "envoy.filters.http.custom_response",
+        "custom_response.v3.CustomResponse",
+        custom_response_matcher=matcher,
+    )

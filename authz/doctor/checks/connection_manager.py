@@ -1,5 +1,6 @@
 """Checks of the connection manager: what happens to a request before the first filter sees it."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
@@ -28,6 +29,31 @@ def _claims_logged(case: CheckCase) -> Iterator[Hit]:
             yield from (Hit(node) for node in log.walk() if _METADATA in node.text)
 
 
+_HEADER = re.compile(r"%REQ(?:_WITHOUT_QUERY)?\(([^)]*)\)", re.IGNORECASE)
+_TOKEN = "authorization"
+_NAMED = frozenset({"request_headers_to_log", "additional_request_headers_to_log"})
+
+
+def _token_logged(case: CheckCase) -> Iterator[Hit]:
+    for chain in case.inventory.guarded:
+        logs = [chain.manager.at("access_log"), chain.listener.at("access_log")]
+        logs += [each.config.at("upstream_log") for each in chain.of("router")]
+        for node in (node for log in logs for node in log.walk()):
+            texts = [each.text for each in node.items()] if node.key in _NAMED else _headers(node.text)
+            if any(text.lower() == _TOKEN for text in texts):
+                yield Hit(node)
+        for node in chain.manager.at("tracing").walk():
+            if (node.key == "request_header" and node.at("name").text.lower() == _TOKEN) or any(
+                text.lower() == _TOKEN for text in _headers(node.text)
+            ):
+                yield Hit(node, "a tag of spans")
+
+
+def _headers(text: str) -> list[str]:
+    """Return the names of the request headers that a format writes: each command has one, or two with "?" between."""
+    return [name for found in _HEADER.findall(text) for name in found.partition(":")[0].split("?")]
+
+
 def _plain_http(case: CheckCase) -> Iterator[Hit]:
     for chain in case.inventory.guarded:
         address = chain.listener.at("address", "socket_address", "address").text
@@ -39,5 +65,6 @@ def _plain_http(case: CheckCase) -> Iterator[Hit]:
 CHECKS: Mapping[str, Find] = {
     "identity-headers": _identity,
     "log-claims": _claims_logged,
+    "log-token": _token_logged,
     "plain-http": _plain_http,
 }

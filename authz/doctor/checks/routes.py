@@ -9,7 +9,7 @@ from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Edit, Find, Hit, Insert, Put
 from authz.doctor.parts import guarded_routes, mcp_routes
 from authz.doctor.places import upstream_clusters
-from authz.doctor.routes import hosts, routes, routes_of, scopes
+from authz.doctor.routes import ChainRoute, hosts, routes, routes_of, scopes
 
 
 def _chain_unguarded(case: CheckCase) -> Iterator[Hit]:
@@ -103,6 +103,54 @@ def _metadata_guarded(case: CheckCase) -> Iterator[Hit]:
             yield Hit(route.node, f"route {route.name}", (Put(path, expected.UNGUARDED),))
 
 
+_SAFE_TO_REPEAT = frozenset(
+    {"connect-failure", "refused-stream", "reset-before-request", "envoy-ratelimited", ""}
+)
+"""Conditions of a retry under which the server has not begun to work."""
+
+
+def _retried(case: CheckCase) -> Iterator[Hit]:
+    for route in mcp_routes(case):
+        own = route.node.at("route", "retry_policy")
+        policy = own if own.present else route.host.at("retry_policy")
+        repeats = sorted({each.strip() for each in policy.at("retry_on").text.split(",")} - _SAFE_TO_REPEAT)
+        edits: tuple[Edit, ...] = (Put(own.path, {}),) if case.settings is not None else ()
+        if repeats:
+            yield Hit(policy, f"route {route.name} retries on {', '.join(repeats)}", edits)
+        for level in (route.node.at("route"), route.host):
+            if level.at("hedge_policy", "hedge_on_per_try_timeout").flag:
+                yield Hit(level.at("hedge_policy"), f"route {route.name} repeats what is slow")
+                break
+
+
+_BY_PATTERN = ("regex_rewrite", "path_rewrite_policy", "path_rewrite")
+
+
+def _path_rewritten(case: CheckCase) -> Iterator[Hit]:
+    for route in mcp_routes(case):
+        action = route.node.at("route")
+        for name in _BY_PATTERN:
+            if action.at(name).present:
+                yield Hit(action.at(name), f"route {route.name} has {name}")
+        node = action.at("prefix_rewrite")
+        if node.present and not route.is_exact:
+            yield Hit(node, f"route {route.name} keeps what follows its prefix")
+        elif node.present and node.text in _places_of_others(case, route):
+            yield Hit(node, f"route {route.name} sends it to {node.text}, which is another server's")
+
+
+def _places_of_others(case: CheckCase, route: ChainRoute) -> frozenset[str]:
+    """Return where other servers of the policy are at the upstream to which a route leads."""
+    if case.settings is None:
+        return frozenset()
+    own = route.node.at("match", "path").text
+    others = [each for each in mcp_routes(case) if each.is_exact and each.clusters & route.clusters]
+    paths = [
+        (each.node.at("match", "path").text, each.node.at("route", "prefix_rewrite").text) for each in others
+    ]
+    return frozenset(sent or path for path, sent in paths if path != own)
+
+
 def _exposed(case: CheckCase) -> Iterator[Hit]:
     needed = expected.right("cors_policy.expose_headers").split(", ")
     for scope in scopes(case.inventory.guarded):
@@ -123,4 +171,6 @@ CHECKS: Mapping[str, Find] = {
     "metadata-missing": _no_metadata,
     "metadata-judged": _metadata_guarded,
     "cors-exposed": _exposed,
+    "route-retries": _retried,
+    "route-rewrites-path": _path_rewritten,
 }
