@@ -69,12 +69,19 @@ def test_the_ends_of_a_pattern_do_not_overlap_in_the_name():
     assert () == Index([rule("allow", "aa*aa")]).about(Item(Kind.TOOL, "aaa"))
 
 
+EVERY_NAME = [
+    *('client != ""', 'server != ""', 'issuer != ""', "jwt.x == 1"),
+    *("'a' in scopes", "'a' in roles", "'a' in groups"),
+]
+"""A condition for each name that follows from the caller alone."""
 CACHEABLE = [
     # conditions, whether the verdict is the same for all names, whether it is for all calls of one name
     ({}, True, True),
     ({"scopes": ["a"], "roles": ["b"], "issuers": ["i"]}, True, True),
     ({"when": '"a" in roles && jwt.x == 1'}, True, True),
     ({"when": "'a' in roles && 'b' in scopes && client != '' && server != ''"}, True, True),
+    ({"when": " && ".join(EVERY_NAME)}, True, True),
+    ({"when": " && ".join([*EVERY_NAME, 'mcp.method != ""', "tool.readOnly"])}, False, True),
     ({"when": 'mcp.method == "tools/call"'}, False, True),
     ({"when": "tool.readOnly"}, False, True),
     ({"when": 'client != "" && mcp.method != "" && tool.readOnly'}, False, True),
