@@ -2,7 +2,8 @@
 
 For each module the tests must first pass as it is. Then each mutant runs against the same tests, and is killed when one
 of them fails. What is known of a version of a module stays in .cache/mutants, so a second run goes on where the first was
-stopped; when tests have changed, only the survivors are tried again. A survivor that no test can kill is named in equivalent.toml, with the reason.
+stopped; when tests have changed, only the survivors are tried again. A survivor that no test can kill is named in equivalent.toml, with the reason,
+and is tried once for each version of its module.
 
 Own code and no library: mutmut mutates neither decorated functions nor tables of a module, where most of this core's
 rules are; cosmic-ray writes into the work tree and starts a Python for each mutant, four times the cost of its tests.
@@ -47,17 +48,18 @@ class Module:
     version: str
     tree: ast.Module
     mutants: list[Mutant]
+    equivalent: dict[str, str]
     file: Path
     fates: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
-    def read(cls, path: str, *, again: bool) -> "Module":
+    def read(cls, path: str, equivalent: dict[str, str], *, again: bool) -> "Module":
         """Read a module and what is known of its mutants, unless all is to be tried again."""
         tests = answering(path, ROOT)
         tree = ast.parse((ROOT / path).read_text("utf-8"))
         file = CACHE / f"{path.replace('/', '.')}.{digest(path)}.json"
-        module = cls(path, tests, digest(*tests), tree, mutants(tree), file)
+        module = cls(path, tests, digest(*tests), tree, mutants(tree), equivalent, file)
         if again:
             file.unlink(missing_ok=True)
         module.recall()
@@ -68,7 +70,11 @@ class Module:
         if self.file.exists():
             known = json.loads(self.file.read_text("utf-8"))
             same = known["tests"] == self.version
-            self.fates = {name: what for name, what in known["fates"].items() if same or what != "survived"}
+            self.fates = {
+                name: what
+                for name, what in known["fates"].items()
+                if same or what != "survived" or name in self.equivalent
+            }
 
     def keep(self) -> None:
         """Write down what is known."""
@@ -170,17 +176,17 @@ def run_all(module: Module, jobs: int) -> None:
     run(module, jobs, lambda mutant: begin_imported(module, mutant))
 
 
-def survivors(module: Module, equivalent: dict[str, str]) -> Iterator[Mutant]:
+def survivors(module: Module) -> Iterator[Mutant]:
     """Return the mutants that no test noticed and that are not known to be the same program."""
     for mutant in module.mutants:
-        if module.fates.get(mutant.name) == "survived" and mutant.name not in equivalent:
+        if module.fates.get(mutant.name) == "survived" and mutant.name not in module.equivalent:
             yield mutant
 
 
-def row(module: Module, equivalent: dict[str, str]) -> str:
+def row(module: Module) -> str:
     """Return a module's line of the table."""
     counts = Counter(module.fates.get(mutant.name, "untried") for mutant in module.mutants)
-    same = sum(module.fates.get(name) == "survived" for name in equivalent)
+    same = sum(module.fates.get(name) == "survived" for name in module.equivalent)
     figures = (len(module.mutants), counts["killed"] + counts["timeout"], counts["survived"] - same, same)
     return f"| {module.path} | " + " | ".join(map(str, figures)) + " |"
 
@@ -202,18 +208,17 @@ def main() -> int:
     prepare()
     table, left = [], 0
     for path in options.modules:
-        module = Module.read(path, again=options.again)
+        module = Module.read(path, known.get(path, {}), again=options.again)
         if not passes(module):
             sys.exit(f"the tests of {path} fail without any fault: {' '.join(module.tests)}")
         run_all(module, options.jobs)
-        equivalent = known.get(path, {})
-        for mutant in survivors(module, equivalent):
+        for mutant in survivors(module):
             left += 1
             say(f"{path}:{mutant.line}: {mutant.name}")
-        for name in equivalent.keys() - {mutant.name for mutant in module.mutants}:
+        for name in module.equivalent.keys() - {mutant.name for mutant in module.mutants}:
             left += 1
             say(f"{EQUIVALENT.name}: {path}: no such mutant any more: {name}")
-        table.append(row(module, equivalent))
+        table.append(row(module))
     say("\n| module | mutants | killed | survived | equivalent |\n|---|---|---|---|---|")
     say("\n".join(table))
     return min(left, 1)
