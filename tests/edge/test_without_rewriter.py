@@ -9,7 +9,7 @@ from envoy.service.auth.v3 import external_auth_pb2 as auth_pb
 from google.protobuf import json_format
 
 from authz.core.reasons import Reason
-from authz.core.response.presence import DUE_SECONDS, IDLE_SECONDS
+from authz.core.response.presence import DUE_SECONDS, IDLE_SECONDS, TOLD_SECONDS
 from authz.edge.envoy.ext_authz import read_request
 from authz.edge.service import Service
 from authz.edge.telemetry.audit_log import AuditLog
@@ -83,7 +83,7 @@ def envoy(tmp_path):
 @pytest.mark.parametrize("asked", [LIST, RESUMED, LISTENED], ids=["list", "GET", "listen"])
 def test_nothing_passes_from_the_first_request_on_and_it_is_told_all_the_time(envoy, asked):
     seen = [envoy.ask(*asked), *(envoy.ask(*LIST) for _ in range(2))]
-    envoy.clock.now += DUE_SECONDS
+    envoy.clock.now += TOLD_SECONDS
     told = []
     for _ in range(10):
         seen.append(envoy.ask(*asked))
@@ -150,7 +150,7 @@ def test_after_it_was_taken_away_the_caller_who_saw_a_list_whole_gets_no_other(e
 def test_who_has_no_token_cannot_have_it_told_that_the_rewriter_is_missing(envoy):
     for _ in range(10):
         envoy.ask("POST", core.message("ping"), {"authorization": "none"})
-        envoy.clock.now += DUE_SECONDS
+        envoy.clock.now += TOLD_SECONDS
 
     assert not envoy.told()
 

@@ -33,7 +33,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 DUE_SECONDS = 2.0
-"""Time in which the rewriter should have come for a list."""
+"""Time in which the rewriter should have come for a list, or no other is sent."""
+TOLD_SECONDS = 5.0
+"""Time after which an operator is told; a server that takes longer to answer once is no reason to wake anybody."""
 NEVER_CAME, ALONE, AMONG_REPLICAS = 2, 3, 20
 """How many in a row are enough to tell that it is missing: the first where it never came, and all streams come here."""
 IDLE_SECONDS = 900.0
@@ -177,7 +179,7 @@ class RewriterPresence:
             return sorted(
                 name
                 for name, envoy in self._envoys.items()
-                if envoy.last + IDLE_SECONDS > now and self._is_missing(envoy, name, now - DUE_SECONDS)
+                if envoy.last + IDLE_SECONDS > now and self._is_missing(envoy, name, now - TOLD_SECONDS)
             )
 
     def _refuses(self, envoy: _Envoy, listener: str, caller: str, due: float) -> bool:

@@ -12,6 +12,7 @@ from authz.core.response.presence import (
     MOST_CALLERS,
     MOST_ENVOYS,
     NEVER_CAME,
+    TOLD_SECONDS,
     RewriterPresence,
 )
 from tests.support.clock import ManualClock
@@ -154,7 +155,7 @@ def test_each_envoy_is_judged_by_itself(presence):
 def test_what_may_be_answered_late_proves_nothing(proved, clock):
     for caller in (ANN, BEN) * ALONE:
         proved.asked(ENVOY, caller, prompt=False)
-    clock.now += DUE_SECONDS
+    clock.now += TOLD_SECONDS
 
     assert ([], []) == (refused(proved, ANN, BEN), proved.missing_at())
 
@@ -186,7 +187,7 @@ def test_it_is_told_as_missing_after_a_few_in_a_row_the_last_of_which_is_due(
         presence.came(ENVOY, ANN)
     ask(presence, clock, *[ANN] * times)
     before = presence.missing_at()
-    clock.now += DUE_SECONDS
+    clock.now += TOLD_SECONDS
 
     assert ([], told) == (before, presence.missing_at())
     presence.came(ENVOY, BEN)
