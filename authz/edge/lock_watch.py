@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from authz.config.settings import Settings
-from authz.core.policy.lock import ItemKey, Lock, LockOutcome
+from authz.core.policy.lock import ItemKey, Lock
 from authz.core.policy.sightings import Sightings
-from authz.core.response.recognition import Recognition
+from authz.core.response.recognition import CountCompared, Recognition
 from authz.core.wire.bounded_cache import BoundedCache
 
 TOLD_SECONDS = 60.0
@@ -32,8 +32,8 @@ class LockWatch:
         recognition: takes note of the items in lists.
     """
 
-    def __init__(self, count: Callable[[str, LockOutcome], None]) -> None:
-        """Know nothing yet; `count` is told of each item that is compared."""
+    def __init__(self, count: CountCompared) -> None:
+        """Know nothing yet; `count` is told of the items that are compared."""
         self.sightings = Sightings(time.monotonic, self._sighted)
         self.recognition = Recognition(self.sightings, count)
         self._told: BoundedCache[tuple[str, ItemKey], float] = BoundedCache(_TOLD)

@@ -7,11 +7,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from authz.core.mcp.definition import digest_of
+from authz.core.mcp.item import ListName
+from authz.core.policy.lock import Lock
+from authz.core.policy.sightings import Sightings
 from authz.core.response import item_reader, list_filter, message_opener
 from authz.core.response.excerpt import MARKED
 from authz.core.response.filter_result import ListRejected
 from authz.core.response.item_reader import SLICE_ITEMS
 from authz.core.response.list_filter import FilterBounds, filter_in_slices, trim
+from authz.core.response.recognition import Recognition
 from authz.core.wire import width
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.slices import whole
@@ -192,12 +197,16 @@ def test_long_items_that_together_are_a_large_part_of_a_list_are_trimmed_as_shor
     assert len(listed) == len(asked)
 
 
+APPROVED = {(ListName.TOOLS, "aaaaaa"): frozenset({digest_of({"name": "aaaaaa"})})}
+"""What one reader's server has a lock of."""
+RECOGNISE = Recognition(Sightings(lambda: 0.0)).by("s", Lock(digest="d", items=APPROVED))
+
 READERS = {
     "sees what is not hidden": {"visible": visible},
     "sees hidden things alone": {"visible": lambda item: not visible(item)},
     "sees everything": {"visible": lambda _item: True},
     "sees nothing": {"visible": lambda _item: False},
-    "sees what was approved": {"visible": visible, "recognise": lambda _member, name, _item: name != "a"},
+    "sees what was approved": {"visible": visible, "recognise": RECOGNISE},
     "may be shown one": {"visible": visible, "bounds": FilterBounds(items=1)},
     "keeps it shortly": {"visible": visible, "ttl_ms": 1},
 }

@@ -124,10 +124,17 @@ class Lock:
 
         A template is not read by another one, whatever its text matches.
         """
-        exact = [key for section in LIST_NAMES[item.kind] if (key := (section, item.name)) in self.items]
+        exact = self._exact_keys(item)
         if exact or item.kind is not Kind.RESOURCE or isinstance(item, Template):
             return exact
         return [key for pattern, key in self.templates if pattern.matches(item.name)]
+
+    def names(self, item: Item) -> bool:
+        """Return whether an item itself is locked, so that only its own changes count and no template's."""
+        return bool(self._exact_keys(item))
+
+    def _exact_keys(self, item: Item) -> list[ItemKey]:
+        return [key for section in LIST_NAMES[item.kind] if (key := (section, item.name)) in self.items]
 
     def misfit(self, item: Item, arguments: Mapping[str, Any]) -> Misfit | None:
         """Return where a call's arguments leave the schema of its tool; None if they fit, or need not.

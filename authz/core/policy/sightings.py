@@ -10,7 +10,7 @@ Rules of this module:
 * A sighting that no list has renewed for the lock's `keep_seconds` is forgotten too.
 * `on_sight` is told of each that is new, so that it can be shared, and again after half of `keep_seconds`, so that nobody
   who was told forgets what is still seen here. What others tell comes in by `learn`. Another thread may do so: entries
-  are set and removed as a whole.
+  are set and removed as a whole, and what holds those of one server stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,13 +37,13 @@ class Sightings:
         """
         self._clock = clock
         self._on_sight = on_sight
-        self._seen: dict[tuple[str, ItemKey], tuple[str, float]] = {}
+        self._seen: dict[str, dict[ItemKey, tuple[str, float]]] = {}
         self._told: dict[tuple[str, ItemKey], float] = {}
 
     def note(self, server: str, lock: Lock, key: ItemKey, digest: str) -> LockOutcome:
         """Compare an item of a list with the lock, and remember whether it changed."""
         outcome = lock.compare(key, digest)
-        known = self._seen.get((server, key))
+        known = self._of(server).get(key)
         if outcome is LockOutcome.CHANGED:
             self.learn(server, key, digest)
             told = self._told.get((server, key), -lock.keep_seconds)
@@ -58,28 +58,39 @@ class Sightings:
     def learn(self, server: str, key: ItemKey, digest: str | None) -> None:
         """Take over what was seen elsewhere; None for an item that is as approved again."""
         if digest is None:
-            self._seen.pop((server, key), None)
+            self._of(server).pop(key, None)
         else:
-            self._seen[server, key] = (digest, self._clock())
+            self._seen.setdefault(server, {})[key] = (digest, self._clock())
+
+    def is_quiet(self, server: str) -> bool:
+        """Return whether no sighting of a server's items is remembered: then `note` changes nothing for an approved item."""
+        return not self._seen.get(server)
 
     def changed(self, server: str, lock: Lock, key: ItemKey) -> bool:
         """Return whether an item was last seen in a form that the lock does not approve."""
-        known = self._seen.get((server, key))
+        known = self._of(server).get(key)
         if known is None:
             return False
         digest, at = known
         if self._clock() - at > lock.keep_seconds:
-            self._seen.pop((server, key), None)
+            self._of(server).pop(key, None)
             return False
         return lock.compare(key, digest) is LockOutcome.CHANGED
 
     def keep_only(self, locks: Mapping[str, Lock]) -> None:
         """Forget what no lock names any more, so that there are never more sightings than locked items."""
-        for server, key in list(self._seen.keys() | self._told.keys()):
+        for server, key in {(server, key) for server, key, _ in self.all()} | self._told.keys():
             if server not in locks or key not in locks[server].items:
-                self._seen.pop((server, key), None)
+                self._of(server).pop(key, None)
                 self._told.pop((server, key), None)
 
     def all(self) -> list[tuple[str, ItemKey, str]]:
         """Return every sighting: server, item and digest."""
-        return [(server, key, digest) for (server, key), (digest, _) in list(self._seen.items())]
+        return [
+            (server, key, digest)
+            for server, seen in list(self._seen.items())
+            for key, (digest, _) in list(seen.items())
+        ]
+
+    def _of(self, server: str) -> dict[ItemKey, tuple[str, float]]:
+        return self._seen.get(server, {})

@@ -114,16 +114,25 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Return whether an item stands in the caller's lists.
 
         A list has many names and few sets of rules about them. Where a verdict depends on the caller alone, it is found
-        once for each set; a task and a locked item are judged by themselves.
+        once for each set; a task is judged by itself, and so is an item that the lock may have something against.
         """
-        rules = None if item.kind is Kind.TASK else self.server.policy.rules_by_item.get(item)
+        alone = item.kind is Kind.TASK or not self._is_unquestioned(item)
+        rules = None if alone else self.server.policy.rules_by_item.get(item)
         seen = self.seen.get(rules) if 0 < len(item.name) <= self.longest_name else False
         if seen is None:
             verdict = self._judge(item)
             seen = verdict is not None and self.server.lists_item(item, verdict)
-            if rules is not None and rules.cacheable_by_caller and self.server.lock is None:
+            if rules is not None and rules.cacheable_by_caller:
                 self.seen.put(rules, seen)
         return seen
+
+    def _is_unquestioned(self, item: Item) -> bool:
+        """Return whether the lock, if there is one, leaves an item to the rules: it is approved and nothing changed."""
+        lock = self.server.lock
+        if lock is None:
+            return True
+        known = self.recognition
+        return known is not None and known.sightings.is_quiet(self.server.name) and lock.names(item)
 
     def usable(self, item: Item) -> bool:
         """Return whether the caller may use an item, and so hear of it: the judgement of a call, without arguments."""

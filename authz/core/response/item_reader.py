@@ -22,6 +22,7 @@ from msgspec import UNSET, DecodeError, Raw, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 
 from authz.core.mcp.item import Kind
+from authz.core.policy.lock import Lock
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.core.wire.raw_json import (
     Written,
@@ -68,11 +69,13 @@ class ItemGroup(Protocol):
         text: the list as it was written, of these items alone.
         names: what they are called.
         leading: places of the items that can lead to something else.
+        approved_by: the lock that was found to approve each of them; None if there was none.
     """
 
     text: bytes
     names: list[str]
     leading: list[int]
+    approved_by: Lock | None
 
     def written(self, place: int) -> Written:
         """Return an item as it was written."""
@@ -100,6 +103,7 @@ class CommonItems:
         self.text = text
         self.names: list[str] = [item.key for item in items]
         self.leading = [place for place, item in enumerate(items) if item.meta is not UNSET]
+        self.approved_by: Lock | None = None
         self._items = items
         self._starts: list[int] = []
 
@@ -147,6 +151,7 @@ class OpenedItems:
     def __init__(self, member: str, text: bytes, opened: list[tuple[Written, dict[str, Raw]]]) -> None:
         """Take the items as they were written, with their members."""
         self.text = text
+        self.approved_by: Lock | None = None
         self._opened = opened
         name_key = LISTS[member][1]
         self.names = [name_at(members, name_key) for _, members in self._opened]

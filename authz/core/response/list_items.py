@@ -10,6 +10,7 @@ Rules of this module:
 
 from collections.abc import Generator, Iterator, Mapping
 from functools import partial
+from operator import and_
 
 from msgspec import Raw
 from msgspec.json import Encoder
@@ -98,20 +99,16 @@ def _judged(
     member: str, items: ItemGroup, visible: Visible, recognise: Recognise | None
 ) -> Generator[None, None, list[bool]]:
     """Return for each item whether it was approved and its reader sees it."""
-    kind = LISTS[member][0]
-    shown: list[bool] = []
-    for places in _slices(len(items.names)):
+    names, shown = items.names, list[bool]()
+    passing = None
+    if recognise is not None:
+        passing = yield from recognise.passing(member, items, _slices(len(names)))
+    of_name = resource_or_template if member == TEMPLATES else partial(Item, LISTS[member][0])
+    for places in _slices(len(names)):
         if shown:
             yield
-        names = items.names[places.start : places.stop]
-        of_name = resource_or_template if member == TEMPLATES else partial(Item, kind)
-        if recognise is None:
-            shown += [visible(of_name(name)) for name in names]
-            continue
-        for place, name in zip(places, names, strict=True):
-            approved = recognise(member, name, items.written(place))
-            shown.append(approved and visible(of_name(name)))
-    return shown
+        shown += [visible(of_name(name)) for name in names[places.start : places.stop]]
+    return shown if passing is None else list(map(and_, passing, shown))
 
 
 def _replaced(
@@ -145,7 +142,7 @@ def cut_entry(
     """Judge the one entry that `skills/get` answers with; it is the same that stands in `skills/list`."""
     members = open_object(raw, ITEM_KEYS)
     name = name_at(members, "uri")
-    approved = recognise is None or recognise(SKILLS, name, raw)
+    approved = recognise is None or recognise.passes(SKILLS, name, raw)
     if not (approved and visible(Item(Kind.RESOURCE, name))):
         msg = "a skill that its reader may not see"
         raise UnfitError(msg)

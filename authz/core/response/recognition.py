@@ -7,12 +7,15 @@ Rules of this module:
   stands in several lists. Rules are asked besides; both have to agree.
 * What was seen is noted (see `sightings`), and what follows for calls is decided in `Server.judge`. `changed: refuse`
   ends the list here.
-* Bytes that were digested before are known by a hash of theirs, so a server that writes its list alike every time costs one
-  hash an item. Only items that the lock names are digested at all.
+* Bytes that were digested before are known by a hash of theirs, so an item that a server writes alike every time costs one
+  hash. Only items that the lock names are digested at all.
+* A list that is kept (see `item_reader`) is known as a whole, once all of it was found as this very lock approves it. While
+  nothing is remembered of its server, comparing its items again would change nothing but the count.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol
 
 from msgspec.json import Encoder
 
@@ -28,9 +31,23 @@ _HASH_BYTES = 20
 _ENCODE = Encoder().encode
 _SECTIONS = frozenset(map(str, ListName))
 
-Recognise = Callable[[str, str, Written], bool]
-"""Take note of one item, and return whether its lock lets it stand in the list: the member of the result that holds the
-list, the item's name, and the item as it was written."""
+CountCompared = Callable[[str, LockOutcome, int], None]
+"""Take the number of items that were compared: server, what comparing showed, number."""
+
+
+class Comparable(Protocol):
+    """Items of a list that can be compared.
+
+    Attributes:
+        names: what they are called.
+        approved_by: the lock that was found to approve each of them; None if there was none.
+    """
+
+    names: list[str]
+    approved_by: Lock | None
+
+    def written(self, place: int) -> Written:
+        """Return an item as it was written."""
 
 
 class ChangedListError(Exception):
@@ -45,38 +62,76 @@ class Recognition:
     """What was digested, and what was seen of the locked items of all servers."""
 
     def __init__(
-        self,
-        sightings: Sightings,
-        count: Callable[[str, LockOutcome], None] = lambda _server, _outcome: None,
+        self, sightings: Sightings, count: CountCompared = lambda _server, _outcome, _number: None
     ) -> None:
-        """Note in `sightings`; `count` is told of each item that was compared: server and outcome."""
-        self._sightings = sightings
-        self._count = count
+        """Note in `sightings`; `count` is told of the items that were compared."""
+        self.sightings, self.count = sightings, count
         self._digests: BoundedCache[bytes, str] = BoundedCache(_KNOWN)
 
-    def by(self, server: str, lock: Lock) -> Recognise:
+    def by(self, server: str, lock: Lock) -> "Recognise":
         """Return what takes note of the items in a response of a server."""
+        return Recognise(self, server, lock)
 
-        def recognise(member: str, name: str, item: Written) -> bool:
-            if member not in _SECTIONS:
-                return True
-            key: ItemKey = (ListName(member), name)
-            outcome = LockOutcome.UNLISTED
-            if key in lock.items:
-                outcome = self._sightings.note(server, lock, key, self._digest(item))
-            self._count(server, outcome)
-            if outcome is LockOutcome.CHANGED and lock.on_change is OnChange.REFUSE:
-                raise ChangedListError
-            return lock.lists(outcome)
-
-        return recognise
-
-    def _digest(self, item: Written) -> str:
+    def digest(self, item: Written) -> str:
         """Return the digest of an item as it was written."""
         document = _ENCODE(item)
         short = hashlib.blake2b(document, digest_size=_HASH_BYTES).digest()
         known = self._digests.get(short)
         return self._digests.put(short, _read_digest(document)) if known is None else known
+
+
+class Recognise:
+    """The items of one response as their lock sees them: notes what is seen, and tells what may stand in a list."""
+
+    def __init__(self, recognition: Recognition, server: str, lock: Lock) -> None:
+        """Take note in `recognition` of items of a server that has this lock."""
+        self._recognition, self._server, self._lock = recognition, server, lock
+
+    def passing(
+        self, member: str, items: Comparable, slices: Iterable[range]
+    ) -> Generator[None, None, list[bool]]:
+        """Take note of some items, and return for each whether it may stand in the list.
+
+        Args:
+            member: the member of the result that holds the list.
+            items: the items.
+            slices: their places, cut where the thread may be given back.
+
+        Raises:
+            ChangedListError: one changed, and the list shall not pass for it.
+        """
+        count = len(items.names)
+        if member not in _SECTIONS:
+            return [True] * count
+        if items.approved_by is self._lock and self._recognition.sightings.is_quiet(self._server):
+            self._recognition.count(self._server, LockOutcome.EQUAL, count)
+            return [True] * count
+        section, outcomes = ListName(member), list[LockOutcome]()
+        for places in slices:
+            if outcomes:
+                yield
+            outcomes += [self._outcome(section, items.names[at], items.written(at)) for at in places]
+        if all(outcome is LockOutcome.EQUAL for outcome in outcomes):
+            items.approved_by = self._lock
+        return list(map(self._lock.lists, outcomes))
+
+    def passes(self, member: str, name: str, item: Written) -> bool:
+        """Take note of one item, and return whether it may stand in the list.
+
+        Raises:
+            ChangedListError: it changed, and the list shall not pass for it.
+        """
+        return member not in _SECTIONS or self._lock.lists(self._outcome(ListName(member), name, item))
+
+    def _outcome(self, section: ListName, name: str, item: Written) -> LockOutcome:
+        key: ItemKey = (section, name)
+        outcome, lock, known = LockOutcome.UNLISTED, self._lock, self._recognition
+        if key in lock.items:
+            outcome = known.sightings.note(self._server, lock, key, known.digest(item))
+        known.count(self._server, outcome, 1)
+        if outcome is LockOutcome.CHANGED and lock.on_change is OnChange.REFUSE:
+            raise ChangedListError
+        return outcome
 
 
 def _read_digest(document: bytes) -> str:

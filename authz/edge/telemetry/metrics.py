@@ -216,9 +216,9 @@ class Metrics:
         self._items.add((server, kind.value, "kept"), kept)
         self._items.add((server, kind.value, "trimmed"), trimmed)
 
-    def compared(self, server: str, outcome: LockOutcome) -> None:
-        """Count one item of a list that was compared with the lock."""
-        self._locked.add((server, outcome.value))
+    def compared(self, server: str, outcome: LockOutcome, number: int) -> None:
+        """Count items of a list that were compared with the lock."""
+        self._locked.add((server, outcome.value), number)
 
     def rewriter_asked(self, server: str) -> None:
         """Count one answer for which a Check asked for the rewriter."""
