@@ -216,15 +216,27 @@ def test_a_redirect_and_a_challenge_are_refused_with_their_headers(status):
     assert [REFUSED, BadGateway()] == list(Rewriter(READING).headers(head, bodyless=True))
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_the_service_keeps_the_challenge_of_its_own_denial(status):
-    head = ResponseHead(status=status, content_type="application/json", challenged=True)
-    denial = b'{"jsonrpc":"2.0","id":1,"error":{"code":50100,"message":"no"}}'
-    steps = flat(rewritten(head, denial, reading=replace(READING, own=True)))
+OWN_DENIALS = [
+    (
+        401,
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":50100,"message":"no","data":{"reason":"missing_token"}}}',
+    ),
+    (403, b'{"jsonrpc":"2.0","id":1,"error":{"code":40300,"message":"no"}}'),
+    (200, b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"no"}],"isError":true}}'),
+    (503, b'{"jsonrpc":"2.0","id":null,"error":{"code":50300,"message":"no"}}'),
+]
+
+
+@pytest.mark.parametrize(("status", "denial"), OWN_DENIALS)
+@pytest.mark.parametrize("challenged", [True, False])
+def test_a_denial_of_the_service_passes_to_the_byte_with_its_own_challenge(status, denial, challenged):
+    head = ResponseHead(status=status, content_type="application/json", challenged=challenged)
+    own = replace(READING, visible=None, own=True)
+    steps = flat(rewritten(head, denial, reading=own))
 
     assert denial == body([steps])
     assert not any(isinstance(action, BadGateway | Challenge) for action in steps)
-    assert CUT == body(rewritten(head, LIST, reading=replace(READING, own=True)))
+    assert LIST not in body(rewritten(head, LIST, reading=own))
 
 
 ERRORS = [400, 404, 499, 500, 503]
