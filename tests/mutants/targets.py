@@ -109,6 +109,7 @@ ALSO = {
         "tests/core/response/test_context.py",
     ),
     "authz/core/policy/policy.py": (
+        "tests/core/policy/test_readings.py",
         "tests/core/policy/test_templates.py",
         "tests/core/policy/test_explain.py",
     ),

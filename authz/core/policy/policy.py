@@ -69,14 +69,14 @@ class VisibilityInputs:
         """Collect what the conditions read that decide about lists."""
         read = [rule.when for rule in rules if rule.when is not None]
         return cls(
-            claims=_union(condition.claims for condition in read if "jwt" in condition.reads),
-            headers=_union(condition.headers for condition in read if "request" in condition.reads),
+            claims=_union(condition.claims for condition in read),
+            headers=_union(condition.headers for condition in read),
         )
 
 
 def _read_headers(rules: Iterable[Rule]) -> frozenset[str] | None:
     conditions = [part for rule in rules for part in (rule.when, rule.args) if part is not None]
-    return _union(each.headers for each in conditions if "request" in each.reads)
+    return _union(each.headers for each in conditions)
 
 
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
@@ -138,7 +138,7 @@ class Policy:
     def claims_read(self) -> frozenset[str] | None:
         """The claims that expressions of the rules read; None if they can read all of them."""
         conditions = [part for rule in self.rules for part in (rule.when, rule.args) if part is not None]
-        return _union(each.claims for each in conditions if "jwt" in each.reads)
+        return _union(each.claims for each in conditions)
 
     def judge(self, context: EvaluationContext, item: Item) -> Verdict:
         """Decide about one item: a call if the context has arguments, a place in a list if it has none."""

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from authz.core.mcp.item import Item, Kind
+from authz.core.mcp.item import Item, Kind, Template
 from authz.core.policy.policy import Policy, Verdict
 from authz.core.reasons import Reason
 from tests.support.core import changed, context, principal, rule, tool
@@ -388,3 +388,45 @@ def test_a_verdict_that_depends_on_the_caller_alone_is_one_for_all_names():
         policy.judge(about, tool("ab")) is policy.judge(about, tool("ab")) is policy.judge(about, tool("ac"))
     )
     assert policy.judge(context(), tool("ab")) is not policy.judge(about, tool("ab"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "hides"),
+    [
+        ([], False),
+        ([{}], False),
+        ([{"hide": False}], False),
+        ([{"hide": True}], True),
+        ([{}, {"hide": True}], True),
+    ],
+)
+def test_a_policy_hides_where_a_rule_that_is_applied_does(parts, hides):
+    rules = [rule("deny", "a", name=f"r{place}", **each) for place, each in enumerate(parts)]
+
+    assert hides is Policy(tuple(rules)).hides
+    assert not Policy((rule("deny", "a", hide=True, shadow=True),)).hides
+
+
+def test_of_two_allows_that_are_as_close_the_first_by_name_is_told_whatever_their_order():
+    rules = [rule("allow", "echo", scopes=["s"], name=name) for name in ("c", "a", "b")]
+
+    for order in itertools.permutations(rules):
+        assert ("a", ("s",)) == (judge(order).rule.name, judge(order).scopes)
+
+
+def test_a_missing_role_names_no_scope_although_one_is_missing_too():
+    verdict = judge([rule("allow", "echo", scopes=["s"], roles=["r"])])
+
+    assert (Reason.MISSING_ROLE, ()) == (verdict.reason, verdict.scopes)
+
+
+def test_a_template_that_nobody_reads_is_judged_as_a_text():
+    policy = Policy((rule("allow", names={Kind.RESOURCE: ("db:///{x}",)}),))
+    verdict, item = policy.judge_template(context(), Template(Kind.RESOURCE, "db:///{x}"))
+
+    assert (Reason.ALLOWED, Item(Kind.RESOURCE, "db:///{x}")) == (verdict.reason, item)
+    assert verdict == policy.judge(context(), Template(Kind.RESOURCE, "db:///{x}"))
+
+
+def test_a_policy_is_shown_by_its_rules_and_not_by_what_was_made_of_them():
+    assert "Policy(rules=(), open_without_allows=False, is_open=False)" == repr(Policy(()))
