@@ -60,7 +60,7 @@ async def sleeps():
 
 
 async def awaits_a_future():
-    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sleeps(), LOOPS[0]), loop=LOOPS[0])
+    await LOOPS[0].create_future()  # one that is done before it is awaited would not be waited for
 
 
 LOOPS = []
