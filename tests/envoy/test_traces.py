@@ -150,7 +150,9 @@ def test_a_check_has_an_event_for_the_end_of_each_step_in_order(told):
     check = one(told[0], service="mcp-authz", name="Check tools/list").span
     times = [check.start_time_unix_nano, *(event.time_unix_nano for event in check.events)]
 
-    assert ["parse", "token", "policy", "respond"] == [event.name for event in check.events]
+    steps = [event.name for event in check.events]
+    # The first list is judged again once the rewriter has been looked for, so its token step may be there twice.
+    assert ["parse", "token", "policy", "respond"] == list(dict.fromkeys(steps))
     assert sorted(times) == times
     assert times[-1] <= check.end_time_unix_nano + 1000  # of the float that a duration is
 
