@@ -63,8 +63,10 @@ class Rewriters:
         return self._find(request, clip(subject))
 
     async def _find(self, request: HttpRequest, subject: str) -> bool:
+        listener = request.listener()
         if self._knocker is not None:
             await self._knocker.knock(request)
-        if self.wait_for_word is not None:
-            return await self.wait_for_word(request.listener(), subject)
-        return not self.presence.refuses(request.listener(), subject)
+        if self.wait_for_word is not None and await self.wait_for_word(listener, subject):
+            return True
+        self.presence.acquit(listener)
+        return not self.presence.refuses(listener, subject)

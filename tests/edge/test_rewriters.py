@@ -68,7 +68,7 @@ def test_siblings_are_listened_to(word):
 def test_only_what_comes_at_once_and_is_not_a_strangers_counts(decision, told):
     now = 1000.0
     rewriters = Rewriters(alone=True)
-    rewriters.presence._clock = lambda: now
+    rewriters.presence.clock = lambda: now
     for _ in range(2):
         rewriters.asked(decision, "10.0.0.1:80")
     now += 10

@@ -52,7 +52,7 @@ class Envoy:
 
     def __init__(self, service):
         self.service = service
-        self.clock = service.rewriters.presence._clock = ManualClock()
+        self.clock = service.rewriters.presence.clock = ManualClock()
         self.has_rewriter = False
         self._checker, self._processor = service.checker(), service.processor()
 

@@ -11,9 +11,11 @@ Rules of this module:
 * No list passes an Envoy whose rewriter has never come. It comes for the answers that go before a list (`initialize`,
   `server/discover`), and for refusals: Envoy runs it on those too. So a list is refused at most until one of these.
 * Once it has come, absence must be noticed. A caller for whose answer it has not come within `DUE_SECONDS` is refused
-  until it comes for him; nobody else pays for his hanging up. The Envoy is refused altogether once that happened to two
-  callers and it has come for nobody since. So a caller with two names can delay a list of others once in `DUE_SECONDS`,
-  while there is no other traffic. The refusal itself brings the rewriter, and the next list passes.
+  until it comes for him; nobody else pays for his hanging up. Meanwhile the rewriter is suspected: before anybody's next
+  list, it is asked for by a knock, and only if it does not come for that is the Envoy refused altogether. Where nobody
+  can knock it is acquitted (`acquit`) until the same has happened to a second caller. So there, a caller with two names
+  can delay a list of others once in `DUE_SECONDS`, while there is no other traffic. The refusal itself brings the
+  rewriter, and the next list passes.
 * No time brings a rewriter, and a list that is let through to find out has leaked.
 * Only prompt answers count, lists and new sessions: a call or a stream may be answered in an hour. And the rewriter
   counts as come only where it came by the way of lists.
@@ -59,13 +61,15 @@ class _Envoy:
         asked: when it asked since then, the first times.
         row: the first two callers who asked since then, and when.
         waiting: the callers for whom it has not come since they asked, and when they first did.
+        acquitted: whether it could not be found out if it would come, after it had not for the first of these.
         probed: when a refusal asked for it that did not have to.
     """
 
-    __slots__ = ("asked", "came", "last", "probed", "row", "waiting")
+    __slots__ = ("acquitted", "asked", "came", "last", "probed", "row", "waiting")
 
     def __init__(self) -> None:
         self.came = self.last = self.probed = _NEVER
+        self.acquitted = False
         self.asked: tuple[float, ...] = ()
         self.row: dict[str, float] = {}
         self.waiting: dict[str, float] = {}
@@ -84,6 +88,7 @@ class _Envoy:
         self.came = now
         self.asked = ()
         self.row.clear()
+        self.acquitted = False
         if caller is not None:
             self.waiting.pop(caller, None)
 
@@ -92,6 +97,7 @@ class RewriterPresence:
     """The rewriters of the Envoys that ask one process.
 
     Attributes:
+        clock: gives seconds.
         on_news: called when a rewriter came, from the thread that serves; None if there is nobody to tell.
     """
 
@@ -109,7 +115,7 @@ class RewriterPresence:
             lock: what threads that share this hold meanwhile.
             alone: whether all streams of an Envoy come to this process or its siblings.
         """
-        self._clock, self._alone = clock, alone
+        self.clock, self._alone = clock, alone
         self._envoys: dict[str, _Envoy] = {}
         self._lock = lock
         self._news: deque[tuple[str, str]] = deque(maxlen=_MOST_NEWS)
@@ -119,14 +125,14 @@ class RewriterPresence:
         """Note that the rewriter was asked for an answer, or for a refusal; only `prompt` ones count."""
         with self._lock:
             envoy = self._envoy(listener)
-            envoy.last = self._clock()
+            envoy.last = self.clock()
             if prompt:
                 envoy.ask(caller, envoy.last, ALONE if self._alone else AMONG_REPLICAS)
 
     def came(self, listener: str, caller: str = "") -> None:
         """Note that the rewriter came."""
         with self._lock:
-            self._envoy(listener).come(caller, self._clock())
+            self._envoy(listener).come(caller, self.clock())
         if self.on_news is not None:
             self._news.append((listener, caller))
             self.on_news()
@@ -134,7 +140,7 @@ class RewriterPresence:
     def heard(self, listener: str, callers: Iterable[str]) -> None:
         """Note that the rewriter came to a sibling of this process, for these callers."""
         with self._lock:
-            envoy, now = self._envoy(listener), self._clock()
+            envoy, now = self._envoy(listener), self.clock()
             envoy.come(None, now)
             for caller in callers:
                 envoy.waiting.pop(caller, None)
@@ -153,7 +159,7 @@ class RewriterPresence:
             envoy = self._envoys.get(listener)
             if envoy is None:
                 return bool(listener)
-            return self._refuses(envoy, listener, caller, self._clock() - DUE_SECONDS)
+            return self._refuses(envoy, listener, caller, self.clock() - DUE_SECONDS)
 
     def wants(self, listener: str, caller: str) -> bool:
         """Return whether a refusal should ask for the rewriter to find out; one in `DUE_SECONDS` is enough.
@@ -164,7 +170,7 @@ class RewriterPresence:
         if not listener:
             return False
         with self._lock:
-            envoy, now = self._envoy(listener), self._clock()
+            envoy, now = self._envoy(listener), self.clock()
             if envoy.probed + DUE_SECONDS > now or not self._refuses(
                 envoy, listener, caller, now - DUE_SECONDS
             ):
@@ -172,10 +178,17 @@ class RewriterPresence:
             envoy.probed = now
             return True
 
+    def acquit(self, listener: str) -> None:
+        """Suspect no rewriter for what it did to one caller, if nothing could ask for it since."""
+        with self._lock:
+            envoy = self._envoys.get(listener)
+            if envoy is not None and envoy.row:
+                envoy.acquitted = envoy.probed < min(envoy.row.values()) + DUE_SECONDS
+
     def missing_at(self) -> list[str]:
         """Return the listeners without a rewriter that were in use lately."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             return sorted(
                 name
                 for name, envoy in self._envoys.items()
@@ -188,9 +201,10 @@ class RewriterPresence:
         if listener and self._alone and envoy.waiting.get(caller, due + 1.0) <= due:
             return True
         callers = envoy.row.values()
-        if len(callers) < _TWO or max(callers) > due:
-            return False
-        return bool(listener and self._alone) or self._is_missing(envoy, listener, due)
+        for_two = len(callers) == _TWO and max(callers) <= due
+        if listener and self._alone:  # suspected for one; a knock is to show if rightly so
+            return for_two or (bool(callers) and min(callers) <= due and not envoy.acquitted)
+        return for_two and self._is_missing(envoy, listener, due)
 
     def _is_missing(self, envoy: _Envoy, listener: str, due: float) -> bool:
         """Return whether enough answers in a row were not brought to the rewriter, the last of them some time ago."""
