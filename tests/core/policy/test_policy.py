@@ -430,3 +430,13 @@ def test_a_template_that_nobody_reads_is_judged_as_a_text():
 
 def test_a_policy_is_shown_by_its_rules_and_not_by_what_was_made_of_them():
     assert "Policy(rules=(), open_without_allows=False, is_open=False)" == repr(Policy(()))
+
+
+@pytest.mark.parametrize(
+    ("held", "needed"),
+    [((), ("a", "x")), (("b",), ("b", "x")), (("0", "b", "c"), ("b", "x")), (("0",), ("a", "x"))],
+)
+def test_of_alternatives_that_one_is_asked_for_which_the_caller_has_or_else_the_first(held, needed):
+    verdict = judge([rule("allow", "echo", scopes=["x"], any_scopes=["c", "b", "a"])], principal(*held))
+
+    assert (Reason.MISSING_SCOPE, needed) == (verdict.reason, verdict.scopes)

@@ -91,6 +91,12 @@ def test_a_shadow_rule_makes_no_uri_ambiguous():
     assert Reason.ALLOWED is verdict("db:///Secret/x", *rules)
 
 
+def test_a_uri_that_is_refused_anyway_keeps_its_reason_however_it_could_be_read():
+    rules = (resources("allow", "db:///*", scopes=["s"]), GUARDED[1])
+
+    assert Reason.MISSING_SCOPE is verdict("db:///Secret/x", *rules)
+
+
 def test_a_uri_that_a_shadow_rule_selects_is_judged_as_without_it():
     rules = (GUARDED[0], resources("deny", "db:///secret/*", name="d", shadow=True))
 
