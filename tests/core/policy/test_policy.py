@@ -440,3 +440,13 @@ def test_of_alternatives_that_one_is_asked_for_which_the_caller_has_or_else_the_
     verdict = judge([rule("allow", "echo", scopes=["x"], any_scopes=["c", "b", "a"])], principal(*held))
 
     assert (Reason.MISSING_SCOPE, needed) == (verdict.reason, verdict.scopes)
+
+
+def test_an_alternative_that_is_needed_anyway_adds_no_other():
+    assert ("x",) == judge([rule("allow", "echo", scopes=["x"], any_scopes=["a", "x"])]).scopes
+
+
+def test_of_two_denies_that_fail_the_first_is_told():
+    rules = [rule("deny", "echo", when="jwt.missing == 1", name=name) for name in ("b", "a")]
+
+    assert (Reason.RULE_ERROR, "b") == (judge(rules).reason, judge(rules).rule.name)
