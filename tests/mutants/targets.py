@@ -136,6 +136,7 @@ ALSO = {
     "authz/core/response/list_items.py": (
         "tests/core/response/test_list_filter.py",
         "tests/core/response/test_recognition.py",
+        "tests/property/test_lists.py",
     ),
     "authz/core/response/message_opener.py": (
         "tests/core/response/test_list_filter.py",

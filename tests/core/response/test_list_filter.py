@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from authz.core.mcp.item import Item, Kind, Template
 from authz.core.response.filter_result import Cause, Count, ListRejected, Trimmed, Untouched, Withheld
+from authz.core.response.item_reader import read_items
 from authz.core.response.list_filter import FilterBounds, trim
-from authz.core.response.list_items import LISTS
+from authz.core.response.list_items import LISTS, cut
 
 
 def all_but(*hidden):
@@ -452,3 +453,124 @@ def test_a_template_is_judged_as_one_and_a_resource_of_the_same_text_is_not():
     )
 
     assert [Item(Kind.RESOURCE, "a/{b}"), Template(Kind.RESOURCE, "a/{b}")] == asked
+
+
+@pytest.mark.parametrize(
+    ("meta", "sent"),
+    [
+        (b'{"ui/resourceUri":"file:///x","k":1}', b'{"k":1}'),
+        (b'{"openai/outputTemplate":"file:///x","k":1}', b'{"k":1}'),
+        (b'{"ui":{"resourceUri":"file:///x","a":1},"k":1}', b'{"ui":{"a":1},"k":1}'),
+        (b'{"k":"file:///x"}', b'{"k":"file:///x"}'),
+    ],
+)
+@pytest.mark.requirement("protocol.hidden-references")
+def test_an_interface_is_judged_whatever_its_scheme_where_its_key_says_that_it_is_one(meta, sent):
+    before, after = (message(b'{"tools":[{"name":"a","_meta":' + each + b"}]}") for each in (meta, sent))
+
+    assert after == trimmed(before, "file:///x").document
+
+
+def test_what_a_hidden_item_leads_to_is_not_looked_at():
+    kept, cut_away = b'{"name":"a"}', b'{"name":"hidden","_meta":{"ui":1,"ui":2}}'
+    verdict = trimmed(message(b'{"tools":[' + kept + b"," + cut_away + b"]}"), "hidden")
+
+    assert message(b'{"tools":[' + kept + b"]}") == verdict.document
+    assert isinstance(trim(message(b'{"tools":[' + cut_away + b"]}"), all_but(), ttl_ms=None), ListRejected)
+
+
+@pytest.mark.parametrize(
+    "file", [b'{"uri":"a","URI":"hidden"}', b'{"uri":"a","resources":[],"Resources":[]}']
+)
+def test_a_file_of_a_skill_with_a_key_that_imitates_another_is_refused(file):
+    document = message(b'{"skills":[{"uri":"skill://a","resources":[' + file + b"]}]}")
+
+    assert isinstance(trim(document, all_but("hidden"), ttl_ms=None), ListRejected)
+
+
+@pytest.mark.parametrize(
+    ("counts", "meta", "pauses"),
+    [
+        ([500], b"", 0),
+        ([501], b"", 1),
+        ([1001], b"", 2),
+        ([10, 10], b"", 1),
+        ([1001], b',"_meta":{}', 4),
+        ([500], b',"_meta":{}', 0),
+        ([10, None, 10], b"", 2),
+    ],
+)
+def test_the_thread_is_given_back_between_slices_of_items_and_between_groups(counts, meta, pauses):
+    groups = (
+        None
+        if count is None
+        else next(read_items("tools", b"[" + b",".join([b'{"name":"a"%b}' % meta] * count) + b"]", 20_000))
+        for count in counts
+    )
+
+    assert pauses == len(list(cut("tools", groups, all_but(), {})))
+
+
+@pytest.mark.parametrize(
+    ("meta", "hidden", "sent"),
+    [
+        (b'{"k":"UI://x","z":1}', "UI://x", b'{"z":1}'),
+        (b'{"k":"ui://y","z":1}', "ui://x", b'{"k":"ui://y","z":1}'),
+    ],
+)
+@pytest.mark.requirement("protocol.hidden-references")
+def test_the_uri_of_an_interface_is_known_under_any_key_and_judged_by_itself(meta, hidden, sent):
+    before, after = (message(b'{"tools":[{"name":"a","_meta":' + each + b"}]}") for each in (meta, sent))
+
+    assert after == trimmed(before, hidden).document
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        b'{"UI":{"resourceUri":"ui://x"}}',
+        b'{"ui/ResourceUri":"a"}',
+        b'{"openai/outputtemplate":"a"}',
+        b'{"ui":{"ResourceUri":"a"}}',
+        b"{" + b",".join(b'"%d":1' % key for key in range(20_001)) + b"}",
+        b'{"ui":{' + b",".join(b'"%d":1' % key for key in range(20_001)) + b"}}",
+    ],
+)
+def test_metadata_that_imitate_what_is_judged_or_are_too_wide_are_refused(meta):
+    document = message(b'{"tools":[{"name":"a","_meta":' + meta + b"}]}")
+
+    assert isinstance(trim(document, all_but(), ttl_ms=None), ListRejected)
+
+
+def test_skills_with_the_same_metadata_are_judged_by_their_own_files():
+    kept = b'{"uri":"skill://a","_meta":{"k":1},"resources":[{"uri":"a"}]}'
+    cut_away = b'{"uri":"skill://b","_meta":{"k":1},"resources":[{"uri":"hidden"}]}'
+    verdict = trimmed(message(b'{"skills":[' + kept + b"," + cut_away + b"]}"), "hidden")
+
+    assert (
+        message(b'{"skills":[' + kept + b"," + cut_away.replace(FILE_HIDDEN, b"[]") + b"]}")
+        == verdict.document
+    )
+
+
+FILE_HIDDEN = b'[{"uri":"hidden"}]'
+
+
+def test_a_skill_without_metadata_writes_them_as_null():
+    document = message(b'{"skills":[{"uri":"skill://a","_meta":null,"resources":[{"uri":"a"}]}]}')
+
+    assert document is trimmed(document).document
+
+
+def test_only_a_skill_has_files():
+    document = message(b'{"tools":[{"name":"a","_meta":{},"resources":[{"uri":"hidden"}]}]}')
+
+    assert document is trimmed(document, "hidden").document
+
+
+@pytest.mark.parametrize(("files", "judged"), [(2000, Trimmed), (2001, ListRejected)])
+def test_a_skill_has_a_bounded_number_of_files(files, judged):
+    listed = b",".join([b'{"uri":"a"}'] * files)
+    document = message(b'{"skills":[{"uri":"skill://a","resources":[' + listed + b"]}]}")
+
+    assert isinstance(trim(document, all_but(), ttl_ms=None), judged)
