@@ -165,11 +165,10 @@ def _discreet(member: str, item: Written, members: dict[str, Raw], visible: Visi
 def _without_hidden_interface(raw: Raw, visible: Visible) -> dict[str, Raw]:
     if raw == _NULL:  # servers write what is absent as null
         return {}
-    check_members(raw, MAX_ITEMS)
+    check_members(raw, MAX_ITEMS)  # which counts those of `ui` too
     meta = open_object(raw, _META_KEYS)
     kept = {key: raw for key, raw in meta.items() if not _leads_to_hidden(key, raw, visible)}
     if meta.get("ui", _NULL) != _NULL:
-        check_members(meta["ui"], MAX_ITEMS)
         ui = open_object(meta["ui"], _UI_KEYS)
         uri = ui.pop("resourceUri", _NULL)
         if uri != _NULL and not _shown(uri, visible):

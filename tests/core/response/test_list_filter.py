@@ -498,6 +498,7 @@ def test_a_file_of_a_skill_with_a_key_that_imitates_another_is_refused(file):
         ([1001], b',"_meta":{}', 4),
         ([500], b',"_meta":{}', 0),
         ([10, None, 10], b"", 2),
+        ([None, 10], b"", 1),
     ],
 )
 def test_the_thread_is_given_back_between_slices_of_items_and_between_groups(counts, meta, pauses):
