@@ -162,7 +162,7 @@ def test_a_pattern_is_found_anywhere_in_a_text(text, found, others):
     test = pattern(text)
 
     assert all(test(value) is True for value in found)
-    assert all(test(value) is False for value in [*others, 1, None, [text]])
+    assert all(test(value) is False for value in [*others, 1, None, [text], object()])
 
 
 @pytest.mark.parametrize("text", ["(?=a)", "(a)\\1", "(", "a{5000}", "[", "*"])
