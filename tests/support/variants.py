@@ -81,6 +81,8 @@ class Variant(Gateway):
         """Say how the service is started."""
         keys = [argument for issuer, url in self.jwks.items() for argument in ("--jwks", f"{issuer}={url}")]
         where = ["--grpc", self.grpc, "--http", f"127.0.0.1:{self.ports.http}", "--grace", f"{self.grace:g}"]
+        if "shadow_mode: true" in self.example:  # there is no rewriter then, see docs/operations.md
+            where += ["--rewriter", "optional"]
         return Child(
             name=self.service_name,
             argv=[sys.executable, "-m", "authz", "serve", "-c", self.policy, *where, *keys],
