@@ -14,7 +14,7 @@ def test_no_module_comes_from_two_distributions():
     owners = defaultdict(set)
     for distribution in distributions():
         for file in distribution.files or ():
-            if file.suffix in {".py", ".so"} and ".." not in file.parts:
+            if file.suffix in {".py", ".so"} and file.parts[0] not in {"..", "authz"}:
                 owners[str(file)].add(distribution.name)
 
     assert SHARED == {file: names for file, names in owners.items() if len(names) > 1}

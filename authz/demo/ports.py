@@ -1,6 +1,7 @@
 """Addresses that the demo and the tests listen on: loopback, on free ports."""
 
 import ipaddress
+import secrets
 import socket
 
 
@@ -16,6 +17,8 @@ def loopback(host: str) -> str:
     raise ValueError(msg)
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that systems give to connections that go out (Linux from 32768, macOS from 49152), so that none takes one."""
 _handed_out: set[int] = set()
 
 
@@ -25,12 +28,19 @@ def free_port() -> int:
     Another process can take the port before it is bound; `Supervisor.start` detects that.
     """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _handed_out:
+        port = secrets.choice(_PORTS)  # not of `random`, which tests may seed alike in several processes
+        if port not in _handed_out and _is_free(port):
             _handed_out.add(port)
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def preferred_port(port: int) -> int:

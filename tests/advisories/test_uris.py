@@ -10,8 +10,8 @@ from mcp.server.mcpserver import MCPServer
 
 from authz.core.mcp.item import Kind
 from authz.core.reasons import Reason
+from authz.demo.ports import free_port
 from tests.support.core import check, message, mirrored, modern, post, rule, server, snapshot
-from tests.support.real_envoy import free_port
 from tests.support.running import EVERYTHING, another_gateway
 from tests.support.talking_server import served
 from tests.support.tokens import A_DAY

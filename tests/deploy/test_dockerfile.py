@@ -20,10 +20,10 @@ import pytest
 import yaml
 from envoy.service.auth.v3 import external_auth_pb2
 
+from authz.demo.ports import free_port
 from authz.demo.probes import http_ready
 from authz.demo.processes import Child, Supervisor
 from tests.support import dockerfile
-from tests.support.real_envoy import free_port
 from tests.support.serving import METHOD, Served, channel, check_request
 from tests.support.waiting import DEADLINE, eventually
 

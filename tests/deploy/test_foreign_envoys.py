@@ -7,10 +7,11 @@ import json
 
 import pytest
 
+from authz.demo.ports import free_port
 from authz.demo.stack import Stack
 from tests.support import cluster_envoys
 from tests.support.manifests import built, container, walk
-from tests.support.real_envoy import free_port, running_envoy
+from tests.support.real_envoy import running_envoy
 from tests.support.running import EVERYTHING, arrived, socket_of
 from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message

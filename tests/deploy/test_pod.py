@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from authz.demo.issuer.app import AUDIENCE
+from authz.demo.ports import free_port
 from authz.demo.probes import http_ready, port_ready, socket_ready
 from authz.demo.processes import Child, Supervisor
 from authz.demo.stack import Stack
 from tests.support.manifests import built, container, named
-from tests.support.real_envoy import envoy_binary, free_port
+from tests.support.real_envoy import envoy_binary
 from tests.support.running import EVERYTHING
 from tests.support.waiting import DEADLINE, eventually
 from tests.support.wire import ask, call, message

@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 
+from authz.demo.ports import free_port
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
 from authz.doctor.report import looked_at
@@ -13,7 +14,7 @@ from authz.doctor.source import read_text
 from authz.render.bootstrap import filters
 from tests.support.chains import SIDECAR
 from tests.support.holes import AUTHZ, EXT, LUA, NAMED, PROC, Tree, ours
-from tests.support.real_envoy import free_port, running_envoy
+from tests.support.real_envoy import running_envoy
 from tests.support.waiting import DEADLINE
 from tests.support.yaml_text import read_yaml, write_yaml
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from authz.demo.ports import free_port
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
 from authz.doctor.source import read_text
 from tests.support.holes import AUTHZ, LUA, NAMED, Tree
-from tests.support.real_envoy import free_port, running_envoy
+from tests.support.real_envoy import running_envoy
 from tests.support.running import another_gateway, shared_stack
 from tests.support.tokens import A_DAY
 from tests.support.waiting import eventually

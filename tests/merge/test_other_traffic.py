@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from authz.demo.ports import free_port
 from authz.merge.merge import merge
-from tests.support.real_envoy import free_port, running_envoy
+from tests.support.real_envoy import running_envoy
 from tests.support.shared_shop import chain_for
 from tests.support.shop import ISSUER, answered, backend, chat, order, other_traffic, shop
 from tests.support.tokens import current, token

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from authz.demo.ports import free_port
 from authz.doctor.diagnosis import diagnose
 from authz.doctor.fix import fix
 from authz.doctor.model import Severity
 from authz.doctor.source import read_text
 from authz.merge.merge import merge
 from authz.render.address import Address
-from tests.support.real_envoy import check_service, free_port, running_envoy
+from tests.support.real_envoy import check_service, running_envoy
 from tests.support.shared_shop import chain_for
 from tests.support.shop import HOSTS, ISSUER, Asked, answered, backend, shop
 from tests.support.tokens import current, token

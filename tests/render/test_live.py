@@ -11,10 +11,11 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.core.transport import IDENTITY_HEADERS
+from authz.demo.ports import free_port
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
 from authz.render.model import Chain, Endpoint
-from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
+from tests.support.real_envoy import check_service, running_envoy, upstream
 
 pytestmark = pytest.mark.envoy
 

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from authz.config.settings import Cors
+from authz.demo.ports import free_port
 from authz.render.bootstrap import bootstrap
 from authz.render.plan import plan
 from tests.support.policy_files import NATIVE, settings
-from tests.support.real_envoy import free_port, running_envoy, validate
+from tests.support.real_envoy import running_envoy, validate
 
 pytestmark = pytest.mark.envoy
 

@@ -18,6 +18,7 @@ import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
+from authz.demo.ports import free_port
 from authz.proto import otlp_pb2
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap, filters
@@ -27,7 +28,7 @@ from tests.support.certificates import Authority
 from tests.support.chains import SEVERAL, SIDECAR
 from tests.support.foreign_envoy import pasted
 from tests.support.installed import ROOT
-from tests.support.real_envoy import check_service, free_port, running_envoy, upstream
+from tests.support.real_envoy import check_service, running_envoy, upstream
 from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.envoy
