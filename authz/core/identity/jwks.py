@@ -80,12 +80,12 @@ class Key:
     Attributes:
         kid: its name; None for the only key of a set when it has none.
         algorithms: what it may verify, in names of RFC 7518 and RFC 8037; never empty.
-        material: the parsed public key.
+        material: the parsed public key, which has no hash.
     """
 
     kid: str | None
     algorithms: frozenset[str]
-    material: Any = field(repr=False)
+    material: Any = field(repr=False, hash=False)
 
     def verify(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
         """Return whether `signature` over `signing_input` is this key's under `alg`; False for an `alg` not its own."""

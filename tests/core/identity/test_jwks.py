@@ -50,6 +50,13 @@ def test_a_key_verifies_what_its_type_and_curve_can_and_its_alg_allows(private, 
         assert [alg] == [other for other in ALGORITHMS if key.verify(other, b"header.payload", signature)]
 
 
+@pytest.mark.parametrize("private", [rsa_key, ec_key, ed_key])
+def test_equal_keys_are_one_in_a_set_whatever_their_material(private):
+    one, same = (key_set(jwk(private())).find(KID) for _ in range(2))
+
+    assert {one} == {one, same}
+
+
 @pytest.mark.parametrize(
     ("members", "why"),
     [
