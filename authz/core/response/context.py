@@ -18,7 +18,7 @@ from authz.core.policy.policy import Verdict
 from authz.core.reasons import Reason
 from authz.core.request import DEFAULT_LIMITS, HttpRequest, RequestId
 from authz.core.response.caller_metadata import KEY, CallerMetadata, decode_caller, read_request_id
-from authz.core.response.recognition import Recognise, Recognition
+from authz.core.response.recognition import Recognition, ResponseRecognition
 from authz.core.servers import Changed, Server, nothing_changed
 from authz.core.wire.bounded_cache import BoundedCache
 
@@ -103,7 +103,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     seen: BoundedCache[Candidates | None, bool] = msgspec.field(default_factory=lambda: BoundedCache(256))
 
     @property
-    def recognise(self) -> Recognise | None:
+    def recognise(self) -> ResponseRecognition | None:
         """What takes note of the items in the response; None where nothing was approved."""
         lock = self.server.lock
         return (

@@ -14,7 +14,7 @@ from authz.core.response.commands import Judged, ResponseOutcome
 from authz.core.response.filter_result import Cause, FilterResult, ListRejected, Trimmed, Untouched, Withheld
 from authz.core.response.held import HeldBytes
 from authz.core.response.list_filter import DEFAULT_BOUNDS, FilterBounds, filter_in_slices
-from authz.core.response.recognition import Recognise
+from authz.core.response.recognition import ResponseRecognition
 
 
 class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -45,7 +45,7 @@ class ResponseTerms(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     challenge: Callable[[int], str] | None = None
     own: bool = False
     bind_event: Callable[[bytes], bytes | None] = lambda event: event
-    recognise: Recognise | None = None
+    recognise: ResponseRecognition | None = None
 
 
 PASSED = Judged(ResponseOutcome.PASSED)

@@ -51,7 +51,7 @@ from authz.core.response.list_items import cut, cut_entry
 from authz.core.response.message_opener import CACHING, ENTRY, open_message, pause
 from authz.core.response.notifications import is_visible
 from authz.core.response.plain_result import is_plain_result
-from authz.core.response.recognition import ChangedListError, Recognise
+from authz.core.response.recognition import ChangedListError, ResponseRecognition
 from authz.core.wire.raw_json import UnfitError, closed, refuse_imitations
 from authz.core.wire.slices import whole
 from authz.core.wire.width import (
@@ -118,7 +118,7 @@ def filter_in_slices(
     ttl_ms: int | None,
     bounds: FilterBounds = DEFAULT_BOUNDS,
     error_status: bool = False,
-    recognise: Recognise | None = None,
+    recognise: ResponseRecognition | None = None,
 ) -> InSlices:
     """Cut from one message the list items its reader may not see, a bounded piece at a time.
 
@@ -171,7 +171,7 @@ def _judge(
     usable: Visible,
     ttl_ms: int | None,
     limit: int,
-    recognise: Recognise | None,
+    recognise: ResponseRecognition | None,
 ) -> InSlices:
     opened = yield from open_message(document, limit)
     result = opened.result

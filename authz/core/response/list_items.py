@@ -28,7 +28,7 @@ from authz.core.response.item_reader import (
     ItemGroup,
 )
 from authz.core.response.message_opener import ENTRY
-from authz.core.response.recognition import Recognise
+from authz.core.response.recognition import ResponseRecognition
 from authz.core.wire.raw_json import (
     UnfitError,
     Written,
@@ -59,7 +59,7 @@ def cut(
     groups: Iterator[ItemGroup | None],
     visible: Visible,
     changes: dict[str, Raw],
-    recognise: Recognise | None = None,
+    recognise: ResponseRecognition | None = None,
 ) -> Generator[None, None, Count]:
     """Judge the items of one list; note the shorter list among the changes when it differs.
 
@@ -96,7 +96,7 @@ def _slices(size: int) -> Iterator[range]:
 
 
 def _judged(
-    member: str, items: ItemGroup, visible: Visible, recognise: Recognise | None
+    member: str, items: ItemGroup, visible: Visible, recognise: ResponseRecognition | None
 ) -> Generator[None, None, list[bool]]:
     """Return for each item whether it was approved and its reader sees it."""
     names, shown = items.names, list[bool]()
@@ -137,7 +137,7 @@ def _replaced(
 
 
 def cut_entry(
-    raw: Raw, visible: Visible, changes: dict[str, Raw], recognise: Recognise | None = None
+    raw: Raw, visible: Visible, changes: dict[str, Raw], recognise: ResponseRecognition | None = None
 ) -> Count:
     """Judge the one entry that `skills/get` answers with; it is the same that stands in `skills/list`."""
     members = open_object(raw, ITEM_KEYS)

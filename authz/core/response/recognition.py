@@ -68,9 +68,9 @@ class Recognition:
         self.sightings, self.count = sightings, count
         self._digests: BoundedCache[bytes, str] = BoundedCache(_KNOWN)
 
-    def by(self, server: str, lock: Lock) -> "Recognise":
+    def by(self, server: str, lock: Lock) -> "ResponseRecognition":
         """Return what takes note of the items in a response of a server."""
-        return Recognise(self, server, lock)
+        return ResponseRecognition(self, server, lock)
 
     def digest(self, item: Written) -> str:
         """Return the digest of an item as it was written."""
@@ -80,8 +80,8 @@ class Recognition:
         return self._digests.put(short, _read_digest(document)) if known is None else known
 
 
-class Recognise:
-    """The items of one response as their lock sees them: notes what is seen, and tells what may stand in a list."""
+class ResponseRecognition:
+    """What is recognised in one response: the items as their lock sees them, and which of them may stand in a list."""
 
     def __init__(self, recognition: Recognition, server: str, lock: Lock) -> None:
         """Take note in `recognition` of items of a server that has this lock."""
