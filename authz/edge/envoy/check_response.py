@@ -132,8 +132,13 @@ def _identity(principal: Principal, spoofed: Sequence[str]) -> bytes:
     absent = [name for name, value in zip(IDENTITY_HEADERS, values, strict=True) if not value]
     if absent or spoofed:
         parts.append(_removal((*spoofed, *absent)))
-    parts += [part(clip(text)) for part, text in zip(_WHO, values, strict=False) if text]
-    return b"".join(parts)
+    return b"".join((*parts, principal_part(principal)))
+
+
+def principal_part(principal: Principal) -> bytes:
+    """Return the part that leaves who called in dynamic metadata, for access logs and the rewriter."""
+    texts = (principal.subject, principal.client)
+    return b"".join(part(clip(text)) for part, text in zip(_WHO, texts, strict=True) if text)
 
 
 def _removal(names: Sequence[str]) -> bytes:
@@ -322,8 +327,7 @@ def _text_part(key: str, text: str) -> bytes:
 
 
 _IDENTITY = [Prebuilt(partial(_header_part, name)) for name in IDENTITY_HEADERS]
-_WHO = [Prebuilt(partial(_text_part, name)) for name in ("sub", "client")]
-"""Parts for subject and client in dynamic metadata, for access logs."""
+_WHO = [Prebuilt(partial(_text_part, name)) for name in (SUBJECT, "client")]
 
 _POOLS: Mapping[str, bytes] = {
     **{
@@ -374,11 +378,6 @@ def describe(
         response, {"decision": decision, "reason": reason.value, "server": server, "policy": policy}
     )
     response.dynamic_metadata.fields["rewrite"].bool_value = rewrite
-
-
-def describe_principal(response: Any, principal: Principal) -> None:
-    """Leave who called in dynamic metadata."""
-    _set_metadata(response, {SUBJECT: clip(principal.subject), "client": clip(principal.client)})
 
 
 def _set_metadata(response: Any, texts: Mapping[str, str]) -> None:

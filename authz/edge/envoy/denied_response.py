@@ -13,8 +13,8 @@ from authz.core.response.caller_metadata import LISTENER, LISTS, POOL
 from authz.edge.envoy.check_response import (
     call_part,
     describe,
-    describe_principal,
     id_part,
+    principal_part,
     serialize,
     set_headers,
 )
@@ -51,8 +51,6 @@ def deny(
     if listener is not None:
         response.dynamic_metadata.fields[LISTENER].string_value = listener
         response.dynamic_metadata.fields[POOL].string_value = LISTS
-    if decision.principal is not None:
-        describe_principal(response, decision.principal)
-    return (
-        serialize(response) + call_part(decision.method, decision.rule, decision.item) + id_part(decision_id)
-    )
+    who = b"" if decision.principal is None else principal_part(decision.principal)
+    called = call_part(decision.method, decision.rule, decision.item)
+    return serialize(response) + who + called + id_part(decision_id)

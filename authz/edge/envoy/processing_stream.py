@@ -150,14 +150,14 @@ class ProcessingStream:
         """Answer; whatever fails, the response must not pass, or ends."""
         try:
             replies = handler(self, part, request)
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - whatever it is, the response must not pass
             return self._fail(error)
         return self._each(replies) if replies else ()
 
     def _each(self, replies: Replies) -> Replies:
         try:
             yield from replies
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing more of the response may pass
             yield from self._fail(error)
 
     def headers(self, message: Any, request: Any) -> Replies:
@@ -232,7 +232,7 @@ class ProcessingStream:
                             yield from pieces(gathered)
                             gathered.clear()
                         yield from self._reply(action)
-        except Exception:  # the caller ends the response
+        except Exception:  # raised again: `_each` ends the response
             yield from pieces(gathered)  # it was judged before the rest failed
             raise
         ends = ends and not self._over
