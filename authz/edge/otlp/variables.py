@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
+CURE = "see whether the collector takes OTLP over HTTP there, for which the usual port is 4318"
+"""What to do about a collector that takes nothing."""
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _TIMEOUT = 10.0
 

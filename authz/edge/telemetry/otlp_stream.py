@@ -20,10 +20,10 @@ import structlog
 
 from authz.edge.otlp.resource import Value, any_value, key_values, own_resource, own_scope
 from authz.edge.otlp.sender import OtlpAwayError, OtlpError, OtlpSender
-from authz.edge.otlp.variables import Signal
+from authz.edge.otlp.variables import CURE, Signal
+from authz.edge.tracing.attributes import ITEM_ATTRIBUTES
 from authz.proto import otlp_pb2 as pb
 
-_CURE = "see whether the collector takes OTLP over HTTP there, for which the usual port is 4318"
 _LOG = structlog.get_logger("authz.audit")
 _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
@@ -38,10 +38,7 @@ _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "cause": "mcp_authz.cause",
         "method": "mcp.method.name",
         "version": "mcp.protocol.version",
-        "tool": "gen_ai.tool.name",
-        "prompt": "gen_ai.prompt.name",
-        "resource": "mcp.resource.uri",
-        "task": "mcp_authz.task",
+        **{kind.value: name for kind, name in ITEM_ATTRIBUTES.items()},
         "status": "http.response.status_code",
     }
 )
@@ -101,11 +98,11 @@ class OtlpLogStream:
 
     def _note_away(self, problem: str) -> None:
         if not self._is_away:  # told once, and not for each attempt
-            _LOG.error("audit records wait", collector=self._sender.where, problem=problem, cure=_CURE)
+            _LOG.error("audit records wait", collector=self._sender.where, problem=problem, cure=CURE)
         self._is_away = True
 
     def _lose(self, problem: str) -> NoReturn:
-        _LOG.error("audit records are lost", collector=self._sender.where, problem=problem, cure=_CURE)
+        _LOG.error("audit records are lost", collector=self._sender.where, problem=problem, cure=CURE)
         raise OSError(problem)
 
 

@@ -14,7 +14,7 @@ from authz.core.mcp.methods import HTTP_METHODS, METHODS
 from authz.edge.tracing.spans import CheckSpan
 
 Value = str | int | bool
-_NAMES: Mapping[Kind, str] = MappingProxyType(
+ITEM_ATTRIBUTES: Mapping[Kind, str] = MappingProxyType(
     {
         Kind.TOOL: "gen_ai.tool.name",
         Kind.PROMPT: "gen_ai.prompt.name",
@@ -22,6 +22,7 @@ _NAMES: Mapping[Kind, str] = MappingProxyType(
         Kind.TASK: "mcp_authz.task",
     }
 )
+"""What an item is called by its kind, in spans and in log records."""
 _RESPONSE = "response"
 """The method of a client's response, which has none."""
 _DIGITS = 16
@@ -56,7 +57,7 @@ def check_attributes(span: CheckSpan, *, authorization: bool) -> dict[str, Value
         "mcp_authz.policy": facts.policy,
     }
     if decision.item is not None:
-        found[_NAMES[decision.item.kind]] = clip(decision.item.name)
+        found[ITEM_ATTRIBUTES[decision.item.kind]] = clip(decision.item.name)
     texts = {
         "mcp_authz.server": decision.server,
         "mcp_authz.rule": decision.rule,

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from authz.edge.otlp.variables import CURE
 from authz.edge.tracing.spans import Span
 
 INTERVAL = 1.0
@@ -138,5 +139,5 @@ class SpanQueue:
             "spans are not exported",
             collector=self._collector.where,
             problem=problem,
-            cure="see whether the collector takes OTLP over HTTP there, for which the usual port is 4318",
+            cure=CURE,
         )

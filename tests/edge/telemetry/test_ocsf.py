@@ -19,6 +19,7 @@ from authz.edge.telemetry.ocsf import VERSION
 from authz.edge.telemetry.response_record import ResponseFacts
 from authz.tools.audit_reader import read_records
 from tests.support.core import principal
+from tests.support.records import REFUSED
 
 CLASS, PROFILES = "api_activity", ["ai_operation", "security_control"]
 ALICE = Caller.of(principal("files:read", teams=["a"]), "demo")
@@ -29,16 +30,6 @@ REJECTED = TokenRejected(
     reason=Reason.WRONG_AUDIENCE,
     detail="the audience is another",
     unverified=Unverified(iss="x", aud="y", azp="z"),
-)
-RESPONSE = ResponseFacts(
-    at=1_700_000_001.5,
-    decision_id="id-2",
-    response="refused",
-    cause="not_json",
-    server="demo",
-    method="tools/list",
-    upstream_status=200,
-    status=502,
 )
 
 
@@ -119,7 +110,7 @@ def test_the_event_of_any_decision_is_valid_by_the_published_schema(published, d
 @pytest.mark.parametrize(("response", "action"), [("refused", "Denied"), ("challenged", "Modified")])
 def test_the_event_of_a_response_is_valid_and_belongs_to_its_decision(published, response, action):
     facts = ResponseFacts(
-        **{name: getattr(RESPONSE, name) for name in RESPONSE.__struct_fields__} | {"response": response}
+        **{name: getattr(REFUSED, name) for name in REFUSED.__struct_fields__} | {"response": response}
     )
     (event,) = events(response=facts)
 
@@ -166,7 +157,7 @@ def test_an_event_is_read_back_as_the_record_that_the_other_format_holds(tmp_pat
     terms = {"claims": (("teams",),)}
     file.write_bytes(
         b"\n".join(
-            (*lines(decided, **terms), *lines(decided, format=AuditFormat.OCSF, response=RESPONSE, **terms))
+            (*lines(decided, **terms), *lines(decided, format=AuditFormat.OCSF, response=REFUSED, **terms))
         )
     )
     plain, event = read_records(str(file))

@@ -15,6 +15,7 @@ from authz.edge.telemetry.response_record import ResponseFacts
 from authz.proto import otlp_pb2
 from tests.support.otlp import otlp_endpoint, values
 from tests.support.policy_files import NATIVE
+from tests.support.records import REFUSED
 from tests.support.serving import Served, ask
 from tests.support.waiting import DEADLINE, eventually
 
@@ -27,16 +28,6 @@ DENIED = Decision(
     item=Item(Kind.TOOL, "delete_file"),
 )
 ALLOWED = Decision(allowed=True, reason=Reason.ALLOWED, server="demo", method="tools/list")
-REFUSED = ResponseFacts(
-    at=1.0,
-    decision_id="id-1",
-    response="refused",
-    cause="unreadable",
-    server="demo",
-    method="tools/list",
-    upstream_status=200,
-    status=502,
-)
 
 
 @pytest.fixture
@@ -103,7 +94,9 @@ def test_what_was_refused_is_a_warning_in_either_format(collector, stream, form,
 
     (sent,) = collector.records()
     assert (severity, name) == (sent.severity_text, sent.event_name)
-    assert "id-1" == values(sent.attributes)["mcp_authz.decision_id"]
+    assert (REFUSED if record is REFUSED else FACTS).decision_id == values(sent.attributes)[
+        "mcp_authz.decision_id"
+    ]
 
 
 def test_what_something_else_wrote_between_the_records_passes_as_it_is(collector, stream):
