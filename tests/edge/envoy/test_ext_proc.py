@@ -114,20 +114,19 @@ async def calls(*, resolve=resolve, observe=None, **options):
         )
 
 
-def exchange(*requests, **options):
+def exchange(*requests, tries=5, **options):
     """All responses to these requests."""
 
     async def run():
         async with calls(**options) as process:
             return [response async for response in process(iter(requests))]
 
-    for attempt in range(5):
-        try:
-            return asyncio.run(asyncio.wait_for(run(), DEADLINE))
-        except grpc.aio.AioRpcError as error:
-            if error.details() != CLIENT_FAULT or attempt == 4:
-                raise
-    return None
+    try:
+        return asyncio.run(asyncio.wait_for(run(), DEADLINE))
+    except grpc.aio.AioRpcError as error:
+        if error.details() != CLIENT_FAULT or tries == 1:
+            raise
+    return exchange(*requests, tries=tries - 1, **options)
 
 
 CLIENT_FAULT = "Internal error from Core"
