@@ -17,7 +17,8 @@ from authz.config.load import load
 from authz.render.address import Address
 from authz.render.bootstrap import bootstrap
 from authz.render.comments import COMMENTS
-from authz.render.extensions import EXT_AUTHZ, REWRITE, guards
+from authz.render.decided import EXT_AUTHZ
+from authz.render.extensions import REWRITE, UNJUDGED, guards
 from authz.render.listener import hardening
 from authz.render.model import Chain
 from authz.render.options import RenderOptions, WatchedSecret
@@ -61,7 +62,7 @@ def _filters(policy: str, check: Mapping[str, str], rewrite: Mapping[str, str]) 
         for grpc in _found(one, "envoy_grpc"):
             grpc.clear()
             grpc.update(target)
-    return {"ext_authz": ext_authz, "rewriter": rewriter}
+    return {"ext_authz": ext_authz, "unjudged": named[UNJUDGED], "rewriter": rewriter}
 
 
 def _found(value: Any, key: str) -> list[Any]:
@@ -122,6 +123,7 @@ def envoy_gateway() -> str:
             "/typed_config",
             value=filters["rewriter"]["typed_config"],
         ),
+        patch(listener, manager, "add", "/http_filters/0", value=filters["unjudged"]),
         *(patch(listener, manager, "add", f"/{key}", value=value) for key, value in settings.items()),
         patch(routes, "$..routes[?(@.route.upgrade_configs)].route", "remove", "/upgrade_configs"),
     ]
@@ -144,6 +146,12 @@ def envoy_gateway() -> str:
                 "jsonPatches",
                 1,
             ): "EnvoyExtensionPolicy knows no matcher: the rewriter would be asked about every response.",
+            (
+                "spec",
+                "jsonPatches",
+                2,
+            ): "Refuses what the rewriter was asked to judge and has not. First of all filters, because answers pass them in the "
+            "opposite order.",
             (
                 "spec",
                 "jsonPatches",
@@ -192,6 +200,7 @@ def istio() -> str:
     closed = {"route": {"upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}]}}
     patches = [
         patch("HTTP_FILTER", "MERGE", {"name": EXT_AUTHZ, "typed_config": ext_authz}, EXT_AUTHZ),
+        patch("HTTP_FILTER", "INSERT_BEFORE", filters["unjudged"], "envoy.filters.http.router"),
         patch("HTTP_FILTER", "INSERT_BEFORE", filters["rewriter"], "envoy.filters.http.router"),
         patch("NETWORK_FILTER", "MERGE", {"typed_config": {"@type": kind, **manager}}),
         {
@@ -214,11 +223,16 @@ def istio() -> str:
                 "configPatches",
                 0,
             ): "Merged into the filter that the AuthorizationPolicy makes: rules for what the service may change.",
-            ("spec", "configPatches", 1): "The rewriter, asked only about responses that can hold a list.",
             (
                 "spec",
                 "configPatches",
-                3,
+                1,
+            ): "Refuses what the rewriter was asked to judge and has not: answers pass the filters in the opposite order.",
+            ("spec", "configPatches", 2): "The rewriter, asked only about responses that can hold a list.",
+            (
+                "spec",
+                "configPatches",
+                4,
             ): "Istio lets routes be upgraded to websockets, whose bodies ext_authz does not see.",
         },
     )

@@ -29,7 +29,8 @@ CLUSTER: Part = next(each for each in _SECTIONS["clusters"] if each["name"] == "
 CORS_FILTER: Part
 REWRITER_FILTER: Part
 HEADERS_FILTER: Part
-CORS_FILTER, _AUTHZ_FILTER, _POOLED, HEADERS_FILTER = _SECTIONS["http_filters"]
+UNJUDGED_FILTER: Part
+CORS_FILTER, _AUTHZ_FILTER, UNJUDGED_FILTER, _POOLED, HEADERS_FILTER = _SECTIONS["http_filters"]
 AUTHZ: Part = _AUTHZ_FILTER["typed_config"]
 (STRIP,) = MANAGER["early_header_mutation_extensions"]
 UNGUARDED: Part = _METADATA["typed_per_filter_config"][DECISIONS]
@@ -88,6 +89,7 @@ _PARTS: dict[str, Part] = {
     "cors_policy": _ENDPOINT["typed_per_filter_config"]["envoy.filters.http.cors"],
     "cors_filter": {"http_filters": [CORS_FILTER]},
     "headers_filter": {"http_filters": [HEADERS_FILTER]},
+    "unjudged_filter": {"http_filters": [UNJUDGED_FILTER]},
     "rewriter_filter": {"http_filters": [REWRITER_FILTER]},
     "metadata_route": {**METADATA_ROUTE, "routes": [METADATA_ROUTE]},
     "last_route": {"routes": [LAST_ROUTE]},

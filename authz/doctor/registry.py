@@ -19,6 +19,7 @@ from authz.doctor.checks import (
     routes,
     server_answers,
     streams,
+    unjudged,
 )
 from authz.doctor.data import load_data
 from authz.doctor.expected import paste
@@ -29,6 +30,7 @@ from authz.doctor.parts import serves_others
 _MODULES = (
     ext_authz,
     ext_proc,
+    unjudged,
     server_answers,
     filter_order,
     front,

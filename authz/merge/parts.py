@@ -23,7 +23,7 @@ from authz.doctor.filters import Filter
 from authz.doctor.node import Node
 from authz.merge.target import MergeTarget
 from authz.render.bootstrap import sections
-from authz.render.extensions import EXT_AUTHZ
+from authz.render.decided import EXT_AUTHZ
 from authz.render.model import METADATA_PATH, Chain
 from authz.render.yaml_writer import Path, Tree
 

@@ -114,6 +114,8 @@ _FILTERS = {
     "ExtAuthz.emit_filter_state_stats": "For authz_us in the access log.",
     "RetryPolicy.retry_back_off": "max_interval is also the timeout of each try (Envoy 1.40), so it stays just below "
     "the whole timeout; without a base of 10ms the retry would come too late.",
+    "HttpFilter#mcp-unjudged": "Refuses, with 503, what the rewriter was asked to judge and has not: without the next filter no "
+    "list passes. It stands before it, because answers pass the filters in the opposite order.",
     "HttpFilter#mcp-rewrite": "Trims lists. Runs only where ext_authz set rewrite: true in its metadata, which no client "
     "can set; it costs other requests nothing.",
     "ExternalProcessor.failure_mode_allow": "Never let an untrimmed list pass.",
@@ -123,6 +125,7 @@ _FILTERS = {
     "as they arrive and has no buffer limit that would cut a long list off.",
     "ProcessingMode.request_body_mode": "",
     "MetadataOptions.forwarding_namespaces": "The decision's metadata tells the processor for which caller to trim.",
+    "MetadataOptions.receiving_namespaces": "By this it says that it has judged an answer.",
     "ExternalProcessor.mutation_rules": "For a shorter body, its length and the digests of the original.",
     "ExternalProcessor.disable_clear_route_cache": "",
     "ExternalProcessor.response_attributes": "Envoy's version, which the service shows, and warns of when it is too old.",

@@ -36,11 +36,6 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.mcp.v3 import Mcp, McpTrafficMode
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import (
-    DynamicMetadataInput,
-    DynamicMetadataInputPathSegment,
-)
-from envoy_data_plane.envoy.extensions.matching.input_matchers.metadata.v3 import Metadata
 from envoy_data_plane.envoy.type.matcher.v3 import (
     ListStringMatcher,
     RegexMatcher,
@@ -54,22 +49,23 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherMatcherList,
     MatcherMatcherListFieldMatcher,
     MatcherMatcherListPredicate,
-    MatcherMatcherListPredicateSinglePredicate,
     MatcherOnMatch,
 )
 
 from authz.config.envoy_version import ATTRIBUTES
+from authz.core.response.commands import JUDGED_BY
 from authz.render.clusters import AUTHZ, POOLS, REWRITER
+from authz.render.decided import EXT_AUTHZ, all_of, allowed, asked, said
 from authz.render.header_names import ANY, SEPARATOR
 from authz.render.model import TRY_SLACK, Chain
 from authz.render.ratelimit import local_rate_limit
 from authz.render.serialize import any_of
-from authz.render.server_answers import all_of, speaks_of_itself, without_its_headers
+from authz.render.server_answers import speaks_of_itself, without_its_headers
+from authz.render.unjudged import without_the_unjudged
 from authz.render.workers import RETRY_CHECK_ON, RETRY_STREAM_ON, retry_elsewhere
 
 CORS = "envoy.filters.http.cors"
-EXT_AUTHZ = "envoy.filters.http.ext_authz"
-"""The filter's name, and the namespace of the dynamic metadata that the service sets."""
+UNJUDGED = "mcp-unjudged"
 REWRITE = "mcp-rewrite"
 ONLY_OURS = "mcp-server-headers"
 NATIVE = "envoy.filters.http.mcp"
@@ -95,6 +91,7 @@ def guards(chain: Chain) -> list[HttpFilter]:
         (NATIVE, _mcp(chain.max_request_bytes) if options.native_filter else None),
         (EXT_AUTHZ, _shadow(chain) if options.shadow else _ext_authz(chain)),
         (RATE_LIMIT, local_rate_limit(options.rate, EXT_AUTHZ) if options.rate else None),
+        (UNJUDGED, None if options.shadow else without_the_unjudged()),
         (REWRITE, None if options.shadow else _rewrite(chain)),
         (ONLY_OURS, None if options.shadow else _only_ours()),
     ]
@@ -176,22 +173,22 @@ def _retry(chain: Chain) -> RetryPolicy:
 
 
 def _rewrite(chain: Chain) -> ExtensionWithMatcher:
-    pools = [
-        _rule("pool", ValueMatcher(string_match=StringMatcher(exact=pool)), _ext_proc(chain, cluster))
-        for pool, cluster in POOLS.items()
+    conditions = [
+        *(
+            (said("pool", ValueMatcher(string_match=StringMatcher(exact=pool))), cluster)
+            for pool, cluster in POOLS.items()
+        ),
+        (asked(), REWRITER),
+        (all_of(allowed(), speaks_of_itself()), REWRITER),
     ]
-    asked = _ext_proc(chain, REWRITER)
-    rewritten = _rule("rewrite", ValueMatcher(bool_match=True), asked)
-    of_itself = MatcherMatcherListFieldMatcher(
-        predicate=all_of(_allowed(), speaks_of_itself()), on_match=_run("ext_proc", asked)
+    return _composite(
+        *(_rule(condition, "ext_proc", _ext_proc(chain, cluster)) for condition, cluster in conditions)
     )
-    return _composite(*pools, rewritten, of_itself)
 
 
 def _only_ours() -> ExtensionWithMatcher:
     """Return the filter that removes headers of the server, on the answers to allowed requests alone."""
-    removal = _run("header_mutation", without_its_headers())
-    return _composite(MatcherMatcherListFieldMatcher(predicate=_allowed(), on_match=removal))
+    return _composite(_rule(allowed(), "header_mutation", without_its_headers()))
 
 
 def _composite(*rules: MatcherMatcherListFieldMatcher) -> ExtensionWithMatcher:
@@ -201,32 +198,13 @@ def _composite(*rules: MatcherMatcherListFieldMatcher) -> ExtensionWithMatcher:
     )
 
 
-def _allowed() -> MatcherMatcherListPredicate:
-    return _said("decision", ValueMatcher(string_match=StringMatcher(exact="allow")))
-
-
-def _rule(key: str, value: ValueMatcher, processor: ExternalProcessor) -> MatcherMatcherListFieldMatcher:
-    """Return the rule that runs a processor where ext_authz left a value in its metadata."""
-    return MatcherMatcherListFieldMatcher(predicate=_said(key, value), on_match=_run("ext_proc", processor))
-
-
-def _said(key: str, value: ValueMatcher) -> MatcherMatcherListPredicate:
-    return MatcherMatcherListPredicate(
-        single_predicate=MatcherMatcherListPredicateSinglePredicate(
-            input=XdsExtension(name="authz_metadata", typed_config=any_of(_metadata(key))),
-            custom_match=XdsExtension(name="is_so", typed_config=any_of(Metadata(value=value))),
-        )
-    )
-
-
-def _metadata(key: str) -> DynamicMetadataInput:
-    return DynamicMetadataInput(filter=EXT_AUTHZ, path=[DynamicMetadataInputPathSegment(key=key)])
-
-
-def _run(kind: str, config: Message) -> MatcherOnMatch:
+def _rule(
+    condition: MatcherMatcherListPredicate, kind: str, config: Message
+) -> MatcherMatcherListFieldMatcher:
+    """Return the rule that runs a filter where a condition holds."""
     inner = TypedExtensionConfig(name=f"envoy.filters.http.{kind}", typed_config=any_of(config))
     action = XdsExtension(name="run", typed_config=any_of(ExecuteFilterAction(typed_config=inner)))
-    return MatcherOnMatch(action=action)
+    return MatcherMatcherListFieldMatcher(predicate=condition, on_match=MatcherOnMatch(action=action))
 
 
 def _ext_proc(chain: Chain, cluster: str) -> ExternalProcessor:
@@ -246,7 +224,8 @@ def _ext_proc(chain: Chain, cluster: str) -> ExternalProcessor:
             response_trailer_mode=send,
         ),
         metadata_options=MetadataOptions(
-            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[EXT_AUTHZ])
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[EXT_AUTHZ]),
+            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=[JUDGED_BY]),
         ),
         mutation_rules=_only(_RESPONSE_MUTATIONS, error=False),
         disable_clear_route_cache=True,

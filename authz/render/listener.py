@@ -45,7 +45,8 @@ from envoy_data_plane.google.protobuf import Struct
 from authz.core.reasons import CODE_SERVICE, TABLE, Reason
 from authz.core.transport import IDENTITY_HEADERS, OVERRIDES
 from authz.render.clusters import socket
-from authz.render.extensions import EXT_AUTHZ, REWRITE, http_filters
+from authz.render.decided import EXT_AUTHZ
+from authz.render.extensions import REWRITE, http_filters
 from authz.render.header_names import NO_UNDERSCORE, SEPARATOR
 from authz.render.model import Chain
 from authz.render.routes import route_config

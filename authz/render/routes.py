@@ -30,7 +30,8 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
 from authz.render.clusters import AUTHZ_HTTP
-from authz.render.extensions import CORS, EXT_AUTHZ, NATIVE
+from authz.render.decided import EXT_AUTHZ
+from authz.render.extensions import CORS, NATIVE
 from authz.render.model import METADATA_PATH, Chain, Endpoint, bare_host
 from authz.render.serialize import any_of
 

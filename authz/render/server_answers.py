@@ -23,13 +23,13 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher as EnvoyString
 from envoy_data_plane.xds.core.v3 import TypedExtensionConfig as XdsExtension
 from envoy_data_plane.xds.type.matcher.v3 import (
     MatcherMatcherListPredicate,
-    MatcherMatcherListPredicatePredicateList,
     MatcherMatcherListPredicateSinglePredicate,
     RegexMatcher,
     RegexMatcherGoogleRe2,
     StringMatcher,
 )
 
+from authz.render.decided import any_of_these
 from authz.render.header_names import ANY, SEPARATOR
 from authz.render.serialize import any_of
 
@@ -46,14 +46,7 @@ def speaks_of_itself() -> MatcherMatcherListPredicate:
         *(_is(HttpResponseStatusCodeMatchInput(), StringMatcher(exact=each)) for each in _STATUSES),
         *(_is(HttpResponseHeaderMatchInput(header_name=each), anything) for each in CHALLENGES),
     ]
-    return MatcherMatcherListPredicate(or_matcher=MatcherMatcherListPredicatePredicateList(predicate=answers))
-
-
-def all_of(*predicates: MatcherMatcherListPredicate) -> MatcherMatcherListPredicate:
-    """Return the condition that several hold."""
-    return MatcherMatcherListPredicate(
-        and_matcher=MatcherMatcherListPredicatePredicateList(predicate=list(predicates))
-    )
+    return any_of_these(*answers)
 
 
 def _is(read: Message, value: StringMatcher) -> MatcherMatcherListPredicate:

@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.type.tracing.v3 import CustomTag, CustomTagMetadata
 from envoy_data_plane.envoy.type.v3 import Percent
 
 from authz.render.clusters import OTEL
-from authz.render.extensions import EXT_AUTHZ
+from authz.render.decided import EXT_AUTHZ
 from authz.render.options import Tracing
 from authz.render.serialize import any_of
 

@@ -68,7 +68,7 @@ def test_of_a_config_dump_everything_is_seen_also_what_came_by_xds(dump):
     diagnosis = diagnose(read_text(dump[0], "dump.json"))
 
     assert ["authz-fail-open"] == [finding.check.id for finding in diagnosis.findings]
-    assert ["5 filter(s), with ext_authz", "6 cluster(s)"] == [
+    assert ["6 filter(s), with ext_authz", "6 cluster(s)"] == [
         line.rpartition("route(s), ")[2] for line in looked_at(diagnosis.inventory)
     ]
 
@@ -275,5 +275,5 @@ def test_a_file_without_a_rewriters_cluster_gets_a_copy_of_the_services(tree):
     assert tree.cluster("authz") | {"name": "rewriter"} == mended.cluster("rewriter") | {
         "load_assignment": tree.cluster("authz")["load_assignment"]
     }
-    assert [AUTHZ, "mcp-rewrite"] == [each["name"] for each in mended.filters[1:3]]
+    assert [AUTHZ, "mcp-unjudged", "mcp-rewrite"] == [each["name"] for each in mended.filters[1:4]]
     assert PROC == mended.rule["on_match"]["action"]["typed_config"]["typed_config"]["name"]

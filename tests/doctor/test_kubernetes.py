@@ -40,7 +40,7 @@ def test_on_the_documents_that_are_kept_nothing_is_found_but_that_they_are_not_a
 
 
 def test_what_was_looked_at_is_said():
-    assert ["documents: 0 route(s), 2 filter(s), with ext_authz", "0 cluster(s)"] == looked_at(
+    assert ["documents: 0 route(s), 3 filter(s), with ext_authz", "0 cluster(s)"] == looked_at(
         diagnose(read_text(ISTIO, "f")).inventory
     )
 
@@ -87,7 +87,7 @@ CASES = {
         ["rewriter-fail-open"],
     ),
     "istio: the rewriter asks for another key": (
-        changed(ISTIO, "key: rewrite", "key: list"),
+        changed(ISTIO, r"(?s)(name: mcp-rewrite\b.*?)key: rewrite", r"\1key: list"),
         ["rewriter-matcher"],
     ),
     "istio: paths": (changed(ISTIO, "normalize_path: true", "normalize_path: false"), ["path-normalisation"]),

@@ -8,7 +8,7 @@ Service, issuer and MCP server are those of the demo; only Envoy is started anew
 import contextlib
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -140,6 +140,11 @@ def nobody_at(name):
     return change
 
 
+def nothing_waits(tree):
+    """Take out what refuses answers that the rewriter has not judged, so that they get through."""
+    del tree.filters[tree.place("mcp-unjudged")]
+
+
 def none_of_them(tree):
     tree.authz["filter_enabled"]["default_value"]["numerator"] = 0
 
@@ -179,16 +184,20 @@ CASES = [
     Case("a whole virtual host is not judged", without_a_token),
     Case("a second listener leads to the same server", without_a_token),
     Case("a lua filter comes after ext authz", by_another_tools_name, [another_tool_put_in]),
-    Case("nothing trims lists", in_the_list),
-    Case("the rewriter fails open and takes bodies in another mode", in_the_list, [nobody_at("rewriter")]),
-    Case("proc observability mode true", in_the_list),
-    Case("a header decides whether lists are trimmed", in_the_list),
-    Case("a route chosen by header enables the rewriter", in_the_list),
-    Case("the rewriter asks for another key", in_the_list),
-    Case("the rewriter runs where the flag is false", in_the_list),
-    Case("a route takes the rewriter away", in_the_list),
-    Case("a route switches the rewriter off", in_the_list),
-    Case("the rewriter stands before ext authz", in_the_list),
+    Case("nothing trims lists", in_the_list, [nothing_waits]),
+    Case(
+        "the rewriter fails open and takes bodies in another mode",
+        in_the_list,
+        [nobody_at("rewriter"), nothing_waits],
+    ),
+    Case("proc observability mode true", in_the_list, [nothing_waits]),
+    Case("a header decides whether lists are trimmed", in_the_list, [nothing_waits]),
+    Case("a route chosen by header enables the rewriter", in_the_list, [nothing_waits]),
+    Case("the rewriter asks for another key", in_the_list, [nothing_waits]),
+    Case("the rewriter runs where the flag is false", in_the_list, [nothing_waits]),
+    Case("a route takes the rewriter away", in_the_list, [nothing_waits]),
+    Case("a route switches the rewriter off", in_the_list, [nothing_waits]),
+    Case("the rewriter stands before ext authz", in_the_list, [nothing_waits]),
     Case("a filter writes into the metadata of ext authz", in_the_list_with_a_header),
 ]
 
@@ -248,9 +257,22 @@ def test_what_gets_through_a_hole_no_longer_does_once_it_is_closed(stage, case, 
 
     with serving(root, tmp_path / "broken") as port:
         assert eventually(lambda: case.through(stage, port))
-    assert set(NAMED[case.hole].finds) == found
+    assert {*NAMED[case.hole].finds, *(["unjudged-passes"] if nothing_waits in case.also else [])} == found
     with serving(mended, tmp_path / "mended") as port:
         assert not case.through(stage, port)
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if nothing_waits in each.also], ids=lambda case: case.hole
+)
+def test_envoy_refuses_a_list_itself_that_would_get_through_a_hole_of_the_rewriter(stage, case, tmp_path):
+    root = planted(stage, replace(case, also=[each for each in case.also if each is not nothing_waits]))
+
+    with serving(root, tmp_path / "ours") as port:
+        assert eventually(lambda: 503 == asked(stage, port, stage.user, LIST).status)
+        assert not case.through(stage, port)
+        assert eventually(lambda: b"CANARY-42" in asked(stage, port, stage.user, CALL).body)
 
 
 REPLACED = [

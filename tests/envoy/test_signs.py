@@ -56,6 +56,13 @@ def filters(manager):
 
 
 def without_the_rewriter(manager):
+    manager["http_filters"] = [
+        each for each in manager["http_filters"] if each["name"] not in {"mcp-unjudged", "mcp-rewrite"}
+    ]
+
+
+def only_without_the_rewriter(manager):
+    """Leave the filter that refuses what was not judged."""
     manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != "mcp-rewrite"]
 
 
@@ -147,6 +154,22 @@ def test_without_the_rewriter_no_list_passes_from_the_first_request_on_until_it_
     envoy()
     assert eventually(lambda: 200 == ask(port, everything, LIST).status)
     assert eventually(lambda: not problems(gateway))
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+def test_no_answer_passes_from_the_moment_on_at_which_it_is_taken_out_of_a_running_envoy(
+    stack, gateway, envoy
+):
+    port, token = gateway.ports.envoy, stack.token()
+    envoy()
+    assert eventually(lambda: 200 == ask(port, token, LIST).status)
+    envoy(only_without_the_rewriter)
+    answers = [ask(port, token, LIST) for _ in range(3)]
+
+    assert [503, 503, 503] == [each.status for each in answers]
+    assert names_none(answers)
+    assert "the answer could not be checked" in json.loads(answers[0].body)["error"]["message"]
+    assert 200 == ask(port, token, call()).status
 
 
 @pytest.mark.requirement("security.no-list-without-rewriter")

@@ -83,6 +83,7 @@ def test_filters_come_last_before_the_router_and_are_off_for_every_other_route()
         "local_ratelimit",
         "cors",
         "ext_authz",
+        "mcp-unjudged",
         "mcp-rewrite",
         "mcp-server-headers",
         "router",
@@ -168,7 +169,7 @@ def second(text, name="second", stat="second"):
 def test_of_several_listeners_one_is_chosen_by_name_or_by_stat_prefix():
     for name in ("edge", "stats"):
         tree = read_yaml(merged(second(SHOP, "edge", "stats"), listener=name).text)
-        assert ["router", 7] == [
+        assert ["router", 8] == [
             manager(tree)["http_filters"][-1]["name"][-6:],
             len(manager(tree, 1)["http_filters"]) - 1,
         ]

@@ -10,13 +10,14 @@ CHAINS = pytest.mark.parametrize("chain", BOOTSTRAPS.values(), ids=BOOTSTRAPS.ke
 
 
 @CHAINS
-def test_cors_comes_before_ext_authz_before_the_rewrite_before_the_router(chain):
+def test_cors_comes_before_ext_authz_before_what_waits_for_the_rewrite_before_that_before_the_router(chain):
     limit = ["envoy.filters.http.local_ratelimit"] if chain.options.rate else []
 
     assert [
         CORS,
         EXT_AUTHZ,
         *limit,
+        "mcp-unjudged",
         "mcp-rewrite",
         "mcp-server-headers",
         "envoy.filters.http.router",

@@ -199,7 +199,6 @@ fields(
 fields("rewriter-mode", "proc", processing_mode={"response_body_mode": 3})
 fields("rewriter-mode", "proc", processing_mode={"response_body_mode": "streamed"})
 fields("rewriter-mode", "proc", processing_mode=None)
-fields("rewriter-metadata", "proc", metadata_options=None)
 fields("rewriter-content-length", "proc", allow_content_length_header=None)
 fields("rewriter-mode-override", "proc", allow_mode_override=True)
 fields("rewriter-clears-route", "proc", disable_clear_route_cache=None)
@@ -400,6 +399,32 @@ def the_rewriter_is_asked_over_http(tree):
 @hole("order-rewriter-first")
 def the_rewriter_stands_before_ext_authz(tree):
     tree.filters.insert(0, tree.filters.pop(tree.place("mcp-rewrite")))
+
+
+@hole("unjudged-passes")
+def nothing_waits_for_the_rewriters_judgement(tree):
+    del tree.filters[tree.place("mcp-unjudged")]
+
+
+@hole("unjudged-passes")
+def a_route_does_not_wait_for_the_rewriters_judgement(tree):
+    per_route = tree.route("mcp-demo").setdefault("typed_per_filter_config", {})
+    per_route["mcp-unjudged"] = {"@type": FILTER_CONFIG, "disabled": True}
+
+
+@hole("rewriter-unheard")
+def what_waits_for_the_rewriter_stands_behind_it(tree):
+    tree.filters.insert(tree.place("mcp-rewrite"), tree.filters.pop(tree.place("mcp-unjudged")))
+
+
+@hole("rewriter-metadata", "rewriter-unheard")
+def the_rewriter_neither_hears_what_was_decided_nor_says_what_it_judged(tree):
+    del tree.proc["metadata_options"]
+
+
+@hole("rewriter-unheard")
+def the_rewriter_may_not_say_that_it_judged(tree):
+    del tree.proc["metadata_options"]["receiving_namespaces"]
 
 
 @hole("order-cors-late")

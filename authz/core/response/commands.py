@@ -12,6 +12,10 @@ from authz.core.reasons import TABLE, Reason
 from authz.core.request import RequestId
 from authz.core.response.filter_result import Cause, Count
 
+JUDGED_BY, JUDGED = "mcp-rewrite", "judged"
+"""Namespace and key of the dynamic metadata by which Envoy knows that an answer was judged, and lets it pass
+(`authz.render.unjudged`). Neither a client nor a server can set dynamic metadata."""
+
 
 class ResponseOutcome(StrEnum):
     """What became of one message, or of a response that is not judged. The value is the word used in metrics."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from authz.core.reasons import TABLE
 from authz.doctor import expected
+from authz.doctor.checks.unjudged import waits_for_judgement
 from authz.doctor.filters import Filter
 from authz.doctor.in_force import content, runs, setting
 from authz.doctor.model import CheckCase, Find, Hit, Put
@@ -64,8 +65,10 @@ def _replaced(case: CheckCase) -> Iterator[Hit]:
 
 
 def _answers(filter_: Filter, route: ChainRoute) -> bool:
-    """Whether a custom_response filter has something to answer on a route: the closest setting decides."""
+    """Whether a custom_response filter can answer a denial on a route: the closest setting decides."""
     entry = setting(route, filter_.name)
+    if not entry.present and waits_for_judgement(filter_):
+        return False
     config = content(entry) if entry.present else filter_.config
     return config.at("custom_response_matcher").present
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
 from authz.doctor.checks.clusters import copied_cluster
+from authz.doctor.checks.unjudged import place_of_rewriter
 from authz.doctor.filters import Filter
 from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Drop, Edit, Find, Hit, Insert, Put
@@ -42,7 +43,7 @@ def _added(case: CheckCase, chain: FilterChain, authz: Filter) -> tuple[Edit, ..
     """Return what adds a rewriter after ext_authz, if there is a cluster for it."""
     asked = authz.config.at("grpc_service", "envoy_grpc", "cluster_name").text
     copied = copied_cluster(case.inventory, asked, "rewriter")
-    added = Insert(chain.filter_list.path, authz.index + 1, expected.REWRITER_FILTER)
+    added = Insert(chain.filter_list.path, place_of_rewriter(chain), expected.REWRITER_FILTER)
     return (added, *copied) if copied or "rewriter" in case.inventory.clusters else ()
 
 

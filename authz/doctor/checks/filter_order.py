@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
+from authz.doctor.checks.unjudged import place_of_rewriter
 from authz.doctor.data import load_data
 from authz.doctor.filters import Filter, read_filters
 from authz.doctor.inventory import FilterChain
@@ -97,7 +98,9 @@ def _cors_missing(case: CheckCase) -> Iterator[Hit]:
 def _rewriter_first(case: CheckCase) -> Iterator[Hit]:
     for chain in case.inventory.guarded:
         if chain.authz and chain.rewriter and chain.rewriter.index < chain.authz.index:
-            yield _before_authz(chain, chain.authz, chain.rewriter, f"in {chain.name}")
+            behind = place_of_rewriter(chain) - 1  # counted without the rewriter
+            edits = (Move(chain.filter_list.path, chain.rewriter.index, behind),)
+            yield Hit(chain.rewriter.node, f"in {chain.name}", edits)
 
 
 CHECKS: Mapping[str, Find] = {

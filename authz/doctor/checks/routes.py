@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from authz.doctor import expected
 from authz.doctor.checks.filter_order import changes_nothing
+from authz.doctor.checks.unjudged import waits_for_judgement
 from authz.doctor.in_force import exemption
 from authz.doctor.inventory import FilterChain
 from authz.doctor.model import CheckCase, Edit, Find, Hit, Insert, Put
@@ -40,7 +41,8 @@ def _guards(case: CheckCase, chain: FilterChain) -> tuple[Edit, ...]:
     for each in case.inventory.guarded:
         if each.authz and each.rewriter:
             headers = [one for one in each.of("header_mutation") if one.index > each.authz.index]
-            values = [one.node.value for one in (each.authz, each.rewriter, *headers)]
+            waiting = [one for one in each.filters if waits_for_judgement(one)]
+            values = [one.node.value for one in (each.authz, *waiting, each.rewriter, *headers)]
             return tuple(Insert(chain.filter_list.path, last + at, value) for at, value in enumerate(values))
     return ()
 

@@ -1,6 +1,7 @@
 """Our replies to Envoy's messages about a response, as bytes (`envoy.service.ext_proc.v3.ProcessingResponse`).
 
 Most headers are sent on as they came, and most of the others differ in their length alone. So those replies are kept.
+Whatever decides about the headers says that the answer was judged: Envoy lets no other pass.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from envoy.type.v3 import http_status_pb2
 
 from authz.core.identity.session import HEADER as SESSION
 from authz.core.request import RequestId
-from authz.core.response.commands import Headers, refusal
+from authz.core.response.commands import JUDGED, JUDGED_BY, Headers, refusal
 from authz.core.wire.bounded_cache import BoundedCache
 from authz.edge.envoy.received import CHALLENGES, LENGTH
 
@@ -55,7 +56,7 @@ _HEADERS: BoundedCache[tuple[object, ...], bytes] = BoundedCache(256)
 def _headers_reply(
     change: Headers | None, validators: Sequence[str], session: str | None, challenge: str | None
 ) -> bytes:
-    reply = _pb.ProcessingResponse()
+    reply = _judged()
     reply.response_headers.SetInParent()
     mutation = reply.response_headers.response.header_mutation
     if change and change.length is None:
@@ -73,6 +74,13 @@ def _headers_reply(
     if challenge:
         _set(mutation, CHALLENGES[0], challenge)
     return _bytes(reply)
+
+
+def _judged() -> Any:
+    """Return a reply that says of the answer that it was judged, and nothing else."""
+    reply = _pb.ProcessingResponse()
+    reply.dynamic_metadata.get_or_create_struct(JUDGED_BY)[JUDGED] = True
+    return reply
 
 
 def _bytes(reply: Any) -> bytes:
@@ -115,7 +123,7 @@ TRAILERS = _trailers_reply()
 
 def bad_gateway(request_id: RequestId) -> bytes:
     """Send status 502 and a JSON-RPC error with the request's id in place of the whole response."""
-    reply = _pb.ProcessingResponse()
+    reply = _judged()
     immediate = reply.immediate_response
     immediate.status.code = _BAD_GATEWAY
     immediate.body, immediate.details = refusal(request_id), "mcp_authz_response_refused"
