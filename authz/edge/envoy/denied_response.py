@@ -24,7 +24,7 @@ _PERMISSION_DENIED: Any = code_pb2.PERMISSION_DENIED
 
 
 def answer_denial(
-    decision: Decision, request: HttpRequest, snapshot: PolicySnapshot, decision_id: str, probe: bool = False
+    decision: Decision, request: HttpRequest, snapshot: PolicySnapshot, decision_id: str, probe: bool
 ) -> tuple[bytes, int]:
     """Return the response to a denied request, and its HTTP status; one that is a `probe` asks for the rewriter."""
     server = snapshot.servers.get(decision.server)

@@ -38,11 +38,13 @@ def test_an_id_of_another_length_makes_no_part_that_a_reader_could_take_for_some
         id_part(decision_id)
 
 
-def test_an_answer_comes_with_the_status_that_the_client_sees():
-    request = core.call()
+@pytest.mark.parametrize("probe", [True, False])
+def test_an_answer_comes_with_the_status_that_the_client_sees_and_only_a_probe_asks_for_the_rewriter(probe):
+    request = core.changed(core.call(), listener=lambda: "127.0.0.1:10000")
     response, status = answer_denial(
-        Decision(reason=Reason.NO_RULE, server="demo"), request, core.snapshot(core.server()), ID
+        Decision(reason=Reason.NO_RULE, server="demo"), request, core.snapshot(core.server()), ID, probe
     )
     denied = auth_pb.CheckResponse.FromString(response).denied_response
 
     assert (status, True) == (denied.status.code, status >= 200)
+    assert (probe, probe) == (metadata(response)["rewrite"], "listener" in metadata(response))
