@@ -268,28 +268,31 @@ def test_an_expression_that_a_callers_arguments_make_costly_ends_and_allows_noth
 
 
 SHAPES = {
-    "10,000 arguments": {f"key{n}": n for n in range(10_000)},
-    "10,000 arguments beyond ASCII": {f"ké{n}": n for n in range(10_000)},
-    "19,000 lists": {"a": [[] for _ in range(19_000 // 2)]},
-    "as deep as may be, as wide as may be": {"a": json.loads("[" * 58 + "]" * 58), "b": [[[]] * 5] * 1000},
-    "one text": {"a": "\\" * 400_000},
-    "one text of what separates values": {"a": '[{,:"' * 150_000},
-    "whole numbers": {"a": list(range(19_000))},
+    "10,000 arguments": lambda: {f"key{n}": n for n in range(10_000)},
+    "10,000 arguments beyond ASCII": lambda: {f"ké{n}": n for n in range(10_000)},
+    "19,000 lists": lambda: {"a": [[] for _ in range(19_000 // 2)]},
+    "as deep as may be, as wide as may be": lambda: {
+        "a": json.loads("[" * 58 + "]" * 58),
+        "b": [[[]] * 5] * 1000,
+    },
+    "one text": lambda: {"a": "\\" * 400_000},
+    "one text of what separates values": lambda: {"a": '[{,:"' * 150_000},
+    "whole numbers": lambda: {"a": list(range(19_000))},
 }
 TOO_MANY = {
-    "250,000 lists": {"a": [[] for _ in range(250_000)]},
-    "250,000 objects": {"a": [{} for _ in range(250_000)]},
-    "wide at every depth": {"b": [[[]] * 5] * 10_000},
-    "whole numbers": {"a": list(range(140_000))},
-    "keys": {f"key{n}": n for n in range(12_001)},
-    "objects": {"a": [{"A": 1}] * 80_000},
-    "texts": {"a": [""] * 250_000},
+    "250,000 lists": lambda: {"a": [[] for _ in range(250_000)]},
+    "250,000 objects": lambda: {"a": [{} for _ in range(250_000)]},
+    "wide at every depth": lambda: {"b": [[[]] * 5] * 10_000},
+    "whole numbers": lambda: {"a": list(range(140_000))},
+    "keys": lambda: {f"key{n}": n for n in range(12_001)},
+    "objects": lambda: {"a": [{"A": 1}] * 80_000},
+    "texts": lambda: {"a": [""] * 250_000},
 }
 
 
 @pytest.mark.parametrize("arguments", SHAPES.values(), ids=SHAPES.keys())
 def test_a_body_of_any_of_these_shapes_is_judged_in_no_more_steps_than_the_limits_have_values(arguments):
-    request, target = call("echo", arguments), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)
+    request, target = call("echo", arguments()), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)
     assert len(request.body) <= MEBIBYTE
     decision, steps = counted(lambda: check(request, target))
 
@@ -300,7 +303,9 @@ def test_a_body_of_any_of_these_shapes_is_judged_in_no_more_steps_than_the_limit
 @pytest.mark.parametrize("arguments", TOO_MANY.values(), ids=TOO_MANY.keys())
 @pytest.mark.requirement("reason.too_complex")
 def test_a_body_of_more_values_or_keys_than_the_limits_is_refused_before_one_is_read(arguments):
-    body = json.dumps(message("tools/call", {"name": "echo", "arguments": arguments}), separators=(",", ":"))
+    body = json.dumps(
+        message("tools/call", {"name": "echo", "arguments": arguments()}), separators=(",", ":")
+    )
     request, target = post(body.encode()), snapshot(server(rule("allow", "echo")), max_body=MEBIBYTE)
     assert len(request.body) <= MEBIBYTE
     decision, steps = counted(lambda: check(request, target))
