@@ -80,8 +80,7 @@ def _sent(body: bytes, judgement: Judgement) -> tuple[Command, ...]:
     judged, allowed = judgement
     if not allowed:
         return judged, BadGateway()
-    rewritten = allowed is not body and allowed != body
-    return judged, Headers(length=len(allowed), rewritten=rewritten), Body(allowed)
+    return judged, Headers(length=len(allowed), rewritten=allowed is not body), Body(allowed)
 
 
 class ErrorBody(WholeBody):

@@ -122,6 +122,13 @@ def test_a_list_of_the_modern_era_is_private_even_when_nothing_is_cut(given_memb
 
 
 @pytest.mark.parametrize(
+    "result", [b'{"contents":[],"cacheScope":"public","ttlMs":5}', b'{"cacheScope":"public"}']
+)
+def test_a_result_without_a_list_keeps_what_it_says_of_caching(result):
+    assert Untouched() == trim(message(result), all_but(), ttl_ms=1)
+
+
+@pytest.mark.parametrize(
     ("theirs", "ours", "sent"),
     [
         (b"60000", 500, b"500"),

@@ -23,7 +23,7 @@ from authz.core.response.filter_result import Cause, Count
 from authz.core.response.held import HeldBytes
 from authz.core.response.judgement import ResponseTerms
 from authz.core.response.list_filter import FilterBounds
-from authz.core.response.rewriter import ResponseHead, Rewriter
+from authz.core.response.rewriter import _CHOSEN, ResponseHead, Rewriter
 from authz.core.wire.sse import MAX_LINES
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"shown"},{"name":"hidden"}]}}'
@@ -190,6 +190,67 @@ def test_what_begins_as_json_does_is_refused_if_it_cannot_be_judged_whatever_its
     )
 
 
+def test_a_body_that_is_labelled_as_json_is_refused_if_it_is_none_under_any_status():
+    head = ResponseHead(status=500, content_type="application/problem+json")
+
+    assert [REFUSED, BadGateway()] == flat(rewritten(head, b"error {}"))
+
+
+@pytest.mark.parametrize("charset", ["utf8", "utf-8", "UTF8"])
+def test_utf_8_has_two_names(charset):
+    head = ResponseHead(status=200, content_type=f"application/json; charset={charset}")
+
+    assert CUT == body(rewritten(head, LIST))
+
+
+def test_what_is_held_of_a_stream_is_released_when_it_ends_though_its_end_never_comes():
+    held = HeldBytes()
+    rewriter = Rewriter(replace(READING, held=held))
+    assert flat([rewriter.headers(SSE, bodyless=False)])
+    assert ([], True) == (list(rewriter.chunk(b"data: {")), held.total > 0)
+
+    assert Stop() in list(rewriter.expire())
+    assert 0 == held.total
+
+
+@pytest.mark.parametrize(
+    "over", [Rewriter.close, lambda rewriter: list(rewriter.end())], ids=["closed", "ended"]
+)
+def test_nothing_is_held_of_a_response_that_is_over_and_nothing_follows(over):
+    held = HeldBytes()
+    rewriter = Rewriter(replace(READING, held=held))
+    assert [] == [*rewriter.headers(JSON, bodyless=False), *rewriter.chunk(LIST)]
+    assert len(LIST) == held.total
+    over(rewriter)
+
+    assert [] == [*rewriter.chunk(LIST), *rewriter.expire(), *rewriter.end()]
+    assert 0 == held.total
+
+
+@pytest.mark.parametrize("coding", [" identity ", "Identity", " "])
+def test_a_coding_is_read_without_regard_to_case_and_space(coding):
+    head = ResponseHead(status=200, content_type="application/json", content_encoding=coding)
+
+    assert CUT == body(rewritten(head, LIST))
+
+
+@pytest.mark.parametrize(("label", "remembered"), [("text/" + "x" * 100, True), ("text/" + "x" * 200, False)])
+def test_only_short_labels_are_remembered(label, remembered):
+    head = ResponseHead(status=200, content_type=label, content_encoding="identity")
+
+    assert [REFUSED, BadGateway()] == flat(rewritten(head, LIST))
+    assert remembered is (_CHOSEN.get((True, label, "identity")) is not None)
+
+
+def test_a_label_and_a_coding_are_remembered_only_if_both_together_are_short():
+    label, coding = "text/" + "x" * 100, "y" * 100
+
+    assert [REFUSED, BadGateway()] == flat(
+        rewritten(ResponseHead(status=200, content_type=label, content_encoding=coding), LIST)
+    )
+    assert _CHOSEN.get((True, label, coding)) is None
+
+
 @pytest.mark.parametrize("label", NO_MESSAGE)
 @pytest.mark.parametrize("chunk", [LIST, b" " * 20])
 def test_what_could_be_a_list_is_held_within_its_bounds_whatever_its_label(label, chunk):
@@ -214,6 +275,44 @@ def test_a_redirect_and_a_challenge_are_refused_with_their_headers(status):
 
     assert [[REFUSED, BadGateway()], [], []] == rewritten(head, LIST)
     assert [REFUSED, BadGateway()] == list(Rewriter(READING).headers(head, bodyless=True))
+
+
+def our_own(status):
+    return f"Bearer of the gateway, {status}"
+
+
+OURS = ResponseTerms(visible=READING.visible, challenge=our_own)
+
+
+@pytest.mark.parametrize(("status", "challenged"), [(401, True), (401, False), (403, True)])
+@pytest.mark.parametrize("bodyless", [True, False])
+def test_a_challenge_to_a_caller_whose_token_the_server_got_gives_way_to_the_gateways(
+    status, challenged, bodyless
+):
+    head = ResponseHead(status=status, content_type="text/html", challenged=challenged)
+    commands = list(Rewriter(OURS).headers(head, bodyless=bodyless))
+
+    released = [PASSED, Release()] if bodyless else []
+    assert [Judged(ResponseOutcome.CHALLENGED), Challenge(our_own(status)), *released] == commands
+
+
+@pytest.mark.parametrize(
+    ("status", "challenged", "expected"),
+    [
+        (200, True, [Challenge("")]),
+        (404, True, [Challenge("")]),
+        (403, False, []),
+        (404, False, []),
+        (407, True, [REFUSED, BadGateway()]),
+    ],
+)
+@pytest.mark.parametrize("reading", [READING, OURS], ids=["without the token", "with the token"])
+def test_a_challenge_under_another_status_is_taken_away_and_a_proxys_refused(
+    status, challenged, expected, reading
+):
+    head = ResponseHead(status=status, content_type="application/json", challenged=challenged)
+
+    assert expected == list(Rewriter(reading).headers(head, bodyless=False))
 
 
 OWN_DENIALS = [
