@@ -121,14 +121,17 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "envoy-mcp-authz needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 
+# A path and no finder, which would take a fifth of the start of every process.
+EDITABLE := --config-settings editable_mode=compat -e
+
 $(VENV)/demo.stamp: $(VENV)/bin/python requirements/demo.txt pyproject.toml
 	$(BIN)/pip install -q --require-hashes -r requirements/demo.txt
-	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/pip install -q --no-deps $(EDITABLE) .
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/python requirements/dev.txt pyproject.toml
 	$(BIN)/pip install -q --no-compile --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/pip install -q --no-deps $(EDITABLE) .
 	touch $@
 
 clean:

@@ -23,7 +23,7 @@ from tests.support.wire import ask, call
 
 pytestmark = pytest.mark.envoy
 
-FLOOD = 1000
+FLOOD = 300
 SPARE_KIB = 48 * 1024
 """What a service may grow by while it reads a key set of 100 MB, of which it is to take 256 KiB."""
 

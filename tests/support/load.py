@@ -6,6 +6,8 @@ from itertools import cycle
 from tests.support.wire import ask, message
 
 LIST = message("tools/list")
+PAUSE = 0.005
+"""Seconds between an answer and the next question: what is tested is that all the while somebody asks, not how much."""
 
 
 class Load(threading.Thread):
@@ -22,5 +24,5 @@ class Load(threading.Thread):
             answer = ask(self.port, self.token, body)
             tools = tuple(answer.tools) if body == LIST and answer.status == 200 else ()
             self.answers.append((answer.status, answer.whole, answer.reason, tools))
-            if self.stop.is_set():
+            if self.stop.wait(PAUSE):
                 return
