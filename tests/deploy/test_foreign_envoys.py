@@ -15,7 +15,7 @@ from tests.support.real_envoy import running_envoy
 from tests.support.running import EVERYTHING, arrived, socket_of
 from tests.support.waiting import eventually
 from tests.support.wire import ask, call, message
-from tests.support.yaml_text import read_yaml
+from tests.support.yaml_text import read_yaml, write_yaml
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +165,22 @@ def test_envoy_gateways_own_policies_alone_refuse_every_call_as_they_cannot_hand
 
     assert not {"packAsBytes", "decoderHeaderMutationRules", "xdsMatcher"} & found
     assert (400, "partial_body") == (answer.status, answer.reason)
+
+
+@pytest.mark.requirement("security.no-list-without-rewriter")
+@pytest.mark.parametrize(("kind", "named"), [("envoy gateway", "ext_proc"), ("istio", "mcp-rewrite")])
+def test_without_the_rewriter_envoy_refuses_a_list_itself(stack, tmp_path, kind, named):
+    port = free_port()
+    tree = read_yaml(WRITTEN[kind](stack, port))
+    chains = [value for path, value in walk(tree) if path.endswith((".http_filters", ".httpFilters"))]
+    (taken,) = (each for chain in chains for each in chain if named in each["name"])
+    harmless = {"@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"}
+    taken["typedConfig" if "typedConfig" in taken else "typed_config"] = harmless
+
+    with running_envoy(write_yaml(tree), port, tmp_path) as envoy:
+        answers = [
+            asked(stack, envoy, stack.token(sub=name), message("tools/list")) for name in ("ann", "ben")
+        ]
+        assert 200 == asked(stack, envoy, stack.token(), call()).status
+    assert [503, 503] == [each.status for each in answers]
+    assert not any(b"echo" in each.body for each in answers)
