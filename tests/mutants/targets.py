@@ -131,6 +131,7 @@ ALSO = {
     "authz/core/response/judgement.py": ("tests/core/response/test_rewriter.py",),
     "authz/core/response/list_filter.py": (
         "tests/core/response/test_notifications.py",
+        "tests/core/response/test_recognition.py",
         "tests/core/response/test_rewriter.py",
     ),
     "authz/core/response/list_items.py": (

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from authz.core.identity.jws import MAX_CHARS, JoseHeader, Jws, check_signature, read_compact, read_object
+from authz.core.identity.jws import (
+    MAX_CHARS,
+    JoseHeader,
+    Jws,
+    check_signature,
+    is_signed,
+    read_compact,
+    read_object,
+)
 from authz.core.identity.principal import TokenRejected
 from authz.core.reasons import Reason
 from tests.support.tokens import (
@@ -36,6 +44,25 @@ def reason(text, keys=None, algorithms=RS256):
 
 
 # Form
+
+
+@pytest.mark.parametrize(
+    ("text", "signed"),
+    [
+        (f"{b64(b'{}')}.a.b", True),
+        (f"{b64(b'  {}')}.a.b", True),
+        (f"{b64(b'[]')}.a.b", False),
+        (f"{b64(b'x{')}.a.b", False),
+        (f"{b64(b'')}.a.b", False),
+        (f"{b64(b'{}')}.a", False),
+        (f"{b64(b'{}')}.a.b.c", False),
+        (f"{b64(b'{}')}.a.b.c.d", False),
+        ("=.a.b", False),
+        ("opaque", False),
+    ],
+)
+def test_a_token_of_three_parts_that_begins_with_an_object_says_itself_whose_it_is(text, signed):
+    assert signed is is_signed(text)
 
 
 def test_a_good_token_is_taken_apart():

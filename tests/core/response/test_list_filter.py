@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from authz.core.mcp.item import Item, Kind, Template
 from authz.core.response.filter_result import Cause, Count, ListRejected, Trimmed, Untouched, Withheld
 from authz.core.response.item_reader import read_items
-from authz.core.response.list_filter import FilterBounds, trim
+from authz.core.response.list_filter import FilterBounds, filter_in_slices, trim
 from authz.core.response.list_items import LISTS, cut
+from authz.core.wire.slices import whole
 
 
 def all_but(*hidden):
@@ -582,3 +583,56 @@ def test_a_skill_has_a_bounded_number_of_files(files, judged):
     document = message(b'{"skills":[{"uri":"skill://a","resources":[' + listed + b"]}]}")
 
     assert isinstance(trim(document, all_but(), ttl_ms=None), judged)
+
+
+MEMBERS_OF_MESSAGES = [*(member for member, _, _ in NAMED_BY), "skill", "result", "method", "params"]
+
+
+@pytest.mark.parametrize("member", MEMBERS_OF_MESSAGES)
+def test_the_body_of_an_error_with_a_member_of_a_message_is_judged_as_one(member):
+    document = json.dumps({member: []}).encode()
+
+    assert isinstance(_of_an_error(document), ListRejected)
+    assert isinstance(_of_an_error(document.upper().replace(b"[]", b"1")), ListRejected)
+    assert Untouched() == _of_an_error(b'{"detail": {"%b": []}}' % member.encode())
+
+
+def _of_an_error(document):
+    return whole(filter_in_slices(document, all_but(), ttl_ms=None, error_status=True))
+
+
+@pytest.mark.parametrize(
+    ("visible", "usable", "passes"),
+    [(True, False, False), (False, True, True), (False, None, False), (True, None, True)],
+)
+def test_a_notification_is_judged_by_what_is_usable_and_without_that_by_what_is_visible(
+    visible, usable, passes
+):
+    document = b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b"}}'
+    answer = None if usable is None else lambda _item: usable
+    found = trim(document, lambda _item: visible, usable=answer, ttl_ms=None)
+
+    assert (Untouched() if passes else Withheld()) == found
+
+
+@pytest.mark.parametrize(("members", "cause"), [(5, Cause.TOO_MANY_ITEMS), (50, None)])
+def test_the_one_entry_of_a_skill_has_no_more_members_than_a_list_items(members, cause):
+    entry = {"uri": "a:b", **{f"key{n}": n for n in range(9)}}
+    found = trim(
+        message(json.dumps({"skill": entry}).encode()),
+        all_but(),
+        ttl_ms=None,
+        bounds=FilterBounds(items=members),
+    )
+
+    assert cause is getattr(found, "cause", None)
+
+
+@pytest.mark.parametrize(("values", "cause"), [(1_000_000, Cause.TOO_MANY_ITEMS), (4_000_000, None)])
+def test_a_long_message_of_more_values_than_the_budget_is_refused(values, cause):
+    document = message(
+        b'{"tools":[{"name":"a","inputSchema":{"enum":[' + b",".join([b"1"] * 2_200_000) + b"]}}]}"
+    )
+    found = trim(document, all_but(), ttl_ms=None, bounds=FilterBounds(values=values))
+
+    assert cause is getattr(found, "cause", None)
