@@ -1,8 +1,9 @@
-"""The HTTP filters of a chain, in the only safe order: cors, ext_authz, rewrite, router.
+"""The HTTP filters of a chain, in the only safe order: cors, ext_authz, what waits for the rewriter, rewriter, router.
 
 cors comes first, so that preflights are answered without a token, and denials carry the headers without which a
 browser hides them. The rewrite is ext_proc wrapped in a matcher on metadata that only ext_authz can set. It is there
-three times, alike but for the cluster: for streams, for lists, and for all else that ext_authz asks for.
+three times, alike but for the cluster: for streams, for lists, and for all else that ext_authz asks for. In front of it
+stands the filter that refuses what it has not judged (see `unjudged`), because answers pass in the opposite order.
 Envoy's own MCP filter, if it is enabled, comes before ext_authz. The rate limit comes after ext_authz, because it counts
 by its metadata.
 

@@ -116,6 +116,14 @@ def test_an_answer_makes_a_caller_who_is_cached_until_it_is_too_old():
     assert ["miss", "hit"] == counts
 
 
+def test_a_token_that_its_issuer_no_longer_vouches_for_is_refused_each_time():
+    subject, counts = authenticator(Answers(opaque=TokenAnswer(claims=None, until=NOW + 60)))
+    found = [subject.authenticate(TARGET, "Bearer opaque", NOW) for _ in range(2)]
+
+    assert [Reason.INACTIVE_TOKEN] * 2 == [each.reason for each in found]
+    assert (["refused"] * 2, 0) == (counts, len(subject))
+
+
 def test_a_caller_whose_token_names_no_end_has_none():
     subject, _ = authenticator(Answers(opaque=TokenAnswer(claims=SAID, until=NOW + 60)))
 

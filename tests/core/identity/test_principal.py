@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected, malformed
+from authz.core.identity.principal import ANONYMOUS, Caller, Principal, TokenRejected, Unverified, malformed
 from authz.core.reasons import Reason
 from tests.support.core import principal
 
@@ -71,3 +71,26 @@ def test_two_callers_are_one_where_every_field_is_equal():
         )
     )
     assert isinstance(principal("a"), Principal)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({}, ("", "", "")),
+        ({"iss": "i", "aud": "a", "azp": "c", "client_id": "d"}, ("i", "a", "c")),
+        ({"client_id": "d"}, ("", "", "d")),
+        ({"aud": ["a", 7, "b"]}, ("", "a, b", "")),
+        ({"aud": ["a", "b", "c", "d", "e"]}, ("", "a, b, c, d", "")),
+        ({"iss": 7, "aud": {}, "azp": None}, ("", "", "")),
+        ({"iss": "i" * 300, "aud": ["a" * 300]}, ("i" * 256, "a" * 256, "")),
+        ({"azp": "\ud800"}, ("", "", "?")),
+    ],
+)
+def test_what_a_refused_token_says_of_itself_is_short_and_text(claims, expected):
+    said = Unverified.of(claims)
+
+    assert expected == (said.iss, said.aud, said.azp)
+
+
+def test_a_token_that_was_not_read_says_nothing_of_itself():
+    assert Unverified.of({}) == Unverified()

@@ -151,10 +151,29 @@ def test_arguments_of_other_types_are_an_error_so_that_a_deny_holds_and_an_allow
     assert expected is truth(N.ARGUMENTS, FULL[N.ARGUMENTS], sent=arguments)
 
 
-def test_an_item_of_a_list_has_no_arguments_to_be_of_a_type():
-    asked, given = context(arguments=None), rule("allow", "echo", **FULL[N.ARGUMENTS])
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [({"n": 1}, Truth.TRUE), ({"n": None}, Truth.TRUE), ({}, Truth.ERROR)]
+)
+def test_arguments_that_do_not_fit_the_locked_schema_are_an_error_too(arguments, expected):
+    assert expected is truth(N.LOCKED, FULL[N.LOCKED], sent=arguments)
 
-    assert Truth.ERROR is CONDITIONS[N.ARGUMENTS].truth(given, asked, tool("echo"))
+
+@pytest.mark.parametrize("name", [N.ARGUMENTS, N.LOCKED])
+def test_an_item_of_a_list_has_no_arguments_to_be_of_a_type(name):
+    asked, given = context(arguments=None), rule("allow", "echo", **FULL[name])
+
+    assert Truth.ERROR is CONDITIONS[name].truth(given, asked, tool("echo"))
+
+
+def test_without_a_locked_schema_arguments_are_needed_all_the_same():
+    asked, given = context(arguments=None), rule("allow", "echo")
+
+    assert Truth.ERROR is CONDITIONS[N.LOCKED].truth(given, asked, tool("echo"))
+
+
+@pytest.mark.parametrize("name", [N.GROUPS])
+def test_a_rule_without_groups_has_nobody_in_them(name):
+    assert Truth.FALSE is truth(name, {}, who=principal(groups=("/x",)))
 
 
 def test_the_parts_are_called_by_their_keys_in_the_policy_file():

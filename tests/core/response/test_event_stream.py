@@ -78,3 +78,12 @@ def test_a_stream_is_resumable_once_an_event_of_it_had_an_id(first):
     ended = body(reader.expire())
 
     assert (first is WORD) is (ended != b"")
+
+
+@pytest.mark.parametrize("event", [b"id: 7\n\n", b"id: 7\n" + WORD, b"id: 7", b"\n", b"\n\n\n"])
+def test_no_piece_of_a_stream_is_empty_also_where_an_id_is_taken_off(event):
+    reader, _ = opened(bind_event=lambda _event: None)
+    commands = [*reader.chunk(event), *reader.end()]
+
+    assert b"7" not in body(commands)
+    assert all(each.data for each in commands if isinstance(each, Body))
