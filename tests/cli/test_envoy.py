@@ -349,6 +349,6 @@ def test_at_a_terminal_one_is_asked_which_of_several_managers_is_meant(envoy, he
     merged = read_yaml((tmp_path / "out.yaml").read_text())["static_resources"]["listeners"]
 
     assert 0 == ended.status
-    assert [4, 8] == [
+    assert [4, 9] == [
         len(each["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]) for each in merged
     ]
