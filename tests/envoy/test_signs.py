@@ -170,6 +170,10 @@ def test_no_answer_passes_from_the_moment_on_at_which_it_is_taken_out_of_a_runni
     assert names_none(answers)
     assert "the answer could not be checked" in json.loads(answers[0].body)["error"]["message"]
     assert 200 == ask(port, token, call()).status
+    assert [f"127.0.0.1:{port}"] == told(stack, gateway, "rewriter_missing")["where"]
+    envoy()
+    assert eventually(lambda: 200 == ask(port, token, LIST).status)
+    assert eventually(lambda: not problems(gateway))
 
 
 @pytest.mark.requirement("security.no-list-without-rewriter")
