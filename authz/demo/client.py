@@ -1,5 +1,6 @@
 """The official MCP client, reduced to what the scenarios need."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,10 +27,21 @@ async def session(url: str, token: str | None, mode: str) -> AsyncIterator[Clien
             yield client
 
 
+_TRIES, _PAUSE_SECONDS = 3, 0.5
+"""How often a list is asked for: on a busy machine a Check can be late, and its answer is "try again later"."""
+
+
 async def tool_names(url: str, token: str | None, mode: str) -> list[str]:
-    """Return the names of the tools in the server's list."""
+    """Return the names of the tools in the server's list; the error in their place if each try ended in one."""
     async with session(url, token, mode) as client:
-        return [tool.name for tool in (await client.list_tools()).tools]
+        seen = ""
+        for _ in range(_TRIES):
+            try:
+                return [tool.name for tool in (await client.list_tools()).tools]
+            except MCPError as error:
+                seen = f"error {error.error.code}"
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return [seen]
 
 
 async def call(client: Client, tool: str, arguments: dict[str, Any]) -> str:
