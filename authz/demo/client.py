@@ -35,12 +35,12 @@ async def tool_names(url: str, token: str | None, mode: str) -> list[str]:
     """Return the names of the tools in the server's list; the error in their place if each try ended in one."""
     async with session(url, token, mode) as client:
         seen = ""
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
+            await asyncio.sleep(_PAUSE_SECONDS if number else 0)
             try:
                 return [tool.name for tool in (await client.list_tools()).tools]
             except MCPError as error:
                 seen = f"error {error.error.code}"
-            await asyncio.sleep(_PAUSE_SECONDS)
         return [seen]
 
 
