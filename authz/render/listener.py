@@ -96,7 +96,7 @@ _NO_SERVER = _unavailable(
 )
 _NO_REWRITER = _unavailable(
     "the answer could not be checked: the rewriter did not answer; try again later",
-    "the service mcp-authz and Envoy's clusters rewriter, rewriter_lists and rewriter_streams",
+    "the service mcp-authz, and Envoy's filter mcp-rewrite with its clusters rewriter, rewriter_lists and rewriter_streams",
 )
 _UNREACHED = ("UF", "UH", "UC", "UO", "UT", "UR", "LR", "URX", "DPE", "UPE", "DF")
 """Flags of the access log for a server that was not reached, or broke off."""

@@ -407,6 +407,11 @@ def nothing_waits_for_the_rewriters_judgement(tree):
 
 
 @hole("unjudged-passes")
+def what_waits_for_the_rewriters_judgement_is_switched_off(tree):
+    tree.filters[tree.place("mcp-unjudged")]["disabled"] = True
+
+
+@hole("unjudged-passes")
 def a_route_does_not_wait_for_the_rewriters_judgement(tree):
     per_route = tree.route("mcp-demo").setdefault("typed_per_filter_config", {})
     per_route["mcp-unjudged"] = {"@type": FILTER_CONFIG, "disabled": True}

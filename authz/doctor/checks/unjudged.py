@@ -35,6 +35,7 @@ def _condition(predicate: Node) -> tuple[str, str, str | bool, bool]:
     read, match = asked.at("input", "typed_config"), asked.at("custom_match", "typed_config")
     keys = [step.at("key").text for step in read.at("path").items()]
     value = match.at("value", "string_match", "exact").text or match.at("value", "bool_match").flag
+    # Both ways to negate can stand in one condition, and then it is none.
     return read.at("filter").text, ".".join(keys), value, negated.present == match.at("invert").flag
 
 
@@ -50,10 +51,14 @@ def _waiting(chain: FilterChain) -> Filter | None:
 
 def _passes(case: CheckCase) -> Iterator[Hit]:
     for chain in case.inventory.guarded:
-        if not chain.authz or chain.unseen or chain.authz.config.at("shadow_mode").flag or _waiting(chain):
+        if not chain.authz or chain.unseen or chain.authz.config.at("shadow_mode").flag:
             continue
-        edit = Insert(chain.filter_list.path, chain.authz.index + 1, expected.UNJUDGED_FILTER)
-        yield Hit(chain.filter_list, f"in {chain.name}", (edit,))
+        waiting = _waiting(chain)
+        if not waiting:
+            edit = Insert(chain.filter_list.path, chain.authz.index + 1, expected.UNJUDGED_FILTER)
+            yield Hit(chain.filter_list, f"in {chain.name}", (edit,))
+        elif waiting.node.at("disabled").flag:
+            yield Hit.drop(waiting.node.at("disabled"), f"filter {waiting.name}")
     names = {each.name for chain in case.inventory.guarded if (each := _waiting(chain))}
     for scope in scopes(case.inventory.guarded):
         yield from (Hit.drop(entry, f"on {scope.name}") for name, entry in scope.entries() if name in names)
