@@ -33,6 +33,7 @@ from authz.edge.reload import PolicyWatcher, WatchedFile
 from authz.edge.service import Service
 from authz.edge.shutdown import ShutdownSignal, drain
 from authz.edge.telemetry.audit_log import AuditLog
+from authz.edge.tracing import traceparent
 from authz.edge.workers.host import cores
 
 _LOOK_SECONDS = 0.05
@@ -197,7 +198,7 @@ async def _grpc_server(service: Service, health: Health, options: WorkerOptions)
         streams={**processor.streams, **health.streams, **reflection.streams},
         limit=settings.calls or CALLS_PER_CORE * cores(),
         refused=service.metrics.call_refused,
-        metadata=service.tracer is not None,
+        metadata="" if service.tracer is None else traceparent.NAME,
     )
     arguments = [
         ("grpc.so_reuseport", int(options.shared)),

@@ -104,8 +104,6 @@ class Service:
 
     def checker(self) -> Checker:
         """Return the handler of Checks that decides by this service."""
-        if self.tracer is not None:
-            self.tracer.time_stages = self.metrics.time_stages
         checker = Checker(
             self.snapshots,
             find_key=self.find_key,

@@ -61,26 +61,18 @@ Count = Callable[[Decision, float], None]
 
 
 class CheckTrace(Protocol):
-    """Traces Checks."""
+    """Traces Checks; what stands for the steps of one is the trace's own."""
 
-    def begin(self, call: Call) -> Callable[[str], None]:
-        """Begin a Check; return what marks the ends of its stages."""
+    def begin(self, call: Call, mark: Callable[[str], None]) -> Any:
+        """Begin a Check; return its steps, which take the marks of their ends and pass them on, or None to trace no steps."""
 
     def end(
-        self,
-        mark: Callable[[str], None],
-        call: Call,
-        request: HttpRequest,
-        decision: Decision,
-        facts: Facts,
-        seconds: float,
+        self, steps: Any, call: Call, request: HttpRequest, decision: Decision, facts: Facts, seconds: float
     ) -> None:
-        """End a Check that `begin` began and returned `mark` for."""
+        """End a Check for which `begin` returned `steps`. It need not be told of one that was allowed and has none."""
 
-    def within(
-        self, mark: Callable[[str], None], work: Coroutine[Any, Any, bool]
-    ) -> Coroutine[Any, Any, bool]:
-        """Return work for which a Check waits, as part of its trace."""
+    def within(self, steps: Any, work: Coroutine[Any, Any, bool]) -> Coroutine[Any, Any, bool]:
+        """Return work for which a Check with steps waits, as part of its trace."""
 
 
 class Checker:
@@ -130,13 +122,15 @@ class Checker:
         """Answer one Check: whatever the message, with a denial unless the check allowed it."""
         began = time.perf_counter()
         snapshot, trace = self._snapshots.current, self.trace
-        mark = self._time_stages() if trace is None else trace.begin(call)
+        mark = self._time_stages()
+        steps = None if trace is None else trace.begin(call, mark)
+        mark = steps or mark
         decision, request = _DENIED, _NOTHING
         try:
             request = read_request(_read(message))
             mark("parse")
             decision = decide(request, snapshot, began, mark)
-            if decision.reason in _MISSING and await self._found(decision, request, began, call, mark):
+            if decision.reason in _MISSING and await self._found(decision, request, began, call, steps):
                 decision = decide(request, snapshot, began, mark)
             mark("policy")
             response, facts = self._answer(snapshot, decision, request)
@@ -148,8 +142,8 @@ class Checker:
         seconds = time.perf_counter() - began
         self._write(decision, facts, seconds)
         self._count_decision(decision, seconds)
-        if trace is not None:
-            trace.end(mark, call, request, decision, facts, seconds)
+        if trace is not None and (steps is not None or not decision.allowed):
+            trace.end(steps, call, request, decision, facts, seconds)
         return response
 
     def _note_withheld(self, request: HttpRequest) -> None:
@@ -165,7 +159,7 @@ class Checker:
             self._withheld("absent")
 
     async def _found(
-        self, decision: Decision, request: HttpRequest, began: float, call: Call, mark: Callable[[str], None]
+        self, decision: Decision, request: HttpRequest, began: float, call: Call, steps: Any
     ) -> bool:
         """Search for what a decision lacked, and return whether it is there now."""
         if decision.rejection is not None:
@@ -173,8 +167,8 @@ class Checker:
         else:
             subject = "" if decision.principal is None else decision.principal.subject
             search = self.find_rewriter(request, subject)
-        if search is not None and self.trace is not None:
-            search = self.trace.within(mark, search)
+        if search is not None and self.trace is not None and steps is not None:
+            search = self.trace.within(steps, search)
         return search is not None and await call.run_in_loop(search)
 
     def _next_id(self) -> str:

@@ -16,7 +16,7 @@ Rules of this module:
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, TypeVar
@@ -43,9 +43,9 @@ _LOG = structlog.get_logger("authz.grpc")
 class AioCall:
     """One call; see `transport.Call` for each method."""
 
-    def __init__(self, context: Any) -> None:
-        """Read and write through grpc.aio's context."""
-        self._context = context
+    def __init__(self, context: Any, metadata: str = "") -> None:
+        """Read and write through grpc.aio's context; `metadata` is the name of what handlers read of it."""
+        self._context, self._name = context, metadata
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()  # something for `read` has come
         self._reading: asyncio.Task[bytes | None] | None = None  # goes on while the handler is woken
@@ -53,10 +53,9 @@ class AioCall:
         self._ended = self._woken = self._cancelled = False
 
     @property
-    def metadata(self) -> Iterable[tuple[str, Any]]:
-        """What the client sent with the call."""
-        sent: Iterable[tuple[str, Any]] = self._context.invocation_metadata() or ()
-        return sent
+    def metadata(self) -> str | None:
+        """What the client sent with the call under the name that handlers read."""
+        return dict(self._context.invocation_metadata() or ()).get(self._name)
 
     async def read(self) -> bytes | Woken | None:
         """Return the next message, WOKEN or None."""
@@ -156,7 +155,7 @@ class AioServer:
     def __init__(self, services: Services, options: Options = ()) -> None:
         """Prepare to serve; needs a running event loop."""
         self._server = grpc.aio.server(options=list(options))
-        self._server.add_generic_rpc_handlers((_GenericHandlers(methods(services)),))
+        self._server.add_generic_rpc_handlers((_GenericHandlers(methods(services), services.metadata),))
         self._watching: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
 
@@ -201,9 +200,9 @@ class AioServer:
 class _GenericHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Finds the handler of a call by its method."""
 
-    def __init__(self, found: Mapping[str, ServedMethod]) -> None:
+    def __init__(self, found: Mapping[str, ServedMethod], metadata: str) -> None:
         self._found = {
-            name: grpc.stream_stream_rpc_method_handler(partial(_serve, method))
+            name: grpc.stream_stream_rpc_method_handler(partial(_serve, method, metadata))
             for name, method in found.items()
         }
 
@@ -211,11 +210,11 @@ class _GenericHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio 
         return self._found.get(handler_call_details.method)
 
 
-async def _serve(method: ServedMethod, _messages: Any, context: Any) -> None:
+async def _serve(method: ServedMethod, metadata: str, _messages: Any, context: Any) -> None:
     """Run the handler of one call, and end the call as `transport` promises."""
     if not method.admit():
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED)
-    call = AioCall(context)
+    call = AioCall(context, metadata)
     try:
         code = await _handled(method, call)
     finally:

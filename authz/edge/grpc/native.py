@@ -30,6 +30,7 @@ import structlog
 from grpc._cython import cygrpc
 
 from authz.edge.grpc.admission import ServedMethod, methods
+from authz.edge.grpc.metadata import MetadataReader
 from authz.edge.grpc.native_call import NativeCall, Operations
 from authz.edge.grpc.timers import Timers
 from authz.edge.grpc.transport import LAST_SECONDS, Options, Services
@@ -93,7 +94,7 @@ class NativeServer:
         self.turns = Turns()
         self.loop = asyncio.get_running_loop()
         self._methods = {name.encode(): method for name, method in methods(services).items()}
-        self._keeps_metadata = services.metadata
+        self._read_metadata = MetadataReader(services.metadata).read if services.metadata else None
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
@@ -195,8 +196,8 @@ class NativeServer:
             self._serve(NativeCall(self, event.call, method), method, event)
 
     def _serve(self, call: NativeCall, method: ServedMethod, event: Any) -> None:
-        if self._keeps_metadata:
-            call.metadata = event.invocation_metadata
+        if self._read_metadata is not None:
+            call.metadata = self._read_metadata(event.invocation_metadata)
         if method.unary is not None:
             call.serve_unary(method.unary)
         elif method.stream is not None:

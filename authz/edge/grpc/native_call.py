@@ -17,7 +17,7 @@ Rules of this module:
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -81,9 +81,7 @@ def _suspended() -> Generator[object, Any, Any]:
 
 
 class NativeCall:
-    """One call; `metadata` is set by the server, if handlers read it."""
-
-    metadata: Iterable[tuple[str, Any]]
+    """One call; `metadata` is set by the server, where it has a value."""
 
     __slots__ = (
         "_asked",
@@ -108,6 +106,7 @@ class NativeCall:
         self._call = call
         self._method = method
         self._ops = host.operations
+        self.metadata: str | None = None
         self._handler: Coroutine[Any, Any, bytes | None] | None = None
         self._timer: Timer | None = None
         self._kept: tuple[bytes | None] | None = None  # a message that came while the handler was not reading

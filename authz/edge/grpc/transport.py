@@ -37,7 +37,7 @@ The end:
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -83,8 +83,8 @@ class Call(Protocol):
     """One call, as its handler sees it."""
 
     @property
-    def metadata(self) -> Iterable[tuple[str, Any]]:
-        """Name and value of what the client sent with the call; only if `Services.metadata`."""
+    def metadata(self) -> str | None:
+        """What the client sent with the call under the name that `Services.metadata` gives; None if nothing."""
 
     async def read(self) -> bytes | Woken | None:
         """Return the next message, WOKEN after a wake-up, or None once the client sends nothing more.
@@ -140,14 +140,14 @@ class Services:
         streams: handlers that read and write as they like, by full name.
         limit: calls of one method that may be under way at once; more are answered RESOURCE_EXHAUSTED.
         refused: is told the method's name for each call beyond the limit, in the handlers' thread.
-        metadata: whether handlers read the metadata of calls, which then is kept.
+        metadata: the name in calls' metadata whose value handlers read, empty for none.
     """
 
     unary: Mapping[str, Unary]
     streams: Mapping[str, Stream]
     limit: int = 4096
     refused: Callable[[str], None] = _count_nothing
-    metadata: bool = False
+    metadata: str = ""
 
 
 class Transport(Protocol):

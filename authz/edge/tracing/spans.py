@@ -17,6 +17,7 @@ class CheckSteps:
     """The steps of a Check that is traced: marks their ends, and passes each mark on.
 
     Attributes:
+        parent: the span that asked; None if Envoy traces nothing.
         own_trace: its trace, if it had to begin one before it was known whose it is; else 0.
         span_id: of the span that the Check will be.
         start: when it began, in nanoseconds since the epoch.
@@ -24,11 +25,11 @@ class CheckSteps:
         ends: each step, and when it ended on the performance counter.
     """
 
-    __slots__ = ("_parent", "_pass_on", "began", "ends", "own_trace", "span_id", "start")
+    __slots__ = ("_pass_on", "began", "ends", "own_trace", "parent", "span_id", "start")
 
     def __init__(self, parent: SpanParent | None, span_id: int, pass_on: Callable[[str], None]) -> None:
-        """Begin the first step; `parent` is the span that asked, None if Envoy traces nothing."""
-        self._parent, self.span_id = parent, span_id
+        """Begin the first step."""
+        self.parent, self.span_id = parent, span_id
         self._pass_on = pass_on
         self.own_trace = 0
         self.ends: list[tuple[str, float]] = []
@@ -37,8 +38,8 @@ class CheckSteps:
 
     def trace_id(self) -> int:
         """Return the trace; begin one if there is none yet."""
-        if self._parent is not None:
-            return self._parent.trace_id
+        if self.parent is not None:
+            return self.parent.trace_id
         self.own_trace = self.own_trace or random.getrandbits(128) or 1
         return self.own_trace
 

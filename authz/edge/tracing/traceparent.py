@@ -5,8 +5,7 @@ of its MCP message. One that is not well-formed is ignored, as the recommendatio
 """
 
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,12 +41,6 @@ def read(text: str) -> SpanParent | None:
     if version == _UNUSABLE or (version == _FIRST and more) or trace == _NO_TRACE or span == _NO_SPAN:
         return None
     return SpanParent(int(trace, 16), int(span, 16), bool(int(flags, 16) & 1))
-
-
-def sent(metadata: Iterable[tuple[str, Any]]) -> str:
-    """Return the `traceparent` in a call's metadata, empty if there is none."""
-    value = dict(metadata).get(NAME, "")  # faster than a loop in Python; of several the last counts
-    return value if isinstance(value, str) else ""
 
 
 class _Meta(msgspec.Struct):

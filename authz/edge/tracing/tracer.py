@@ -2,7 +2,7 @@
 
 Rules of this module:
 
-* Envoy decides whether a request is sampled, and says so in the `traceparent` of its call. Until an Envoy has sent one, this
+* Envoy decides whether a request is sampled, and says so in the `traceparent` of its call (its `metadata`). Until an Envoy has sent one, this
   service samples `percent` of the requests by itself.
 * No `traceparent` of a client causes a span: in the header or in the message, it says where a span belongs and never
   whether there is one.
@@ -51,43 +51,38 @@ class Tracer:
         self._add, self._admit = queue.add, queue.admit_unsampled
         self._share = percent / 100
         self._close = queue.close
-        self.time_stages: Callable[[], Callable[[str], None]] = lambda: lambda _stage: None
 
     def close(self) -> None:
         """Send what waits, and stop."""
         self._close()
 
-    def begin(self, call: Call) -> Callable[[str], None]:
-        """Begin a Check; return what marks the ends of its steps."""
-        sent = dict(call.metadata).get(traceparent.NAME)
-        parent = None
+    def begin(self, call: Call, mark: Callable[[str], None]) -> CheckSteps | None:
+        """Begin a Check; return what marks the ends of its steps and passes each on to `mark`, None if it is not sampled."""
+        sent, parent = call.metadata, None
         if sent is not None:
             self._share = 0.0
             if sent[_FLAG] not in _SAMPLED:
-                return self.time_stages()
+                return None
             parent = traceparent.read(sent)
             if parent is None:
-                return self.time_stages()
+                return None
         elif random.random() >= self._share:  # noqa: S311 - chooses a sample
-            return self.time_stages()
-        return CheckSteps(parent, random.getrandbits(64) or 1, self.time_stages())
+            return None
+        return CheckSteps(parent, random.getrandbits(64) or 1, mark)
 
     def end(
         self,
-        mark: Callable[[str], None],
+        steps: CheckSteps | None,
         call: Call,
         request: HttpRequest,
         decision: Decision,
         facts: Facts,
         seconds: float,
     ) -> None:
-        """End a Check that `begin` began and returned `mark` for."""
-        if decision.allowed and mark.__class__ is not CheckSteps:
+        """End a Check for which `begin` returned `steps`. One that was allowed and is not sampled leaves nothing."""
+        if steps is None and (decision.allowed or not self._admit()):
             return
-        steps = mark if isinstance(mark, CheckSteps) else None
-        if steps is None and not self._admit():
-            return
-        asked = traceparent.read(traceparent.sent(call.metadata))
+        asked = traceparent.read(call.metadata or "") if steps is None else steps.parent
         client = traceparent.read(request.headers.get(traceparent.NAME, ""))
         message = traceparent.of_message(request.body)
         known = [each for each in dict.fromkeys((asked, client, message)) if each is not None]
@@ -106,10 +101,9 @@ class Tracer:
             )
         )
 
-    async def within(self, mark: Callable[[str], None], work: Coroutine[Any, Any, _T]) -> _T:
-        """Do the work that a Check waits for, as part of its trace if it has one. It must be a task of its own."""
-        if isinstance(mark, CheckSteps):
-            _current.set(SpanParent(mark.trace_id(), mark.span_id, sampled=True))
+    async def within(self, steps: CheckSteps, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do the work that a traced Check waits for, as part of its trace. It must be a task of its own."""
+        _current.set(SpanParent(steps.trace_id(), steps.span_id, sampled=True))
         return await work
 
     @contextmanager
@@ -138,7 +132,7 @@ class Tracer:
 
     def response(self, call: Call, observe: ResponseObserver) -> ResponseTrace:
         """Begin to trace a response, of which `observe` takes note."""
-        parent = traceparent.read(traceparent.sent(call.metadata))
+        parent = traceparent.read(call.metadata or "")
         return ResponseTrace(observe, parent, self._add, self._admit)
 
 

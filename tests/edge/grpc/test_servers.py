@@ -41,9 +41,9 @@ class Client:
 
 
 @asynccontextmanager
-async def client(unary=echo, stream=echo_all):
+async def client(unary=echo, stream=echo_all, **services):
     async with (
-        serving(unary={U: unary}, streams={S: stream}) as (server, port),
+        serving(unary={U: unary}, streams={S: stream}, **services) as (server, port),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield Client(server, channel)
@@ -115,6 +115,23 @@ def test_a_stream_whose_handler_fails_ends_with_an_error(when):
         return await call.code()
 
     assert grpc.StatusCode.INTERNAL == play(scenario, stream=fails)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("traceparent", b"here"), ("tracestate", b"None"), ("", b"None")]
+)
+def test_a_handler_reads_the_metadata_that_it_asked_for_and_no_other(name, expected):
+    async def said(_message, call):
+        return str(call.metadata).encode()
+
+    async def said_last(call):
+        return str(call.metadata).encode()
+
+    async def scenario(c):
+        sent = (("x-request-id", "7"), ("traceparent", "here"))
+        return await c.unary(b"", metadata=sent), [each async for each in c.stream(metadata=sent)]
+
+    assert (expected, [expected]) == play(scenario, unary=said, stream=said_last, metadata=name)
 
 
 def test_what_the_handler_of_a_stream_returns_is_its_last_message():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from authz.edge.tracing.traceparent import SpanParent, of_message, read, sent
+from authz.edge.tracing.traceparent import SpanParent, of_message, read
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -42,19 +42,6 @@ FOUND = SpanParent(int(TRACE, 16), int(SPAN, 16), sampled=True)
 )
 def test_a_traceparent_is_read_as_the_recommendation_says_and_ignored_if_malformed(text, expected):
     assert expected == read(text)
-
-
-@pytest.mark.parametrize(
-    ("metadata", "expected"),
-    [
-        ([("user-agent", "envoy"), ("traceparent", GOOD)], GOOD),
-        ([("traceparent-bin", b"x")], ""),
-        ([("traceparent", b"bytes")], ""),
-        ([], ""),
-    ],
-)
-def test_a_calls_metadata_may_have_one(metadata, expected):
-    assert expected == sent(metadata)
 
 
 def body(params):
