@@ -39,10 +39,15 @@ from authz.edge.grpc.turns import Turns
 LONGEST_WAIT = 1.0
 """Longest time until timers are looked at again, in seconds: gRPC waits by a clock that may be set back meanwhile."""
 
+_LONG_AGO = 1.0
+"""A moment that has certainly passed, in seconds since the epoch."""
+_LOOKS = 4
+"""How often events are looked for between two slices: from a byte on a socket to an event can take several looks, of 1 µs each."""
+
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "CompletionQueue": ("poll", "shutdown"),
-        "CompletionType": ("queue_shutdown",),
+        "CompletionType": ("queue_shutdown", "queue_timeout"),
         "ReceiveCloseOnServerOperation": ("cancelled",),
         "ReceiveMessageOperation": ("message",),
         "SendInitialMetadataOperation": (),
@@ -149,12 +154,10 @@ class NativeServer:
         self._close_when_idle()
 
     def _run(self) -> None:
-        poll, closed = self._queue.poll, cygrpc.CompletionType.queue_shutdown
-        turns, timers = self.turns, self.timers  # empty but for streams, and then nothing is called
+        closed = cygrpc.CompletionType.queue_shutdown
         try:
             while True:
-                wait = 0.0 if turns else timers.wait() if timers else None
-                event = poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
+                event = self._next_event()
                 if event.completion_type == closed:
                     break
                 self._act(event)
@@ -163,6 +166,19 @@ class NativeServer:
             _LOG.critical("gRPC failed", error=type(error).__name__)
         finally:
             self.loop.call_soon_threadsafe(self.ended.set)
+
+    def _next_event(self) -> Any:
+        """Wait for an event, or until something else is due; the event then has no tag."""
+        poll = self._queue.poll
+        if self.turns:  # empty but for long work, and timers but for streams
+            # gRPC rounds a moment that has just come up to its next millisecond, and would wait for that between two slices.
+            for _ in range(_LOOKS - 1):
+                event = poll(_LONG_AGO)
+                if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                    return event
+            return poll(_LONG_AGO)
+        wait = self.timers.wait() if self.timers else None
+        return poll(None if wait is None else time.time() + min(wait, LONGEST_WAIT))
 
     def _act(self, event: Any) -> None:
         """Do what follows from an event, and what is due."""

@@ -1,12 +1,14 @@
 """What the native server does that no other has: names that are not public, a loop of its own, a thread of its own."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import grpc
 import pytest
 import structlog
 
+from authz.edge.grpc import native as native_module
 from authz.edge.grpc.native import NAMES, NativeServer, missing
 from authz.edge.grpc.native_call import NativeCall
 from authz.edge.grpc.timers import Timers
@@ -53,6 +55,32 @@ def test_a_name_that_is_missing_is_told_with_its_members(name):
     )
 
     assert [name, *(f"{name}.{member}" for member in NAMES[name])] == missing(core)
+
+
+def test_between_two_slices_of_long_work_it_looks_for_events_and_never_waits_for_one(monkeypatch):
+    """Expected: each look's deadline is past by more than the millisecond to which gRPC's core rounds it up."""
+    over = []
+
+    class Queue(native_module.cygrpc.CompletionQueue):
+        def poll(self, deadline=None):
+            over.append(0.0 if deadline is None else time.time() - deadline)
+            return super().poll(deadline)
+
+    async def works(call):
+        await call.read()
+        before = len(over)
+        for _ in range(20):
+            await call.pause()
+        return str(min(over[before:]) > 0.001 and len(over) - before >= 20).encode()
+
+    async def scenario(channel, _server):
+        call = channel.stream_stream(M)()
+        await call.write(b"go")
+        return await call.read()
+
+    monkeypatch.setattr(native_module.cygrpc, "CompletionQueue", Queue)
+
+    assert (b"True", []) == played(scenario, streams=works)
 
 
 async def sleeps():
